@@ -1,0 +1,52 @@
+# mqpipe: `make run` and `make test` do all the set-up they need.
+SHELL := /bin/bash
+BIN := .venv/bin
+# The first interpreter that runs (a pyenv shim may exist and not run).
+PYTHON := $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help install run test lint format bench bench-full docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+
+install: .venv/.installed ## a .venv with mqpipe in it
+
+.venv/.installed: pyproject.toml requirements.lock
+ifneq ($(PYTHON),)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+else
+	@echo "no Python 3.11 or 3.12 here: uv fetches one"
+	python3 -m venv .venv/uv
+	.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv/uv/bin/uv venv --quiet --allow-existing --python 3.12 .venv
+	.venv/uv/bin/uv pip install --quiet --python $(BIN)/python uv
+endif
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+requirements.lock: ## pin what pyproject.toml asks for (make -B requirements.lock)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o $@
+
+run: install ## a simulated fleet, streamed into ./samples
+	$(BIN)/mqpipe run
+
+test: install ## every test, the real Kafka broker's among them
+	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/crash
+
+lint: install ## format, lint, types, import direction
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what the targets made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site

@@ -1,0 +1,1 @@
+"""The dataflows, their configuration, the runtime and the command line."""

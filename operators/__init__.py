@@ -1,0 +1,1 @@
+"""What happens to samples: ticks, collection, derivation, simulation, merge."""

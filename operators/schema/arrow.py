@@ -1,0 +1,105 @@
+"""Arrow schemas of samples, made from the metric table, and the making of batches."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+
+from operators.schema.metrics import BY_NAME, STRING, EntityType
+
+SCHEMA_VERSION = 1
+"""Raised when a column changes its meaning; added columns leave it as it is."""
+
+TIMESTAMP = pa.timestamp("ms", tz="UTC")
+
+COMMON: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("timestamp", TIMESTAMP, "the tick"),
+    ("entity_guid", STRING, "one recipe for collected, simulated and filled"),
+    ("entity_type", STRING, "MESSAGE_QUEUE_…"),
+    ("entity_name", STRING, "path of the entity: <cluster>[/<entity>]"),
+    ("cluster_name", STRING, "the cluster"),
+    ("provider", STRING, "kafka, rabbitmq, sqs, azure_service_bus, pubsub"),
+    ("environment", STRING, "production, staging, …"),
+    ("origin", STRING, "collected, simulated or filled"),
+    ("anomaly", STRING, "label of the anomaly that shaped the sample, or null"),
+    ("late", pa.bool_(), "a collected sample that came after its fill"),
+)
+"""Name, Arrow type and meaning of the columns that every sample has."""
+
+ENTITY_TYPE_KEY = b"mqpipe.entity_type"
+SCHEMA_VERSION_KEY = b"mqpipe.schema_version"
+
+
+@cache
+def schema_of(entity_type: EntityType) -> pa.Schema:
+    """The Arrow schema of one entity type's samples.
+
+    Common columns first, then those that identify the entity, then metrics in the table's order.
+    The schema's metadata names the entity type and the schema version.
+    """
+    fields = [pa.field(name, type_) for name, type_, _ in COMMON]
+    fields += [pa.field(i.column, i.type) for i in entity_type.identity]
+    fields += [pa.field(m.name, m.type) for m in entity_type.metrics]
+    metadata = {
+        ENTITY_TYPE_KEY: entity_type.name.encode(),
+        SCHEMA_VERSION_KEY: str(SCHEMA_VERSION).encode(),
+    }
+    return pa.schema(fields, metadata)
+
+
+def entity_type_of(batch: pa.RecordBatch | pa.Schema) -> EntityType:
+    """Which entity type a batch (or its schema) is of.
+
+    Raises:
+        ValueError: the schema's metadata names no entity type of the table.
+    """
+    schema = batch if isinstance(batch, pa.Schema) else batch.schema
+    name = (schema.metadata or {}).get(ENTITY_TYPE_KEY, b"").decode()
+    if name not in BY_NAME:
+        raise ValueError(f"no entity type `{name}` in the metric table (schema metadata)")
+    return BY_NAME[name]
+
+
+def repeated(value: str | None, rows: int) -> pa.DictionaryArray:
+    """One string in every row, dictionary-encoded."""
+    if value is None:
+        return pa.nulls(rows, STRING)
+    indices = pa.repeat(pa.scalar(0, pa.int32()), rows)
+    return pa.DictionaryArray.from_arrays(indices, pa.array([value], pa.string()))
+
+
+def sample_batch(
+    entity_type: EntityType,
+    rows: int,
+    columns: Mapping[str, pa.Array | Sequence[Any] | str | bool | None],
+) -> pa.RecordBatch:
+    """A batch of samples of one entity type; shape: `schema_of(entity_type)`, `rows` rows.
+
+    A column is an Arrow or numpy array, a sequence, or one value for every row. Columns that are
+    not named are null, but for `entity_type` (known) and `late` (false). What was not measured
+    is left out, so it is null, never 0.
+
+    Raises:
+        KeyError: a column that the schema does not have.
+        pa.ArrowInvalid: a column of another length or type.
+    """
+    schema = schema_of(entity_type)
+    unknown = columns.keys() - set(schema.names)
+    if unknown:
+        raise KeyError(f"{entity_type.name} has no column {sorted(unknown)}")
+    given: dict[str, Any] = {"entity_type": entity_type.name, "late": False, **columns}
+    arrays = [_column(given.get(field.name), field.type, rows) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _column(value: Any, type_: pa.DataType, rows: int) -> pa.Array:
+    if value is None:
+        return pa.nulls(rows, type_)
+    if isinstance(value, str | bool):
+        return repeated(str(value), rows) if type_ == STRING else pa.repeat(value, rows)
+    if isinstance(value, pa.Array):
+        return value if value.type == type_ else value.cast(type_)
+    if type_ == STRING:
+        return pa.array(value, pa.string()).dictionary_encode()
+    return pa.array(value, type_)

@@ -1,0 +1,19 @@
+"""Entity GUIDs: one recipe for real, simulated and filled entities."""
+
+from functools import lru_cache
+from hashlib import sha256
+
+
+@lru_cache(maxsize=1 << 18)
+def entity_guid(
+    account_id: int | None, entity_type: str, provider: str, cluster: str, *parts: str
+) -> str:
+    """The GUID of an entity.
+
+    `{account_id, or 0}|INFRA|{entity_type}|{first 32 hex digits of sha256 of the path}`, where
+    the path is `<provider>:<cluster>` followed by the entity's `parts`, joined by colons:
+    nothing for a cluster, `broker-<id>`, `<topic>`, `<group>`, `<queue>`, the three of
+    `<group>`, `<topic>`, `<partition>`, or a target's `<kind>`.
+    """
+    path = ":".join((provider, cluster, *parts))
+    return f"{account_id or 0}|INFRA|{entity_type}|{sha256(path.encode()).hexdigest()[:32]}"

@@ -1,0 +1,327 @@
+"""The one table of entity types and metrics.
+
+It is the source of the Arrow schemas, New Relic's payloads, the dashboards, the report and
+docs/metrics.md. A metric is added here and nowhere else.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+STRING = pa.dictionary(pa.int32(), pa.string())
+"""Arrow type of every repeating string."""
+
+
+class Kind(StrEnum):
+    """How a metric's value behaves between two ticks."""
+
+    GAUGE = "gauge"
+    """The value at the tick."""
+    RATE = "rate"
+    """A mean per second over the interval that ends at the tick."""
+    COUNT = "count"
+    """How many over the interval that ends at the tick."""
+    STATE = "state"
+    """A word, or a flag 0/1."""
+
+
+class Origin(StrEnum):
+    """Where a sample comes from."""
+
+    COLLECTED = "collected"
+    SIMULATED = "simulated"
+    FILLED = "filled"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One column of an entity type.
+
+    `otel` is the metric's OpenTelemetry name, by which New Relic makes Kafka entities from the
+    Metric API; None where OpenTelemetry has no such metric.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    type: pa.DataType = pa.float64()
+    otel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A column that, with `cluster_name`, says which entity a row is of."""
+
+    column: str
+    attribute: str
+    """Its name in New Relic's events."""
+    type: pa.DataType
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntityType:
+    """One kind of entity: what it is called where, and which metrics it has.
+
+    `name` is the value of the column `entity_type`, `label` names it in Parquet paths
+    (`type=<label>`), `event_type` is New Relic's.
+    """
+
+    name: str
+    label: str
+    event_type: str
+    identity: tuple[Identity, ...]
+    metrics: tuple[Metric, ...]
+
+    @property
+    def numeric(self) -> tuple[Metric, ...]:
+        """The metrics that are numbers."""
+        return tuple(m for m in self.metrics if m.type != STRING)
+
+
+def _gauge(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
+    return Metric(name, Kind.GAUGE, unit, meaning, otel=otel)
+
+
+def _rate(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
+    return Metric(name, Kind.RATE, unit, meaning, otel=otel)
+
+
+def _whole(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
+    return Metric(name, Kind.GAUGE, unit, meaning, pa.int64(), otel)
+
+
+def _count(name: str, unit: str, meaning: str) -> Metric:
+    return Metric(name, Kind.COUNT, unit, meaning, pa.int64())
+
+
+def _flag(name: str, meaning: str) -> Metric:
+    return Metric(name, Kind.STATE, "0/1", meaning, pa.int8())
+
+
+def _word(name: str, meaning: str) -> Metric:
+    return Metric(name, Kind.STATE, "word", meaning, STRING)
+
+
+BROKER_ID = Identity("broker_id", "brokerId", pa.int32(), "the broker's node id")
+TOPIC_NAME = Identity("topic", "topic", STRING, "the topic's name")
+CONSUMER_GROUP_ID = Identity("consumer_group", "consumerGroup", STRING, "the group's id")
+PARTITION_ID = Identity("partition", "partition", pa.int32(), "the partition's number")
+QUEUE_NAME = Identity("queue", "queue", STRING, "the queue's name")
+TARGET_KIND = Identity("target_kind", "targetKind", STRING, "brokers, topics or groups")
+
+CLUSTER = EntityType(
+    "MESSAGE_QUEUE_CLUSTER",
+    "cluster",
+    "KafkaClusterSample",
+    (),
+    (
+        _whole("cluster.activeBrokerCount", "brokers", "brokers that are up", "kafka.brokers"),
+        _whole("cluster.globalTopicCount", "topics", "topics", "kafka.cluster.topic.count"),
+        _whole(
+            "cluster.globalPartitionCount",
+            "partitions",
+            "partitions of all topics",
+            "kafka.cluster.partition.count",
+        ),
+        _whole(
+            "cluster.offlinePartitionsCount",
+            "partitions",
+            "partitions without a leader",
+            "kafka.partition.offline",
+        ),
+        _whole(
+            "cluster.underReplicatedPartitions",
+            "partitions",
+            "partitions with fewer in-sync replicas than replicas",
+            "kafka.partition.under_replicated",
+        ),
+        _whole("cluster.consumerGroupCount", "groups", "consumer groups"),
+        _whole("cluster.totalLag", "messages", "sum of its groups' lag"),
+        _rate("cluster.messagesInPerSecond", "messages/s", "sum of its topics'"),
+        _rate("cluster.bytesInPerSecond", "bytes/s", "sum of its topics'"),
+        _gauge("cluster.healthScore", "0-100", "0.2 errors and 0.8 availability"),
+        _gauge("cluster.availability", "%", "share of partitions that have a leader"),
+        _gauge("cluster.errorRate", "%", "share of requests that failed"),
+    ),
+)
+
+BROKER = EntityType(
+    "MESSAGE_QUEUE_BROKER",
+    "broker",
+    "KafkaBrokerSample",
+    (BROKER_ID,),
+    (
+        _rate(
+            "broker.messagesInPerSecond", "messages/s", "messages produced", "kafka.message.count"
+        ),
+        _rate("broker.IOInPerSecond", "bytes/s", "bytes produced", "kafka.network.io"),
+        _rate("broker.IOOutPerSecond", "bytes/s", "bytes fetched", "kafka.network.io"),
+        _rate("broker.logFlushPerSecond", "flushes/s", "log flushes"),
+        _rate("net.bytesRejectedPerSecond", "bytes/s", "bytes of refused produce requests"),
+        _rate(
+            "request.produceRequestsFailedPerSecond",
+            "requests/s",
+            "produce requests that failed",
+            "kafka.request.failed",
+        ),
+        _rate(
+            "request.clientFetchesFailedPerSecond",
+            "requests/s",
+            "fetch requests that failed",
+            "kafka.request.failed",
+        ),
+        _gauge("request.avgTimeFetch", "ms", "mean time of a fetch request"),
+        _gauge(
+            "request.fetchTime99Percentile",
+            "ms",
+            "99th percentile of a fetch request's time",
+            "kafka.request.time.99p",
+        ),
+        _gauge("request.avgTimeMetadata", "ms", "mean time of a metadata request"),
+        _gauge("request.avgTimeProduceRequest", "ms", "mean time of a produce request"),
+        _gauge(
+            "request.produceTime99Percentile",
+            "ms",
+            "99th percentile of a produce request's time",
+            "kafka.request.time.99p",
+        ),
+        _gauge("request.handlerIdle", "%", "idle share of the request handlers"),
+        _whole(
+            "replication.unreplicatedPartitions",
+            "partitions",
+            "under-replicated partitions that the broker leads",
+            "kafka.partition.under_replicated",
+        ),
+        _rate("replication.isrShrinksPerSecond", "events/s", "in-sync sets that shrank"),
+        _rate("replication.isrExpandsPerSecond", "events/s", "in-sync sets that grew"),
+        _rate("replication.leaderElectionPerSecond", "elections/s", "leader elections"),
+        _rate("replication.uncleanLeaderElectionPerSecond", "elections/s", "unclean elections"),
+        _whole("broker.partitionCount", "partitions", "replicas that the broker holds"),
+        _whole("broker.leaderCount", "partitions", "partitions that the broker leads"),
+        _flag("broker.isController", "1 where the broker is the active controller"),
+        _gauge("broker.cpuUsage", "%", "processor time used"),
+        _gauge("broker.memoryUsage", "%", "memory used"),
+    ),
+)
+
+TOPIC = EntityType(
+    "MESSAGE_QUEUE_TOPIC",
+    "topic",
+    "KafkaTopicSample",
+    (TOPIC_NAME,),
+    (
+        _whole("topic.partitionCount", "partitions", "the topic's partitions"),
+        _whole("topic.replicationFactor", "replicas", "replicas of a partition (the most)"),
+        _whole(
+            "topic.underReplicatedPartitions",
+            "partitions",
+            "partitions with fewer in-sync replicas than replicas",
+        ),
+        _whole("topic.offlinePartitions", "partitions", "partitions without a leader"),
+        _whole(
+            "topic.partitionsWithNonPreferredLeader",
+            "partitions",
+            "partitions whose leader is not their first replica",
+        ),
+        _flag("topic.respondsToMetadataRequests", "1 where metadata came without an error"),
+        _rate(
+            "topic.messagesInPerSecond",
+            "messages/s",
+            "growth of the end offsets",
+            "kafka.prod.msg.count",
+        ),
+        _rate("topic.messagesOutPerSecond", "messages/s", "growth of its groups' commits"),
+        _rate("topic.bytesInPerSecond", "bytes/s", "bytes produced", "kafka.topic.io"),
+        _rate("topic.bytesOutPerSecond", "bytes/s", "bytes fetched", "kafka.topic.io"),
+        _whole("topic.offset", "messages", "sum of its partitions' end offsets"),
+        _whole("topic.retainedMessages", "messages", "sum of end minus start offsets"),
+        _whole("topic.diskSize", "bytes", "size of its logs on all brokers"),
+        _whole("topic.consumerLag", "messages", "sum of its groups' lag on it"),
+        _gauge("topic.errorRate", "%", "share of its requests that failed"),
+    ),
+)
+
+CONSUMER_GROUP = EntityType(
+    "MESSAGE_QUEUE_CONSUMER_GROUP",
+    "consumer_group",
+    "KafkaOffsetSample",
+    (CONSUMER_GROUP_ID,),
+    (
+        _whole(
+            "consumerGroup.totalLag",
+            "messages",
+            "end minus committed offsets, summed",
+            "kafka.consumer_group.lag_sum",
+        ),
+        _whole("consumerGroup.maxLag", "messages", "lag of the partition with the most"),
+        _gauge("consumerGroup.lagSeconds", "s", "age of the oldest message not yet committed"),
+        _gauge("consumerGroup.lagTrend", "messages/s", "growth of the total lag"),
+        _whole("consumerGroup.activeConsumers", "members", "members of the group"),
+        _count("consumerGroup.membershipChanges", "members", "members that joined or left"),
+        _rate("consumerGroup.messagesConsumedPerSecond", "messages/s", "growth of the commits"),
+        _whole("consumerGroup.assignedPartitions", "partitions", "partitions with a member"),
+        _whole("consumerGroup.committedOffset", "messages", "sum of the committed offsets"),
+        _word("consumerGroup.state", "Stable, Empty, Dead, PreparingRebalance, …"),
+        _word("consumerGroup.type", "classic or consumer"),
+        _word("consumerGroup.lagMethod", "how lagSeconds was found: timestamps or history"),
+    ),
+)
+
+PARTITION_OFFSET = EntityType(
+    "MESSAGE_QUEUE_PARTITION_OFFSET",
+    "partition_offset",
+    "KafkaOffsetSample",
+    (CONSUMER_GROUP_ID, TOPIC_NAME, PARTITION_ID),
+    (
+        _whole("consumer.offset", "messages", "the committed offset"),
+        _whole("consumer.lag", "messages", "end minus committed offset, never negative"),
+        _whole("consumer.hwm", "messages", "the end offset (high-water mark)"),
+        _gauge("consumer.lagSeconds", "s", "age of the oldest message not yet committed"),
+    ),
+)
+
+COLLECTION = EntityType(
+    "MESSAGE_QUEUE_COLLECTION",
+    "collection",
+    "MqpipeCollectionSample",
+    (TARGET_KIND,),
+    (
+        _flag("collection.ok", "1 where the tick gave all its samples"),
+        _whole("collection.attempts", "attempts", "attempts made for the tick"),
+        _gauge("collection.duration", "s", "from the tick's start to its end"),
+        _whole("collection.entities", "entities", "entities that gave a sample"),
+        _whole("collection.missed", "ticks", "ticks that were due and not collected"),
+        _word("collection.errorClass", "timeout, refused, auth, overrun, missed, …"),
+        _word("collection.error", "the cause in words"),
+    ),
+)
+
+QUEUE = EntityType(
+    "MESSAGE_QUEUE_QUEUE",
+    "queue",
+    "MessageQueueSample",
+    (QUEUE_NAME,),
+    (
+        _whole("queue.depth", "messages", "messages waiting"),
+        _rate("queue.messagesInPerSecond", "messages/s", "messages sent"),
+        _rate("queue.messagesOutPerSecond", "messages/s", "messages received"),
+        _gauge("queue.processingTime", "ms", "mean time to process a message"),
+        _gauge("queue.oldestMessageAge", "s", "age of the oldest waiting message"),
+        _gauge("queue.errorRate", "%", "share of messages that failed"),
+    ),
+)
+
+ENTITY_TYPES: tuple[EntityType, ...] = (
+    CLUSTER,
+    BROKER,
+    TOPIC,
+    CONSUMER_GROUP,
+    PARTITION_OFFSET,
+    COLLECTION,
+    QUEUE,
+)
+BY_NAME: dict[str, EntityType] = {t.name: t for t in ENTITY_TYPES}
+BY_LABEL: dict[str, EntityType] = {t.label: t for t in ENTITY_TYPES}

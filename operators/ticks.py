@@ -1,0 +1,77 @@
+"""Ticks: the due times of targets and shards, and what became of them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class TargetKind(StrEnum):
+    """What of a cluster a target collects."""
+
+    BROKERS = "brokers"
+    TOPICS = "topics"
+    GROUPS = "groups"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Consecutive due times of one input partition: a target's, or a shard's.
+
+    In real time `count` is 1; catching up and in an export one value is a block of ticks.
+    Times are milliseconds since the Unix epoch, multiples of `interval` (milliseconds).
+    `missed` are the due times just before `start` that nobody served and nobody will:
+    `start - missed * interval` is the first of them.
+    """
+
+    cluster: str
+    start: int
+    interval: int
+    count: int = 1
+    missed: int = 0
+    kind: str | None = None
+    """A target's kind; None for a simulated shard, whose name is `cluster`."""
+
+    @property
+    def partition(self) -> str:
+        """The input partition's name: `<cluster>` of a shard, `<cluster>/<kind>` of a target."""
+        return self.cluster if self.kind is None else f"{self.cluster}/{self.kind}"
+
+    @property
+    def end(self) -> int:
+        """The first due time after these, in milliseconds."""
+        return self.start + self.count * self.interval
+
+
+class Outcome(StrEnum):
+    """How a target's tick ended."""
+
+    COMPLETED = "completed"
+    """All samples came (those of a partial scrape among them)."""
+    FAILED = "failed"
+    """Every attempt failed or the deadline passed."""
+    OVERRUN = "overrun"
+    """The target's previous tick was still running."""
+    REFUSED = "refused"
+    """The pool's queue was full, or the target's breaker is open."""
+    MISSED = "missed"
+    """Under way when the process died, or due while it was not running."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What one tick of one target gave. `tick.count` is 1.
+
+    `batches` hold the samples of the entities that answered (origin `collected`), whatever the
+    outcome. `error_class` and `error` are those of a failed tick, or of the parts that a
+    completed but partial one lacks.
+    """
+
+    tick: Ticks
+    outcome: Outcome
+    batches: tuple[pa.RecordBatch, ...] = ()
+    attempts: int = 0
+    duration: float = 0.0
+    """Seconds from the tick's start to its end."""
+    error_class: str | None = None
+    error: str | None = None

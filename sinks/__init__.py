@@ -1,0 +1,1 @@
+"""Where batches end: Parquet, New Relic, Kafka, the spool, dead letters."""
