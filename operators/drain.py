@@ -1,0 +1,68 @@
+"""The graceful end of a run: sources stay open until nothing is under way."""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Drain:
+    """Asks the sources of this process to end, and knows when they may.
+
+    At end of input Bytewax loses work that is still under way, so after `request` the sources
+    emit nothing new but stay open until whatever entered has left, or `grace` seconds are over.
+    `settle` seconds must pass first, for what is between two workers counts nowhere.
+    One a process, shared by its sources, its offloading operators and its merge.
+    """
+
+    def __init__(
+        self,
+        grace: float = 25.0,
+        settle: float = 0.3,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._grace = grace
+        self._settle = settle
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._requested_at: float | None = None
+
+    def request(self) -> None:
+        """Ask for the end; asking again changes nothing."""
+        if self._requested_at is None:
+            self._requested_at = self._clock()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the end was asked for: no new ticks from here on."""
+        return self._requested_at is not None
+
+    @property
+    def under_way(self) -> int:
+        """How many pieces of work entered and have not left."""
+        return self._under_way
+
+    def enter(self, pieces: int = 1) -> None:
+        """Work was accepted that needs its operator alive to finish."""
+        with self._lock:
+            self._under_way += pieces
+
+    def leave(self, pieces: int = 1) -> None:
+        """That many pieces of work were emitted, or given up."""
+        with self._lock:
+            self._under_way -= pieces
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the grace period is over."""
+        return self._requested_at is not None and (
+            self._clock() - self._requested_at >= self._grace
+        )
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a source may raise StopIteration now."""
+        if self._requested_at is None:
+            return False
+        settled = self._clock() - self._requested_at >= self._settle
+        return self.overdue or (settled and self._under_way <= 0)
