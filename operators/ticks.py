@@ -1,6 +1,7 @@
 """Ticks: the due times of targets and shards, and what became of them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import pyarrow as pa
@@ -59,17 +60,35 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """What one successful attempt at one tick of one target gave.
+
+    `batches` are samples. Each kind may add one batch of one CLUSTER row with the columns that
+    it knows; merge joins those of a tick by `operators.collect.cluster.cluster_row`.
+    `raw` holds what is measured but is no column (counters, offsets a partition), by name; the
+    derivation reads it and drops it.
+    `error_class` and `error` say which parts a partial scrape lacks, and why.
+    """
+
+    batches: tuple[pa.RecordBatch, ...] = ()
+    raw: Mapping[str, pa.RecordBatch] = field(default_factory=dict)
+    error_class: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TickResult:
     """What one tick of one target gave. `tick.count` is 1.
 
     `batches` hold the samples of the entities that answered (origin `collected`), whatever the
-    outcome. `error_class` and `error` are those of a failed tick, or of the parts that a
-    completed but partial one lacks.
+    outcome, and `raw` what the derivation makes columns of (see `Collected`). `error_class` and
+    `error` are those of a failed tick, or of the parts that a completed but partial one lacks.
     """
 
     tick: Ticks
     outcome: Outcome
     batches: tuple[pa.RecordBatch, ...] = ()
+    raw: Mapping[str, pa.RecordBatch] = field(default_factory=dict)
     attempts: int = 0
     duration: float = 0.0
     """Seconds from the tick's start to its end."""
