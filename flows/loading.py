@@ -1,0 +1,205 @@
+"""From a YAML file to a validated `Config`, or to all its faults at once.
+
+A fault says where it is (file, line, path), what is wrong, and the nearest right name.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
+KeyPath = tuple[str | int, ...]
+
+_VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_SECRET = re.compile(r"key|password|secret|token|client", re.IGNORECASE)
+"""Paths whose values are not repeated in messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a configuration. `line` counts from 1; 0 is the whole file."""
+
+    path: str
+    line: int
+    message: str
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `faults` has every fault that was found."""
+
+    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
+        self.source = source
+        self.faults = tuple(faults)
+        super().__init__(source, self.faults)
+
+    def __str__(self) -> str:
+        lines = []
+        for fault in self.faults:
+            where = f"{self.source}:{fault.line}" if fault.line else self.source
+            lines.append(": ".join(part for part in (where, fault.path, fault.message) if part))
+        return "\n".join(lines)
+
+
+def load(model: type[M], file: Path, environment: Mapping[str, str] = os.environ) -> M:
+    """Read, fill in `${VAR}` and validate a configuration file.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or does not fit the model.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        message = f"cannot be read: {reason}; `mqpipe init {file}` writes one to start from"
+        raise ConfigError(str(file), [Fault("", 0, message)]) from error
+    return parse(model, text, str(file), environment)
+
+
+def parse(model: type[M], text: str, source: str, environment: Mapping[str, str] = os.environ) -> M:
+    """Validate a configuration's text; `source` names it in messages.
+
+    Raises:
+        ConfigError: see `load`.
+    """
+    faults: list[Fault] = []
+    lines: dict[KeyPath, int] = {}
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = {} if root is None else _value(root, (), lines, faults, environment)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ConfigError(source, [Fault("", line, f"not YAML: {error.problem}")]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(source, [Fault("", 0, f"not YAML: {error}")]) from error
+    try:
+        config = model.model_validate(value)
+    except ValidationError as error:
+        faults += _faults(model, error, lines)
+        raise ConfigError(source, sorted(faults, key=lambda fault: fault.line)) from None
+    if faults:
+        raise ConfigError(source, faults)
+    return config
+
+
+def _value(
+    node: yaml.Node,
+    path: KeyPath,
+    lines: dict[KeyPath, int],
+    faults: list[Fault],
+    environment: Mapping[str, str],
+) -> Any:
+    """A node's value with variables filled in, noting each key's line on the way."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = yaml.SafeLoader("").construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            here = (*path, key)
+            if key in mapping:
+                first = lines[here]
+                faults.append(Fault(_dotted(here), line, f"written twice (also line {first})"))
+            lines[here] = line
+            mapping[key] = _value(value_node, here, lines, faults, environment)
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [
+            _value(item, (*path, index), lines, faults, environment)
+            for index, item in enumerate(node.value)
+        ]
+    if isinstance(node.value, str) and "$" in node.value:
+        line = node.start_mark.line + 1
+        text = _fill_in(node.value, _dotted(path), line, faults, environment)
+        # A plain ${PORT} is read like what stands for it would be; a quoted one is text.
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None and text != node.value
+        return yaml.safe_load(text) if plain else text
+    return yaml.SafeLoader("").construct_object(node, deep=True)
+
+
+def _fill_in(
+    text: str, path: str, line: int, faults: list[Fault], environment: Mapping[str, str]
+) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if name is None:
+            return "$"
+        if name in environment:
+            return environment[name]
+        if default is None:
+            message = f"environment variable `{name}` is not set; set it or write ${{{name}:-…}}"
+            faults.append(Fault(path, line, message))
+            return f"<{name}>"
+        return str(default)
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def _faults(
+    model: type[BaseModel], error: ValidationError, lines: Mapping[KeyPath, int]
+) -> Iterator[Fault]:
+    seen = set()
+    for item in error.errors(include_url=False):
+        location: KeyPath = item["loc"]
+        path = location
+        # Pydantic appends the member of a union to the location: cut back to what was written.
+        while path and path not in lines and path[:-1] in lines and item["type"] != "missing":
+            path = path[:-1]
+        line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 0)
+        message = _message(model, item, path)
+        if (path, message) not in seen:
+            seen.add((path, message))
+            yield Fault(_dotted(path), line, message)
+
+
+def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str:
+    if item["type"] == "extra_forbidden":
+        names = _names_at(model, path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), names, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(names)}"
+        return f"unknown key; {hint}"
+    if item["type"] == "missing":
+        return "is missing"
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    given = item["input"]
+    hidden = given is None or isinstance(given, dict | list) or _SECRET.search(_dotted(path))
+    shown = "" if hidden else f" (given: {given!r})"
+    message = str(item["msg"])
+    return message[:1].lower() + message[1:] + shown
+
+
+def _names_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """The keys that are known at a path, found by walking the models' annotations."""
+    models = [model]
+    for step in path:
+        if isinstance(step, int):
+            continue
+        models = [
+            inner
+            for outer in models
+            for name, field in outer.model_fields.items()
+            if step in (name, field.alias)
+            for inner in _models_in(field.annotation)
+        ]
+    return [field.alias or name for m in models for name, field in m.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _dotted(path: KeyPath) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text

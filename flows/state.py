@@ -1,0 +1,124 @@
+"""The state of a job on disk: its lock, its run id, the names it knew, its recovery store."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bytewax.recovery import RecoveryConfig, init_db_dir
+
+RECOVERY_PARTITIONS = 8
+"""Fixed for the life of a store, whatever the number of workers."""
+
+
+class StateError(Exception):
+    """A state directory cannot be used; the message says which, why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job's state directory, locked for this process. `run` is part of its files' names."""
+
+    path: Path
+    run: str
+
+    def recovery(self) -> RecoveryConfig:
+        """The recovery store, created where there is none.
+
+        Raises:
+            StateError: the store cannot be made.
+        """
+        store = self.path / "recovery"
+        if not any(store.glob("part-*.sqlite3")):
+            try:
+                store.mkdir(parents=True, exist_ok=True)
+                init_db_dir(store, RECOVERY_PARTITIONS)
+            except OSError as error:
+                raise StateError(f"{store}: cannot make the recovery store: {error}") from error
+        return RecoveryConfig(str(store))
+
+    def remember(self, name: str, values: Mapping[str, Any]) -> None:
+        """Keep a small document beside the state, replaced as a whole."""
+        write_atomically(self.path / f"{name}.json", json.dumps(values, indent=1))
+
+    def recall(self, name: str) -> dict[str, Any]:
+        """What `remember` kept, or nothing."""
+        return read_document(self.path / f"{name}.json")
+
+    def retired(self, step: str, names: frozenset[str]) -> frozenset[str]:
+        """The partitions of a step that earlier runs had and this one has not.
+
+        Notes the present ones for the next start: Bytewax panics at a start where a stored
+        partition is not listed.
+        """
+        known = self.recall("partitions")
+        before = frozenset(known.get(step, ()))
+        self.remember("partitions", {**known, step: sorted(before | names)})
+        return before - names
+
+    def forget(self) -> None:
+        """Remove the recovery store and the sinks' working files; documents stay."""
+        for folder in self.path.iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def hold(path: Path, process_id: int = 0) -> Iterator[JobState]:
+    """A job's state directory, created and locked while the block runs.
+
+    Raises:
+        StateError: another live job holds it, or it cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / f"lock-{process_id}", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StateError(f"{path}: cannot keep state here: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateError(
+                f"{path}: another mqpipe uses this state; stop it, or set recovery.path"
+            ) from error
+        document = path / "run.json"
+        run = read_document(document).get("run")
+        if run is None:
+            run = new_run_id()
+            write_atomically(document, json.dumps({"run": run}))
+        yield JobState(path, run)
+    finally:
+        os.close(lock)
+
+
+def new_run_id() -> str:
+    """A name for a run, in the order of time: `20260131T101500-5f3a`."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A small JSON document, or an empty one where there is none."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise StateError(f"{path}: damaged ({error}); remove the state to start anew") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text)
+        draft.replace(path)
+    except OSError as error:
+        raise StateError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,38 @@
+"""Points in time on the command line: ISO 8601, or relative to now."""
+
+from datetime import UTC, datetime
+
+from operators.schema.settings import parse_duration
+
+
+def parse_time(text: str, now_ms: int) -> int:
+    """Milliseconds since the epoch from `2026-01-31T10:00:00Z`, `-6h`, `+30m` or `now`.
+
+    ISO 8601 without an offset is UTC.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    text = text.strip()
+    if text == "now":
+        return now_ms
+    if text[:1] in "+-":
+        sign = -1 if text[0] == "-" else 1
+        return now_ms + sign * round(parse_duration(text[1:]) * 1000)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"not a time: {text!r}; write ISO 8601 (2026-01-31T10:00:00Z), -6h or now"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+
+
+def show_time(ms: int) -> str:
+    """ISO 8601 in UTC, to the second or millisecond."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace(
+        "+00:00", "Z"
+    )

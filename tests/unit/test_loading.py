@@ -1,0 +1,99 @@
+"""Reading a configuration, and what its faults look like."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.loading import ConfigError, load, parse
+from operators.schema.settings import Duration, Settings
+
+
+class Pool(Settings):
+    size: int | str = 1
+    timeout: Duration = 10.0
+
+
+class Pools(Settings):
+    topics: Pool = Pool()
+
+
+class Root(Settings):
+    name: str = "x"
+    port: int = 0
+    pools: Pools = Pools()
+    extra: Pools | None = None
+    items: tuple[Pool, ...] = ()
+
+
+def faults(text: str, environment: dict[str, str] | None = None) -> list[tuple[str, int, str]]:
+    with pytest.raises(ConfigError) as caught:
+        parse(Root, text, "c.yaml", environment or {})
+    return [(f.path, f.line, f.message) for f in caught.value.faults]
+
+
+def test_unknown_key_names_path_line_and_nearest_name() -> None:
+    """An unknown key is refused with where it stands and what was probably meant."""
+    text = "name: a\npools:\n  topics:\n    siez: 3\n"
+    assert faults(text) == [("pools.topics.siez", 4, "unknown key; did you mean `size`?")]
+
+
+def test_unknown_key_inside_optional_section_and_list() -> None:
+    """Hints also come inside optional sections and lists."""
+    text = "extra: {topic: {}}\nitems:\n  - {tiemout: 1s}\n"
+    assert faults(text) == [
+        ("extra.topic", 1, "unknown key; did you mean `topics`?"),
+        ("items[0].tiemout", 3, "unknown key; did you mean `timeout`?"),
+    ]
+
+
+def test_all_faults_come_at_once_in_order_of_lines() -> None:
+    """Every fault of a file is reported in one go."""
+    text = "port: eight\npools:\n  topics: {timeout: soon}\nnam: y\n"
+    assert [(path, line) for path, line, _ in faults(text)] == [
+        ("port", 1),
+        ("pools.topics.timeout", 3),
+        ("nam", 4),
+    ]
+
+
+def test_missing_variable_is_a_fault_with_its_name_and_line() -> None:
+    """A variable that is not set and has no default is a fault, not an empty string."""
+    assert faults("port: 1\nname: ${MQ_NAME}\n") == [
+        ("name", 2, "environment variable `MQ_NAME` is not set; set it or write ${MQ_NAME:-…}")
+    ]
+
+
+def test_variables_are_filled_in_with_types_and_defaults() -> None:
+    """A plain variable is read like a value; a quoted one stays text; $$ is a dollar."""
+    text = 'port: ${PORT}\nname: "${NAME:-a}-$${x}"\n'
+    config = parse(Root, text, "c.yaml", {"PORT": "8"})
+    assert (config.port, config.name) == (8, "a-${x}")
+
+
+def test_key_written_twice_is_refused() -> None:
+    """YAML would keep the last one in silence."""
+    assert faults("port: 1\nname: a\nport: 2\n") == [("port", 3, "written twice (also line 1)")]
+
+
+def test_broken_yaml_names_its_line() -> None:
+    """What is not YAML is said with its line."""
+    [(path, line, message)] = faults("name: a\npools: {topics: [\n")
+    assert (path, line > 0, message.startswith("not YAML")) == ("", True, True)
+
+
+def test_message_starts_with_file_and_line() -> None:
+    """The text of the error is what editors can jump to."""
+    with pytest.raises(ConfigError, match=r"^c\.yaml:1: nam: unknown key") as caught:
+        parse(Root, "nam: a", "c.yaml", {})
+    assert str(caught.value) == "c.yaml:1: nam: unknown key; did you mean `name`?"
+
+
+def test_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
+    """A missing file is a configuration error that points to init."""
+    with pytest.raises(ConfigError, match=r"cannot be read.*mqpipe init"):
+        load(Root, tmp_path / "none.yaml")
+
+
+def test_empty_file_is_the_default_configuration() -> None:
+    """Nothing written means every default."""
+    assert parse(Root, "", "c.yaml", {}) == Root()

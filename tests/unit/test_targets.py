@@ -1,0 +1,181 @@
+"""Ticks of collection targets: each due time once, in real time and over restarts."""
+
+from datetime import timedelta
+
+from bytewax.inputs import StatefulSourcePartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.drain import Drain
+from operators.schedule import Range, RealTime, after, at_or_after
+from operators.targets import Target, TargetSource, TargetState
+from operators.ticks import Ticks
+
+INTERVAL = 1000
+
+
+class Clock:
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+Partition = StatefulSourcePartition[tuple[str, Ticks], TargetState | None]
+
+
+def build(
+    clock: Clock,
+    state: TargetState | None = None,
+    interval: int = INTERVAL,
+    until: int | None = None,
+) -> Partition:
+    targets = {"c/topics": Target("c", "topics", interval)}
+    source = TargetSource(targets, RealTime(clock, until), Drain(settle=0))
+    return source.build_part("targets", "c/topics", state)
+
+
+def emitted(partition: Partition) -> list[tuple[int, int, int]]:
+    return [(t.start, t.count, t.missed) for _, t in partition.next_batch()]
+
+
+def test_first_tick_is_the_next_multiple_of_the_interval() -> None:
+    """A run that starts between two ticks waits for the next one."""
+    clock = Clock(10_500)
+    partition = build(clock)
+    assert emitted(partition) == []
+    clock.now = 11_000
+    assert emitted(partition) == [(11_000, 1, 0)]
+    assert emitted(partition) == []
+
+
+def test_held_up_worker_serves_the_latest_tick_and_reports_the_others() -> None:
+    """Due times that passed are not collected one after the other."""
+    clock = Clock(10_500)
+    partition = build(clock)
+    clock.now = 13_100
+    assert emitted(partition) == [(13_000, 1, 2)]
+
+
+def test_restart_reports_missed_ticks_at_once_and_collects_none_of_them() -> None:
+    """What fell due while the process was down comes as missed, before the next due time."""
+    clock = Clock(10_500)
+    before = build(clock)
+    clock.now = 11_000
+    emitted(before)
+    clock.now = 15_200
+    resumed = build(clock, before.snapshot())
+    assert emitted(resumed) == [(16_000, 0, 4)]
+    clock.now = 16_000
+    assert emitted(resumed) == [(16_000, 1, 0)]
+
+
+def test_missed_ticks_not_yet_emitted_are_in_the_state() -> None:
+    """A second crash before they were emitted loses none of them."""
+    clock = Clock(15_200)
+    resumed = build(clock, (1, 12_000))
+    again = build(clock, resumed.snapshot())
+    assert emitted(again) == [(16_000, 0, 4)]
+
+
+def test_changed_interval_goes_on_at_its_next_multiple() -> None:
+    """The state is a time, so another interval finds its place."""
+    clock = Clock(12_100)
+    resumed = build(clock, (1, 12_000), interval=5000)
+    assert emitted(resumed) == []
+    clock.now = 15_000
+    assert emitted(resumed) == [(15_000, 1, 0)]
+
+
+def test_clock_that_went_back_serves_no_tick_twice() -> None:
+    """After a restart with an earlier clock the state's due time holds."""
+    clock = Clock(9_000)
+    resumed = build(clock, (1, 12_000))
+    clock.now = 11_000
+    assert emitted(resumed) == []
+    clock.now = 12_000
+    assert emitted(resumed) == [(12_000, 1, 0)]
+
+
+def test_limited_run_has_the_ticks_of_its_range() -> None:
+    """Nothing is due at the run's end, and the source asks for the drain."""
+    clock = Clock(10_500)
+    partition = build(clock, until=13_000)
+    starts = []
+    try:
+        for now in range(10_500, 20_000, 500):
+            clock.now = now
+            starts += [start for start, _, _ in emitted(partition)]
+    except StopIteration:
+        pass
+    assert (starts, clock.now) == ([11_000, 12_000], 13_000)
+
+
+def test_retired_partition_stays_listed_and_ends() -> None:
+    """The name of a removed target is listed, for its stored state, and gives nothing."""
+    source = TargetSource({}, RealTime(Clock(0)), Drain(), frozenset({"gone/topics"}))
+    assert source.list_parts() == ["gone/topics"]
+    partition = source.build_part("targets", "gone/topics", (1, 5))
+    try:
+        partition.next_batch()
+    except StopIteration:
+        pass
+    else:
+        raise AssertionError("a retired partition emitted")
+    assert partition.snapshot() is None
+
+
+def test_source_waits_for_work_under_way() -> None:
+    """After the drain was asked for, the source stays open until nothing is under way."""
+    drain = Drain(settle=0)
+    source = TargetSource({"c/topics": Target("c", "topics", 1000)}, RealTime(Clock(0)), drain)
+    partition = source.build_part("targets", "c/topics", None)
+    drain.enter()
+    drain.request()
+    assert partition.next_batch() == []
+    drain.leave()
+    try:
+        partition.next_batch()
+    except StopIteration:
+        return
+    raise AssertionError("the source stayed open with nothing under way")
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=30), st.data())
+def test_every_due_time_is_served_or_reported_once(steps: list[int], data: st.DataObject) -> None:
+    """Whatever the clock does and whenever the process restarts, no due time is lost or doubled."""
+    clock = Clock(10_500)
+    partition = build(clock)
+    seen: list[int] = []
+    for step in steps:
+        clock.now += step
+        for start, count, missed in emitted(partition):
+            seen += [start - n * INTERVAL for n in range(missed, 0, -1)]
+            seen += [start] * count
+        if data.draw(st.booleans()):
+            partition = build(clock, partition.snapshot())
+    for start, count, missed in emitted(partition):
+        seen += [start - n * INTERVAL for n in range(missed, 0, -1)] + [start] * count
+    assert seen == list(range(11_000, clock.now + 1, INTERVAL))
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(1, 10**4), st.integers(0, 10**6))
+def test_range_counts_its_multiples(start: int, interval: int, length: int) -> None:
+    """A range [start, end) has exactly the multiples of the interval in it."""
+    schedule = Range(start, start + length)
+    first = schedule.first(interval)
+    expected = [t for t in range(start, start + length) if t % interval == 0][:50]
+    due = schedule.due(first, interval)
+    assert [first + n * interval for n in range(due)][:50] == expected
+    assert at_or_after(start, interval) == first
+    assert after(start, interval) > start
+
+
+def test_partition_wakes_in_time_for_its_tick_and_for_a_drain() -> None:
+    """The next wake-up is never later than a fraction of a second away."""
+    partition = build(Clock(10_500))
+    first, second = partition.next_awake(), partition.next_awake()
+    assert first is not None
+    assert second is not None
+    assert second - first < timedelta(seconds=1)
