@@ -1,0 +1,43 @@
+"""Fixtures that tests of every kind share: real Kafka clusters and the New Relic stand-in."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
+from tests.kafka.jars import MissingToolError
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """A cluster of one broker, shared by all tests; the one of MQPIPE_TEST_BOOTSTRAP if set."""
+    bootstrap = os.environ.get("MQPIPE_TEST_BOOTSTRAP")
+    if bootstrap:
+        yield ExternalKafka(bootstrap)
+        return
+    with _cluster(1) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def kafka3() -> Iterator[KafkaCluster]:
+    """A cluster of three brokers, shared by all tests, which leave its brokers running."""
+    with _cluster(3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def fresh_kafka3() -> Iterator[KafkaCluster]:
+    """A cluster of three brokers for one test, which may kill and hang them."""
+    with _cluster(3) as cluster:
+        yield cluster
+
+
+def _cluster(brokers: int) -> KafkaCluster:
+    try:
+        return KafkaCluster(brokers)
+    except MissingToolError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))

@@ -1,0 +1,214 @@
+"""A real Kafka for tests: one or three KRaft brokers as processes on loopback ports."""
+
+import shutil
+import tempfile
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol, Self
+
+from tests.kafka.broker import Broker
+from tests.kafka.child import Spawner
+from tests.kafka.jars import agent_jar, classpath, java, resolve_jars
+from tests.kafka.ports import PortClaim
+from tests.kafka.settings import broker_settings
+from tests.kafka.tools import QUICK_START, run_tool
+
+JMX_EXPORTER_CONFIG = Path(__file__).parents[2] / "docker" / "jmx-exporter.yml"
+
+
+class Kafka(Protocol):
+    """What a test may ask of a cluster, whoever started it."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of its brokers, with commas between."""
+
+    @property
+    def metrics_urls(self) -> Mapping[int, str]:
+        """The Prometheus page of each broker by its id; empty where there are none."""
+
+    def tool(self, main_class: str, *args: str) -> str:
+        """What Kafka's own tool `main_class` prints about this cluster."""
+
+
+class ExternalKafka:
+    """A cluster that runs already and that others own."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.metrics_urls: Mapping[int, str] = {}
+
+    def tool(self, main_class: str, *args: str) -> str:
+        """What Kafka's own tool `main_class` prints about this cluster."""
+        return run_tool(main_class, "--bootstrap-server", self.bootstrap_servers, *args)
+
+
+class KafkaCluster:
+    """A cluster of brokers, each of them a controller too; a context manager.
+
+    Broker ids count from 1. Each broker serves the Prometheus JMX exporter's page by the rules
+    of docker/jmx-exporter.yml. All of it lies in a temporary directory and ends with this
+    process, even where that is killed.
+
+    Args:
+        brokers: how many; a quorum of controllers makes sense with 1 or 3.
+        listeners: further listeners by name, with their security protocol:
+            `{"SCRAM": "SASL_PLAINTEXT"}`. `PLAINTEXT` is always there.
+        settings: server.properties of every broker, over those of tests/kafka/settings.py.
+        format_args: further arguments of `StorageTool format`, such as `--add-scram …`.
+        heap: the heap of a broker, as `java -Xmx` takes it.
+
+    Raises:
+        MissingToolError, UnresolvedJarsError: there is no Java, or no jars.
+        BrokerError: a broker did not come up.
+    """
+
+    def __init__(
+        self,
+        brokers: int = 1,
+        *,
+        listeners: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+        format_args: Sequence[str] = (),
+        heap: str = "256m",
+    ) -> None:
+        security = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
+        self._resources = ExitStack()
+        with self._resources:
+            self._directory = Path(tempfile.mkdtemp(prefix="mqpipe-kafka-"))
+            self._resources.callback(shutil.rmtree, self._directory, ignore_errors=True)
+            self._spawner = Spawner()
+            self._resources.callback(self._spawner.close)
+            self._brokers = self._configure(brokers, security, settings or {}, heap)
+            self._format(format_args)
+            for broker in self._brokers.values():
+                self._resources.callback(broker.kill)
+                broker.spawn(self._spawner)
+            for broker in self._brokers.values():
+                broker.wait_until_up()
+            self._resources = self._resources.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kills the brokers and removes all that they wrote."""
+        self._resources.close()
+
+    @property
+    def broker_ids(self) -> tuple[int, ...]:
+        """The ids of all brokers, running or not."""
+        return tuple(self._brokers)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of all brokers' plain listener, running or not."""
+        return self.bootstrap_of("PLAINTEXT")
+
+    def bootstrap_of(self, listener: str) -> str:
+        """`host:port` of all brokers at one listener."""
+        return ",".join(f"127.0.0.1:{b.ports[listener]}" for b in self._brokers.values())
+
+    @property
+    def metrics_urls(self) -> Mapping[int, str]:
+        """The Prometheus page of each broker, by its id."""
+        return {broker.id: broker.metrics_url for broker in self._brokers.values()}
+
+    def tool(self, main_class: str, *args: str) -> str:
+        """What Kafka's own tool `main_class` prints, with `--bootstrap-server` given to it.
+
+        Raises:
+            ToolError: it ended with an error.
+        """
+        return run_tool(main_class, "--bootstrap-server", self.bootstrap_servers, *args)
+
+    def start(self, broker_id: int) -> None:
+        """Starts a broker that was stopped or killed, on its old ports; returns when it answers."""
+        self._brokers[broker_id].spawn(self._spawner)
+        self._brokers[broker_id].wait_until_up()
+
+    def stop(self, broker_id: int) -> None:
+        """Ends a broker by a controlled shutdown: its leaders move first."""
+        self._brokers[broker_id].stop()
+
+    def kill(self, broker_id: int) -> None:
+        """Ends a broker with SIGKILL."""
+        self._brokers[broker_id].kill()
+
+    def pause(self, broker_id: int) -> None:
+        """Hangs a broker (SIGSTOP): connections stay open and nothing answers."""
+        self._brokers[broker_id].pause()
+
+    def resume(self, broker_id: int) -> None:
+        """Ends the hang (SIGCONT)."""
+        self._brokers[broker_id].resume()
+
+    def log(self, broker_id: int) -> str:
+        """The last lines of a broker's log."""
+        return self._brokers[broker_id].log()
+
+    def _configure(
+        self, brokers: int, security: Mapping[str, str], settings: Mapping[str, str], heap: str
+    ) -> dict[int, Broker]:
+        controllers = {broker_id: self._port() for broker_id in range(1, brokers + 1)}
+        configured = {}
+        for broker_id in controllers:
+            ports = {listener: self._port() for listener in security}
+            metrics_port = self._port()
+            log_dir = self._directory / f"broker-{broker_id}"
+            properties = {
+                **broker_settings(broker_id, ports, security, controllers, log_dir),
+                **settings,
+            }
+            self._properties(broker_id).write_text(
+                "".join(f"{key}={value}\n" for key, value in properties.items())
+            )
+            configured[broker_id] = Broker(
+                broker_id,
+                ports,
+                metrics_port,
+                self._command(broker_id, metrics_port, heap),
+                self._directory / f"broker-{broker_id}.log",
+            )
+        return configured
+
+    def _command(self, broker_id: int, metrics_port: int, heap: str) -> list[str]:
+        jars = resolve_jars()
+        agent = f"{agent_jar(jars)}=127.0.0.1:{metrics_port}:{JMX_EXPORTER_CONFIG}"
+        return [
+            java(),
+            *QUICK_START,
+            f"-Xmx{heap}",
+            f"-javaagent:{agent}",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+            "-cp",
+            classpath(jars),
+            "kafka.Kafka",
+            str(self._properties(broker_id)),
+        ]
+
+    def _format(self, format_args: Sequence[str]) -> None:
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+        def format_one(broker_id: int) -> None:
+            config = str(self._properties(broker_id))
+            format_command = ("format", "--cluster-id", cluster_id, "--config", config)
+            run_tool("kafka.tools.StorageTool", *format_command, *format_args)
+
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(format_one, self._brokers))
+
+    def _properties(self, broker_id: int) -> Path:
+        return self._directory / f"broker-{broker_id}.properties"
+
+    def _port(self) -> int:
+        claim = self._resources.enter_context(PortClaim())
+        return claim.port

@@ -1,0 +1,104 @@
+"""Kafka's jars: resolved once by Maven into a cache outside the tree."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+POM = Path(__file__).with_name("pom.xml")
+
+
+class MissingToolError(Exception):
+    """Java or Maven is not on this machine; `tool` is the command that was looked for."""
+
+    def __init__(self, tool: str, package: str) -> None:
+        super().__init__(tool, package)
+        self.tool = tool
+        self.package = package
+
+    def __str__(self) -> str:
+        return (
+            f"the tests' Kafka broker needs `{self.tool}`, which is not on PATH: "
+            f"install it (Debian: apt-get install {self.package}), "
+            "or set MQPIPE_TEST_BOOTSTRAP to a broker that runs already"
+        )
+
+
+class UnresolvedJarsError(Exception):
+    """Maven could not bring the jars; the text ends with what it printed."""
+
+
+def java() -> str:
+    """The path of the `java` command.
+
+    Raises:
+        MissingToolError: there is none.
+    """
+    return _command("java", "openjdk-17-jre-headless")
+
+
+def resolve_jars() -> Path:
+    """The directory that holds the jars of pom.xml, brought by Maven at the first call.
+
+    The directory bears the hash of pom.xml, so a changed pom is resolved anew. Processes that
+    race for it wait for the first; it appears by rename, so a killed Maven leaves no half of it.
+
+    Raises:
+        MissingToolError: the jars are not there yet and neither is Maven.
+        UnresolvedJarsError: Maven failed.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mqpipe"
+    jars = cache / f"kafka-{sha256(POM.read_bytes()).hexdigest()[:12]}"
+    if jars.is_dir():
+        return jars
+    maven = _command("mvn", "maven")
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / f"{jars.name}.lock"):
+        if not jars.is_dir():
+            unfinished = Path(tempfile.mkdtemp(prefix=f"{jars.name}.", dir=cache))
+            try:
+                _copy_dependencies(maven, unfinished)
+                unfinished.rename(jars)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+    return jars
+
+
+def agent_jar(jars: Path) -> Path:
+    """The Prometheus JMX exporter's agent among the jars."""
+    (agent,) = jars.glob("jmx_prometheus_javaagent-*.jar")
+    return agent
+
+
+def classpath(jars: Path) -> str:
+    """The class path of Kafka's servers and tools."""
+    return f"{jars}/*"
+
+
+def _copy_dependencies(maven: str, directory: Path) -> None:
+    command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies"]
+    command += [f"-DoutputDirectory={directory}", "-DincludeScope=runtime"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnresolvedJarsError(
+            f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-4000:]}"
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _command(name: str, package: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise MissingToolError(name, package)
+    return found

@@ -1,0 +1,36 @@
+"""Kafka's own command line tools, from the same jars as the brokers."""
+
+import subprocess
+
+from tests.kafka.jars import classpath, java, resolve_jars
+
+# Quick to start rather than fast in the long run.
+QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+
+class ToolError(Exception):
+    """A tool of Kafka's ended with an error; the text has all that it printed."""
+
+
+def run_tool(main_class: str, *args: str, timeout: float = 60.0) -> str:
+    """What a tool printed on standard output.
+
+    `main_class` is the class behind a `kafka-*.sh` script: `org.apache.kafka.tools.TopicCommand`,
+    `org.apache.kafka.tools.consumer.group.ConsumerGroupCommand`, `kafka.tools.StorageTool`, …
+    `timeout` is in seconds.
+
+    Raises:
+        ToolError: it ended with an error, or not in time.
+        MissingToolError, UnresolvedJarsError: there is no Java, or no jars.
+    """
+    options = [*QUICK_START, "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    command = [java(), *options, "-cp", classpath(resolve_jars()), main_class, *args]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"{main_class} {' '.join(args)} took over {timeout} s") from error
+    if done.returncode:
+        raise ToolError(
+            f"{main_class} {' '.join(args)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
+    return done.stdout
