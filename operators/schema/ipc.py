@@ -1,0 +1,113 @@
+"""Batches as bytes: Arrow's IPC stream format, one batch with its schema in each message.
+
+A batch is encoded this way wherever it leaves memory: in segment logs and in Kafka messages.
+"""
+
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.schema.arrow import (
+    SCHEMA_VERSION,
+    SCHEMA_VERSION_KEY,
+    TIMESTAMP,
+    entity_type_of,
+    schema_of,
+)
+
+Compression = Literal["lz4", "zstd"]
+
+_YEAR_10000 = 253_402_300_800_000
+"""Milliseconds since the Unix epoch; no date can be written for a timestamp from there on."""
+
+
+class BatchDecodeError(ValueError):
+    """Bytes that are no batch of samples of this or an earlier schema version."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"not a batch of samples: {reason}")
+
+    def __reduce__(self) -> tuple[type["BatchDecodeError"], tuple[str]]:
+        return BatchDecodeError, (self.reason,)
+
+
+def encode(batch: pa.RecordBatch, compression: Compression | None = "lz4") -> bytes:
+    """One batch of samples as an Arrow IPC stream that needs nothing else to be read."""
+    batch = _without_unused_strings(batch)
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
+
+
+def decode(data: bytes) -> pa.RecordBatch:
+    """The batch that `encode` was given; shape: `schema_of` its entity type.
+
+    A batch of another schema is fitted: a column that it lacks is null, one that the schema
+    lacks is left out, one of another type is cast where no value changes by it.
+
+    Raises:
+        BatchDecodeError: whatever is wrong with the bytes, however they were damaged.
+    """
+    try:
+        with pa.ipc.open_stream(data) as reader:
+            batch = reader.read_next_batch()
+        batch.validate(full=True)
+        return _fitted(batch)
+    except BatchDecodeError:
+        raise
+    except StopIteration:
+        raise BatchDecodeError("the stream holds no batch") from None
+    except (pa.ArrowException, ValueError, TypeError, KeyError, OSError, MemoryError) as error:
+        raise BatchDecodeError(str(error)) from error
+
+
+def _without_unused_strings(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A part of a larger batch still has that one's dictionaries; leave out what it can't use."""
+    columns = [
+        column.cast(column.type.value_type).dictionary_encode()
+        if pa.types.is_dictionary(column.type) and len(column.dictionary) > len(column)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
+    schema = schema_of(entity_type_of(batch))
+    version = (batch.schema.metadata or {}).get(SCHEMA_VERSION_KEY, b"")
+    if not version.isdigit() or int(version) > SCHEMA_VERSION:
+        raise BatchDecodeError(
+            f"schema version `{version.decode(errors='replace')}`, and this mqpipe reads up to "
+            f"{SCHEMA_VERSION}: update mqpipe"
+        )
+    for name in ("timestamp", "entity_guid"):
+        if name not in batch.schema.names:
+            raise BatchDecodeError(f"no column `{name}`")
+    if batch.schema.equals(schema):
+        fitted = batch.replace_schema_metadata(schema.metadata)
+    else:
+        fitted = pa.RecordBatch.from_arrays([_column(batch, f) for f in schema], schema=schema)
+    _check_timestamps(fitted.column("timestamp"))
+    return fitted
+
+
+def _check_timestamps(timestamps: pa.Array) -> None:
+    range_ = pc.min_max(timestamps.cast(pa.int64())).as_py()
+    if timestamps.null_count or (
+        len(timestamps) and not 0 <= range_["min"] <= range_["max"] < _YEAR_10000
+    ):
+        raise BatchDecodeError("a timestamp is null, before 1970 or after 9999")
+
+
+def _column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    if field.name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, field.type)
+    column = batch.column(field.name)
+    if field.type == TIMESTAMP and not pa.types.is_timestamp(column.type):
+        raise BatchDecodeError(f"column `{field.name}` is {column.type}, not a timestamp")
+    return column if column.type == field.type else column.cast(field.type)

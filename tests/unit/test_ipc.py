@@ -1,0 +1,180 @@
+"""Batches as bytes: what is encoded is decoded, other versions are fitted, garbage is refused."""
+
+import pickle
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.schema.arrow import (
+    ENTITY_TYPE_KEY,
+    SCHEMA_VERSION,
+    SCHEMA_VERSION_KEY,
+    entity_type_of,
+    sample_batch,
+    schema_of,
+)
+from operators.schema.ipc import BatchDecodeError, Compression, decode, encode
+from operators.schema.metrics import BROKER, ENTITY_TYPES, TOPIC, EntityType
+
+
+def topics(rows: int = 3) -> pa.RecordBatch:
+    return sample_batch(
+        TOPIC,
+        rows,
+        {
+            "timestamp": [1_767_225_600_000 + n * 30_000 for n in range(rows)],
+            "entity_guid": [f"guid-{n}" for n in range(rows)],
+            "entity_name": [f"prod/orders-{n}" for n in range(rows)],
+            "topic": [f"orders-{n}" for n in range(rows)],
+            "cluster_name": "prod",
+            "topic.partitionCount": list(range(rows)),
+            "topic.errorRate": [n / 7 for n in range(rows)],
+        },
+    )
+
+
+def with_metadata(batch: pa.RecordBatch, **changes: bytes) -> pa.RecordBatch:
+    keys = {"type": ENTITY_TYPE_KEY, "version": SCHEMA_VERSION_KEY}
+    metadata = dict(batch.schema.metadata) | {keys[k]: v for k, v in changes.items()}
+    return batch.replace_schema_metadata(metadata)
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+@pytest.mark.parametrize("entity_type", ENTITY_TYPES, ids=lambda t: t.label)
+def test_a_batch_comes_back_as_it_was(
+    entity_type: EntityType, compression: Compression | None
+) -> None:
+    """Every entity type, with its schema and metadata, with nulls and values."""
+    columns = {"timestamp": [1, 2], "entity_guid": ["a", "b"], "origin": "simulated"}
+    batch = sample_batch(entity_type, 2, columns)
+    decoded = decode(encode(batch, compression))
+    assert decoded.equals(batch)
+    assert decoded.schema.equals(schema_of(entity_type), check_metadata=True)
+
+
+def test_an_empty_batch_comes_back() -> None:
+    """No rows are no error."""
+    assert decode(encode(topics(0))).num_rows == 0
+
+
+def test_a_slice_is_encoded_without_the_rest() -> None:
+    """A few rows of a large batch make a small message."""
+    batch = topics(50_000)
+    assert len(encode(batch.slice(10, 5))) < len(encode(batch)) / 20
+    assert decode(encode(batch.slice(10, 5))).to_pylist() == batch.slice(10, 5).to_pylist()
+
+
+def test_an_older_batch_with_fewer_columns_is_filled_with_nulls() -> None:
+    """A metric that was added since is null in what was recorded before."""
+    batch = topics()
+    older = batch.drop_columns(["topic.errorRate", "topic.diskSize"])
+    decoded = decode(encode(older))
+    assert decoded.schema.equals(schema_of(TOPIC), check_metadata=True)
+    assert decoded.column("topic.errorRate").null_count == 3
+    assert decoded.column("topic").equals(batch.column("topic"))
+
+
+def test_a_newer_batch_with_more_columns_loses_only_those() -> None:
+    """A metric that this version does not know is left out."""
+    batch = topics()
+    newer = batch.append_column("topic.shinyNew", pa.array([1.0, 2.0, 3.0]))
+    assert decode(encode(newer)).equals(batch)
+
+
+def test_columns_in_another_order_or_type_are_fitted() -> None:
+    """Plain strings, 32-bit numbers and seconds become what the schema says."""
+    batch = topics()
+    table = pa.table(
+        {
+            "topic.partitionCount": pa.array([0, 1, 2], pa.int32()),
+            "entity_guid": batch.column("entity_guid").cast(pa.string()),
+            "timestamp": batch.column("timestamp").cast(pa.timestamp("ns", tz="UTC")),
+        },
+        metadata=batch.schema.metadata,
+    )
+    decoded = decode(encode(table.to_batches()[0]))
+    for name in table.column_names:
+        assert decoded.column(name).to_pylist() == batch.column(name).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("batch", "reason"),
+    [
+        (with_metadata(topics(), type=b"MESSAGE_QUEUE_COMET"), "no entity type `MESSAGE_QUEUE_C"),
+        (topics().replace_schema_metadata(None), "no entity type ``"),
+        (with_metadata(topics(), version=b"99"), f"reads up to {SCHEMA_VERSION}: update mqpipe"),
+        (with_metadata(topics(), version=b"\xff"), "schema version"),
+        (topics().drop_columns(["timestamp"]), "no column `timestamp`"),
+        (topics().drop_columns(["entity_guid"]), "no column `entity_guid`"),
+        (sample_batch(BROKER, 2, {"entity_guid": ["a", "b"]}), "a timestamp is null"),
+        (sample_batch(BROKER, 1, {"timestamp": [-1]}), "before 1970"),
+        (sample_batch(BROKER, 1, {"timestamp": [10**17]}), "after 9999"),
+        (
+            topics().set_column(0, "timestamp", pa.array([1.5, 2.5, 3.5])),
+            "column `timestamp` is double",
+        ),
+        (
+            topics().set_column(
+                topics().schema.get_field_index("topic.partitionCount"),
+                "topic.partitionCount",
+                pa.array([0.5, 1.0, 2.0]),
+            ),
+            "truncated",
+        ),
+    ],
+)
+def test_a_batch_that_is_not_of_the_table_is_refused(batch: pa.RecordBatch, reason: str) -> None:
+    """The error says what is wrong with it."""
+    with pytest.raises(BatchDecodeError, match=reason):
+        decode(encode(batch))
+
+
+def test_a_stream_without_a_batch_is_refused() -> None:
+    """A schema alone is no message of ours."""
+    sink = pa.BufferOutputStream()
+    pa.ipc.new_stream(sink, schema_of(TOPIC)).close()
+    with pytest.raises(BatchDecodeError, match="holds no batch"):
+        decode(sink.getvalue().to_pybytes())
+
+
+def test_the_error_keeps_its_reason_when_pickled() -> None:
+    """Bytewax carries errors between processes."""
+    error = pickle.loads(pickle.dumps(BatchDecodeError("because")))
+    assert error.reason == "because"
+    assert str(error) == "not a batch of samples: because"
+
+
+def decodes_or_refuses(data: bytes) -> None:
+    try:
+        batch = decode(data)
+    except BatchDecodeError:
+        return
+    assert batch.schema.equals(schema_of(entity_type_of(batch)), check_metadata=True)
+    batch.to_pylist()
+
+
+@given(st.binary(max_size=300))
+@settings(deadline=None)
+def test_random_bytes_are_refused(data: bytes) -> None:
+    """Nothing but the one error comes of them."""
+    with pytest.raises(BatchDecodeError):
+        decode(data)
+
+
+@given(
+    st.sampled_from([encode(topics(), c) for c in (None, "lz4", "zstd")]),
+    st.lists(st.integers(0, 2**20), max_size=4),
+    st.integers(0, 2**20) | st.none(),
+)
+@settings(deadline=None, max_examples=400)
+def test_damaged_bytes_are_decoded_or_refused(
+    encoded: bytes, flips: list[int], cut: int | None
+) -> None:
+    """Bit flips and truncation never crash, and never raise but the one error."""
+    damaged = bytearray(encoded if cut is None else encoded[: cut % len(encoded)])
+    for flip in flips:
+        if damaged:
+            damaged[flip // 8 % len(damaged)] ^= 1 << flip % 8
+    decodes_or_refuses(bytes(damaged))
