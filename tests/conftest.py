@@ -7,6 +7,7 @@ import pytest
 
 from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
 from tests.kafka.jars import MissingToolError
+from tests.newrelic.stand_in import StandIn
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,10 @@ def _cluster(brokers: int) -> KafkaCluster:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(missing))
+
+
+@pytest.fixture
+def newrelic() -> Iterator[StandIn]:
+    """A New Relic stand-in that behaves until it is told otherwise."""
+    with StandIn() as stand_in:
+        yield stand_in

@@ -13,9 +13,9 @@ from typing import Protocol, Self
 from tests.kafka.broker import Broker
 from tests.kafka.child import Spawner
 from tests.kafka.jars import agent_jar, classpath, java, resolve_jars
-from tests.kafka.ports import PortClaim
 from tests.kafka.settings import broker_settings
 from tests.kafka.tools import QUICK_START, run_tool
+from tests.ports import PortClaim
 
 JMX_EXPORTER_CONFIG = Path(__file__).parents[2] / "docker" / "jmx-exporter.yml"
 

@@ -1,0 +1,231 @@
+"""A stand-in for New Relic's Event and Metric APIs, which enforces their documented rules."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiohttp import web
+
+from tests.newrelic.behaviour import FAULTS, Behaviour, Hang, Ok, Reset, Script, Status
+from tests.newrelic.rules import Rules, Verdict, refusal
+from tests.newrelic.samples import Dropped
+from tests.newrelic.server import ServerThread, reset
+from tests.ports import PortClaim
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as it was answered."""
+
+    path: str
+    status: int | None
+    """None where nothing was answered: it hung, or the connection was reset."""
+    reason: str
+    """Why it was refused, or which fault it met; empty where all went well."""
+    size: int
+    """Bytes of the body as sent."""
+    kept: int
+    """Samples that were kept."""
+    dropped: int
+    """Samples that were lost although the answer was a good one."""
+    request_id: str | None
+    """The header `x-request-id`."""
+
+
+class StandIn:
+    """A server on a loopback port, in a thread of its own; a context manager.
+
+    Its methods may be called from any thread.
+
+    Args:
+        rules: what it answers by; New Relic's own without it.
+        keep: whether samples are kept, or only counted.
+        on_request: called with each request, in the server's thread.
+        port: the port to listen at; a free one without it.
+    """
+
+    def __init__(
+        self,
+        rules: Rules | None = None,
+        *,
+        keep: bool = True,
+        on_request: Callable[[Request], None] = lambda _: None,
+        port: int | None = None,
+    ) -> None:
+        self.rules = rules or Rules()
+        self._keep = keep
+        self._on_request = on_request
+        self._script = Script()
+        self._changed = threading.Condition()
+        self._events: list[dict[str, Any]] = []
+        self._metrics: list[dict[str, Any]] = []
+        self._dropped: list[Dropped] = []
+        self._requests: list[Request] = []
+        self._kept = 0
+        self._resources = ExitStack()
+        self.port = port or self._resources.enter_context(PortClaim()).port
+        self._server = ServerThread(self._handle, self.port)
+        self._resources.callback(self._server.close)
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+
+    @property
+    def endpoint(self) -> str:
+        """What stands in for the scheme and host of New Relic's URLs."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def license_key(self) -> str:
+        """The key that it takes."""
+        return self.rules.license_key
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events that were kept, in the order of their arrival; `timestamp` in milliseconds."""
+        with self._changed:
+            return list(self._events)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The metric points that were kept, each merged with its `common`."""
+        with self._changed:
+            return list(self._metrics)
+
+    @property
+    def dropped(self) -> list[Dropped]:
+        """Samples that New Relic would lose although it answers 200 or 202."""
+        with self._changed:
+            return list(self._dropped)
+
+    @property
+    def requests(self) -> list[Request]:
+        """All requests, in the order of their answers."""
+        with self._changed:
+            return list(self._requests)
+
+    def script(self, behaviours: Sequence[Behaviour]) -> None:
+        """What the next requests meet, one each, before the usual behaviour comes back."""
+        with self._changed:
+            self._script.extend(behaviours)
+
+    def always(self, behaviour: Behaviour) -> None:
+        """The usual behaviour from now on."""
+        with self._changed:
+            self._script.usual = behaviour
+
+    def faults(self, *, seed: int, rate: float, among: Sequence[Behaviour] = FAULTS) -> None:
+        """From now on a request meets a fault with probability `rate`; 0 ends it."""
+        with self._changed:
+            self._script.draw_faults(seed, rate, among)
+
+    def down(self) -> None:
+        """Closes the listening socket and every connection: further ones are refused."""
+        self._server.down()
+
+    def up(self) -> None:
+        """Listens again, at the same port."""
+        self._server.up()
+
+    def wait_for(self, count: int, timeout: float = 30.0) -> None:
+        """Returns when at least `count` samples (events and points) were kept.
+
+        Raises:
+            TimeoutError: they were not, after `timeout` seconds.
+        """
+        self.wait_until(lambda: self._kept >= count, timeout, f"{count} samples")
+
+    def wait_until(
+        self, condition: Callable[[], bool], timeout: float = 30.0, what: str = "such state"
+    ) -> None:
+        """Returns when `condition` holds; it is asked after each request.
+
+        Raises:
+            TimeoutError: it did not, after `timeout` seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(condition, timeout):
+                raise TimeoutError(
+                    f"no {what} within {timeout} s: {self._kept} samples kept, "
+                    f"{len(self._dropped)} dropped, last requests {self._requests[-5:]}"
+                )
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        with self._changed:
+            behaviour = self._script.next()
+        if isinstance(behaviour, Status):
+            verdict = refusal(behaviour.status, repr(behaviour), behaviour.retry_after)
+            self._record(request, body, verdict)
+            return _response(verdict)
+        if isinstance(behaviour, Ok):
+            await asyncio.sleep(behaviour.after)
+            verdict = self._judge(request, body)
+            self._record(request, body, verdict)
+            return _response(verdict)
+        if isinstance(behaviour, Hang | Reset):
+            verdict = self._judge(request, body) if behaviour.accepts else Verdict(0, {})
+            self._record(request, body, verdict, fault=behaviour, answered=False)
+            if isinstance(behaviour, Hang):
+                await asyncio.Event().wait()
+            return reset(request)
+        verdict = self._judge(request, body)
+        self._record(request, body, verdict, fault=behaviour)
+        return await _truncated(request, verdict)
+
+    def _judge(self, request: web.Request, body: bytes) -> Verdict:
+        return self.rules.judge(request.method, request.path, request.headers, body)
+
+    def _record(
+        self,
+        request: web.Request,
+        body: bytes,
+        verdict: Verdict,
+        *,
+        fault: Behaviour | None = None,
+        answered: bool = True,
+    ) -> None:
+        samples = verdict.samples
+        record = Request(
+            path=request.path,
+            status=verdict.status if answered else None,
+            reason=verdict.reason or (repr(fault) if fault else ""),
+            size=len(body),
+            kept=len(samples.kept),
+            dropped=len(samples.dropped),
+            request_id=request.headers.get("x-request-id"),
+        )
+        with self._changed:
+            self._requests.append(record)
+            self._dropped += samples.dropped
+            self._kept += len(samples.kept)
+            if self._keep:
+                kept = self._events if request.path.endswith("/events") else self._metrics
+                kept += samples.kept
+            self._changed.notify_all()
+        self._on_request(record)
+
+
+def _response(verdict: Verdict) -> web.Response:
+    return web.json_response(verdict.answer, status=verdict.status, headers=verdict.headers)
+
+
+async def _truncated(request: web.Request, verdict: Verdict) -> web.StreamResponse:
+    answer = json.dumps(verdict.answer).encode()
+    response = web.StreamResponse(
+        status=verdict.status, headers={**verdict.headers, "Content-Type": "application/json"}
+    )
+    response.content_length = len(answer)
+    await response.prepare(request)
+    await response.write(answer[: len(answer) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
