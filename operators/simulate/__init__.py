@@ -1,0 +1,37 @@
+"""Simulated fleets: physics, patterns, anomalies, vectorised over entities and ticks.
+
+A shard is one simulated cluster. `shards(settings)` makes the specifications, `Shard` turns
+ticks into samples, `simulate` is the Bytewax operator.
+"""
+
+from operators.simulate.operator import simulate
+from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
+from operators.simulate.shard import Shard, ShardState
+from operators.simulate.spec import (
+    ShardSpec,
+    by_cluster,
+    cluster_names,
+    pattern_factor,
+    shard_of,
+    shards,
+)
+from operators.simulate.topology import GroupShape, QueueShape, TopicShape, Topology
+
+__all__ = [
+    "AnomalySettings",
+    "FleetSettings",
+    "GroupShape",
+    "QueueShape",
+    "Shard",
+    "ShardSpec",
+    "ShardState",
+    "SimulationSettings",
+    "TopicShape",
+    "Topology",
+    "by_cluster",
+    "cluster_names",
+    "pattern_factor",
+    "shard_of",
+    "shards",
+    "simulate",
+]

@@ -1,0 +1,130 @@
+"""From a fleet's settings to the topology of its clusters."""
+
+import numpy as np
+
+from operators.simulate.noise import hashed, key_of
+from operators.simulate.presets import (
+    CLUSTER_MESSAGES,
+    ENVIRONMENT_SCALE,
+    GROUP_NAMES,
+    QUEUE_NAMES,
+    TOPIC_NAMES,
+    names_of,
+    queue_preset,
+    topic_preset,
+)
+from operators.simulate.settings import FleetSettings, GroupSettings, TopicSettings
+from operators.simulate.topology import GroupShape, QueueShape, TopicShape, Topology
+
+
+def topology_of(fleet: FleetSettings, seed: int, cluster: str) -> Topology:
+    """What one cluster of a fleet holds; the same for the same seed and cluster name."""
+    key = key_of(seed, cluster, "topology")
+    if fleet.provider != "kafka":
+        return Topology(queues=_queues(fleet, key))
+    brokers = fleet.brokers
+    ids = tuple(range(1, brokers + 1)) if isinstance(brokers, int) else tuple(sorted(brokers))
+    topics = _topics(fleet, key, len(ids))
+    return Topology(brokers=ids, topics=topics, groups=_groups(fleet, topics))
+
+
+def _topics(fleet: FleetSettings, key: int, brokers: int) -> tuple[TopicShape, ...]:
+    counted = isinstance(fleet.topics, int)
+    listed = (
+        [TopicSettings(name=n) for n in names_of(TOPIC_NAMES, fleet.topics)]
+        if isinstance(fleet.topics, int)
+        else list(fleet.topics)
+    )
+    presets = np.array([topic_preset(t.name).messages for t in listed])
+    skew = _zipf(len(listed), fleet.skew, key) if counted else np.ones(len(listed))
+    levels = _scaled(fleet, presets * skew, counted)
+    sizes = _sizes(fleet, len(listed), key)
+    return tuple(
+        TopicShape(
+            name=topic.name,
+            partitions=topic.partitions or fleet.partitions or topic_preset(topic.name).partitions,
+            replication_factor=min(topic.replication_factor or fleet.replication_factor, brokers),
+            messages=float(level)
+            if topic.messages_per_second is None
+            else topic.messages_per_second,
+            message_size=topic.message_size or int(size),
+        )
+        for topic, level, size in zip(listed, levels, sizes, strict=True)
+    )
+
+
+def _groups(fleet: FleetSettings, topics: tuple[TopicShape, ...]) -> tuple[GroupShape, ...]:
+    if isinstance(fleet.groups, int):
+        names = names_of(GROUP_NAMES, fleet.groups)
+        reads = _spread(fleet.groups, len(topics))
+        listed = [
+            GroupSettings(name=n, topics=tuple(topics[i].name for i in places))
+            for n, places in zip(names, reads, strict=True)
+            if places
+        ]
+    else:
+        listed = list(fleet.groups)
+    place = {topic.name: i for i, topic in enumerate(topics)}
+    groups = []
+    for group in listed:
+        strange = [t for t in group.topics if t not in place]
+        if strange:
+            raise ValueError(
+                f"fleet `{fleet.name}`: group `{group.name}` reads the topic `{strange[0]}`, "
+                "which the fleet does not have"
+            )
+        read = tuple(place[t] for t in group.topics)
+        partitions = sum(topics[i].partitions for i in read)
+        consumers = group.consumers or -(-partitions // 3)
+        groups.append(GroupShape(group.name, read, consumers, fleet.capacity))
+    return tuple(groups)
+
+
+def _spread(groups: int, topics: int) -> list[list[int]]:
+    """Every topic has a reader, every group has topics; both go round the other."""
+    if not topics:
+        return [[] for _ in range(groups)]
+    reads: list[list[int]] = [list(range(g, topics, groups)) for g in range(groups)]
+    return [places or [g % topics] for g, places in enumerate(reads)]
+
+
+def _queues(fleet: FleetSettings, key: int) -> tuple[QueueShape, ...]:
+    names = names_of(QUEUE_NAMES, fleet.queues)
+    presets = [queue_preset(n) for n in names]
+    skew = _zipf(len(names), fleet.skew, key)
+    levels = _scaled(fleet, np.array([p.messages for p in presets]) * skew, counted=True)
+    return tuple(
+        QueueShape(name, float(level), float(level) * fleet.capacity, p.processing_time, int(size))
+        for name, p, level, size in zip(
+            names, presets, levels, _sizes(fleet, len(names), key), strict=True
+        )
+    )
+
+
+def _zipf(count: int, exponent: float, key: int) -> np.ndarray:
+    """Weights of mean 1 that fall as rank^-exponent; which place has which rank is random."""
+    if not count:
+        return np.ones(0)
+    ranks = np.argsort(np.argsort(hashed(key, np.arange(count)), kind="stable")) + 1
+    weights = ranks**-exponent
+    return np.asarray(weights / weights.mean())
+
+
+def _scaled(fleet: FleetSettings, weights: np.ndarray, counted: bool) -> np.ndarray:
+    """Levels in proportion to `weights`: their sum is the cluster's level.
+
+    Entities that are named keep the level of their preset, unless the fleet says its own.
+    """
+    scale = ENVIRONMENT_SCALE.get(fleet.environment, 1.0)
+    if fleet.messages_per_second is None and not counted:
+        return weights * scale
+    total = fleet.messages_per_second
+    if total is None:
+        total = CLUSTER_MESSAGES[fleet.provider] * scale * len(weights) / 10
+    return weights * (total / weights.sum()) if len(weights) else weights
+
+
+def _sizes(fleet: FleetSettings, count: int, key: int) -> np.ndarray:
+    """Bytes of a message of each entity: between half and one and a half of the fleet's mean."""
+    spread = 0.5 + hashed(key + 1, np.arange(count))
+    return np.maximum(np.rint(fleet.message_size * spread), 1).astype(np.int64)

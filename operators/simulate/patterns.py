@@ -1,0 +1,396 @@
+"""Patterns: how a fleet's traffic moves with time, as a factor of its level.
+
+A pattern is a pure function of absolute time, so any tick has the same factor wherever a run
+began. Each is a model whose fields are its settings and whose `at` is its formula; they compose
+by `sum`, `product`, `shift` and `clip`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from operators.schema.settings import Duration, Settings
+from operators.simulate import plugins
+from operators.simulate.local_time import DAY, HOUR, day_number, month, to_local, weekday
+from operators.simulate.noise import Floats, Ints, hashed, key_of, smooth
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a pattern may know of the shard that it shapes."""
+
+    time_zone: str = "UTC"
+    holidays: tuple[date, ...] = ()
+    key: int = 0
+    """Key of the shard's random numbers."""
+
+
+class Constant(Settings):
+    """factor = value."""
+
+    kind: Literal["constant"] = "constant"
+    value: float = Field(default=1.0, ge=0, description="The factor, at all times.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        return np.full(len(times), self.value)
+
+
+class Random(Settings):
+    """factor = 1 + amplitude · (2u − 1), u uniform, drawn afresh for every second."""
+
+    kind: Literal["random"] = "random"
+    amplitude: float = Field(default=0.2, ge=0, le=1, description="Largest distance from 1.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        uniform = hashed(key_of(scene.key, "random"), times // 1000)
+        return 1 + self.amplitude * (2 * uniform - 1)
+
+
+class RandomWalk(Settings):
+    """factor = 1 + amplitude · Σ wᵢ(2cᵢ − 1), cᵢ a smooth random curve of period · 4ⁱ, i = 0…3.
+
+    wᵢ is in proportion to 2ⁱ (a walk strays by the root of the time) and sums to 1.
+    """
+
+    kind: Literal["random_walk"] = "random_walk"
+    amplitude: float = Field(default=0.3, ge=0, le=1, description="Largest distance from 1.")
+    period: Duration = Field(default=3600.0, gt=0, description="Time of the quickest turns.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        total = np.zeros(len(times))
+        for i in range(4):
+            key = key_of(scene.key, "random_walk", i)
+            curve = smooth(key, times, round(self.period * 1000) * 4**i)
+            total += 2**i / 15 * (2 * curve - 1)
+        return 1 + self.amplitude * total
+
+
+class Sine(Settings):
+    """factor = 1 + amplitude · sin(2π · (t / period + phase)), t since 1970 in UTC."""
+
+    kind: Literal["sine"] = "sine"
+    amplitude: float = Field(default=0.5, ge=0, le=1, description="Largest distance from 1.")
+    period: Duration = Field(default=86400.0, gt=0, description="Time from crest to crest.")
+    phase: float = Field(default=0.0, description="Share of the period by which it is ahead.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        period = round(self.period * 1000)
+        return 1 + self.amplitude * _sine(times % period / period + self.phase)
+
+
+def _sine(turns: Floats) -> Floats:
+    """sin(2π · turns) by its power series, to within 1e-7, the same on every machine."""
+    turns = turns - np.rint(turns)
+    x = 2 * np.pi * np.where(np.abs(turns) > 0.25, np.sign(turns) * 0.5 - turns, turns)
+    square, term, total = x * x, x, x
+    for n in (2, 4, 6, 8, 10):
+        term = term * square / (-n * (n + 1))
+        total = total + term
+    return total
+
+
+class BusinessHours(Settings):
+    """factor by the local hour; weekends and the fleet's holidays have their own.
+
+    Hours: 9–17 `office`, but 10–11 and 14–15 `peak`; 18–22 `evening`; else `night`. During the
+    first `ramp` of an hour the factor moves in a straight line from the hour before.
+    """
+
+    kind: Literal["business_hours"] = "business_hours"
+    office: float = Field(default=1.0, ge=0, description="Factor of the hours 9 to 17.")
+    peak: float = Field(default=1.3, ge=0, description="Factor of the hours 10, 11, 14 and 15.")
+    evening: float = Field(default=0.6, ge=0, description="Factor of the hours 18 to 22.")
+    night: float = Field(default=0.2, ge=0, description="Factor of the hours 23 to 8.")
+    weekend: float = Field(default=0.3, ge=0, description="Factor of weekends and holidays.")
+    ramp: Duration = Field(default=1800.0, le=3600, description="How long an hour takes to set in.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        local = to_local(times, scene.time_zone)
+        hour, rest = np.divmod(local, HOUR)
+        before, now = self._by_hour(hour - 1, scene), self._by_hour(hour, scene)
+        ramp = round(self.ramp * 1000)
+        return now if not ramp else before + (now - before) * np.minimum(rest / ramp, 1.0)
+
+    def _by_hour(self, hours: Ints, scene: Scene) -> Floats:
+        table = np.full(24, self.night)
+        table[9:18], table[18:23] = self.office, self.evening
+        table[[10, 11, 14, 15]] = self.peak
+        days, hour = np.divmod(hours, 24)
+        free = (weekday(days) >= 5) | np.isin(days, [day_number(d) for d in scene.holidays])
+        return np.where(free, self.weekend, table[hour])
+
+
+class Seasonal(Settings):
+    """factor by the local month."""
+
+    kind: Literal["seasonal"] = "seasonal"
+    months: tuple[float, ...] = Field(
+        default=(1.0, 1.0, 1.0, 1.0, 1.0, 0.85, 0.85, 0.85, 1.25, 1.4, 1.4, 1.4),
+        min_length=12,
+        max_length=12,
+        description="Factors of January to December.",
+    )
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        return np.array(self.months)[month(to_local(times, scene.time_zone))]
+
+
+class Growth(Settings):
+    """factor = (1 + rate)^m · (1 + rate · f): m whole months of 30 days since `since`, f the rest.
+
+    Before `since` the factor is 1.
+    """
+
+    kind: Literal["growth"] = "growth"
+    since: AwareDatetime = Field(description="When the growth begins.")
+    rate: float = Field(default=0.05, gt=-1, description="Growth in 30 days: 0.05 is 5 %.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        whole, rest = np.divmod(np.maximum(times - _millis(self.since), 0), 30 * DAY)
+        powers = np.cumprod(np.full(int(whole.max(initial=0)) + 1, 1 + self.rate))
+        return powers[whole] / (1 + self.rate) * (1 + self.rate * (rest / (30 * DAY)))
+
+
+class Step(Settings):
+    """factor = `factor` from `start` to `end`, else 1."""
+
+    kind: Literal["step"] = "step"
+    start: AwareDatetime = Field(description="When the step comes.")
+    end: AwareDatetime | None = Field(default=None, description="When it goes; without, it stays.")
+    factor: float = Field(default=2.0, ge=0, description="The factor between the two.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        inside = times >= _millis(self.start)
+        if self.end is not None:
+            inside &= times < _millis(self.end)
+        return np.where(inside, self.factor, 1.0)
+
+
+class Bursts(Settings):
+    """One burst in every stretch of length `every`, at a random place of it.
+
+    factor = 1 + (factor − 1) · max(0, 1 − |t − middle| / (length / 2)).
+    """
+
+    kind: Literal["bursts"] = "bursts"
+    every: Duration = Field(default=3600.0, gt=0, description="Time that has one burst.")
+    length: Duration = Field(default=300.0, gt=0, description="Length of a burst, at most `every`.")
+    factor: float = Field(default=3.0, ge=0, description="Factor in the middle of a burst.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Bursts":
+        if self.length > self.every:
+            raise ValueError("`length` of a burst is at most `every`")
+        return self
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        every, half = round(self.every * 1000), self.length * 500
+        index, rest = np.divmod(times, every)
+        middle = half + hashed(key_of(scene.key, "bursts"), index) * (every - 2 * half)
+        return 1 + (self.factor - 1) * np.maximum(0.0, 1 - np.abs(rest - middle) / half)
+
+
+class Recorded(Settings):
+    """The shape of a recorded metric, looped: factor = value / mean, straight between samples."""
+
+    kind: Literal["recorded"] = "recorded"
+    path: str = Field(description="Parquet file or directory, such as mqpipe's own samples.")
+    metric: str = Field(default="topic.messagesInPerSecond", description="The column to follow.")
+    entity: str | None = Field(
+        default=None, description="Value of `entity_name`; without, the mean of all."
+    )
+
+    @model_validator(mode="after")
+    def _readable(self) -> "Recorded":
+        _recording(self.path, self.metric, self.entity)
+        return self
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        moments, factors = _recording(self.path, self.metric, self.entity)
+        length = moments[-1] - moments[0]
+        place = (times - moments[0]) % length + moments[0]
+        return np.asarray(np.interp(place, moments, factors), np.float64)
+
+
+@lru_cache(maxsize=32)
+def _recording(path: str, metric: str, entity: str | None) -> tuple[Ints, Floats]:
+    try:
+        table = pq.read_table(path, columns=["timestamp", "entity_name", metric])
+    except Exception as error:
+        raise ValueError(f"cannot read `{metric}` from {path}: {error}") from error
+    if entity is not None:
+        table = table.filter(pc.equal(table["entity_name"].cast("string"), entity))
+    means = table.group_by("timestamp").aggregate([(metric, "mean")]).sort_by("timestamp")
+    means = means.filter(pc.is_valid(means[f"{metric}_mean"]))
+    moments = means["timestamp"].cast("timestamp[ms]").cast("int64").to_numpy()
+    values = means[f"{metric}_mean"].to_numpy()
+    if len(moments) < 2 or not values.mean() > 0:
+        raise ValueError(f"{path} has no two samples of `{metric}` of {entity or 'any entity'}")
+    factors = np.append(values, values[0]) / values.mean()
+    return np.append(moments, moments[-1] + (moments[1] - moments[0])), factors
+
+
+class Sum(Settings):
+    """factor = Σ of the parts."""
+
+    kind: Literal["sum"] = "sum"
+    of: tuple["AnyPattern", ...] = Field(min_length=1, description="The parts.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        total = self.of[0].at(times, scene)
+        for part in self.of[1:]:
+            total = total + part.at(times, scene)
+        return total
+
+
+class Product(Settings):
+    """factor = Π of the parts."""
+
+    kind: Literal["product"] = "product"
+    of: tuple["AnyPattern", ...] = Field(min_length=1, description="The parts.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        total = self.of[0].at(times, scene)
+        for part in self.of[1:]:
+            total = total * part.at(times, scene)
+        return total
+
+
+class Shift(Settings):
+    """factor(t) = part(t − by): the part, that much later."""
+
+    kind: Literal["shift"] = "shift"
+    of: "AnyPattern" = Field(description="The part.")
+    by: Duration = Field(description="How much later.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        return self.of.at(times - round(self.by * 1000), scene)
+
+
+class Clip(Settings):
+    """factor = min(high, max(low, part))."""
+
+    kind: Literal["clip"] = "clip"
+    of: "AnyPattern" = Field(description="The part.")
+    low: float = Field(default=0.0, ge=0, description="Least factor.")
+    high: float | None = Field(default=None, gt=0, description="Greatest factor.")
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms."""
+        return np.clip(self.of.at(times, scene), self.low, self.high)
+
+
+class Custom(Settings):
+    """A pattern of one's own: `kind` is an entry point of `mqpipe.patterns`, or `module:name`.
+
+    It is a function `(times, scene, **options) -> factors`: times a numpy array of ms since
+    1970, factors a float array of the same length, not negative. It must be a pure function of
+    its arguments.
+    """
+
+    kind: str = Field(description="Entry point or module:name.")
+    options: dict[str, Any] = Field(default={}, description="Keyword arguments of the function.")
+
+    @field_validator("kind")
+    @classmethod
+    def _is_there(cls, kind: str) -> str:
+        plugins.load("pattern", kind, BUILT_IN)
+        return kind
+
+    @model_validator(mode="after")
+    def _works(self) -> "Custom":
+        times = np.arange(4, dtype=np.int64) * DAY
+        try:
+            self.at(times, Scene())
+        except Exception as error:
+            raise ValueError(
+                f"pattern `{self.kind}` fails: {type(error).__name__}: {error}"
+            ) from error
+        return self
+
+    def at(self, times: Ints, scene: Scene) -> Floats:
+        """Factors at times in ms.
+
+        Raises:
+            ValueError: the function gave another shape, or a factor that is no number >= 0.
+        """
+        function: Callable[..., Any] = plugins.load("pattern", self.kind, BUILT_IN)
+        factors = np.asarray(function(times, scene, **self.options), np.float64)
+        if factors.shape != times.shape or not np.all(np.isfinite(factors) & (factors >= 0)):
+            raise ValueError(f"it must give {len(times)} finite factors >= 0, got {factors!r}")
+        return factors
+
+
+_MODELS = (
+    Constant, Random, RandomWalk, Sine, BusinessHours, Seasonal, Growth, Step, Bursts,
+    Recorded, Sum, Product, Shift, Clip,
+)  # fmt: skip
+BUILT_IN = {str(model.model_fields["kind"].default): model for model in _MODELS}
+"""The built-in patterns by name."""
+
+
+def _named(value: Any, _: ValidationInfo) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _tag(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if kind in BUILT_IN else "custom"
+
+
+AnyPattern = Annotated[
+    Annotated[Constant, Tag("constant")]
+    | Annotated[Random, Tag("random")]
+    | Annotated[RandomWalk, Tag("random_walk")]
+    | Annotated[Sine, Tag("sine")]
+    | Annotated[BusinessHours, Tag("business_hours")]
+    | Annotated[Seasonal, Tag("seasonal")]
+    | Annotated[Growth, Tag("growth")]
+    | Annotated[Step, Tag("step")]
+    | Annotated[Bursts, Tag("bursts")]
+    | Annotated[Recorded, Tag("recorded")]
+    | Annotated[Sum, Tag("sum")]
+    | Annotated[Product, Tag("product")]
+    | Annotated[Shift, Tag("shift")]
+    | Annotated[Clip, Tag("clip")]
+    | Annotated[Custom, Tag("custom")],
+    Discriminator(_tag),
+    BeforeValidator(_named, json_schema_input_type=str | dict[str, Any]),
+]
+"""A pattern's name, or a mapping with its `kind` and settings."""
+
+for _model in (Sum, Product, Shift, Clip):
+    _model.model_rebuild()
+
+
+def _millis(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,50 @@
+"""Patterns, anomalies and generators of one's own: by entry point or as `module:name`."""
+
+import difflib
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+
+class PluginError(ValueError):
+    """A name in the config leads to nothing that can be used."""
+
+    def __init__(self, kind: str, name: str, why: str) -> None:
+        super().__init__(kind, name, why)
+        self.kind = kind
+        self.name = name
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"no {self.kind} `{self.name}`: {self.why}"
+
+
+def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
+    """The object that `name` stands for: `module:name`, or an entry point of `mqpipe.<kind>s`.
+
+    `kind` is pattern, anomaly or generator; `known` are the built-in names, for the message.
+
+    Raises:
+        PluginError: nothing has this name, or importing it failed.
+    """
+    group = f"mqpipe.{kind}s"
+    module, colon, attribute = name.partition(":")
+    try:
+        if colon:
+            found = import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+            return found
+        for entry in entry_points(group=group, name=name):
+            return entry.load()
+    except Exception as error:
+        raise PluginError(kind, name, f"{type(error).__name__}: {error}") from error
+    names = sorted({*known, *(e.name for e in entry_points(group=group))})
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(names)}"
+    raise PluginError(
+        kind,
+        name,
+        f"it is neither built in nor an entry point of `{group}` nor `module:name`{hint}",
+    )

@@ -1,0 +1,177 @@
+"""Settings of the simulation: fleets, what happens to them, and the seed of it all."""
+
+from datetime import date
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+
+from operators.schema.settings import Duration, Settings
+from operators.simulate.patterns import AnyPattern, BusinessHours
+from operators.simulate.presets import REPLICATION_FACTOR, Provider
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^:/]+$")]
+"""A name of an entity: no colon, no slash."""
+
+
+class TopicSettings(Settings):
+    """A topic of a fleet by name; what is left out comes from the preset of its name."""
+
+    name: Name = Field(description="The topic's name.")
+    partitions: int | None = Field(default=None, ge=1, description="Partitions.")
+    replication_factor: int | None = Field(
+        default=None, ge=1, description="Replicas of a partition."
+    )
+    messages_per_second: float | None = Field(
+        default=None, ge=0, description="Level at a factor of 1."
+    )
+    message_size: int | None = Field(default=None, ge=1, description="Bytes of a message.")
+
+
+class GroupSettings(Settings):
+    """A consumer group of a fleet by name."""
+
+    name: Name = Field(description="The group's id.")
+    topics: tuple[Name, ...] = Field(min_length=1, description="The topics that it reads.")
+    consumers: int | None = Field(
+        default=None, ge=1, description="Members; one for three partitions."
+    )
+
+
+class FleetSettings(Settings):
+    """A simulated set of clusters. `brokers`, `topics`, `groups`, `queues` are those of a cluster.
+
+    Kafka has brokers, topics and groups, the other providers have queues.
+    """
+
+    name: Name = Field(description="The fleet's name; of several clusters: <name>-1, <name>-2, …")
+    provider: Provider = Field(default="kafka", description="What it is a fleet of.")
+    environment: str = Field(
+        default="production", description="production, staging, development, test."
+    )
+    time_zone: str = Field(
+        default="UTC", description="Time zone of its users, such as Europe/Berlin."
+    )
+    holidays: tuple[date, ...] = Field(default=(), description="Local dates that count as weekend.")
+    clusters: int = Field(default=1, ge=1, description="Number of clusters.")
+    brokers: int | tuple[int, ...] = Field(default=3, description="Brokers, or their ids.")
+    topics: int | tuple[TopicSettings, ...] = Field(
+        default=10, description="Topics, or a list of them."
+    )
+    groups: int | tuple[GroupSettings, ...] = Field(
+        default=5, description="Consumer groups, or a list of them."
+    )
+    queues: int = Field(default=10, ge=1, description="Queues of the providers that have queues.")
+    partitions: int | None = Field(
+        default=None, ge=1, description="Partitions of a topic; without, by its name's preset."
+    )
+    replication_factor: int = Field(
+        default=REPLICATION_FACTOR,
+        ge=1,
+        description="Replicas of a partition, at most the brokers.",
+    )
+    messages_per_second: float | None = Field(
+        default=None,
+        ge=0,
+        description="Level of a cluster; without, by provider, environment and size.",
+    )
+    message_size: int = Field(default=1000, ge=1, description="Mean bytes of a message.")
+    skew: float = Field(
+        default=0.5, ge=0, le=3, description="Zipf exponent over topics, and partitions."
+    )
+    capacity: float = Field(
+        default=1.8,
+        ge=0,
+        description="What groups can consume, as a multiple of their topics' level.",
+    )
+    noise: float = Field(
+        default=0.2, ge=0, le=0.9, description="Largest stray of a topic's traffic."
+    )
+    retention: Duration = Field(
+        default=604800.0, gt=0, description="How long topics keep messages."
+    )
+    pattern: AnyPattern = Field(default=BusinessHours(), description="How traffic moves with time.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"no time zone `{name}`; write it like UTC or Europe/Berlin") from None
+        return name
+
+    @field_validator("brokers", "topics", "groups")
+    @classmethod
+    def _countable(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            if value < 0:
+                raise ValueError("a number of entities is not negative")
+            return value
+        names = [v if isinstance(v, int) else v.name for v in value]
+        twice = sorted({str(n) for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return value
+
+    @model_validator(mode="after")
+    def _of_the_provider(self) -> "FleetSettings":
+        kafka_only = {
+            "brokers", "topics", "groups", "partitions", "replication_factor", "retention",
+        }  # fmt: skip
+        foreign = {"queues"} if self.provider == "kafka" else kafka_only
+        given = sorted(foreign & self.model_fields_set)
+        if given:
+            raise ValueError(f"a {self.provider} fleet has no {', '.join(given)}")
+        if self.provider == "kafka" and self.brokers in (0, ()):
+            raise ValueError("a Kafka cluster has at least one broker")
+        return self
+
+
+class AnomalySettings(Settings):
+    """Something that goes wrong: once (`entity` and `start`), or at a `rate`."""
+
+    kind: str = Field(description="A built-in kind, an entry point, or module:name.")
+    entity: str | None = Field(default=None, description="Path of the entity where it starts.")
+    start: AwareDatetime | None = Field(default=None, description="When it sets in.")
+    duration: Duration = Field(
+        default=900.0, gt=0, description="From its onset to its recovery's end."
+    )
+    onset: float = Field(
+        default=0.2, ge=0, le=1, description="Share of the duration until its peak."
+    )
+    recovery: float = Field(
+        default=0.3, ge=0, le=1, description="Share of the duration that it abates."
+    )
+    magnitude: float = Field(
+        default=1.0, gt=0, description="Its strength beside the kind's ordinary one."
+    )
+    rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Expected number an entity and day, over all fleets.",
+    )
+    fleet: str | None = Field(default=None, description="The only fleet that `rate` is for.")
+
+    @model_validator(mode="after")
+    def _once_or_at_a_rate(self) -> "AnomalySettings":
+        if self.rate is None and (self.entity is None or self.start is None):
+            raise ValueError("give `entity` and `start`, or a `rate`")
+        if self.rate is not None and (self.entity or self.start):
+            raise ValueError("give `entity` and `start`, or a `rate`, not both")
+        if self.fleet is not None and self.rate is None:
+            raise ValueError("`fleet` goes with `rate` only")
+        if self.onset + self.recovery > 1:
+            raise ValueError("`onset` and `recovery` together are at most 1")
+        return self
+
+
+class SimulationSettings(Settings):
+    """What is simulated."""
+
+    seed: int = Field(default=42, ge=0, description="The same seed gives the same samples.")
+    fleets: tuple[FleetSettings, ...] = Field(default=(), description="The simulated fleets.")
+    anomalies: tuple[AnomalySettings, ...] = Field(
+        default=(), description="What goes wrong in them."
+    )

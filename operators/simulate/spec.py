@@ -1,0 +1,108 @@
+"""A shard's specification: everything that its samples follow from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+
+from operators.simulate.fleets import topology_of
+from operators.simulate.noise import Floats, Ints, key_of
+from operators.simulate.patterns import AnyPattern, Scene
+from operators.simulate.settings import FleetSettings, SimulationSettings
+from operators.simulate.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSpec:
+    """One simulated cluster. Samples depend on this, on the ticks, and on nothing else."""
+
+    cluster: str
+    fleet: str
+    seed: int
+    topology: Topology
+    settings: FleetSettings
+
+    @property
+    def provider(self) -> str:
+        """Value of the column `provider`."""
+        return self.settings.provider
+
+    @property
+    def environment(self) -> str:
+        """Value of the column `environment`."""
+        return self.settings.environment
+
+    @property
+    def pattern(self) -> AnyPattern:
+        """How its traffic moves with time."""
+        return self.settings.pattern
+
+    @property
+    def key(self) -> int:
+        """Key of the shard's random numbers."""
+        return key_of(self.seed, self.cluster)
+
+    @property
+    def entities(self) -> int:
+        """Samples a tick."""
+        return self.topology.entities
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the seed and with what the cluster holds: then its state is of no use."""
+        return sha256(repr((self.seed, self.cluster, self.topology)).encode()).hexdigest()[:16]
+
+
+def shards(settings: SimulationSettings) -> list[ShardSpec]:
+    """The shards of all fleets, in the order of the settings.
+
+    A fleet `f` of one cluster makes the cluster `f`, of N `f-1` to `f-N`.
+
+    Raises:
+        ValueError: two clusters of one name, or a group that reads an unknown topic.
+    """
+    specs: dict[str, ShardSpec] = {}
+    for fleet in settings.fleets:
+        for name in cluster_names(fleet):
+            if name in specs:
+                raise ValueError(
+                    f"two simulated clusters are called `{name}` "
+                    f"(fleets `{specs[name].fleet}` and `{fleet.name}`); rename one"
+                )
+            specs[name] = shard_of(fleet, settings.seed, name)
+    return list(specs.values())
+
+
+def shard_of(
+    fleet: FleetSettings, seed: int, cluster: str, topology: Topology | None = None
+) -> ShardSpec:
+    """The shard of one cluster: of a fleet's own shape, or of a `topology` that is given.
+
+    The latter is for filling: entities of given names, with the levels that the topology says.
+    """
+    return ShardSpec(
+        cluster=cluster,
+        fleet=fleet.name,
+        seed=seed,
+        topology=topology or topology_of(fleet, seed, cluster),
+        settings=fleet,
+    )
+
+
+def cluster_names(fleet: FleetSettings) -> list[str]:
+    """The names of a fleet's clusters."""
+    if fleet.clusters == 1:
+        return [fleet.name]
+    return [f"{fleet.name}-{i}" for i in range(1, fleet.clusters + 1)]
+
+
+def by_cluster(settings: SimulationSettings) -> Mapping[str, ShardSpec]:
+    """The shards by the name of their cluster."""
+    return {spec.cluster: spec for spec in shards(settings)}
+
+
+def pattern_factor(spec: ShardSpec, timestamps: Ints) -> Floats:
+    """The pattern's factor of a shard at times in ms since 1970; shape: that of `timestamps`."""
+    scene = Scene(spec.settings.time_zone, spec.settings.holidays, spec.key)
+    return spec.pattern.at(np.asarray(timestamps, np.int64), scene)

@@ -1,0 +1,52 @@
+"""What a simulated cluster is made of: brokers, topics, groups, queues and how they relate."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """A topic: its partitions and its level (messages/s at a pattern factor of 1)."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    messages: float
+    message_size: int
+    """Bytes of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupShape:
+    """A consumer group, the topics that it reads (places in the topology), its members."""
+
+    name: str
+    topics: tuple[int, ...]
+    consumers: int
+    capacity: float
+    """What it can consume, as a multiple of its topics' level."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueShape:
+    """A queue: level and capacity (messages/s), time to process a message (ms), bytes of one."""
+
+    name: str
+    messages: float
+    capacity: float
+    processing_time: float
+    message_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything that a cluster holds. Queue providers have queues, Kafka has the rest."""
+
+    brokers: tuple[int, ...] = ()
+    topics: tuple[TopicShape, ...] = ()
+    groups: tuple[GroupShape, ...] = ()
+    queues: tuple[QueueShape, ...] = ()
+
+    @property
+    def entities(self) -> int:
+        """Samples a tick: the cluster's own and one of each entity."""
+        return 1 + sum(map(len, (self.brokers, self.topics, self.groups, self.queues)))
