@@ -80,6 +80,9 @@ class Collected:
 class TickResult:
     """What one tick of one target gave. `tick.count` is 1.
 
+    With outcome `missed` it is about `tick.start` and the `tick.missed` due times just before
+    it, all of them missed. With every other outcome `tick.missed` is 0: those were reported.
+
     `batches` hold the samples of the entities that answered (origin `collected`), whatever the
     outcome, and `raw` what the derivation makes columns of (see `Collected`). `error_class` and
     `error` are those of a failed tick, or of the parts that a completed but partial one lacks.
@@ -94,3 +97,8 @@ class TickResult:
     """Seconds from the tick's start to its end."""
     error_class: str | None = None
     error: str | None = None
+
+    @property
+    def missed(self) -> int:
+        """How many due times, up to `tick.start`, were missed."""
+        return 1 + self.tick.missed if self.outcome is Outcome.MISSED else 0

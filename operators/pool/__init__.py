@@ -1,0 +1,29 @@
+"""A bounded pool for concurrent work of any kind; knows neither Kafka nor Bytewax.
+
+async with Pool("pages", PoolSettings(size=8)) as pool:
+    result = await pool.submit(lambda left: fetch(url, timeout=left), key=url)
+    results = await pool.map_batch(urls, lambda url, left: fetch(url, timeout=left))
+"""
+
+from operators.pool.pool import Pool
+from operators.pool.settings import BackoffSettings, BreakerSettings, PoolSettings, PoolsSettings
+from operators.pool.stats import DURATION_BUCKETS, BreakerState, PoolStats, SlotState
+from operators.pool.task import Priority, Result, Work, classify
+from operators.pool.thread import in_thread
+
+__all__ = [
+    "DURATION_BUCKETS",
+    "BackoffSettings",
+    "BreakerSettings",
+    "BreakerState",
+    "Pool",
+    "PoolSettings",
+    "PoolStats",
+    "PoolsSettings",
+    "Priority",
+    "Result",
+    "SlotState",
+    "Work",
+    "classify",
+    "in_thread",
+]

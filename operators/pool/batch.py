@@ -1,0 +1,109 @@
+"""Many items through a pool: `map_batch` and `stream`."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from operators.pool.task import Priority, Result, Task
+
+if TYPE_CHECKING:
+    from operators.pool.pool import Pool
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741
+
+
+async def map_batch(
+    pool: "Pool",
+    items: Iterable[I] | AsyncIterable[I],
+    work: Callable[[I, float], Awaitable[T]],
+    key: Callable[[I], str] | None,
+    priority: Priority,
+    deadline: float | None,
+) -> list[Result[T]]:
+    """The results in the items' order; see `Pool.map_batch`."""
+
+    def work_numbered(numbered: tuple[int, I], left: float) -> Awaitable[T]:
+        return work(numbered[1], left)
+
+    def key_numbered(numbered: tuple[int, I]) -> str | None:
+        return key(numbered[1]) if key is not None else None
+
+    results: dict[int, Result[T]] = {}
+    ended = stream(pool, _numbered(items), work_numbered, key_numbered, priority, deadline)
+    async for (number, _), result in ended:
+        results[number] = result
+    return [results[number] for number in range(len(results))]
+
+
+async def stream(
+    pool: "Pool",
+    items: Iterable[I] | AsyncIterable[I],
+    work: Callable[[I, float], Awaitable[T]],
+    key: Callable[[I], str | None] | None,
+    priority: Priority,
+    deadline: float | None,
+) -> AsyncIterator[tuple[I, Result[T]]]:
+    """Items with their results, as they end; see `Pool.stream`."""
+    under_way: dict[int, Task] = {}
+    ended: deque[tuple[I, Result[T]]] = deque()
+    entered = left = 0
+    something_ended, something_left = asyncio.Event(), asyncio.Event()
+
+    def done(number: int, item: I, result: Result[T]) -> None:
+        under_way.pop(number, None)
+        ended.append((item, result))
+        something_ended.set()
+
+    async def feed() -> None:
+        nonlocal entered
+        async for item in _each(items):
+            if not pool.has_room:
+                await pool.room()
+            while entered - left >= pool.capacity:
+                something_left.clear()
+                await something_left.wait()
+            task = pool.offer(
+                partial(work, item),
+                partial(done, entered, item),
+                key=None if key is None else key(item),
+                priority=priority,
+                deadline=deadline,
+            )
+            if task is not None:
+                under_way[entered] = task
+            entered += 1
+
+    feeder = asyncio.create_task(feed())
+    feeder.add_done_callback(lambda _: something_ended.set())
+    try:
+        while not feeder.done() or under_way or ended:
+            await something_ended.wait()
+            something_ended.clear()
+            while ended:
+                yield ended.popleft()
+                left += 1
+            something_left.set()
+        await feeder  # raises what the items raised
+    finally:
+        feeder.cancel()
+        for task in list(under_way.values()):
+            pool.cancel(task)
+
+
+async def _each(items: Iterable[I] | AsyncIterable[I]) -> AsyncIterator[I]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+async def _numbered(items: Iterable[I] | AsyncIterable[I]) -> AsyncIterator[tuple[int, I]]:
+    number = 0
+    async for item in _each(items):
+        yield number, item
+        number += 1

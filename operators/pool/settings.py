@@ -1,0 +1,131 @@
+"""Settings of one pool, and of the pools of a run."""
+
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from operators.schema.settings import Duration, Settings
+
+
+class BackoffSettings(Settings):
+    """Waiting times between attempts: exponential, with full jitter."""
+
+    initial: Duration = Field(default=1.0, description="longest wait before the second attempt")
+    max: Duration = Field(default=30.0, description="longest wait before any attempt")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.initial > self.max:
+            raise ValueError(
+                f"`initial` ({self.initial:g} s) is above `max` ({self.max:g} s): lower the one or raise the other"
+            )
+        return self
+
+
+class BreakerSettings(Settings):
+    """When a failing target is left alone, and how often it is tried meanwhile."""
+
+    failures: int = Field(
+        default=5, ge=1, description="consecutive failed tasks that open the breaker"
+    )
+    probe: Duration = Field(
+        default=60.0, gt=0, description="pause between two probes of an open breaker"
+    )
+
+
+class PoolSettings(Settings):
+    """Bounds and manners of one pool."""
+
+    size: int | Literal["auto"] = Field(
+        default=10,
+        description="tasks that run at the same time; `auto` tunes itself within min and max",
+    )
+    min: int | None = Field(default=None, ge=1, description="smallest size with `size: auto` (1)")
+    max: int | None = Field(default=None, ge=1, description="largest size with `size: auto` (32)")
+    queue: int = Field(
+        default=1000, ge=0, description="tasks that wait for a slot; more are refused"
+    )
+    timeout: Duration = Field(default=10.0, gt=0, description="time-out of one attempt")
+    attempts: int = Field(
+        default=3, ge=1, description="attempts in all, within the task's deadline"
+    )
+    backoff: BackoffSettings = Field(
+        default=BackoffSettings(), description="waiting times between attempts"
+    )
+    breaker: BreakerSettings = Field(
+        default=BreakerSettings(), description="leaves a failing target alone"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.size != "auto":
+            if self.size < 1:
+                raise ValueError(f"`size` is {self.size}: a pool needs at least 1 slot")
+            if self.min is not None or self.max is not None:
+                raise ValueError(
+                    f"`min` and `max` go with `size: auto`, and `size` is {self.size}: "
+                    "leave them out or write `size: auto`"
+                )
+        if self.smallest > self.largest:
+            raise ValueError(
+                f"`min` ({self.smallest}) is above `max` ({self.largest}): "
+                "lower the one or raise the other"
+            )
+        return self
+
+    @property
+    def smallest(self) -> int:
+        """The least number of slots."""
+        return (self.min or 1) if self.size == "auto" else self.size
+
+    @property
+    def largest(self) -> int:
+        """The greatest number of slots."""
+        return (self.max or 32) if self.size == "auto" else self.size
+
+
+class TopicsPoolSettings(PoolSettings):
+    """The pool of kind `topics`."""
+
+    size: int | Literal["auto"] = Field(default=15, description="as in every pool")
+
+
+class GroupsPoolSettings(PoolSettings):
+    """The pool of kind `groups`."""
+
+    size: int | Literal["auto"] = Field(default=8, description="as in every pool")
+
+
+class SimulationPoolSettings(PoolSettings):
+    """The pool of pluggable generators that do I/O."""
+
+    size: int | Literal["auto"] = Field(default=8, description="as in every pool")
+    timeout: Duration = Field(default=15.0, gt=0, description="as in every pool")
+
+
+class PoolsSettings(Settings):
+    """One bounded pool a kind of target, per process; own kinds may have theirs too."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, PoolSettings]
+
+    brokers: PoolSettings = Field(default=PoolSettings(), description="pool of kind `brokers`")
+    topics: TopicsPoolSettings = Field(
+        default=TopicsPoolSettings(), description="pool of kind `topics`"
+    )
+    groups: GroupsPoolSettings = Field(
+        default=GroupsPoolSettings(), description="pool of kind `groups`"
+    )
+    simulation: SimulationPoolSettings = Field(
+        default=SimulationPoolSettings(), description="pool of pluggable generators that do I/O"
+    )
+
+    def of(self, kind: str) -> PoolSettings:
+        """The settings of a kind's pool; defaults for an own kind that names none."""
+        found: Any = getattr(self, kind) if kind in type(self).model_fields else None
+        return found or self.own.get(kind) or PoolSettings()
+
+    @property
+    def own(self) -> dict[str, PoolSettings]:
+        """The pools of own kinds that the config names."""
+        return self.__pydantic_extra__
