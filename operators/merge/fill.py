@@ -1,0 +1,123 @@
+"""Filled samples: rows that go on from what an entity last was.
+
+Traffic follows the pattern f of the fleet that the cluster is `like` (constant without one).
+From a row of tick s, the filled row of tick t has
+
+- rates: value(s) · f(t) / f(s)
+- end and committed offsets: value(s) + rate(s) · ∑ f(u) / f(s) · interval, over the ticks u in
+  (s, t], so that an offset grows by the very rate that its row tells
+- counts of what happened since the last tick: 0
+- everything else (topology, lag, utilisation, latency, states): value(s)
+
+A metric that was null stays null.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.merge.levels import Times, times_of
+from operators.schema.arrow import TIMESTAMP, entity_type_of, repeated
+from operators.schema.metrics import Kind, Metric, Origin
+
+Factors = npt.NDArray[np.float64]
+Pattern = Callable[[Times], Factors]
+"""Traffic's factor, above 0, at each of the given times (ms)."""
+
+GROWS_BY = {
+    "topic.offset": "topic.messagesInPerSecond",
+    "consumerGroup.committedOffset": "consumerGroup.messagesConsumedPerSecond",
+}
+"""Offsets, and the rate at which they go on."""
+
+
+def constant(times: Times) -> Factors:
+    """The pattern of a cluster that is like no fleet: always 1."""
+    return np.ones(len(times))
+
+
+class Course:
+    """How traffic goes from one tick to another, by a pattern, with ticks `interval` ms apart."""
+
+    def __init__(self, pattern: Pattern, interval: int) -> None:
+        self._pattern = pattern
+        self.interval = interval
+        self._base = 0
+        self._sums: Factors = np.zeros(0)
+        """Factor times seconds, summed over the ticks after `_base`."""
+
+    def ratio(self, start: Times, end: Times) -> Factors:
+        """f(end) / f(start), element by element; 1 where f(start) is 0."""
+        before = self._factor(start)
+        flat = before <= 0
+        ratio: Factors = np.where(flat, 1.0, self._factor(end) / np.where(flat, 1.0, before))
+        return ratio
+
+    def seconds(self, start: Times, end: Times) -> Factors:
+        """Seconds from start to end, each weighed by f / f(start), element by element."""
+        if not len(start):
+            return np.zeros(0)
+        self._reach(int(start.min()), int(end.max()))
+        grown = self._sums[self._index(end)] - self._sums[self._index(start)]
+        before = self._factor(start)
+        flat = before <= 0
+        return np.where(flat, (end - start) / 1000, grown / np.where(flat, 1.0, before))
+
+    def _factor(self, times: Times) -> Factors:
+        unique, inverse = np.unique(times, return_inverse=True)
+        return self._pattern(unique)[inverse]
+
+    def _index(self, times: Times) -> npt.NDArray[np.int64]:
+        return (times - self._base) // self.interval
+
+    def _reach(self, start: int, end: int) -> None:
+        last = self._base + (len(self._sums) - 1) * self.interval
+        if len(self._sums) and self._base <= start and end <= last:
+            return
+        # Twice the span that is asked for, so that a long fill extends it seldom.
+        ahead = max(256, (end - start) // self.interval)
+        self._base = start
+        count = (end - start) // self.interval + ahead
+        ticks = start + self.interval * np.arange(count + 1, dtype=np.int64)
+        steps = self._pattern(ticks) * (self.interval / 1000)
+        steps[0] = 0.0
+        self._sums = np.cumsum(steps)
+
+
+def filled(
+    levels: pa.RecordBatch, ticks: Times, course: Course, environment: str
+) -> pa.RecordBatch:
+    """The filled samples of `ticks` (ms) that go on from `levels`, row by row.
+
+    `levels` are rows of one entity type, each no later than its tick. The result has the same
+    schema and order, with origin `filled`.
+    """
+    rows = levels.num_rows
+    since = times_of(levels)
+    ratio = pa.array(course.ratio(since, ticks))
+    columns = {name: levels.column(name) for name in levels.schema.names}
+    columns["timestamp"] = pa.array(ticks, pa.int64()).cast(TIMESTAMP)
+    columns["origin"] = repeated(Origin.FILLED.value, rows)
+    columns["environment"] = repeated(environment, rows)
+    columns["anomaly"] = repeated(None, rows)
+    columns["late"] = pa.repeat(False, rows)
+    for metric in entity_type_of(levels).metrics:
+        columns[metric.name] = _continued(metric, levels, ratio)
+    for offset, rate in GROWS_BY.items():
+        if offset in columns:
+            growth = pc.multiply(levels.column(rate), pa.array(course.seconds(since, ticks)))
+            whole = pc.cast(pc.round(pc.coalesce(growth, pa.scalar(0.0))), pa.int64())
+            columns[offset] = pc.add(levels.column(offset), whole)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=levels.schema)
+
+
+def _continued(metric: Metric, levels: pa.RecordBatch, ratio: pa.DoubleArray) -> pa.Array:
+    last = levels.column(metric.name)
+    if metric.kind is Kind.RATE:
+        return pc.multiply(last, ratio)
+    if metric.kind is Kind.COUNT:
+        return pc.multiply(last, pa.scalar(0, last.type))
+    return last

@@ -1,0 +1,129 @@
+"""The gaps of one kind of a cluster: what its entities last were, and rows in their place."""
+
+from collections.abc import Iterable
+from copy import copy
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.merge.fill import Course, filled
+from operators.merge.levels import Levels, Times, guids_of
+from operators.merge.plan import Names, Plan
+from operators.schema.arrow import entity_type_of
+from operators.schema.ipc import BatchDecodeError, decode, encode
+from operators.schema.metrics import BROKER, BY_NAME, EntityType
+
+
+class Filler:
+    """Remembers the entities that one kind of target gives, and fills where one is missing.
+
+    An entity is filled while it is expected, or once it has been silent for `stale_after` ms. It
+    is forgotten when a complete result no longer names it, unless it is expected.
+
+    Brokers are the exception, for metadata lists only those that are up. One that is not named
+    is down, not deleted; `forget_absent` says that it is.
+    """
+
+    def __init__(self, plan: Plan, kind: str, stale_after: int) -> None:
+        self._plan = plan
+        self._kind = kind
+        self._stale_after = stale_after
+        self._expected = {t.name: names for t, names in plan.expected(kind).items()}
+        self._levels = {name: self._empty(name) for name in self._expected}
+        self._encoded: dict[str, tuple[Levels, bytes]] = {}
+
+    def _empty(self, name: str) -> Levels:
+        return Levels.empty(
+            BY_NAME[name], pa.array(list(self._expected.get(name, ())), pa.string())
+        )
+
+    def __len__(self) -> int:
+        """How many entities are known or expected."""
+        return sum(len(levels) + len(levels.unknown) for levels in self._levels.values())
+
+    def frozen(self) -> "Filler":
+        """A copy that later samples do not reach."""
+        copied = copy(self)
+        copied._levels = dict(self._levels)  # noqa: SLF001
+        copied._encoded = dict(self._encoded)  # noqa: SLF001
+        return copied
+
+    def collected(self, tick: int, batches: Iterable[pa.RecordBatch], complete: bool) -> None:
+        """Take the samples collected at `tick` (ms); `complete` if they name all that exists."""
+        named: dict[str, pa.StringArray] = {}
+        for batch in batches:
+            name = entity_type_of(batch).name
+            self._levels[name] = self._levels.get(name, self._empty(name)).collected(batch)
+            named[name] = guids_of(batch)
+        if complete:
+            for name in self._levels.keys() - {BROKER.name}:
+                self._levels[name] = self._levels[name].named(named.get(name), tick)
+
+    def forget_absent(self, tick: int) -> None:
+        """Forget what was last seen before `tick` (ms) and is not expected."""
+        for name, levels in self._levels.items():
+            self._levels[name] = levels.named(None, tick - 1)
+
+    def fill(self, ticks: Times, course: Course) -> list[pa.RecordBatch]:
+        """Filled samples of `ticks` (ascending, ms), for every entity that is missing at one."""
+        self.know_expected(int(ticks[0]), course.interval)
+        batches = []
+        for levels in self._levels.values():
+            which, when = levels.absent(ticks, self._stale_after)
+            if len(which):
+                rows = levels.rows.take(pa.array(which))
+                batches.append(filled(rows, when, course, self._plan.environment))
+        return batches
+
+    def know_expected(self, tick: int, interval: int) -> None:
+        """Give what is expected and was never seen its levels, as of `tick` (ms)."""
+        for name, levels in self._levels.items():
+            unknown = levels.unknown
+            if len(unknown):
+                names = {guid: self._expected[name][guid] for guid in unknown.to_pylist()}
+                for rows in never_seen(self._plan, BY_NAME[name], names, tick, interval):
+                    levels = levels.with_rows(rows)
+                self._levels[name] = levels
+
+    def snapshot(self) -> tuple[bytes, ...]:
+        """The state: for each entity type the last samples, encoded.
+
+        What has not changed since the last snapshot is not encoded again.
+        """
+        for name, levels in self._levels.items():
+            if name not in self._encoded or self._encoded[name][0] is not levels:
+                self._encoded[name] = (levels, encode(levels.rows, "zstd"))
+        return tuple(self._encoded[name][1] for name in self._levels)
+
+    def restore(self, state: Iterable[bytes]) -> Self:
+        """Take up a snapshot; what of it cannot be read is as if it was never seen."""
+        for encoded in state:
+            try:
+                rows = decode(encoded)
+            except BatchDecodeError:
+                continue
+            name = entity_type_of(rows).name
+            self._levels[name] = Levels(rows, self._empty(name).expected).seen_or_expected()
+        return self
+
+
+def never_seen(
+    plan: Plan, entity_type: EntityType, names: Names, tick: int, interval: int
+) -> list[pa.RecordBatch]:
+    """Rows of expected entities that have never had a sample, as of `tick` (ms).
+
+    Their levels are those of the fleet that the cluster is like; null where it has none.
+    """
+    left = dict(names)
+    rows = []
+    for batch in plan.like.levels(tick, interval):
+        if entity_type_of(batch) is entity_type:
+            guids = guids_of(batch)
+            known = pc.is_in(guids, value_set=pa.array(list(left), pa.string()))
+            rows.append(batch.filter(known))
+            for guid in guids.filter(known).to_pylist():
+                del left[guid]
+    if left:
+        rows.append(plan.bare_rows(entity_type, left, tick))
+    return rows

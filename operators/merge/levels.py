@@ -1,0 +1,151 @@
+"""What each entity of one type last was: the rows that a fill goes on from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.schema.arrow import sample_batch
+from operators.schema.metrics import EntityType, Origin
+
+Mask = npt.NDArray[np.bool_]
+Times = npt.NDArray[np.int64]
+"""Milliseconds since the Unix epoch."""
+
+
+def guids_of(rows: pa.RecordBatch) -> pa.StringArray:
+    """The rows' GUIDs, decoded, so that they compare fast."""
+    return pc.cast(rows.column("entity_guid"), pa.string())
+
+
+def times_of(rows: pa.RecordBatch) -> Times:
+    """The rows' ticks in milliseconds."""
+    times: Times = rows.column("timestamp").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return times
+
+
+def _mask(array: pa.BooleanArray) -> Mask:
+    mask: Mask = array.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _is_in(guids: pa.StringArray, those: pa.StringArray) -> Mask:
+    return _mask(pc.is_in(guids, value_set=those))
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The last sample of each entity of one type; one row an entity.
+
+    `rows` has the shape `schema_of(entity_type)`. A row of origin `collected` is the entity's
+    last collected sample and its `timestamp` says when that was; any other row holds the levels
+    of an entity that was expected and never seen, as of the tick on which it was first filled.
+    `expected` are the GUIDs that the configuration names.
+    """
+
+    rows: pa.RecordBatch
+    expected: pa.StringArray
+
+    @classmethod
+    def empty(cls, entity_type: EntityType, expected: pa.StringArray) -> Self:
+        """Nothing seen yet."""
+        return cls(sample_batch(entity_type, 0, {}), expected)
+
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
+
+    @cached_property
+    def guids(self) -> pa.StringArray:
+        """GUIDs, in the rows' order."""
+        return guids_of(self.rows)
+
+    @cached_property
+    def at(self) -> Times:
+        """The tick (ms) that each row is of."""
+        return times_of(self.rows)
+
+    @cached_property
+    def seen(self) -> Mask:
+        """Whether a sample of the entity was ever collected."""
+        return _mask(pc.equal(self.rows.column("origin"), Origin.COLLECTED.value))
+
+    @cached_property
+    def wanted(self) -> Mask:
+        """Whether the configuration names the entity."""
+        return _is_in(self.guids, self.expected)
+
+    @property
+    def unknown(self) -> pa.StringArray:
+        """Expected GUIDs of which there is no row yet."""
+        if int(np.count_nonzero(self.wanted)) == len(self.expected):
+            return self.expected.slice(0, 0)
+        return self.expected.filter(pc.invert(pc.is_in(self.expected, value_set=self.guids)))
+
+    def collected(self, batch: pa.RecordBatch) -> "Levels":
+        """With the collected samples of one tick; an entity's newer row stays."""
+        if not len(batch):
+            return self
+        guids = guids_of(batch)
+        newer = self.seen & (self.at > times_of(batch).max())
+        if newer.any():
+            overtaken = pc.is_in(guids, value_set=self.guids.filter(pa.array(newer)))
+            batch = batch.filter(pc.invert(overtaken))
+            guids = guids_of(batch)
+        if guids.equals(self.guids):
+            return Levels(batch, self.expected)
+        return self._keep(~_is_in(self.guids, guids)).with_rows(batch)
+
+    def with_rows(self, rows: pa.RecordBatch) -> "Levels":
+        """With rows of entities that have none."""
+        if not len(self):
+            return Levels(rows, self.expected)
+        return Levels(pa.concat_batches([rows, self.rows]), self.expected)
+
+    def named(self, guids: pa.StringArray | None, tick: int) -> "Levels":
+        """Without those that a complete answer of `tick` (ms) does not name: they are deleted.
+
+        What is expected stays, and what was seen after that tick.
+        """
+        stays = self.wanted | (self.at > tick)
+        if guids is not None:
+            stays = stays | _is_in(self.guids, guids)
+        return self if stays.all() else self._keep(stays)
+
+    def seen_or_expected(self) -> "Levels":
+        """Without those that were never seen and that the configuration no longer names."""
+        return self._keep(self.seen | self.wanted)
+
+    def _keep(self, mask: Mask) -> "Levels":
+        if mask.all():
+            return self
+        return Levels(_compact(self.rows.filter(pa.array(mask))), self.expected)
+
+    def absent(self, ticks: Times, stale_after: int) -> tuple[npt.NDArray[np.intp], Times]:
+        """Which rows have to be filled at which of `ticks` (ascending, ms).
+
+        An entity is filled where it has no collected sample and is expected, or has been silent
+        for `stale_after` ms. Returns row indices and their ticks, tick by tick.
+        """
+        silent = np.flatnonzero((self.at < ticks[-1]) | ~self.seen)
+        if not len(silent):
+            return silent, ticks[:0]
+        silence = ticks[:, None] - self.at[silent][None, :]
+        seen, wanted = self.seen[silent], self.wanted[silent]
+        due = np.where(seen, (silence > 0) & (wanted | (silence >= stale_after)), wanted)
+        which, rows = np.nonzero(due)
+        return silent[rows], ticks[which]
+
+
+def _compact(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with dictionaries that hold only what they use, lest dictionaries grow for ever."""
+    columns = [
+        column.dictionary_decode().dictionary_encode()
+        if pa.types.is_dictionary(column.type)
+        else column
+        for column in rows.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)

@@ -1,0 +1,124 @@
+"""The merge as a Bytewax step, keyed by cluster."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import bytewax.operators as op
+import pyarrow as pa
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+
+from operators.drain import Drain
+from operators.merge.cluster import ClusterMerge, Join, Report
+from operators.merge.coverage import CoverageListener
+from operators.merge.plan import Plan
+from operators.merge.settings import FillSettings
+from operators.schedule import Clock, wall_clock
+from operators.ticks import TickResult, Ticks
+
+State = tuple[Any, ...]
+
+
+def merge(
+    step_id: str,
+    ticks: KeyedStream[Ticks],
+    results: KeyedStream[TickResult],
+    clusters: Mapping[str, Plan],
+    fill: FillSettings | None,
+    drain: Drain,
+    join: Join,
+    report: Report,
+    on_coverage: CoverageListener | None = None,
+    clock: Clock = wall_clock,
+) -> KeyedStream[pa.RecordBatch]:
+    """Join each cluster's results tick by tick, and in hybrid mode fill what is missing.
+
+    Unit of parallelism: the cluster. Both inputs are keyed by it: the targets' due times, for a
+    silent cluster has no other clock, and what became of them. Collected samples pass on at
+    once. Besides them come one MESSAGE_QUEUE_COLLECTION row for each result and for each run of
+    missed ticks, and one MESSAGE_QUEUE_CLUSTER row for each tick.
+
+    A tick settles when all kinds have a result, or at its deadline: the interval, with `fill`
+    the smaller of interval and grace. With `fill` (hybrid mode) each expected entity then has
+    exactly one sample of that tick, a filled one where none was collected. A collected sample
+    that comes after its fill passes on with `late` true.
+
+    Its state is the last sample of each entity, the ticks that have not settled and the gaps
+    that are not yet filled. State of a cluster that is not in `clusters` is dropped.
+
+    Raises:
+        KeyError: an item of a cluster that is not in `clusters`.
+    """
+    inputs: KeyedStream[Ticks | TickResult] = op.merge(f"{step_id}_inputs", ticks, results)
+
+    def merge_of(cluster: str) -> ClusterMerge:
+        return ClusterMerge(clusters[cluster], fill, join, report, on_coverage)
+
+    def build(state: State | None) -> _Logic:
+        if state is None or state[1] not in clusters:
+            return _Logic(merge_of, drain, clock, None, state)
+        cluster = merge_of(state[1])
+        cluster.restore(state)
+        return _Logic(merge_of, drain, clock, cluster)
+
+    return op.stateful_batch(step_id, inputs, build)
+
+
+class _Logic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, State | None]):
+    def __init__(
+        self,
+        merge_of: Callable[[str], ClusterMerge],
+        drain: Drain,
+        clock: Clock,
+        cluster: ClusterMerge | None = None,
+        left_over: State | None = None,
+    ) -> None:
+        self._merge_of = merge_of
+        self._drain = drain
+        self._clock = clock
+        self._cluster = cluster
+        self._left_over = left_over
+        """State of a cluster that is no longer configured."""
+        self._entered = 0
+        self._account()
+
+    def on_batch(self, values: list[Ticks | TickResult]) -> tuple[Iterable[pa.RecordBatch], bool]:
+        rows: list[pa.RecordBatch] = []
+        for value in values:
+            if isinstance(value, Ticks):
+                rows += self._of(value.cluster).on_ticks(value)
+            else:
+                rows += self._of(value.tick.cluster).on_result(value)
+        self._account()
+        return rows, StatefulBatchLogic.RETAIN
+
+    def on_notify(self) -> tuple[Iterable[pa.RecordBatch], bool]:
+        if self._cluster is None:
+            return [], StatefulBatchLogic.DISCARD
+        rows = self._cluster.on_time(self._clock())
+        self._account()
+        return rows, StatefulBatchLogic.RETAIN
+
+    def notify_at(self) -> datetime | None:
+        if self._cluster is None:
+            # The state of a cluster that is no longer there: drop it at once.
+            return datetime.now(UTC)
+        due = self._cluster.due
+        return None if due is None else datetime.fromtimestamp(due / 1000, UTC)
+
+    def snapshot(self) -> State | None:
+        return self._left_over if self._cluster is None else self._cluster.snapshot()
+
+    def _of(self, cluster: str) -> ClusterMerge:
+        if self._cluster is None:
+            self._cluster = self._merge_of(cluster)
+        return self._cluster
+
+    def _account(self) -> None:
+        """Tell the drain how much is under way: what must be emitted before the end."""
+        under_way = 0 if self._cluster is None else self._cluster.under_way
+        if under_way > self._entered:
+            self._drain.enter(under_way - self._entered)
+        elif under_way < self._entered:
+            self._drain.leave(self._entered - under_way)
+        self._entered = under_way

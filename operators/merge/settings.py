@@ -1,0 +1,25 @@
+"""Settings of the merge: what is expected of a cluster, and when a gap is filled."""
+
+from pydantic import Field
+
+from operators.schema.settings import Duration, Settings
+
+
+class ExpectSettings(Settings):
+    """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
+
+    brokers: tuple[int, ...] = Field(default=(), description="broker ids")
+    topics: tuple[str, ...] = Field(default=(), description="topic names")
+    groups: tuple[str, ...] = Field(default=(), description="consumer group ids")
+
+
+class FillSettings(Settings):
+    """When hybrid mode fills."""
+
+    grace: Duration = Field(
+        default=15.0, gt=0, description="how long after a tick a collected sample is waited for"
+    )
+    stale_after: Duration = Field(
+        default=300.0,
+        description="silence after which an entity that was seen and is not in `expect` is filled",
+    )

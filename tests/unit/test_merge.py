@@ -1,0 +1,471 @@
+"""What the merge does for one cluster: join, fill, mark late, settle."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from operators.merge.cluster import ClusterMerge
+from operators.merge.coverage import Coverage
+from operators.merge.plan import Plan
+from operators.merge.settings import ExpectSettings, FillSettings
+from operators.schema.arrow import TIMESTAMP, sample_batch
+from operators.schema.guid import entity_guid
+from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, CONSUMER_GROUP, TOPIC
+from operators.ticks import Outcome, TickResult, Ticks
+
+INTERVAL = 30_000
+T = 1_000 * INTERVAL
+KINDS = ("brokers", "topics", "groups")
+OF = {"brokers": BROKER, "topics": TOPIC, "groups": CONSUMER_GROUP}
+EXPECT = ExpectSettings(brokers=(1, 2), topics=("orders",), groups=("billing",))
+
+
+def samples(kind: str, tick: int, names: Iterable[Any], rate: float = 10.0) -> pa.RecordBatch:
+    """Collected samples of one kind at one tick."""
+    names = list(names)
+    entity_type = OF[kind]
+    parts = [f"broker-{n}" if kind == "brokers" else n for n in names]
+    columns: dict[str, Any] = {
+        "timestamp": pa.array([tick] * len(names), TIMESTAMP),
+        "entity_guid": [entity_guid(None, entity_type.name, "kafka", "prod", p) for p in parts],
+        "entity_name": [f"prod/{p}" for p in parts],
+        "cluster_name": "prod",
+        "provider": "kafka",
+        "environment": "production",
+        "origin": "collected",
+        entity_type.identity[0].column: names,
+    }
+    match kind:
+        case "brokers":
+            columns["broker.messagesInPerSecond"] = [rate] * len(names)
+        case "topics":
+            columns["topic.messagesInPerSecond"] = [rate] * len(names)
+            columns["topic.offset"] = [int(rate * tick / 1000)] * len(names)
+            columns["topic.partitionCount"] = [6] * len(names)
+    return sample_batch(entity_type, len(names), columns)
+
+
+def part(tick: int, **metrics: float) -> pa.RecordBatch:
+    """What one kind knows of the cluster's row."""
+    columns: dict[str, Any] = {f"cluster.{name}": [value] for name, value in metrics.items()}
+    columns["timestamp"] = pa.array([tick], TIMESTAMP)
+    columns["entity_guid"] = [entity_guid(None, CLUSTER.name, "kafka", "prod")]
+    return sample_batch(
+        CLUSTER,
+        1,
+        {**columns, "origin": "collected", "cluster_name": "prod", "entity_name": "prod"},
+    )
+
+
+def due(kind: str, tick: int, missed: int = 0, count: int = 1) -> Ticks:
+    return Ticks("prod", tick, INTERVAL, count, missed, kind)
+
+
+def result(
+    kind: str,
+    tick: int,
+    names: Iterable[Any] = (),
+    outcome: Outcome = Outcome.COMPLETED,
+    error: str | None = None,
+    cluster: dict[str, float] | None = None,
+    rate: float = 10.0,
+    missed: int = 0,
+) -> TickResult:
+    batches = [samples(kind, tick, names, rate)]
+    if outcome is Outcome.COMPLETED:
+        batches.append(part(tick, **(cluster or {})))
+    else:
+        error = error or outcome.value
+    return TickResult(
+        due(kind, tick, missed), outcome, tuple(batches), error_class=error, error=error
+    )
+
+
+@dataclass
+class Harness:
+    """A merge with everything that it emitted, as rows."""
+
+    expect: ExpectSettings = EXPECT
+    fill: FillSettings | None = FillSettings()
+    plan: Plan = field(init=False)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    coverage: list[Coverage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.plan = Plan("prod", "production", None, self.expect)
+        self.start()
+
+    def start(self, state: Any = None) -> None:
+        self.merge = ClusterMerge(self.plan, self.fill, join, report, self.coverage.append)
+        if state is not None:
+            self.merge.restore(state)
+
+    def restart(self) -> None:
+        self.start(self.merge.snapshot())
+
+    def take(self, batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:
+        for batch in batches:
+            batch.validate(full=True)
+        rows = [row for batch in batches for row in batch.to_pylist()]
+        for row in rows:
+            row["tick"] = round(row["timestamp"].timestamp() * 1000)
+        self.rows += rows
+        return rows
+
+    def give(self, *values: Ticks | TickResult) -> list[dict[str, Any]]:
+        return [
+            row
+            for v in values
+            for row in self.take(
+                self.merge.on_ticks(v) if isinstance(v, Ticks) else self.merge.on_result(v)
+            )
+        ]
+
+    def wait(self, now: int) -> list[dict[str, Any]]:
+        rows = self.take(self.merge.on_time(now))
+        while self.merge.due == 0:
+            rows += self.take(self.merge.on_time(now))
+        return rows
+
+    def tick(
+        self,
+        tick: int,
+        brokers: Any = (1, 2),
+        topics: Any = ("orders",),
+        groups: Any = ("billing",),
+    ) -> list[dict[str, Any]]:
+        """A tick at which every kind answers at once."""
+        answers = {"brokers": brokers, "topics": topics, "groups": groups}
+        return self.give(
+            *(due(kind, tick) for kind in KINDS),
+            *(result(kind, tick, names) for kind, names in answers.items()),
+        )
+
+
+def join(plan: Plan, tick: int, parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    merged: dict[str, Any] = {}
+    for batch in parts:
+        merged |= {k: v for k, v in batch.to_pylist()[0].items() if v is not None}
+    return part(
+        tick,
+        **{k.removeprefix("cluster."): v for k, v in merged.items() if k.startswith("cluster.")},
+    )
+
+
+def report(plan: Plan, result: TickResult) -> pa.RecordBatch:
+    missed = result.tick.missed + (result.outcome is Outcome.MISSED)
+    columns = {
+        "timestamp": pa.array([result.tick.start], TIMESTAMP),
+        "collection.ok": [int(result.outcome is Outcome.COMPLETED)],
+        "collection.missed": [missed],
+        "target_kind": result.tick.kind,
+        "origin": "collected",
+        "entity_name": "prod",
+    }
+    return sample_batch(COLLECTION, 1, columns)
+
+
+def brief(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str, int, bool]]:
+    """Entity, origin, tick and lateness of the rows of entities."""
+    return {
+        (r["entity_name"], r["origin"], (r["tick"] - T) // INTERVAL, r["late"])
+        for r in rows
+        if r["entity_type"] not in (COLLECTION.name, CLUSTER.name)
+    }
+
+
+def of_type(rows: Iterable[dict[str, Any]], entity_type: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if row["entity_type"] == entity_type.name]
+
+
+def test_collected_samples_pass_on_at_once() -> None:
+    """A kind's samples do not wait for the other kinds."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS))
+    rows = h.give(result("brokers", T, (1, 2)))
+    assert brief(rows) == {
+        ("prod/broker-1", "collected", 0, False),
+        ("prod/broker-2", "collected", 0, False),
+    }
+
+
+def test_cluster_row_is_joined_when_all_kinds_are_in() -> None:
+    """The last of a tick's results brings one cluster row with what all of them know."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS))
+    h.give(result("brokers", T, (1, 2), cluster={"activeBrokerCount": 2}))
+    h.give(result("topics", T, ("orders",), cluster={"globalTopicCount": 1}))
+    assert of_type(h.rows, CLUSTER) == []
+    rows = of_type(h.give(result("groups", T, ("billing",), cluster={"totalLag": 7})), CLUSTER)
+    assert [
+        (r["cluster.activeBrokerCount"], r["cluster.globalTopicCount"], r["cluster.totalLag"])
+        for r in rows
+    ] == [(2, 1, 7)]
+    assert h.merge.under_way == 0
+
+
+@pytest.mark.parametrize(
+    ("fill", "deadline"),
+    [(None, INTERVAL), (FillSettings(grace=15), 15_000), (FillSettings(grace=60), INTERVAL)],
+)
+def test_tick_settles_at_its_deadline(fill: FillSettings | None, deadline: int) -> None:
+    """The cluster's row comes at the deadline with nulls for the kinds that are missing."""
+    h = Harness(fill=fill)
+    h.give(
+        *(due(kind, T) for kind in KINDS),
+        result("brokers", T, (1, 2), cluster={"activeBrokerCount": 2}),
+    )
+    assert h.merge.due == T + deadline
+    assert h.wait(T + deadline - 1) == []
+    (row,) = of_type(h.wait(T + deadline), CLUSTER)
+    assert (row["cluster.activeBrokerCount"], row["cluster.totalLag"], row["origin"]) == (
+        2,
+        None,
+        "collected",
+    )
+    assert h.merge.under_way == 0
+
+
+def test_each_result_gives_one_collection_row() -> None:
+    """Whatever the outcome and however late, a target's tick is reported once."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS), result("topics", T, outcome=Outcome.FAILED))
+    h.wait(T + INTERVAL)
+    h.give(result("brokers", T, (1, 2)), result("groups", T, outcome=Outcome.OVERRUN))
+    rows = of_type(h.rows, COLLECTION)
+    assert [(r["target_kind"], r["collection.ok"]) for r in rows] == [
+        ("topics", 0),
+        ("brokers", 1),
+        ("groups", 0),
+    ]
+
+
+def test_expected_entity_is_filled_as_soon_as_its_kind_answers_without_it() -> None:
+    """A result that lacks an expected entity brings its filled row; what is there is not filled."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS))
+    rows = h.give(result("brokers", T, (1,)))
+    assert brief(rows) == {
+        ("prod/broker-1", "collected", 0, False),
+        ("prod/broker-2", "filled", 0, False),
+    }
+
+
+def test_silent_cluster_is_filled_at_the_deadline() -> None:
+    """Without any result each expected entity and the cluster itself get one filled row."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS))
+    rows = h.wait(T + 15_000)
+    assert sorted((r["entity_name"], r["origin"]) for r in rows) == [
+        ("prod", "filled"),
+        ("prod/billing", "filled"),
+        ("prod/broker-1", "filled"),
+        ("prod/broker-2", "filled"),
+        ("prod/orders", "filled"),
+    ]
+    assert {r["entity_guid"] for r in of_type(rows, BROKER)} == set(
+        samples("brokers", T, (1, 2)).column("entity_guid").to_pylist()
+    )
+    assert h.wait(T + INTERVAL) == []
+
+
+def test_late_sample_is_kept_and_marked_where_it_was_filled() -> None:
+    """After the deadline `late` is true for what was filled, and only for that."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS))
+    h.wait(T + 15_000)
+    rows = h.give(result("topics", T, ("orders", "other")))
+    assert brief(rows) == {
+        ("prod/orders", "collected", 0, True),
+        ("prod/other", "collected", 0, False),
+    }
+
+
+def test_cluster_row_that_comes_after_its_fill_is_late() -> None:
+    """When all kinds answer late, the joined row is kept beside the filled one, marked."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS))
+    h.wait(T + 15_000)
+    h.give(*(result(kind, T) for kind in KINDS))
+    assert [(r["origin"], r["late"]) for r in of_type(h.rows, CLUSTER)] == [
+        ("filled", False),
+        ("collected", True),
+    ]
+
+
+def test_fill_ends_at_the_tick_of_the_return() -> None:
+    """The tick that brings the real entity back has no filled row of it."""
+    h = Harness()
+    h.tick(T)
+    h.tick(T + INTERVAL, topics=())
+    rows = h.tick(T + 2 * INTERVAL)
+    assert "filled" not in {r["origin"] for r in rows}
+
+
+def test_seen_entity_is_filled_once_it_was_silent_for_stale_after() -> None:
+    """What is not expected is filled from `stale_after` on, not before."""
+    h = Harness(ExpectSettings(), FillSettings(stale_after=60))
+    h.tick(T)
+    for n in (1, 2, 3):
+        h.give(*(due(kind, T + n * INTERVAL) for kind in KINDS))
+        h.give(*(result(kind, T + n * INTERVAL, outcome=Outcome.FAILED) for kind in KINDS))
+    assert {(name, n) for name, origin, n, _ in brief(h.rows) if origin == "filled"} == {
+        (name, n)
+        for name in ("prod/broker-1", "prod/broker-2", "prod/orders", "prod/billing")
+        for n in (2, 3)
+    }
+
+
+def test_deleted_topic_ends_its_fill() -> None:
+    """A complete result that no longer names a topic ends its fill; a partial one does not."""
+    h = Harness(ExpectSettings(), FillSettings(stale_after=0))
+    h.tick(T, topics=("orders", "gone"))
+    h.give(
+        due("topics", T + INTERVAL), result("topics", T + INTERVAL, ("orders",), error="timeout")
+    )
+    assert ("prod/gone", "filled", 1, False) in brief(h.rows)
+    h.give(due("topics", T + 2 * INTERVAL), result("topics", T + 2 * INTERVAL, ("orders",)))
+    h.give(
+        due("topics", T + 3 * INTERVAL), result("topics", T + 3 * INTERVAL, outcome=Outcome.FAILED)
+    )
+    assert {(name, n) for name, origin, n, _ in brief(h.rows) if origin == "filled"} == {
+        ("prod/gone", 1),
+        ("prod/orders", 3),
+    }
+
+
+def test_expected_topic_is_filled_although_metadata_does_not_name_it() -> None:
+    """`expect` outweighs a complete result."""
+    h = Harness(ExpectSettings(topics=("orders",)))
+    h.tick(T)
+    h.tick(T + INTERVAL, topics=())
+    assert ("prod/orders", "filled", 1, False) in brief(h.rows)
+
+
+@pytest.mark.parametrize(("under_replicated", "filled"), [(3, True), (0, False)])
+def test_broker_is_down_while_partitions_lack_a_replica(
+    under_replicated: int, filled: bool
+) -> None:
+    """A broker that is not named is filled while partitions miss it, and forgotten after that."""
+    h = Harness(ExpectSettings(), FillSettings(stale_after=60))
+    h.tick(T)
+    for n in (1, 2, 3):
+        tick = T + n * INTERVAL
+        h.give(*(due(kind, tick) for kind in KINDS))
+        h.give(
+            result("brokers", tick, (1,)),
+            result(
+                "topics", tick, ("orders",), cluster={"underReplicatedPartitions": under_replicated}
+            ),
+            result("groups", tick, ("billing",)),
+        )
+    assert (("prod/broker-2", "filled", 3, False) in brief(h.rows)) is filled
+
+
+def test_missed_ticks_are_filled_at_once_after_a_restart() -> None:
+    """Ticks that passed while nothing ran: one filled row for each expected entity and tick."""
+    h = Harness()
+    h.tick(T)
+    h.restart()
+    start = T + 4 * INTERVAL
+    h.give(*(due(kind, start, missed=3, count=0) for kind in KINDS))
+    h.give(*(result(kind, start - INTERVAL, outcome=Outcome.MISSED, missed=2) for kind in KINDS))
+    rows = h.wait(start - 1)
+    names = ("prod", "prod/broker-1", "prod/broker-2", "prod/orders", "prod/billing")
+    assert sorted((r["entity_name"], r["tick"], r["origin"]) for r in rows) == sorted(
+        (name, T + n * INTERVAL, "filled") for name in names for n in (1, 2, 3)
+    )
+    assert [r["collection.missed"] for r in of_type(h.rows, COLLECTION)][3:] == [3, 3, 3]
+    assert "filled" not in {r["origin"] for r in h.tick(start)}
+    assert h.merge.under_way == 0
+
+
+def test_missed_ticks_are_only_reported_without_fill() -> None:
+    """In infrastructure mode nothing stands in for a missed tick but its collection row."""
+    h = Harness(fill=None)
+    h.tick(T)
+    h.give(*(due(kind, T + 4 * INTERVAL, missed=3, count=0) for kind in KINDS))
+    rows = h.give(
+        *(result(kind, T + 3 * INTERVAL, outcome=Outcome.MISSED, missed=2) for kind in KINDS)
+    )
+    assert [r["entity_type"] for r in rows] == [COLLECTION.name] * 3
+    assert h.merge.under_way == 0
+
+
+def test_tick_in_flight_at_a_crash_is_filled_and_joined() -> None:
+    """What was collected before the crash is joined with the fill of what was under way."""
+    h = Harness()
+    h.give(
+        due("brokers", T),
+        due("topics", T),
+        result("brokers", T, (1, 2), cluster={"activeBrokerCount": 2}),
+    )
+    h.restart()
+    h.give(due("groups", T + INTERVAL, missed=1, count=0))
+    h.give(result("topics", T, outcome=Outcome.MISSED))
+    h.wait(T)
+    assert ("prod/orders", "filled", 0, False) in brief(h.rows)
+    assert ("prod/billing", "filled", 0, False) in brief(h.rows)
+    (row,) = of_type(h.rows, CLUSTER)
+    assert (row["cluster.activeBrokerCount"], row["origin"]) == (2, "collected")
+
+
+def test_gap_is_filled_from_what_was_known_before_it() -> None:
+    """Rows of missed ticks go on from the levels before them, whatever was collected since."""
+    h = Harness(ExpectSettings(topics=("orders",)))
+    h.give(due("topics", T), result("topics", T, ("orders",), rate=10.0))
+    h.give(due("topics", T + 3 * INTERVAL, missed=2))
+    h.give(result("topics", T + 3 * INTERVAL, ("orders",), rate=99.0))
+    h.restart()
+    rows = of_type(h.wait(T + 3 * INTERVAL), TOPIC)
+    assert [(r["topic.messagesInPerSecond"], r["topic.offset"] - 10 * T // 1000) for r in rows] == [
+        (10.0, 300),
+        (10.0, 600),
+    ]
+
+
+def test_coverage_counts_each_sample_once() -> None:
+    """Expected, collected, filled and late add up over a full, a partial and a silent tick."""
+    h = Harness()
+    h.tick(T)
+    h.tick(T + INTERVAL, topics=())
+    h.give(*(due(kind, T + 2 * INTERVAL) for kind in KINDS))
+    h.wait(T + 2 * INTERVAL + 15_000)
+    h.give(result("topics", T + 2 * INTERVAL, ("orders",)))
+    h.tick(T + 3 * INTERVAL)
+    assert [(c.expected, c.collected, c.filled, c.late) for c in h.coverage] == [
+        (5, 5, 0, 0),
+        (5, 4, 1, 0),
+        (5, 0, 5, 0),
+        (5, 5, 0, 1),
+    ]
+    assert {c.percent for c in h.coverage} == {100.0}
+
+
+def test_coverage_without_fill_tells_what_is_missing() -> None:
+    """In infrastructure mode what `expect` names and nobody gave lowers the coverage."""
+    h = Harness(fill=None)
+    h.tick(T, topics=(), groups=("billing", "other"))
+    assert [(c.expected, c.collected, c.filled) for c in h.coverage] == [(6, 5, 0)]
+
+
+def test_snapshot_encodes_only_what_changed() -> None:
+    """A second snapshot without samples in between hands out the very same bytes."""
+    h = Harness()
+    h.tick(T)
+    first, second = h.merge.snapshot()[6], h.merge.snapshot()[6]
+    assert all(a is b for kind in first for a, b in zip(first[kind], second[kind], strict=True))
+
+
+def test_what_is_no_longer_expected_and_was_never_seen_is_forgotten() -> None:
+    """`expect` may change between two runs: what it no longer names is not filled."""
+    h = Harness()
+    h.give(*(due(kind, T) for kind in KINDS))
+    h.wait(T + 15_000)
+    h.plan = Plan("prod", "production", None, ExpectSettings(topics=("new",)))
+    h.restart()
+    h.give(*(due(kind, T + INTERVAL) for kind in KINDS))
+    assert brief(h.wait(T + INTERVAL + 15_000)) == {("prod/new", "filled", 1, False)}
