@@ -50,20 +50,19 @@ class Damage:
 
 
 class DiskFullError(OSError):
-    """The disk, or the user's quota, has no room for a record; the log is as it was before."""
+    """The disk, or the user's quota, has no room; what was on it before is whole."""
 
-    def __init__(self, path: Path, needed: int) -> None:
+    def __init__(self, path: Path, what: str) -> None:
         self.path = path
-        self.needed = needed
+        self.what = what
         super().__init__(
             errno.ENOSPC,
-            f"no room on disk for {needed} bytes in {path}: nothing of them was written and what "
-            "was there is whole; free some space, or move the directory to a larger disk, and "
-            "start again",
+            f"no room on disk for {what} in {path}; what is there is whole, nothing is lost: free "
+            "some space, or move the directory to a larger disk, and start again",
         )
 
-    def __reduce__(self) -> tuple[type["DiskFullError"], tuple[Path, int]]:
-        return DiskFullError, (self.path, self.needed)
+    def __reduce__(self) -> tuple[type["DiskFullError"], tuple[Path, str]]:
+        return DiskFullError, (self.path, self.what)
 
 
 def log_damage(damage: Damage) -> None:
@@ -146,7 +145,8 @@ class SegmentLog:
         except OSError as error:
             self._cut(self._end.offset)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFullError(self._path(self._end.segment), len(header) + length) from error
+                path = self._path(self._end.segment)
+                raise DiskFullError(path, f"a record of {length} bytes") from error
             raise
         self._end_at(Position(self._end.segment, self._end.offset + len(header) + length))
 
@@ -213,7 +213,7 @@ class SegmentLog:
         path = self._path(segment)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         if self._fsync:
-            _fsync_directory(self._directory)
+            sync_to_disk(self._directory)
         self._end_at(Position(segment, os.fstat(self._file).st_size))
 
     def _end_at(self, end: Position) -> None:
@@ -287,8 +287,9 @@ def _checksum(length: int, payload: bytes | memoryview) -> int:
     return crc32(payload, crc32(_LENGTH.pack(length)))
 
 
-def _fsync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync_to_disk(path: Path) -> None:
+    """Force a file's content, or the names in a directory, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -233,8 +233,8 @@ def test_a_full_disk_leaves_the_log_as_it_was(
 
 def test_the_disk_full_error_keeps_its_facts_when_pickled(tmp_path: Path) -> None:
     """Bytewax carries errors between processes."""
-    error = pickle.loads(pickle.dumps(DiskFullError(tmp_path, 12)))
-    assert (error.path, error.needed, error.errno) == (tmp_path, 12, errno.ENOSPC)
+    error = pickle.loads(pickle.dumps(DiskFullError(tmp_path, "samples")))
+    assert (error.path, error.what, error.errno) == (tmp_path, "samples", errno.ENOSPC)
 
 
 def test_fsync_is_asked_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,51 @@
+"""What a user can say about Parquet files."""
+
+from pydantic import Field, field_validator
+
+from operators.schema.settings import Duration, Settings
+
+SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "file")
+"""What a URI may begin with; a path without a scheme is a local directory."""
+
+
+class RollSettings(Settings):
+    """When the file that is being filled is closed and published."""
+
+    rows: int = Field(
+        default=1_000_000,
+        gt=0,
+        description="rows of all entity types together after which files are published",
+    )
+    every: Duration = Field(
+        default=600.0,
+        gt=0,
+        description="age of the oldest unpublished row after which files are published",
+    )
+
+
+class ParquetSettings(Settings):
+    """Parquet files in a directory or an object store."""
+
+    path: str = Field(
+        default="./samples",
+        min_length=1,
+        description="a directory, or a URI: s3://bucket/folder, gs://…, abfs://…",
+    )
+    roll: RollSettings = Field(default=RollSettings(), description="when `run` publishes files")
+    keep: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="`run` deletes files whose date ended longer ago than this; null keeps all",
+    )
+    fsync: bool = Field(
+        default=False, description="survive power loss, not only the death of the process (slower)"
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _known_scheme(cls, path: str) -> str:
+        scheme, separator, _ = path.partition("://")
+        if separator and scheme not in SCHEMES:
+            known = ", ".join(f"{s}://" for s in SCHEMES)
+            raise ValueError(f"no storage `{scheme}://`; write a directory, or one of {known}")
+        return path

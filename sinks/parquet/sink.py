@@ -1,0 +1,101 @@
+"""What both Parquet sinks share: their partitions, and what an earlier life left behind."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import structlog
+from bytewax.outputs import FixedPartitionedSink
+
+from sinks.parquet.files import FileContext, HeldRows
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.store import Store, StoredFile, file_part
+
+log = structlog.get_logger("mqpipe.parquet")
+
+FIRST = 0
+"""The sequence number of a partition's first files."""
+
+
+class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
+    """The partitions of a Parquet sink. An item's key is its partition's name.
+
+    `parts` are the names of the shards and clusters, and those that earlier runs on the same
+    state had and this one has not: their state must still find its partition. `metadata` goes
+    into each file, with `mqpipe.` before its keys.
+    """
+
+    def __init__(
+        self,
+        settings: ParquetSettings,
+        parts: Sequence[str],
+        run: str,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self._parts = sorted(set(parts))
+        self._index = {part: index for index, part in enumerate(self._parts)}
+        store = Store(settings.path, settings.fsync)
+        self._context = FileContext(store, run, metadata, HeldRows())
+        self._found: dict[str, list[StoredFile]] | None = None
+        self._lock = threading.Lock()
+
+    def list_parts(self) -> list[str]:
+        """The same on all workers."""
+        return self._parts
+
+    def part_fn(self, item_key: str) -> int:
+        """The partition's place in the sorted list of all.
+
+        Raises:
+            ValueError: the key names no partition.
+        """
+        try:
+            return self._index[item_key]
+        except KeyError:
+            raise ValueError(
+                f"no Parquet partition `{item_key}`; there are {', '.join(self._parts)}"
+            ) from None
+
+    def left_behind(self, part: str, since: int) -> list[tuple[StoredFile, str]]:
+        """Published files of this run and partition whose sequence number is at least `since`.
+
+        Each with the place in the log that it goes up to (empty where it tells none). Files
+        that were not published are deleted: whoever was writing them is gone.
+        """
+        published = []
+        for file in self._files_of(part):
+            if not file.published:
+                self._context.store.delete(file.path)
+            elif file.sequence >= since and (position := self._position(part, file)) is not None:
+                published.append((file, position))
+        return published
+
+    def delete(self, files: Sequence[StoredFile]) -> None:
+        """Delete files whose rows come again, since the engine did not store that they came."""
+        for file in files:
+            self._context.store.delete(file.path)
+            log.info("uncommitted file deleted", path=file.path)
+
+    def _files_of(self, part: str) -> list[StoredFile]:
+        with self._lock:
+            if self._found is None:
+                self._found = self._context.store.files_of(self._context.run)
+        return self._found.get(file_part(part), [])
+
+    def _position(self, part: str, file: StoredFile) -> str | None:
+        """Where in the log a file ends; None where it is another run's or partition's.
+
+        Names alone do not tell run `a`, partition `b-c` from run `a-b`, partition `c`.
+        """
+        try:
+            metadata = self._context.store.metadata(file.path)
+        except (pa.ArrowInvalid, OSError) as error:
+            log.warning("unreadable file", path=file.path, error=str(error))
+            return ""
+        if (metadata.get("mqpipe.run"), metadata.get("mqpipe.partition")) != (
+            self._context.run,
+            part,
+        ):
+            return None
+        return metadata.get("mqpipe.position", "")

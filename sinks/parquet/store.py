@@ -1,0 +1,157 @@
+"""Where Parquet files lie: a local directory or a folder of an object store, treated alike."""
+
+import contextlib
+import errno
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from sinks.segments import DiskFullError, sync_to_disk
+
+OPEN = "_open"
+"""Folder of files that are still being written. Readers pass over names that start with `_`."""
+
+_PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
+_UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """What a file's name says: which run wrote it, for which partition, as which one."""
+
+    run: str
+    partition: str
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{_prefix(self.run, self.partition)}-{self.sequence:06d}"
+
+    def unpublished(self, label: str, date: str) -> str:
+        """Path while it is written, relative to the store."""
+        return f"{OPEN}/{self}.{label}.{date}.tmp"
+
+    def published(self, label: str, date: str) -> str:
+        """Path for readers, relative to the store; `label` names the entity type."""
+        return f"type={label}/date={date}/{self}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of ours that is there, published or not; `path` is relative to the store."""
+
+    path: str
+    sequence: int
+    published: bool
+
+
+class Store:
+    """A folder of Parquet files.
+
+    A file is written under `_open` and appears under its own name by one move, so no reader
+    sees a part of it. In an object store the move is a copy on the server.
+
+    Raises:
+        ValueError: `path` is a URI that names no known kind of storage.
+    """
+
+    def __init__(self, path: str, fsync: bool = False) -> None:
+        if "://" in path:
+            self._fs, self._base = pafs.FileSystem.from_uri(path)
+        else:
+            self._fs, self._base = pafs.LocalFileSystem(), str(Path(path).absolute())
+        self._base = self._base.rstrip("/")
+        self._is_local = isinstance(self._fs, pafs.LocalFileSystem)
+        self._fsync = fsync and self._is_local
+        self.path = path
+
+    def create(self, path: str) -> pa.NativeFile:
+        """A stream to a new file; one that is there is replaced."""
+        with self.clear_errors():
+            self._make_parent(path)
+            return self._fs.open_output_stream(self._full(path))
+
+    def move(self, source: str, target: str) -> None:
+        """Make a finished file appear under its other name, replacing what is there."""
+        with self.clear_errors():
+            self._make_parent(target)
+            if self._fsync:
+                sync_to_disk(Path(self._full(source)))
+            self._fs.move(self._full(source), self._full(target))
+            if self._fsync:
+                sync_to_disk(Path(self._full(target)).parent)
+
+    def delete(self, path: str) -> None:
+        """Delete a file; one that is gone already is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.delete_file(self._full(path))
+
+    def delete_folder_if_empty(self, path: str) -> None:
+        """Delete a local folder without files; object stores have none."""
+        if self._is_local:
+            with contextlib.suppress(OSError):
+                Path(self._full(path)).rmdir()
+
+    def folders(self, path: str = "") -> list[str]:
+        """Paths of the folders directly in a folder."""
+        return [name for name, is_file in self._list(path) if not is_file]
+
+    def files(self, path: str) -> list[str]:
+        """Paths of the files directly in a folder."""
+        return [name for name, is_file in self._list(path) if is_file]
+
+    def files_of(self, run: str) -> dict[str, list[StoredFile]]:
+        """All files of a run, by partition as it is written in names (`file_part`).
+
+        Reads the whole folder, so call it once.
+        """
+        found: dict[str, list[StoredFile]] = defaultdict(list)
+        prefix = f"{file_part(run)}-"
+        for path, _ in self._list("", recursive=True):
+            match = _PUBLISHED.fullmatch(path) or _UNPUBLISHED.fullmatch(path)
+            if match and match[1].startswith(prefix):
+                file = StoredFile(path, int(match[2]), not path.startswith(OPEN))
+                found[match[1].removeprefix(prefix)].append(file)
+        return found
+
+    def metadata(self, path: str) -> dict[str, str]:
+        """The key-value metadata of a published file."""
+        raw = pq.read_metadata(self._full(path), filesystem=self._fs).metadata or {}
+        return {k.decode(): v.decode() for k, v in raw.items() if k.startswith(b"mqpipe.")}
+
+    @contextlib.contextmanager
+    def clear_errors(self) -> Iterator[None]:
+        """Turn a full disk into an error that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFullError(Path(self._base), "samples") from error
+            raise
+
+    def _full(self, path: str) -> str:
+        return f"{self._base}/{path}" if path else self._base
+
+    def _make_parent(self, path: str) -> None:
+        if self._is_local:
+            Path(self._full(path)).parent.mkdir(parents=True, exist_ok=True)
+
+    def _list(self, path: str, recursive: bool = False) -> list[tuple[str, bool]]:
+        selector = pafs.FileSelector(self._full(path), recursive=recursive, allow_not_found=True)
+        skip = len(self._base) + 1
+        return [(info.path[skip:], info.is_file) for info in self._fs.get_file_info(selector)]
+
+
+def file_part(name: str) -> str:
+    """A run's or partition's name as it is written in file names."""
+    return quote(name, safe="")
+
+
+def _prefix(run: str, partition: str) -> str:
+    return f"{file_part(run)}-{file_part(partition)}"

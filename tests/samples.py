@@ -1,0 +1,57 @@
+"""Samples for tests: numbered rows, so that each can be told from every other."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.schema.arrow import sample_batch
+from operators.schema.metrics import BROKER, EntityType
+
+NEW_YEAR = 1_767_225_600_000
+"""2026-01-01T00:00:00Z in milliseconds."""
+INTERVAL = 30_000
+
+
+def numbered(
+    numbers: Iterable[int],
+    cluster: str = "sim-eu",
+    entity_type: EntityType = BROKER,
+    start: int = NEW_YEAR,
+) -> pa.RecordBatch:
+    """One row for each number: the entity named by it, at tick `start + number * INTERVAL`."""
+    numbers = list(numbers)
+    metric = next(m for m in entity_type.metrics if m.type == pa.float64())
+    return sample_batch(
+        entity_type,
+        len(numbers),
+        {
+            "timestamp": [start + n * INTERVAL for n in numbers],
+            "entity_guid": [f"{entity_type.label}-{n}" for n in numbers],
+            "entity_name": [f"{cluster}/{n}" for n in numbers],
+            "cluster_name": cluster,
+            "provider": "kafka",
+            "environment": "test",
+            "origin": "simulated",
+            metric.name: [n / 7 for n in numbers],
+        },
+    )
+
+
+def published(path: Path) -> list[Path]:
+    """The Parquet files that readers see, sorted."""
+    return sorted(path.glob("type=*/date=*/*.parquet"))
+
+
+def numbers_in(path: Path, cluster: str | None = None) -> list[int]:
+    """The numbers of all published rows, sorted; a row that is there twice is there twice."""
+    found: list[int] = []
+    for file in published(path):
+        rows = pq.ParquetFile(file).read(["entity_name", "cluster_name"]).to_pylist()
+        found += [
+            int(row["entity_name"].rpartition("/")[2])
+            for row in rows
+            if cluster in (None, row["cluster_name"])
+        ]
+    return sorted(found)
