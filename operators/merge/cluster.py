@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.merge.coverage import Coverage, CoverageListener
-from operators.merge.fill import Course
-from operators.merge.filler import Filler
+from operators.merge.fills import Fills
 from operators.merge.levels import guids_of
 from operators.merge.plan import CLUSTER_KIND, Plan
 from operators.merge.settings import FillSettings
@@ -25,9 +23,6 @@ from operators.ticks import Outcome, TargetKind, TickResult, Ticks
 JOINED = frozenset(kind.value for kind in TargetKind)
 """The kinds whose results make a cluster's row."""
 
-BLOCK_ROWS = 50_000
-"""Rows filled in one go for ticks that were missed, about; then the worker does other things."""
-
 REMEMBERED = 100
 """Overdue ticks kept for the sake of a late result; after that a late sample counts as filled."""
 
@@ -37,6 +32,7 @@ Report = Callable[[Plan, TickResult], pa.RecordBatch]
 
 STATE_VERSION = 1
 _NEVER = -1
+_NOBODY = pa.array([], pa.string())
 
 
 @dataclass(slots=True)
@@ -50,23 +46,40 @@ class _Tick:
     parts: Rows = field(default_factory=list)
     """What the kinds know of the cluster's row."""
     joined: bool = False
-    """Whether the cluster's row was made, or it was found that there is none."""
+    """Whether the cluster's row was made, or another stands in its place."""
     overdue: bool = False
-    complete: set[str] = field(default_factory=set)
-    """Kinds whose result names all that exists."""
+    brokers_complete: bool = False
+    """Whether the brokers' result named all that are up."""
     expected: int = 0
     collected: int = 0
     filled: dict[str, pa.StringArray] = field(default_factory=dict)
     """GUIDs of the filled, by entity type."""
 
+    def snapshot(self) -> dict[str, Any]:
+        """The tick as plain values."""
+        return {
+            "tick": self.tick,
+            "deadline": self.deadline,
+            "awaited": sorted(self.awaited),
+            "parts": [encode(part) for part in self.parts],
+            "joined": self.joined,
+            "brokers_complete": self.brokers_complete,
+            "expected": self.expected,
+            "collected": self.collected,
+            "filled": {name: guids.to_pylist() for name, guids in self.filled.items()},
+        }
 
-@dataclass(slots=True)
-class _Gap:
-    """Ticks that nobody will collect, filled block by block from what was known before them."""
-
-    kind: str
-    filler: Filler
-    ticks: list[int]
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> "_Tick":
+        """The tick of a snapshot."""
+        return cls(
+            **{
+                **state,
+                "awaited": set(state["awaited"]),
+                "parts": [decode(part) for part in state["parts"]],
+                "filled": {n: pa.array(g, pa.string()) for n, g in state["filled"].items()},
+            }
+        )
 
 
 class ClusterMerge:
@@ -85,40 +98,35 @@ class ClusterMerge:
         on_coverage: CoverageListener | None = None,
     ) -> None:
         self._plan = plan
-        self._fill = fill
+        self._grace = None if fill is None else round(fill.grace * 1000)
+        self._fills = None if fill is None else Fills(plan, round(fill.stale_after * 1000))
         self._join = join
         self._report = report
         self._on_coverage = on_coverage
         self._ticks: dict[int, _Tick] = {}
-        self._gaps: list[_Gap] = []
-        self._fillers: dict[str, Filler] = {}
         self._through: dict[str, int] = {}
         """By kind: the last settled tick."""
-        self._course = Course(plan.like.pattern, 1)
         self._late = 0
-        self._stale_after = 0
-        if fill is not None:
-            self._stale_after = round(fill.stale_after * 1000)
-            for kind in (*sorted(JOINED), CLUSTER_KIND):
-                self._filler(kind)
 
     @property
     def under_way(self) -> int:
         """Ticks that are not over, and gaps that are not filled."""
-        return sum(not tick.overdue for tick in self._ticks.values()) + len(self._gaps)
+        gaps = 0 if self._fills is None else self._fills.gaps
+        return gaps + sum(not tick.overdue for tick in self._ticks.values())
 
     @property
     def due(self) -> int | None:
         """When (ms) `on_time` has something to do; None while it has nothing."""
-        if self._gaps:
+        if self._fills is not None and self._fills.gaps:
             return 0
         return min((t.deadline for t in self._ticks.values() if not t.overdue), default=None)
 
     def on_ticks(self, ticks: Ticks) -> Rows:
         """A target's tick is due; or some were missed, and are left to be filled."""
         kind = str(ticks.kind)
-        self._go_by(ticks.interval)
         rows: Rows = []
+        if self._fills is not None:
+            self._fills.go_by(ticks.interval)
         if ticks.missed:
             rows += self._missed(kind, ticks.start - ticks.interval, ticks.missed, ticks.interval)
         if ticks.count and ticks.start > self._settled(kind):
@@ -131,18 +139,19 @@ class ClusterMerge:
         A MISSED result stands for its tick and the `missed` ones before it.
         """
         kind, tick = str(result.tick.kind), result.tick.start
-        self._go_by(result.tick.interval)
-        samples = [b for b in result.batches if entity_type_of(b) is not CLUSTER and b.num_rows]
-        complete = result.outcome is Outcome.COMPLETED and result.error_class is None
+        if self._fills is not None:
+            self._fills.go_by(result.tick.interval)
         rows = [self._report(self._plan, result)]
         if result.outcome is Outcome.MISSED:
             return rows + self._missed(kind, tick, result.tick.missed + 1, result.tick.interval)
+        samples = [b for b in result.batches if entity_type_of(b) is not CLUSTER and b.num_rows]
+        complete = result.outcome is Outcome.COMPLETED and result.error_class is None
         if tick > self._settled(kind):
             opened = self._opened(result.tick)
-            opened.complete |= {kind} if complete else set()
             rows += self._settle_earlier(kind, tick)
             rows += samples
             rows += self._settle(opened, kind, samples, complete)
+            opened.brokers_complete |= complete and kind == TargetKind.BROKERS
         else:
             rows += self._late_samples(kind, tick, samples, complete)
         if tick in self._ticks:
@@ -158,32 +167,30 @@ class ClusterMerge:
             opened = self._ticks[tick]
             if not opened.overdue and opened.deadline <= now:
                 for kind in sorted(opened.awaited):
-                    if tick > self._settled(kind):
-                        rows += self._settle(opened, kind, [], complete=False)
+                    rows += self._settle_earlier(kind, tick + 1)
                 rows += self._join_row(opened)
                 opened.overdue = True
                 self._tell(opened)
-        for gap in self._gaps:
-            rows += self._fill_block(gap)
-        self._gaps = [gap for gap in self._gaps if gap.ticks]
+        for tick, expected, filled in [] if self._fills is None else self._fills.fill_block():
+            rows += filled
+            self._cover(tick, expected, 0, sum(batch.num_rows for batch in filled))
         self._forget_overdue()
         return rows
 
-    # One kind
+    # A kind's tick
 
     def _settle(self, opened: _Tick, kind: str, samples: Rows, complete: bool) -> Rows:
         """Take a kind's collected samples of a tick as all that came; fill the rest."""
         self._through[kind] = opened.tick
         collected = sum(batch.num_rows for batch in samples)
         opened.collected += collected
-        if self._fill is None:
+        if self._fills is None:
             opened.expected += collected + self._count_missing(kind, samples)
             return []
-        filler = self._filler(kind)
-        filler.collected(opened.tick, samples, complete)
-        rows = filler.fill(np.array([opened.tick]), self._course)
+        self._fills.of(kind).collected(opened.tick, samples, complete)
+        rows = self._fills.fill(kind, opened.tick)
         opened.filled |= {entity_type_of(batch).name: guids_of(batch) for batch in rows}
-        opened.expected += len(filler)
+        opened.expected += len(self._fills.of(kind))
         return rows
 
     def _settle_earlier(self, kind: str, tick: int) -> Rows:
@@ -198,15 +205,12 @@ class ClusterMerge:
     def _late_samples(self, kind: str, tick: int, samples: Rows, complete: bool) -> Rows:
         """Samples of a settled tick: kept, and marked where they were filled."""
         self._late += sum(batch.num_rows for batch in samples)
-        if self._fill is None:
+        if self._fills is None:
             return samples
-        self._filler(kind).collected(tick, samples, complete)
+        self._fills.of(kind).collected(tick, samples, complete)
         opened = self._ticks.get(tick)
         return [
-            _marked(
-                batch,
-                None if opened is None else opened.filled.get(entity_type_of(batch).name, _NOBODY),
-            )
+            _marked(batch, opened and opened.filled.get(entity_type_of(batch).name, _NOBODY))
             for batch in samples
         ]
 
@@ -224,26 +228,33 @@ class ClusterMerge:
 
     def _open_gap(self, kind: str, missed: Sequence[int]) -> None:
         ticks = [tick for tick in missed if tick > self._settled(kind)]
-        if not ticks:
-            return
-        self._through[kind] = ticks[-1]
-        if self._fill is not None:
-            filler = self._filler(kind)
-            filler.know_expected(ticks[0], self._course.interval)
-            self._gaps.append(_Gap(kind, filler.frozen(), ticks))
+        if ticks:
+            self._through[kind] = ticks[-1]
+            if self._fills is not None:
+                self._fills.open_gap(kind, ticks)
 
-    def _fill_block(self, gap: _Gap) -> Rows:
-        count = max(1, BLOCK_ROWS // max(1, len(gap.filler)))
-        ticks, gap.ticks = gap.ticks[:count], gap.ticks[count:]
-        rows = gap.filler.fill(np.array(ticks), self._course)
-        filled = sum(batch.num_rows for batch in rows)
-        self._cover(ticks[-1], len(ticks) * len(gap.filler), 0, filled)
-        return rows
+    def _count_missing(self, kind: str, samples: Rows) -> int:
+        there = {entity_type_of(batch).name: guids_of(batch) for batch in samples}
+        return sum(
+            len(names.keys() - set(there.get(entity_type.name, _NOBODY).to_pylist()))
+            for entity_type, names in self._plan.expected(kind).items()
+            if names
+        )
 
-    # The cluster's row
+    # The cluster's tick
+
+    def _opened(self, ticks: Ticks) -> _Tick:
+        tick = ticks.start
+        if tick not in self._ticks:
+            patience = min(ticks.interval, ticks.interval if self._grace is None else self._grace)
+            self._ticks[tick] = _Tick(tick, tick + patience, set(JOINED))
+        return self._ticks[tick]
+
+    def _settled(self, kind: str) -> int:
+        return self._through.get(kind, _NEVER)
 
     def _answered(self, opened: _Tick, kind: str) -> Rows:
-        """A kind's result is in, or it will give none: join if it was the last."""
+        """A kind has given its result, or will give none: join if it was the last."""
         opened.awaited.discard(kind)
         rows = [] if opened.awaited & JOINED else self._join_row(opened)
         if not opened.awaited:
@@ -254,56 +265,35 @@ class ClusterMerge:
 
     def _join_row(self, opened: _Tick) -> Rows:
         """The cluster's row of what is in; a filled one where nothing is."""
-        filled_before = CLUSTER.name in opened.filled
-        if opened.joined and not (filled_before and opened.parts):
-            return []
         row = [self._join(self._plan, opened.tick, opened.parts)] if opened.parts else []
         if opened.joined:
+            replaced = opened.overdue and CLUSTER.name in opened.filled
+            if not replaced:
+                return []
             return self._late_samples(CLUSTER_KIND, opened.tick, row, complete=False)
         opened.joined = True
         if opened.tick <= self._settled(CLUSTER_KIND):
             return []
-        if self._fill is not None and row and "brokers" in opened.complete:
-            under_replicated = row[0].column("cluster.underReplicatedPartitions")[0].as_py()
-            if under_replicated == 0:
-                self._filler("brokers").forget_absent(opened.tick)
+        if row and opened.brokers_complete:
+            self._forget_brokers(opened.tick, row[0])
         return row + self._settle(opened, CLUSTER_KIND, row, complete=False)
 
-    # What lies beneath
+    def _forget_brokers(self, tick: int, row: pa.RecordBatch) -> None:
+        """Forget brokers that are not up, if no partition lacks a replica on them.
 
-    def _opened(self, ticks: Ticks) -> _Tick:
-        tick = ticks.start
-        if tick not in self._ticks:
-            patience = ticks.interval
-            if self._fill is not None:
-                patience = min(patience, round(self._fill.grace * 1000))
-            self._ticks[tick] = _Tick(tick, tick + patience, set(JOINED))
-        return self._ticks[tick]
-
-    def _settled(self, kind: str) -> int:
-        return self._through.get(kind, _NEVER)
-
-    def _go_by(self, interval: int) -> None:
-        if self._course.interval != interval:
-            self._course = Course(self._plan.like.pattern, interval)
-
-    def _filler(self, kind: str) -> Filler:
-        if kind not in self._fillers:
-            self._fillers[kind] = Filler(self._plan, kind, self._stale_after)
-        return self._fillers[kind]
-
-    def _count_missing(self, kind: str, samples: Rows) -> int:
-        there = {entity_type_of(batch).name: guids_of(batch) for batch in samples}
-        return sum(
-            len(names.keys() - set(there.get(entity_type.name, _NOBODY).to_pylist()))
-            for entity_type, names in self._plan.expected(kind).items()
-            if names
-        )
+        Metadata lists only brokers that are up. One that is down leaves each partition of which
+        it holds a replica under-replicated; where none is, it holds none, so it is gone for good.
+        """
+        under_replicated = row.column("cluster.underReplicatedPartitions")[0].as_py()
+        if self._fills is not None and under_replicated == 0:
+            self._fills.of(TargetKind.BROKERS).forget_absent(tick)
 
     def _forget_overdue(self) -> None:
         overdue = sorted(tick for tick, opened in self._ticks.items() if opened.overdue)
         for tick in overdue[:-REMEMBERED]:
             del self._ticks[tick]
+
+    # Coverage
 
     def _tell(self, opened: _Tick) -> None:
         filled = sum(map(len, opened.filled.values()))
@@ -317,62 +307,29 @@ class ClusterMerge:
     # State
 
     def snapshot(self) -> tuple[Any, ...]:
-        """The state as plain tuples, dicts and bytes; what did not change costs nothing."""
+        """The state as plain tuples, dicts and bytes; what did not change is not encoded again.
+
+        Its parts: version, cluster, the cluster's GUID, the last settled tick of each kind, the
+        ticks that are not over, the fills.
+        """
         return (
             STATE_VERSION,
             self._plan.cluster,
             self._plan.guid,
-            self._course.interval,
             dict(self._through),
-            [
-                (
-                    t.tick,
-                    t.deadline,
-                    sorted(t.awaited),
-                    [encode(part) for part in t.parts],
-                    t.joined,
-                    sorted(t.complete),
-                    t.expected,
-                    t.collected,
-                    {name: guids.to_pylist() for name, guids in t.filled.items()},
-                )
-                for t in self._ticks.values()
-                if not t.overdue
-            ],
-            {kind: filler.snapshot() for kind, filler in self._fillers.items()},
-            [(gap.kind, list(gap.ticks), gap.filler.snapshot()) for gap in self._gaps],
+            [opened.snapshot() for opened in self._ticks.values() if not opened.overdue],
+            None if self._fills is None else self._fills.snapshot(),
         )
 
     def restore(self, state: tuple[Any, ...]) -> None:
-        """Take up a snapshot; that of another account or version is set aside."""
+        """Take up a snapshot. That of another version or account is set aside."""
         if state[0] != STATE_VERSION or state[2] != self._plan.guid:
             return
-        _, _, _, interval, through, ticks, fillers, gaps = state
-        self._go_by(interval)
+        _, _, _, through, ticks, fills = state
         self._through = dict(through)
-        for tick, deadline, awaited, parts, joined, complete, expected, collected, filled in ticks:
-            self._ticks[tick] = _Tick(
-                tick,
-                deadline,
-                set(awaited),
-                [decode(part) for part in parts],
-                joined,
-                False,
-                set(complete),
-                expected,
-                collected,
-                {name: pa.array(guids, pa.string()) for name, guids in filled.items()},
-            )
-        if self._fill is not None:
-            for kind, levels in fillers.items():
-                self._filler(kind).restore(levels)
-            self._gaps = [
-                _Gap(kind, self._filler(kind).frozen().restore(levels), list(left))
-                for kind, left, levels in gaps
-            ]
-
-
-_NOBODY = pa.array([], pa.string())
+        self._ticks = {tick["tick"]: _Tick.restore(tick) for tick in ticks}
+        if self._fills is not None and fills is not None:
+            self._fills.restore(fills)
 
 
 def _marked(batch: pa.RecordBatch, filled: pa.StringArray | None) -> pa.RecordBatch:

@@ -7,7 +7,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.merge.fill import Course, filled
+from operators.merge.continuity import Course, filled
 from operators.merge.levels import Levels, Times, guids_of
 from operators.merge.plan import Names, Plan
 from operators.schema.arrow import entity_type_of

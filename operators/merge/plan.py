@@ -1,11 +1,10 @@
 """What the merge has to know of a cluster: who it is, what is expected, what it is like."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from operators.merge.fill import Pattern, constant
+from operators.merge.like import Like
 from operators.merge.settings import ExpectSettings
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
@@ -25,24 +24,6 @@ CLUSTER_KIND = "cluster"
 
 Names = dict[str, str | int]
 """GUIDs, and the names or broker ids that they are of."""
-
-
-def no_levels(tick: int, interval: int) -> Sequence[pa.RecordBatch]:  # noqa: ARG001
-    """No levels: what was never seen is filled with nulls."""
-    return ()
-
-
-@dataclass(frozen=True)
-class Like:
-    """The fleet that fills follow.
-
-    `pattern` is its traffic's factor over time. `levels` gives the samples, of one tick (ms) at
-    an interval (ms), of a simulated cluster that bears the collected one's name and holds what
-    is expected of it: the levels of what was never seen.
-    """
-
-    pattern: Pattern = constant
-    levels: Callable[[int, int], Sequence[pa.RecordBatch]] = no_levels
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""What a collected cluster is like: the simulated fleet whose pattern and levels fills follow."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+import pyarrow as pa
+
+from operators.merge.continuity import Pattern, constant
+from operators.merge.settings import ExpectSettings
+from operators.schema.metrics import Origin
+from operators.simulate.fleets import topology_of
+from operators.simulate.patterns import Constant
+from operators.simulate.settings import FleetSettings, TopicSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import pattern_factor, shard_of
+from operators.simulate.topology import Topology
+from operators.ticks import Ticks
+
+
+def no_levels(tick: int, interval: int) -> Sequence[pa.RecordBatch]:  # noqa: ARG001
+    """No levels: what was never seen is filled with nulls."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Like:
+    """The fleet that fills follow.
+
+    `pattern` is its traffic's factor over time. `levels` gives the samples, of one tick (ms) at
+    an interval (ms), of a simulated cluster that bears the collected one's name and holds what
+    is expected of it: the levels of what was never seen.
+    """
+
+    pattern: Pattern = constant
+    levels: Callable[[int, int], Sequence[pa.RecordBatch]] = no_levels
+
+
+def preset_fleet(environment: str) -> FleetSettings:
+    """What a cluster is like that is said to be like nothing: the presets, and steady traffic."""
+    return FleetSettings(name="preset", environment=environment, pattern=Constant())
+
+
+def like_fleet(
+    fleet: FleetSettings, seed: int, cluster: str, account_id: int | None, expect: ExpectSettings
+) -> Like:
+    """The pattern of a Kafka fleet, and its levels for a cluster that holds what is expected.
+
+    Brokers, topics and groups that `expect` names stand in the place of the fleet's own.
+
+    Raises:
+        ValueError: the fleet is not of Kafka.
+    """
+    if fleet.provider != "kafka":
+        raise ValueError(
+            f"cluster `{cluster}` is of Kafka and cannot be like the {fleet.provider} fleet "
+            f"`{fleet.name}`: name a Kafka fleet in `like`"
+        )
+    spec = shard_of(fleet, seed, cluster, _expected_topology(fleet, seed, cluster, expect))
+
+    @lru_cache(maxsize=1)  # each kind asks for the same tick
+    def levels(tick: int, interval: int) -> Sequence[pa.RecordBatch]:
+        shard = Shard(spec, account_id, origin=Origin.FILLED)
+        return shard.step(Ticks(cluster, tick, interval))
+
+    return Like(partial(pattern_factor, spec), levels)
+
+
+def _expected_topology(
+    fleet: FleetSettings, seed: int, cluster: str, expect: ExpectSettings
+) -> Topology:
+    own: dict[str, object] = {}
+    if expect.brokers:
+        own["brokers"] = expect.brokers
+    if expect.topics:
+        # Names as they are: what a collected cluster has need not be a name that a fleet may have.
+        own["topics"] = tuple(TopicSettings.model_construct(name=name) for name in expect.topics)
+        if not isinstance(fleet.groups, int):
+            own["groups"] = len(fleet.groups)
+    if expect.groups:
+        own["groups"] = len(expect.groups)
+    topology = topology_of(fleet.model_copy(update=own), seed, cluster)
+    groups = zip(topology.groups, expect.groups, strict=False)
+    named = tuple(replace(group, name=name) for group, name in groups)
+    return replace(topology, groups=named) if expect.groups else topology
