@@ -89,7 +89,7 @@ def offload(
 
     Args:
         step_id: Name of the step.
-        up: Ticks by cluster, one at a time (`count` is 1).
+        up: Ticks by cluster, one at a time (`count` is 1), or only missed ones (`count` is 0).
         work: Gives a tick's samples.
         pools: One a kind, all of this process.
         drain: Told of every tick that is under way, so that sources stay open for it. When the
@@ -131,7 +131,8 @@ class _Lane(StatefulBatchLogic[Ticks, TickResult, State]):
     def on_batch(self, values: list[Ticks]) -> tuple[Iterable[TickResult], bool]:
         missed = [missed_before(tick) for tick in values if tick.missed]
         for tick in values:
-            self._accept(replace(tick, missed=0))
+            if tick.count:
+                self._accept(replace(tick, missed=0))
         return [*missed, *self._take()], StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[Iterable[TickResult], bool]:

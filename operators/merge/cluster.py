@@ -143,7 +143,7 @@ class ClusterMerge:
             self._fills.go_by(result.tick.interval)
         rows = [self._report(self._plan, result)]
         if result.outcome is Outcome.MISSED:
-            return rows + self._missed(kind, tick, result.tick.missed + 1, result.tick.interval)
+            return rows + self._missed(kind, tick, result.missed, result.tick.interval)
         samples = [b for b in result.batches if entity_type_of(b) is not CLUSTER and b.num_rows]
         complete = result.outcome is Outcome.COMPLETED and result.error_class is None
         if tick > self._settled(kind):

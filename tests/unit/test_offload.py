@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,18 @@ def test_missed_ticks_are_reported_before_the_tick_that_tells_of_them(
     assert missed.tick.start == due.start - due.interval
     assert missed.tick.start - missed.tick.missed * due.interval == due.start - 3 * due.interval
     assert (served.outcome, served.missed, served.tick.start) == (Outcome.COMPLETED, 0, due.start)
+
+
+def test_missed_ticks_without_one_that_is_due_are_reported_and_not_collected(
+    pool: Callable[..., Pool],
+) -> None:
+    """What passed while nothing ran is told alone, at a restart: no work is done for it."""
+    drain, out = Drain(settle=0.05), Out()
+    due = replace(tick("a", missed=3), count=0)
+
+    run_main(flow_of(PatientSource([due], drain), out, answer, pool(), drain))
+
+    assert [(result.outcome, result.missed) for _, result in out] == [(Outcome.MISSED, 3)]
 
 
 def test_a_partial_scrape_is_delivered_with_its_error(pool: Callable[..., Pool]) -> None:
