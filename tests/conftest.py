@@ -3,11 +3,16 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
 from tests.kafka.jars import MissingToolError
 from tests.newrelic.stand_in import StandIn
+
+# A busy machine is no failure: how long an example takes is not what a property says.
+hypothesis.settings.register_profile("mqpipe", deadline=None)
+hypothesis.settings.load_profile("mqpipe")
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,6 @@ def decodes_or_refuses(data: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_random_bytes_are_refused(data: bytes) -> None:
     """Nothing but the one error comes of them."""
     with pytest.raises(BatchDecodeError):
@@ -168,7 +167,7 @@ def test_random_bytes_are_refused(data: bytes) -> None:
     st.lists(st.integers(0, 2**20), max_size=4),
     st.integers(0, 2**20) | st.none(),
 )
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_damaged_bytes_are_decoded_or_refused(
     encoded: bytes, flips: list[int], cut: int | None
 ) -> None:

@@ -358,7 +358,7 @@ ACTIONS = st.sampled_from(["write", "snapshot", "store", "kill", "drain", "kill 
 
 
 @given(st.lists(ACTIONS, max_size=40), st.integers(1, 5))
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 def test_every_row_is_there_once_whenever_the_process_is_killed(
     tmp_path_factory: pytest.TempPathFactory, actions: list[str], roll: int
 ) -> None:

@@ -113,7 +113,7 @@ def test_a_retired_partition_ends_cleanly(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["write", "snapshot", "store", "kill"]), max_size=25))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_row_is_there_once_whenever_the_process_is_killed(
     tmp_path_factory: pytest.TempPathFactory, actions: list[str]
 ) -> None:

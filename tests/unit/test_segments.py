@@ -146,7 +146,7 @@ def test_another_thread_reads_while_one_appends(tmp_path: Path) -> None:
 
 
 @given(payloads_=PAYLOADS, data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_truncation_leaves_a_prefix(payloads_: list[bytes], data: st.DataObject) -> None:
     """A file cut anywhere gives the records before the cut, and takes new ones after them."""
     with TemporaryDirectory() as name:
@@ -167,7 +167,7 @@ def test_any_truncation_leaves_a_prefix(payloads_: list[bytes], data: st.DataObj
 
 
 @given(payloads_=PAYLOADS, data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bit_flip_leaves_a_prefix(payloads_: list[bytes], data: st.DataObject) -> None:
     """One flipped bit costs its record and the rest of its segment, no other segment."""
     with TemporaryDirectory() as name:
