@@ -110,8 +110,8 @@ def test_another_content_type_is_unsupported(path: str, content_type: str) -> No
         (EVENTS, "gzip", b"[]", 400),
         (EVENTS, "gzip", zlib.compress(b"[]"), 400),
         (EVENTS, "deflate", gzip.compress(b"[]", mtime=0), 400),
-        (EVENTS, "gzip", gzip.compress(b"[]")[:-1], 400),
-        (EVENTS, "gzip", gzip.compress(b"[]") + b"more", 400),
+        (EVENTS, "gzip", gzip.compress(b"[]", mtime=0)[:-1], 400),
+        (EVENTS, "gzip", gzip.compress(b"[]", mtime=0) + b"more", 400),
     ],
 )
 def test_a_body_is_encoded_as_it_says(path: str, encoding: str, body: bytes, status: int) -> None:
