@@ -39,7 +39,8 @@ class Metric:
     """One column of an entity type.
 
     `otel` is the metric's OpenTelemetry name, by which New Relic makes Kafka entities from the
-    Metric API; None where OpenTelemetry has no such metric.
+    Metric API; None where OpenTelemetry has no such metric. `otel_attributes` tell apart metrics
+    that share such a name. What is a rate here is a counter there.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Metric:
     meaning: str
     type: pa.DataType = pa.float64()
     otel: str | None = None
+    otel_attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,18 @@ class EntityType:
         return tuple(m for m in self.metrics if m.type != STRING)
 
 
-def _gauge(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
-    return Metric(name, Kind.GAUGE, unit, meaning, otel=otel)
+def _gauge(
+    name: str, unit: str, meaning: str, otel: str | None = None, **attributes: str
+) -> Metric:
+    return Metric(
+        name, Kind.GAUGE, unit, meaning, otel=otel, otel_attributes=tuple(attributes.items())
+    )
 
 
-def _rate(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
-    return Metric(name, Kind.RATE, unit, meaning, otel=otel)
+def _rate(name: str, unit: str, meaning: str, otel: str | None = None, **attributes: str) -> Metric:
+    return Metric(
+        name, Kind.RATE, unit, meaning, otel=otel, otel_attributes=tuple(attributes.items())
+    )
 
 
 def _whole(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
@@ -157,8 +165,12 @@ BROKER = EntityType(
         _rate(
             "broker.messagesInPerSecond", "messages/s", "messages produced", "kafka.message.count"
         ),
-        _rate("broker.IOInPerSecond", "bytes/s", "bytes produced", "kafka.network.io"),
-        _rate("broker.IOOutPerSecond", "bytes/s", "bytes fetched", "kafka.network.io"),
+        _rate(
+            "broker.IOInPerSecond", "bytes/s", "bytes produced", "kafka.network.io", direction="in"
+        ),
+        _rate(
+            "broker.IOOutPerSecond", "bytes/s", "bytes fetched", "kafka.network.io", direction="out"
+        ),
         _rate("broker.logFlushPerSecond", "flushes/s", "log flushes"),
         _rate("net.bytesRejectedPerSecond", "bytes/s", "bytes of refused produce requests"),
         _rate(
@@ -166,12 +178,14 @@ BROKER = EntityType(
             "requests/s",
             "produce requests that failed",
             "kafka.request.failed",
+            type="produce",
         ),
         _rate(
             "request.clientFetchesFailedPerSecond",
             "requests/s",
             "fetch requests that failed",
             "kafka.request.failed",
+            type="fetch",
         ),
         _gauge("request.avgTimeFetch", "ms", "mean time of a fetch request"),
         _gauge(
@@ -179,6 +193,7 @@ BROKER = EntityType(
             "ms",
             "99th percentile of a fetch request's time",
             "kafka.request.time.99p",
+            type="Fetch",
         ),
         _gauge("request.avgTimeMetadata", "ms", "mean time of a metadata request"),
         _gauge("request.avgTimeProduceRequest", "ms", "mean time of a produce request"),
@@ -187,6 +202,7 @@ BROKER = EntityType(
             "ms",
             "99th percentile of a produce request's time",
             "kafka.request.time.99p",
+            type="Produce",
         ),
         _gauge("request.handlerIdle", "%", "idle share of the request handlers"),
         _whole(
@@ -213,8 +229,15 @@ TOPIC = EntityType(
     "KafkaTopicSample",
     (TOPIC_NAME,),
     (
-        _whole("topic.partitionCount", "partitions", "the topic's partitions"),
-        _whole("topic.replicationFactor", "replicas", "replicas of a partition (the most)"),
+        _whole(
+            "topic.partitionCount", "partitions", "the topic's partitions", "kafka.topic.partitions"
+        ),
+        _whole(
+            "topic.replicationFactor",
+            "replicas",
+            "replicas of a partition (the most)",
+            "kafka.topic.replication_factor",
+        ),
         _whole(
             "topic.underReplicatedPartitions",
             "partitions",
@@ -234,8 +257,12 @@ TOPIC = EntityType(
             "kafka.prod.msg.count",
         ),
         _rate("topic.messagesOutPerSecond", "messages/s", "growth of its groups' commits"),
-        _rate("topic.bytesInPerSecond", "bytes/s", "bytes produced", "kafka.topic.io"),
-        _rate("topic.bytesOutPerSecond", "bytes/s", "bytes fetched", "kafka.topic.io"),
+        _rate(
+            "topic.bytesInPerSecond", "bytes/s", "bytes produced", "kafka.topic.io", direction="in"
+        ),
+        _rate(
+            "topic.bytesOutPerSecond", "bytes/s", "bytes fetched", "kafka.topic.io", direction="out"
+        ),
         _whole("topic.offset", "messages", "sum of its partitions' end offsets"),
         _whole("topic.retainedMessages", "messages", "sum of end minus start offsets"),
         _whole("topic.diskSize", "bytes", "size of its logs on all brokers"),
@@ -277,7 +304,12 @@ PARTITION_OFFSET = EntityType(
     (CONSUMER_GROUP_ID, TOPIC_NAME, PARTITION_ID),
     (
         _whole("consumer.offset", "messages", "the committed offset"),
-        _whole("consumer.lag", "messages", "end minus committed offset, never negative"),
+        _whole(
+            "consumer.lag",
+            "messages",
+            "end minus committed offset, never negative",
+            "kafka.consumer_group.lag",
+        ),
         _whole("consumer.hwm", "messages", "the end offset (high-water mark)"),
         _gauge("consumer.lagSeconds", "s", "age of the oldest message not yet committed"),
     ),
