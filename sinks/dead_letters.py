@@ -1,0 +1,221 @@
+"""Dead letters: samples that a sink's other side did not take, kept in Parquet with the reason.
+
+`<path>/type=<label>/<time>-<id>.parquet` holds the samples' own columns and, before them, the
+columns of `LETTER`. Files are replaced as a whole: a reader never sees a partial one.
+"""
+
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+from pydantic import Field
+
+from operators.schema.arrow import TIMESTAMP, entity_type_of
+from operators.schema.ipc import decode, encode
+from operators.schema.settings import ByteSize, Settings
+from sinks.delivery import DeadLetter
+from sinks.events import DeadLettersDropped, Listener, nobody
+
+LETTER = pa.schema(
+    [
+        pa.field("dead_at", TIMESTAMP),
+        pa.field("dead_sink", pa.string()),
+        pa.field("dead_route", pa.string()),
+        pa.field("dead_reason", pa.string()),
+        pa.field("dead_status", pa.int32()),
+        pa.field("dead_answer", pa.string()),
+        pa.field("dead_attempts", pa.int32()),
+    ]
+)
+"""When and why a sample died: the sink and its route, the reason in words, the HTTP status and
+the body of the answer where there was one, and how often it was tried."""
+
+UNREADABLE = pa.schema(
+    [
+        pa.field("dead_at", TIMESTAMP),
+        pa.field("dead_reason", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("partition", pa.int32()),
+        pa.field("offset", pa.int64()),
+        pa.field("data", pa.binary()),
+    ]
+)
+"""A message that is no sample (`type=unreadable`): where it lies, and its bytes."""
+
+_FILE_BYTES = 4 * 2**20
+_ANSWER_CHARACTERS = 4_096
+
+
+class DeadLetterSettings(Settings):
+    """Where samples go that a sink refused for good."""
+
+    path: Path = Field(default=Path("dead-letters"), description="directory of the dead letters")
+    size: ByteSize = Field(
+        default=2**30,
+        gt=0,
+        description="the most they take on disk; the oldest go first, with a warning",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that could not be read as samples. `at` is in milliseconds since the epoch."""
+
+    source: str
+    partition: int
+    offset: int
+    data: bytes
+    reason: str
+    at: int
+
+
+class DeadLetters:
+    """The dead letters of one process in a directory that several may share.
+
+    What `put` was given is in a file when it returns. Small additions go into the same file,
+    which is then written anew, until it is large enough. Any thread may call.
+    """
+
+    def __init__(self, settings: DeadLetterSettings, listener: Listener = nobody) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._growing: dict[str, tuple[Path, pa.Table]] = {}
+
+    def put(self, letters: Iterable[DeadLetter]) -> None:
+        """Keep letters.
+
+        Raises:
+            OSError: the directory cannot be written, or the disk is full.
+        """
+        by_label: dict[str, list[pa.Table]] = {}
+        for letter in letters:
+            for batch in letter.samples:
+                label = entity_type_of(batch).label
+                by_label.setdefault(label, []).append(_table(letter, batch))
+        for label, tables in by_label.items():
+            self._keep(label, tables)
+
+    def put_unreadable(self, messages: Sequence[Unreadable]) -> None:
+        """Keep messages that could not be read.
+
+        Raises:
+            OSError: see `put`.
+        """
+        if messages:
+            columns = (
+                [m.at for m in messages],
+                [m.reason for m in messages],
+                [m.source for m in messages],
+                [m.partition for m in messages],
+                [m.offset for m in messages],
+                [m.data for m in messages],
+            )
+            arrays = [pa.array(c, f.type) for c, f in zip(columns, UNREADABLE, strict=True)]
+            self._keep("unreadable", [pa.Table.from_arrays(arrays, schema=UNREADABLE)])
+
+    def _keep(self, label: str, tables: list[pa.Table]) -> None:
+        with self._lock:
+            path, table = self._growing.get(label, (None, None))
+            if path is None or not path.exists():
+                path, table = self._new_file(label), None
+            table = pa.concat_tables([*([] if table is None else [table]), *tables])
+            table = table.unify_dictionaries().combine_chunks()
+            write_file(path, table)
+            if path.stat().st_size < _FILE_BYTES:
+                self._growing[label] = (path, table)
+            else:
+                self._growing.pop(label, None)
+            self._bound(path)
+
+    def _new_file(self, label: str) -> Path:
+        folder = self._settings.path / f"type={label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        # The names' order is that of time, whatever the label.
+        return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
+
+    def _bound(self, newest: Path) -> None:
+        sizes = {file: file.stat().st_size for file in dead_letter_files(self._settings.path)}
+        total = sum(sizes.values())
+        for file, size in sizes.items():
+            if total <= self._settings.size or file == newest:
+                return
+            samples = pq.read_metadata(file).num_rows
+            file.unlink()
+            total -= size
+            structlog.get_logger(__name__).error(
+                "dead letters dropped: their size limit is reached",
+                path=str(file),
+                samples=samples,
+                limit_bytes=self._settings.size,
+            )
+            self._listener(DeadLettersDropped(str(file), samples))
+
+
+def dead_letter_files(path: Path) -> list[Path]:
+    """The files of dead letters, oldest first."""
+    return sorted(path.glob("type=*/[!.]*.parquet"), key=lambda file: file.name)
+
+
+def write_file(path: Path, table: pa.Table) -> None:
+    """Write or replace a file as a whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(table, draft, compression="zstd")
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read_letters(file: Path) -> Iterator[DeadLetter]:
+    """The letters of one file; `samples` have the schema of this version."""
+    table = pq.read_table(file, partitioning=None)
+    keys = table.select(LETTER.names).to_pylist()
+    start = 0
+    for row in range(1, len(keys) + 1):
+        if row == len(keys) or keys[row] != keys[start]:
+            part = table.slice(start, row - start).drop_columns(LETTER.names).combine_chunks()
+            key = keys[start]
+            yield DeadLetter(
+                tuple(decode(encode(batch)) for batch in part.to_batches()),
+                key["dead_sink"],
+                key["dead_route"],
+                key["dead_reason"],
+                key["dead_status"],
+                key["dead_answer"],
+                key["dead_attempts"],
+                round(key["dead_at"].timestamp() * 1000),
+            )
+            start = row
+
+
+def letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
+    """Letters of one entity type as a table."""
+    tables = [_table(letter, batch) for letter in letters for batch in letter.samples]
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+def _table(letter: DeadLetter, batch: pa.RecordBatch) -> pa.Table:
+    values = (
+        letter.at,
+        letter.sink,
+        letter.route,
+        letter.reason,
+        letter.status,
+        letter.answer[:_ANSWER_CHARACTERS],
+        letter.attempts,
+    )
+    columns = [
+        pa.repeat(pa.scalar(value, field.type), batch.num_rows)
+        for value, field in zip(values, LETTER, strict=True)
+    ]
+    schema = pa.schema([*LETTER, *batch.schema], batch.schema.metadata)
+    return pa.Table.from_arrays([*columns, *batch.columns], schema=schema)

@@ -1,0 +1,327 @@
+"""Delivery over the network: the words for what may happen, and the patience it takes.
+
+A destination packs samples into parcels and sends one parcel at a time. How an attempt ended it
+says by returning (delivered) or by one of three failures:
+
+- `RetryLater`: the parcel is fine, try again;
+- `TooLarge`: the parcel is fine, its size is not;
+- `Rejected`: this parcel will never be taken.
+
+The courier does what follows from it, so that every destination is treated alike.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+import structlog
+
+from sinks.events import (
+    DeliveryRetried,
+    Listener,
+    SamplesDead,
+    SamplesDelivered,
+    count_by_origin,
+    nobody,
+)
+
+Samples = tuple[pa.RecordBatch, ...]
+
+
+class RetryLater(Exception):  # noqa: N818 - an answer, not an error
+    """Not delivered now; try again, after `after` seconds where that is known."""
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        self.reason = reason
+        self.after = after
+        super().__init__(reason, after)
+
+
+class Rejected(Exception):  # noqa: N818
+    """Never to be delivered as it is."""
+
+    def __init__(self, reason: str, status: int | None = None, answer: str = "") -> None:
+        self.reason = reason
+        self.status = status
+        self.answer = answer
+        super().__init__(reason, status, answer)
+
+
+class TooLarge(Rejected):
+    """Not delivered since it is too large; a parcel of one sample is rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Samples packed for one request. What `body` is, only its destination knows."""
+
+    samples: Samples
+    route: str
+    body: Any = field(repr=False)
+    refused: str | None = None
+    """Why not even to try."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Samples that a destination did not take, and why."""
+
+    samples: Samples
+    sink: str
+    route: str
+    reason: str
+    status: int | None = None
+    answer: str = ""
+    attempts: int = 0
+    at: int = 0
+    """Milliseconds since the epoch."""
+
+
+class Destination(Protocol):
+    """The other side of a network sink."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the config, in events and in dead letters."""
+
+    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+        """Parcels that hold all of these samples; called on threads, may take time.
+
+        `route` limits them to one route; `now` is in milliseconds since the epoch.
+        """
+
+    async def start(self) -> None:
+        """Called once on the loop, before anything is sent."""
+
+    async def send(self, parcel: Parcel) -> None:
+        """Send one parcel; return when it is acknowledged.
+
+        Raises:
+            RetryLater, TooLarge, Rejected: it was not.
+        """
+
+    async def stop(self) -> None:
+        """Called once on the loop, when nothing more will be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How attempts are repeated.
+
+    The first retry comes at once, retry n after min(maximum, factor · 2^(n-1)) seconds, with
+    full jitter. `attempts` bounds them; None goes on until it is delivered.
+    """
+
+    factor: float = 1.0
+    maximum: float = 30.0
+    attempts: int | None = None
+    stuck_attempts: int = 20
+    """A parcel that failed so often while others were delivered is given up."""
+    stuck_others: int = 100
+    """How many others."""
+
+    def wait(self, retry: int) -> float:
+        """Seconds before retry number `retry` (from 1)."""
+        if retry == 1:
+            return 0.0
+        return random.uniform(0, min(self.maximum, self.factor * 2 ** min(retry - 1, 32)))
+
+
+class Undelivered(Exception):  # noqa: N818
+    """The bound on attempts is reached; the samples are where they were."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Courier:
+    """Delivers samples to one destination: retries, splits, and gives up what is rejected.
+
+    At most `slots` parcels are packed or under way at a time, over all calls of `deliver`.
+    Lives on one event loop.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        patience: Patience = Patience(),
+        slots: int = 8,
+        listener: Listener = nobody,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._destination = destination
+        self._patience = patience
+        self._slots = asyncio.Semaphore(slots)
+        self._listener = listener
+        self._clock = clock
+        self._delivered = 0
+        self._not_before: dict[str, float] = {}
+        self._log = structlog.get_logger(__name__).bind(sink=destination.name)
+
+    async def deliver(
+        self, samples: Samples, since: float, route: str | None = None
+    ) -> list[DeadLetter]:
+        """Deliver all samples; give back what the destination will never take.
+
+        `since` is when they were written, in seconds since the epoch.
+
+        Raises:
+            Undelivered: the patience has a bound and it is reached. Some of them may have
+                been delivered.
+        """
+        parcels = self._destination.pack(samples, route, self._now())
+        tasks: list[asyncio.Task[list[DeadLetter]]] = []
+        unpacked: list[DeadLetter] = []
+        try:
+            while True:
+                await self._slots.acquire()
+                try:
+                    parcel = await self._next(parcels)
+                except Exception as error:
+                    self._log.exception("samples cannot be packed", samples=rows_of(samples))
+                    rest = Parcel(samples, route or "", None)
+                    unpacked = [self._dead(rest, Rejected(f"cannot be packed: {error}"), 0)]
+                    break
+                if parcel is None:
+                    break
+                tasks.append(asyncio.create_task(self._convey(parcel, since)))
+            conveyed = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return [letter for letters in conveyed for letter in letters] + unpacked
+
+    async def _next(self, parcels: Iterator[Parcel]) -> Parcel | None:
+        """The next parcel, holding the slot; without one the slot is free again."""
+        parcel = None
+        try:
+            parcel = await asyncio.to_thread(next, parcels, None)
+        finally:
+            if parcel is None:
+                self._slots.release()
+        return parcel
+
+    async def _convey(self, parcel: Parcel, since: float) -> list[DeadLetter]:
+        """Send a parcel that holds a slot, and what it may be split into."""
+        try:
+            outcome = await self._attempt(parcel)
+        finally:
+            self._slots.release()
+        if outcome is None:
+            counts = count_by_origin(parcel.samples)
+            latency = max(0.0, self._clock() - since)
+            name = self._destination.name
+            self._listener(SamplesDelivered(name, parcel.route, counts, latency))
+            return []
+        if isinstance(outcome, DeadLetter):
+            counts = count_by_origin(outcome.samples)
+            self._listener(
+                SamplesDead(outcome.sink, outcome.route, counts, outcome.reason, outcome.status)
+            )
+            return [outcome]
+        letters = []
+        for part in outcome:
+            letters += await self.deliver(part, since, parcel.route)
+        return letters
+
+    async def _attempt(self, parcel: Parcel) -> DeadLetter | list[Samples] | None:
+        """None: delivered; a letter: dead; samples: to be packed anew."""
+        if parcel.refused is not None:
+            return self._dead(parcel, Rejected(parcel.refused), 0)
+        packed_at, others = self._clock(), self._delivered
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                await self._turn(parcel.route)
+                await self._destination.send(parcel)
+            except TooLarge as too_large:
+                halves = halve(parcel.samples)
+                return halves or self._dead(parcel, too_large, attempt)
+            except Rejected as rejected:
+                return self._dead(parcel, rejected, attempt)
+            except RetryLater as later:
+                if self._is_stuck(attempt, others):
+                    reason = f"failed {attempt} times while others were delivered: {later.reason}"
+                    return self._dead(parcel, Rejected(reason), attempt)
+                await self._wait(parcel, later, attempt)
+                if self._clock() - packed_at > _REPACK_AFTER:
+                    return [parcel.samples]
+            except Exception as error:
+                self._log.exception("sending failed unexpectedly")
+                reason = f"{type(error).__name__}: {error}"
+                return self._dead(parcel, Rejected(reason), attempt)
+            else:
+                self._delivered += 1
+                return None
+
+    def _is_stuck(self, attempt: int, others: int) -> bool:
+        patience = self._patience
+        return (
+            attempt >= patience.stuck_attempts and self._delivered - others >= patience.stuck_others
+        )
+
+    async def _turn(self, route: str) -> None:
+        """Wait until the destination wants to hear from us again."""
+        while (wait := self._not_before.get(route, 0.0) - self._clock()) > 0:
+            await asyncio.sleep(wait)
+
+    async def _wait(self, parcel: Parcel, later: RetryLater, attempt: int) -> None:
+        patience = self._patience
+        if patience.attempts is not None and attempt >= patience.attempts:
+            raise Undelivered(later.reason)
+        wait = later.after if later.after is not None else patience.wait(attempt)
+        if later.after is not None:
+            self._not_before[parcel.route] = self._clock() + wait
+        event = DeliveryRetried(self._destination.name, parcel.route, later.reason, attempt, wait)
+        self._listener(event)
+        await asyncio.sleep(wait)
+
+    def _dead(self, parcel: Parcel, rejected: Rejected, attempts: int) -> DeadLetter:
+        return DeadLetter(
+            parcel.samples,
+            self._destination.name,
+            parcel.route,
+            rejected.reason,
+            rejected.status,
+            rejected.answer,
+            attempts,
+            self._now(),
+        )
+
+    def _now(self) -> int:
+        return round(self._clock() * 1000)
+
+
+_REPACK_AFTER = 600.0
+"""Seconds after which a parcel that waits is packed anew: samples in it may have become too old."""
+
+
+def rows_of(samples: Sequence[pa.RecordBatch]) -> int:
+    """How many samples these batches hold."""
+    return sum(batch.num_rows for batch in samples)
+
+
+def slice_of(samples: Sequence[pa.RecordBatch], start: int, stop: int) -> Samples:
+    """The samples from number `start` to `stop`, counted through all batches."""
+    parts = []
+    for batch in samples:
+        part = batch.slice(max(0, start), max(0, stop - max(0, start)))
+        if stop > 0 and part.num_rows:
+            parts.append(part)
+        start, stop = start - batch.num_rows, stop - batch.num_rows
+    return tuple(parts)
+
+
+def halve(samples: Sequence[pa.RecordBatch]) -> list[Samples]:
+    """Two halves, or nothing where there is only one sample."""
+    rows = rows_of(samples)
+    if rows < 2:
+        return []
+    return [slice_of(samples, 0, rows // 2), slice_of(samples, rows // 2, rows)]

@@ -1,0 +1,88 @@
+"""What happens to samples in sinks, as data: for metrics, the live table and logs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Listener = Callable[[object], None]
+"""Told of each event, from any thread; it must return at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesWritten:
+    """A sink took samples over: what the snapshot covers, it will not lose."""
+
+    sink: str
+    by_origin: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesDelivered:
+    """A network sink's other side acknowledged samples.
+
+    `route` tells apart the ways that one sink has: New Relic's `events` and `metrics`.
+    """
+
+    sink: str
+    route: str
+    by_origin: Mapping[str, int]
+    latency: float
+    """Seconds from the write to the acknowledgement (of the oldest sample)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesDead:
+    """Samples went to dead letters."""
+
+    sink: str
+    route: str
+    by_origin: Mapping[str, int]
+    reason: str
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRetried:
+    """An attempt failed and will be made again."""
+
+    sink: str
+    route: str
+    reason: str
+    attempt: int
+    retry_in: float
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolDepth:
+    """How much waits in one partition of a spool."""
+
+    sink: str
+    partition: str
+    unsent_bytes: int
+    disk_bytes: int
+    """What the partition takes on disk, delivered records that are not yet removed included."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersDropped:
+    """The oldest dead letters were removed, for their size limit was reached."""
+
+    path: str
+    samples: int
+
+
+def nobody(_event: object) -> None:
+    """The listener of those who have none."""
+
+
+def count_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
+    """How many samples of each origin are in these batches."""
+    counts: Counter[str] = Counter()
+    for batch in batches:
+        for item in pc.value_counts(batch.column("origin")).to_pylist():
+            counts[item["values"] or "unknown"] += item["counts"]
+    return dict(counts)

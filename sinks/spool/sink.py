@@ -1,0 +1,154 @@
+"""The Bytewax sink that hands samples to a spool: the same for every network sink.
+
+`write_batch` appends to a segment log, `snapshot` releases what was appended and says how far
+that is, and a sender in the background delivers what is released. So an outage is only a longer
+log, a restart goes on where the last one was, and no snapshot ever waits for the network.
+
+Delivery guarantee: at least once. What lies beyond the last snapshot is dropped at a restart,
+for the dataflow makes it again; what was under way at a crash is sent again.
+Unit of parallelism: `PARTITIONS` partitions, each a spool of its own.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+import pyarrow as pa
+import structlog
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from sinks.dead_letters import DeadLetters
+from sinks.delivery import Destination, Patience
+from sinks.events import Listener, SamplesWritten, SpoolDepth, count_by_origin, nobody
+from sinks.segments import DEFAULT_SEGMENT_BYTES
+from sinks.spool.sender import Sender
+from sinks.spool.store import Spool, SpoolSettings, SpoolState
+
+PARTITIONS = 4
+"""Fixed for ever: a key's partition is its checksum modulo this."""
+
+_SEGMENTS = 16
+"""A spool is made of at least so many segments, for room comes back by whole segments."""
+
+_POLL = 0.05
+"""Seconds after which a full spool is looked at again."""
+
+
+class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
+    """Writes `(cluster_name, batch)` to spools that `sender` delivers. One a process.
+
+    `directory` holds one directory a partition. `grace_left` says how many seconds of a drain
+    are left.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sender: Sender,
+        directory: Path,
+        settings: SpoolSettings,
+        listener: Listener = nobody,
+        grace_left: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.name = name
+        self.sender = sender
+        self.settings = settings
+        self.listener = listener
+        self.grace_left = grace_left
+        self._directory = directory
+        self._spools: dict[str, Spool] = {}
+
+    def list_parts(self) -> list[str]:
+        """The partitions' names."""
+        return [f"spool-{number}" for number in range(PARTITIONS)]
+
+    def part_fn(self, item_key: str) -> int:
+        """The same for a key in every process."""
+        return crc32(item_key.encode())
+
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: SpoolState | None
+    ) -> "_SpoolPartition":
+        """A partition that goes on after the snapshot.
+
+        Raises:
+            SpoolInUseError: another process delivers this spool.
+            OSError: its directory cannot be used.
+        """
+        segment_bytes = min(DEFAULT_SEGMENT_BYTES, self.settings.size // _SEGMENTS)
+        spool = Spool(self._directory / for_part, segment_bytes)
+        if resume_state is not None:
+            spool.resume(resume_state)
+        self._spools[for_part] = spool
+        self.sender.add(spool)
+        return _SpoolPartition(self, spool)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What this process's partitions take on disk."""
+        return sum(spool.disk_bytes for spool in list(self._spools.values()))
+
+
+class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
+    def __init__(self, sink: SpooledSink, spool: Spool) -> None:
+        self._sink = sink
+        self._spool = spool
+        self._log = structlog.get_logger(__name__).bind(sink=sink.name, partition=spool.name)
+
+    def write_batch(self, values: list[pa.RecordBatch]) -> None:
+        for batch in values:
+            self._make_room()
+            self._spool.append(batch)
+        self._sink.listener(SamplesWritten(self._sink.name, count_by_origin(values)))
+
+    def snapshot(self) -> SpoolState:
+        self._release()
+        spool = self._spool
+        depth = SpoolDepth(self._sink.name, spool.name, spool.unsent_bytes, spool.disk_bytes)
+        self._sink.listener(depth)
+        return spool.state
+
+    def close(self) -> None:
+        self._release()
+        self._log.info("delivering what is left", unsent_bytes=self._spool.unsent_bytes)
+        if not self._sink.sender.finish(self._spool, self._sink.grace_left()):
+            self._log.warning(
+                "not everything could be delivered; what waits in the spool is sent at the next "
+                "start",
+                unsent_bytes=self._spool.unsent_bytes,
+            )
+
+    def _release(self) -> None:
+        self._spool.release()
+        self._sink.sender.wake(self._spool)
+
+    def _make_room(self) -> None:
+        """At the size limit, do as the settings say; this is where a full spool blocks."""
+        settings = self._sink.settings
+        evicts = settings.full == "oldest_to_dead_letters"
+        if evicts and self._sink.disk_bytes >= settings.size * (1 - 1 / _SEGMENTS):
+            self._sink.sender.evict()
+        if self._sink.disk_bytes < settings.size:
+            return
+        self._log.warning("the spool is full", size_bytes=settings.size, policy=settings.full)
+        # What no snapshot covers yet must be delivered too, or room might never come.
+        self._release()
+        while self._sink.disk_bytes >= settings.size:
+            if evicts:
+                self._sink.sender.evict()
+            time.sleep(_POLL)
+
+
+def spooled_sink(
+    destination: Destination,
+    settings: SpoolSettings,
+    dead_letters: DeadLetters,
+    listener: Listener = nobody,
+    grace_left: Callable[[], float] = lambda: 0.0,
+    patience: Patience = Patience(),  # noqa: B008 - immutable
+) -> SpooledSink:
+    """The sink of a destination, with its spool in `<settings.path>/<destination's name>`."""
+    directory = settings.path / destination.name
+    sender = Sender(destination, dead_letters, directory, patience, listener)
+    return SpooledSink(destination.name, sender, directory, settings, listener, grace_left)

@@ -1,0 +1,297 @@
+"""The spool: samples on disk that wait for a network sink to deliver them.
+
+Each partition is a directory with a segment log, the backlog (what of the log is undelivered)
+and a lock. A record is when it was written (milliseconds since the epoch, uint64) and a batch.
+"""
+
+import fcntl
+import math
+import os
+import secrets
+import shutil
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import structlog
+from pydantic import Field
+
+from operators.schema.ipc import BatchDecodeError, decode, encode
+from operators.schema.settings import ByteSize, Settings
+from sinks.dead_letters import Unreadable
+from sinks.delivery import Samples
+from sinks.segments import DEFAULT_SEGMENT_BYTES, Position, SegmentLog
+from sinks.spool import backlog
+
+_CHUNK_ROWS = 8_192
+_CHUNK_BYTES = 4 * 2**20
+_LEFT = "left-"
+_STAMP = struct.Struct("<Q")
+
+SpoolState = tuple[str, int, int]
+"""Identity of the log, segment and offset after the last sample that a snapshot covers."""
+
+
+class SpoolSettings(Settings):
+    """Where samples wait until the network sink has delivered them."""
+
+    path: Path = Field(default=Path("spool"), description="directory of the spool")
+    size: ByteSize = Field(
+        default=2 * 2**30, ge=2**20, description="the most that it takes on disk, in each process"
+    )
+    full: Literal["block", "oldest_to_dead_letters"] = Field(
+        default="block",
+        description="what happens at `size`: the dataflow waits, or the oldest samples go to "
+        "dead letters",
+    )
+
+
+class SpoolInUseError(Exception):
+    """Another live process uses this spool."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        super().__init__(directory)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.directory}: another mqpipe delivers this spool; stop it, or give each of "
+            "them its own spool.path"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive records of a spool. Times are seconds since the epoch."""
+
+    samples: Samples
+    end: Position
+    oldest: float
+    newest: float
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+class Spool:
+    """One partition on disk: its log, and what of it is not delivered.
+
+    One thread writes (`resume`, `append`, `release`), one loop delivers (all else).
+
+    Raises:
+        SpoolInUseError: another process has it.
+        ValueError: its backlog file is damaged or of another version.
+        OSError: the directory cannot be used.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.directory = directory
+        self._clock = clock
+        self._segment_bytes = segment_bytes
+        self._lock = _locked(directory)
+        self._writing = threading.Lock()
+        self._file = directory / "backlog.json"
+        self.backlog = backlog.load(self._file)
+        self._log = SegmentLog(directory, segment_bytes)
+        self._released = self._log.end
+        backlog.save(self._file, self.backlog)
+
+    @classmethod
+    def adopt(cls, directory: Path, segment_bytes: int = DEFAULT_SEGMENT_BYTES) -> "Spool":
+        """The spool of a directory that no one uses, moved aside so that its name is free.
+
+        Raises:
+            SpoolInUseError: someone uses it.
+        """
+        lock = _locked(directory, attempts=1)
+        aside = directory
+        if not directory.name.startswith(_LEFT):
+            aside = directory.with_name(f"{_LEFT}{secrets.token_hex(8)}")
+            directory.rename(aside)
+        os.close(lock)
+        return cls(aside, segment_bytes)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
+    @property
+    def oldest(self) -> float:
+        """When the oldest record was written that is not delivered, in seconds since the epoch."""
+        lane = self.backlog.lanes[0]
+        for _, payload in self._log.read(lane.start, lane.end):
+            return float(_STAMP.unpack_from(payload)[0]) / 1000
+        return math.inf
+
+    @property
+    def name(self) -> str:
+        """The partition's name."""
+        return self.directory.name
+
+    @property
+    def state(self) -> SpoolState:
+        """What a snapshot keeps: how far samples are released."""
+        return (self.backlog.log, *self._released)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether nothing that was released waits."""
+        return self.backlog.old is None and self.backlog.live.start >= self._released
+
+    @property
+    def disk_bytes(self) -> int:
+        """What the log takes on disk."""
+        return self._log.size_bytes
+
+    @property
+    def unsent_bytes(self) -> int:
+        """About how much is not delivered yet."""
+        return sum(self._between(i.start, i.end or self._log.end) for i in self.backlog.lanes)
+
+    def resume(self, state: SpoolState) -> None:
+        """Drop what lies beyond a snapshot, which is made again, but for what is delivered.
+
+        The state of another log (the spool was emptied, or lies on another machine) means
+        nothing here, and everything stays.
+        """
+        log, segment, offset = state
+        if log != self.backlog.log:
+            structlog.get_logger(__name__).warning(
+                "the spool is not the one of the last snapshot; what waits in it is sent",
+                path=str(self.directory),
+            )
+            return
+        end = max(Position(segment, offset), self.backlog.start)
+        self._log.truncate(end)
+        self._released = self._log.end
+        self._save(self.backlog.resumed(self._log.end))
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Write one batch of samples.
+
+        Raises:
+            DiskFullError: no room; nothing of it was written.
+        """
+        payload = _STAMP.pack(round(self._clock() * 1000)) + encode(batch)
+        with self._writing:
+            self._log.append(payload)
+
+    def release(self) -> None:
+        """Let everything that was appended be delivered; it survives the process's death."""
+        with self._writing:
+            self._released = self._log.flush()
+
+    def read(self, lane: backlog.Lane) -> Chunk | None:
+        """The next records of a lane, or None where none is released."""
+        end = self._released if lane.end is None else lane.end
+        if lane.start >= end:
+            return None
+        return self._chunk(lane.start, end, _CHUNK_ROWS, _CHUNK_BYTES)
+
+    def oldest_segment(self) -> Chunk:
+        """Everything undelivered of the oldest segment, which is closed if it is the open one."""
+        lane = self.backlog.lanes[0]
+        next_segment = Position(lane.start.segment + 1, 0)
+        with self._writing:
+            if lane.start.segment == self._log.end.segment:
+                self._log.roll()
+                self._released = self._log.end
+        end = next_segment if lane.end is None else min(lane.end, next_segment)
+        return self._chunk(lane.start, end, None, None)
+
+    def settle(self, chunk: Chunk) -> None:
+        """A chunk is delivered, or in dead letters; segments without anything else go.
+
+        Raises:
+            OSError: the backlog cannot be saved.
+        """
+        self._save(self.backlog.delivered(chunk.end))
+        self._log.drop_before(self.backlog.start.segment)
+
+    def split(self) -> None:
+        """The open lane is behind: what waits in it becomes an old lane."""
+        self._save(self.backlog.split(self._released))
+
+    def close(self) -> None:
+        """Leave the spool to others; what is delivered takes no room any more."""
+        if self.is_delivered and self.backlog.live.start == self._log.end > Position(0, 0):
+            self._log.roll()
+            self._released = self._log.end
+            self._save(self.backlog.delivered(self._log.end))
+            self._log.drop_before(self._log.end.segment)
+        self._log.close()
+        os.close(self._lock)
+
+    def remove(self) -> None:
+        """Remove the directory of a spool that is closed."""
+        shutil.rmtree(self.directory)
+
+    def _save(self, changed: backlog.Backlog) -> None:
+        if changed != self.backlog:
+            backlog.save(self._file, changed)
+            self.backlog = changed
+
+    def _chunk(
+        self, start: Position, end: Position, max_rows: int | None, max_bytes: int | None
+    ) -> Chunk:
+        samples: list[pa.RecordBatch] = []
+        unreadable: list[Unreadable] = []
+        stamps: list[float] = []
+        rows = size = 0
+        for position, payload in self._log.read(start, end):
+            stamps.append(_STAMP.unpack_from(payload)[0] / 1000)
+            size += len(payload)
+            try:
+                samples.append(decode(payload[_STAMP.size :]))
+                rows += samples[-1].num_rows
+            except BatchDecodeError as error:
+                unreadable.append(self._unreadable(position, payload, error.reason))
+            if (max_rows and rows >= max_rows) or (max_bytes and size >= max_bytes):
+                end = position
+                break
+        now = self._clock()
+        oldest, newest = (stamps[0], stamps[-1]) if stamps else (now, now)
+        return Chunk(tuple(samples), end, oldest, newest, tuple(unreadable))
+
+    def _unreadable(self, position: Position, payload: bytes, reason: str) -> Unreadable:
+        now = round(self._clock() * 1000)
+        data = payload[_STAMP.size :]
+        return Unreadable(str(self.directory), position.segment, position.offset, data, reason, now)
+
+    def _between(self, start: Position, end: Position) -> int:
+        return (end.segment - start.segment) * self._segment_bytes + end.offset - start.offset
+
+
+def left_behind(path: Path) -> list[Path]:
+    """The partitions' directories in a spool's directory."""
+    return sorted(file.parent for file in path.glob("*/backlog.json"))
+
+
+def _locked(directory: Path, attempts: int = 20) -> int:
+    """A descriptor that holds the directory's lock until it is closed.
+
+    Another process may just be moving the directory away to deliver what was left in it, so a
+    taken lock is tried again for a second.
+    """
+    file = directory / "lock"
+    for _ in range(attempts):
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), file.stat()):
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(descriptor)
+        time.sleep(0.05)
+    raise SpoolInUseError(directory)
