@@ -1,12 +1,14 @@
 """Samples for tests: numbered rows, so that each can be told from every other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.schema.arrow import sample_batch
+from operators.schema.guid import entity_guid
 from operators.schema.metrics import BROKER, EntityType
 
 NEW_YEAR = 1_767_225_600_000
@@ -37,6 +39,34 @@ def numbered(
             metric.name: [n / 7 for n in numbers],
         },
     )
+
+
+def tick(
+    timestamp: int,
+    rows: int = 1,
+    entity_type: EntityType = BROKER,
+    cluster: str = "c",
+    **columns: Sequence[Any] | str | None,
+) -> pa.RecordBatch:
+    """One tick of a cluster's entities, numbered from 0, with simple values."""
+    names = [str(number) for number in range(rows)]
+    identity: dict[str, Any] = {
+        i.column: names if pa.types.is_dictionary(i.type) else range(rows)
+        for i in entity_type.identity
+    }
+    values: dict[str, Any] = {
+        "timestamp": [timestamp] * rows,
+        "entity_guid": [entity_guid(1, entity_type.name, "kafka", cluster, n) for n in names],
+        "entity_name": [f"{cluster}/{name}" for name in names],
+        "cluster_name": cluster,
+        "provider": "kafka",
+        "environment": "test",
+        "origin": "simulated",
+        **identity,
+        entity_type.numeric[0].name: [float(n) for n in range(rows)],
+        **columns,
+    }
+    return sample_batch(entity_type, rows, values)
 
 
 def published(path: Path) -> list[Path]:

@@ -1,0 +1,33 @@
+"""Delivery to New Relic: at least once, within its limits, by its rules for each answer."""
+
+from collections.abc import Callable
+
+from sinks.dead_letters import DeadLetters
+from sinks.delivery import Patience
+from sinks.events import Listener, nobody
+from sinks.newrelic.sender import NewRelic
+from sinks.newrelic.settings import NewRelicSettings, Region, Shape
+from sinks.spool import SpooledSink, spooled_sink
+
+__all__ = ["NewRelic", "NewRelicSettings", "Region", "Shape", "newrelic_sink"]
+
+
+def newrelic_sink(
+    settings: NewRelicSettings,
+    account_id: int,
+    interval: int,
+    dead_letters: DeadLetters,
+    listener: Listener = nobody,
+    grace_left: Callable[[], float] = lambda: 0.0,
+    patience: Patience = Patience(),  # noqa: B008 - immutable
+) -> SpooledSink:
+    """The New Relic sink: takes `(cluster_name, batch)` items.
+
+    `interval` is the time between two ticks in milliseconds; `grace_left` says how many seconds
+    of a drain are left.
+
+    Raises:
+        ValueError, OSError: the licence key cannot be read.
+    """
+    destination = NewRelic(settings, account_id, interval)
+    return spooled_sink(destination, settings.spool, dead_letters, listener, grace_left, patience)

@@ -1,0 +1,238 @@
+"""New Relic as a destination: what is posted where, and what each answer means."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+import aiohttp
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from operators.schema.arrow import TIMESTAMP, entity_type_of
+from sinks.delivery import (
+    Parcel,
+    Rejected,
+    RetryLater,
+    Samples,
+    TooLarge,
+    rows_of,
+    slice_of,
+)
+from sinks.newrelic.encode import PAYLOAD_BYTES, events, metric_blocks, payloads
+from sinks.newrelic.settings import NewRelicSettings, Shape
+
+EVENTS = "events"
+METRICS = "metrics"
+
+_HOUR = 3_600_000
+_OLDEST = {EVENTS: 24 * _HOUR, METRICS: 48 * _HOUR}
+"""New Relic drops what is older (milliseconds), although it answers 200 or 202."""
+_MARGIN = 60_000
+"""Milliseconds that a request may take to arrive."""
+_FURTHEST_AHEAD = 24 * _HOUR
+
+_ANSWER_CHARACTERS = 4_096
+
+_HINT = (
+    "New Relic has taken the first samples; it checks them only after its answer, so look for "
+    "faults with: SELECT count(*), latest(message) FROM NrIntegrationError "
+    "FACET newRelicFeature, category SINCE 1 hour ago"
+)
+
+
+class NewRelic:
+    """Delivers samples as events, metrics or both.
+
+    `account_id` is part of the events' URL; `interval` is the time between two ticks in
+    milliseconds, over which counts are.
+
+    Raises:
+        ValueError, OSError: the licence key cannot be read.
+    """
+
+    name = "newrelic"
+
+    def __init__(self, settings: NewRelicSettings, account_id: int, interval: int) -> None:
+        self._settings = settings
+        self._interval = interval
+        self._key = settings.read_license_key()
+        self._urls = {EVENTS: settings.events_url(account_id), METRICS: settings.metrics_url()}
+        self._routes = {
+            Shape.EVENTS: (EVENTS,),
+            Shape.METRICS: (METRICS,),
+            Shape.BOTH: (EVENTS, METRICS),
+        }[settings.shape]
+        self._session: aiohttp.ClientSession | None = None
+        self._told: set[int | str] = set()
+        self._log = structlog.get_logger(__name__)
+
+    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+        """Payloads within New Relic's limits; what is too old or too far ahead is refused."""
+        merged = _merged(samples)
+        for each in self._routes if not route else (route,):
+            taken, refused = _by_age(merged, each, now)
+            yield from (Parcel(part, each, None, reason) for part, reason in refused)
+            yield from self._packed(taken, each)
+
+    async def start(self) -> None:
+        """Open the connections; proxies are taken from the environment, TLS is verified."""
+        self._session = aiohttp.ClientSession(
+            trust_env=True,
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+            headers={
+                "Api-Key": self._key.get_secret_value(),
+                "Content-Type": "application/json",
+                "Content-Encoding": "gzip",
+            },
+        )
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, parcel: Parcel) -> None:
+        """Post one payload.
+
+        Raises:
+            RetryLater, TooLarge, Rejected: by New Relic's answer.
+        """
+        assert self._session is not None  # noqa: S101 - `start` comes first
+        try:
+            async with self._session.post(
+                self._urls[parcel.route],
+                data=parcel.body,
+                headers={"x-request-id": str(uuid.uuid4())},
+                allow_redirects=False,
+            ) as response:
+                status, headers = response.status, response.headers
+                answer = "" if status < 300 else await _text(response)
+        except TimeoutError as error:
+            reason = f"no answer within {self._settings.timeout:g} s"
+            raise RetryLater(reason) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise RetryLater(f"{type(error).__name__}: {error}") from error
+        try:
+            judge(status, headers.get("Retry-After"), answer)
+        except Rejected as rejected:
+            self._tell(status, rejected.reason, answer, rows_of(parcel.samples))
+            raise
+        if "hint" not in self._told:
+            self._told.add("hint")
+            self._log.info(_HINT)
+
+    def _packed(self, samples: Samples, route: str) -> Iterator[Parcel]:
+        rows, with_rows = self._encoded(samples, route)
+        for payload in payloads(rows, PAYLOAD_BYTES, self._settings.uncompressed):
+            part = slice_of(with_rows, payload.start, payload.stop)
+            refused = None
+            if len(payload.body) > PAYLOAD_BYTES:
+                refused = f"one sample takes more than the {PAYLOAD_BYTES} bytes of a payload"
+            yield Parcel(part, route, payload.body, refused)
+
+    def _encoded(self, samples: Samples, route: str) -> tuple[pa.StringArray, Samples]:
+        """JSON objects, and the samples that they are of: one without numbers has no metrics."""
+        if route == EVENTS:
+            return _concatenated([events(batch) for batch in samples]), samples
+        encoded = [metric_blocks(batch, self._interval) for batch in samples]
+        return _concatenated([rows for rows, _ in encoded]), tuple(batch for _, batch in encoded)
+
+    def _tell(self, status: int, reason: str, answer: str, samples: int) -> None:
+        """Say what New Relic refuses, each status once."""
+        if status not in self._told:
+            self._told.add(status)
+            self._log.error(
+                "New Relic refused samples; they and further ones go to dead letters",
+                status=status,
+                reason=reason,
+                answer=answer[:200],
+                samples=samples,
+            )
+
+
+def judge(status: int, retry_after: str | None, answer: str) -> None:
+    """Return where the answer means delivered.
+
+    Raises:
+        RetryLater: 408, 429, 5xx.
+        TooLarge: 413.
+        Rejected: everything else.
+    """
+    if 200 <= status < 300:
+        return
+    if status == 429:
+        raise RetryLater("429: over the account's rate limit", _seconds(retry_after))
+    if status == 408 or status >= 500:
+        raise RetryLater(f"{status}: {_REASONS.get(status, 'New Relic failed')}")
+    if status == 413:
+        raise TooLarge("413: the payload is too large", status, answer)
+    raise Rejected(f"{status}: {_REASONS.get(status, 'refused')}", status, answer)
+
+
+_REASONS = {
+    400: "New Relic cannot read the payload",
+    401: "the licence key is missing or wrong",
+    403: "the licence key is wrong, or not of this account",
+    404: "no such path; check sinks.newrelic.endpoint and region",
+    408: "the request took too long",
+    503: "New Relic is not available",
+}
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Whole seconds; nothing else is documented."""
+    return float(retry_after) if retry_after and retry_after.strip().isdigit() else None
+
+
+async def _text(response: aiohttp.ClientResponse) -> str:
+    """The answer's body, as far as it came: the status is what counts."""
+    try:
+        body = await response.content.read(_ANSWER_CHARACTERS)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return ""
+    return body.decode(errors="replace")
+
+
+def _merged(samples: Samples) -> Samples:
+    """One batch an entity type: many small ones cost more than one large."""
+    groups: dict[str, list[pa.RecordBatch]] = {}
+    for batch in samples:
+        groups.setdefault(entity_type_of(batch).name, []).append(batch)
+    return tuple(batches[0] if len(batches) == 1 else _one(batches) for batches in groups.values())
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+    return table.to_batches()[0]
+
+
+def _by_age(samples: Samples, route: str, now: int) -> tuple[Samples, list[tuple[Samples, str]]]:
+    """What New Relic takes, and what it would drop in silence, with the reason."""
+    oldest = pa.scalar(now - _OLDEST[route] + _MARGIN, TIMESTAMP)
+    latest = pa.scalar(now + _FURTHEST_AHEAD - _MARGIN, TIMESTAMP)
+    taken, old, ahead = [], [], []
+    for batch in samples:
+        times = batch.column("timestamp")
+        bounds = pc.min_max(times)
+        if bounds["min"].value >= oldest.value and bounds["max"].value <= latest.value:
+            taken.append(batch)
+            continue
+        too_old, too_far = pc.less(times, oldest), pc.greater(times, latest)
+        taken.append(batch.filter(pc.invert(pc.or_(too_old, too_far))))
+        old.append(batch.filter(too_old))
+        ahead.append(batch.filter(too_far))
+    hours = _OLDEST[route] // _HOUR
+    refused = [
+        (_filled(old), f"older than {hours} h: New Relic would drop it"),
+        (_filled(ahead), "more than 24 h ahead: New Relic would drop it"),
+    ]
+    return _filled(taken), [(part, reason) for part, reason in refused if part]
+
+
+def _filled(batches: Sequence[pa.RecordBatch]) -> Samples:
+    return tuple(batch for batch in batches if batch.num_rows)
+
+
+def _concatenated(rows: Sequence[pa.StringArray]) -> pa.StringArray:
+    return pa.concat_arrays(rows) if rows else pa.array([], pa.string())

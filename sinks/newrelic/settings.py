@@ -1,0 +1,122 @@
+"""The settings of the New Relic sink."""
+
+import ipaddress
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from operators.schema.settings import ByteSize, Duration, Settings
+from sinks.newrelic.encode import PAYLOAD_BYTES
+from sinks.spool import SpoolSettings
+
+
+class Region(StrEnum):
+    """Where the account's data lives."""
+
+    US = "US"
+    EU = "EU"
+
+
+class Shape(StrEnum):
+    """As what samples are sent."""
+
+    EVENTS = "events"
+    METRICS = "metrics"
+    BOTH = "both"
+
+
+_HOSTS = {
+    Region.US: ("https://insights-collector.newrelic.com", "https://metric-api.newrelic.com"),
+    Region.EU: (
+        "https://insights-collector.eu01.nr-data.net",
+        "https://metric-api.eu.newrelic.com",
+    ),
+}
+"""Scheme and host of the Event API and of the Metric API."""
+
+
+class NewRelicSettings(Settings):
+    """Delivery to New Relic."""
+
+    license_key: SecretStr | None = Field(
+        default=None, description="ingest licence key of the account"
+    )
+    license_key_file: Path | None = Field(
+        default=None, description="file that holds the licence key"
+    )
+    region: Region = Field(default=Region.US, description="region of the account")
+    endpoint: str | None = Field(
+        default=None,
+        description="replaces scheme and host of New Relic's URLs; plain http only to loopback",
+    )
+    shape: Shape = Field(
+        default=Shape.EVENTS, description="send samples as events, metrics or both"
+    )
+    spool: SpoolSettings = Field(
+        default=SpoolSettings(), description="where samples wait for their delivery"
+    )
+    timeout: Duration = Field(default=30.0, gt=0, description="how long one request may take")
+    uncompressed: ByteSize = Field(
+        default=PAYLOAD_BYTES,
+        gt=0,
+        description="the most bytes of a payload before compression; compressed ones are held "
+        "under New Relic's 1 MB in any case",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint_is_safe(cls, endpoint: str | None) -> str | None:
+        if endpoint is None:
+            return None
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("the endpoint is a scheme and a host, like https://proxy.example:8443")
+        if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("the endpoint is a scheme and a host only; New Relic's paths stay")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError(
+                "plain http is for loopback only: the licence key would be readable; use https"
+            )
+        return endpoint.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.license_key is None) == (self.license_key_file is None):
+            raise ValueError("give exactly one of license_key and license_key_file")
+        if self.license_key is not None and not self.license_key.get_secret_value().strip():
+            raise ValueError("license_key is empty")
+        return self
+
+    def read_license_key(self) -> SecretStr:
+        """The licence key, read from its file where it lies in one.
+
+        Raises:
+            ValueError: the file is empty.
+            OSError: the file cannot be read.
+        """
+        if self.license_key is not None:
+            return self.license_key
+        assert self.license_key_file is not None  # noqa: S101 - `_one_key` holds it
+        key = self.license_key_file.read_text(encoding="utf-8").strip()
+        if not key:
+            raise ValueError(f"license_key_file: {self.license_key_file} is empty")
+        return SecretStr(key)
+
+    def events_url(self, account_id: int) -> str:
+        """Where events are posted."""
+        host = self.endpoint or _HOSTS[self.region][0]
+        return f"{host}/v1/accounts/{account_id}/events"
+
+    def metrics_url(self) -> str:
+        """Where metrics are posted."""
+        return f"{self.endpoint or _HOSTS[self.region][1]}/metric/v1"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
