@@ -1,10 +1,9 @@
 """Simulated fleets: physics, patterns, anomalies, vectorised over entities and ticks.
 
 A shard is one simulated cluster. `shards(settings)` makes the specifications, `Shard` turns
-ticks into samples, `simulate` is the Bytewax operator.
+ticks into samples.
 """
 
-from operators.simulate.operator import simulate
 from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
 from operators.simulate.shard import Shard, ShardState
 from operators.simulate.spec import (
@@ -33,5 +32,4 @@ __all__ = [
     "pattern_factor",
     "shard_of",
     "shards",
-    "simulate",
 ]

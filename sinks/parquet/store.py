@@ -18,6 +18,9 @@ from sinks.segments import DiskFullError, sync_to_disk
 OPEN = "_open"
 """Folder of files that are still being written. Readers pass over names that start with `_`."""
 
+ANOMALIES = "_anomalies"
+"""Folder of the table of simulated anomalies."""
+
 _PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
 _UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
 
@@ -119,6 +122,17 @@ class Store:
                 file = StoredFile(path, int(match[2]), not path.startswith(OPEN))
                 found[match[1].removeprefix(prefix)].append(file)
         return found
+
+    def has_samples(self) -> bool:
+        """Whether there are files in the layout of samples, whoever wrote them."""
+        return any(_PUBLISHED.fullmatch(path) for path, _ in self._list("", recursive=True))
+
+    def clear(self) -> None:
+        """Delete all samples and what describes them; other files stay."""
+        for path, is_file in self._list("", recursive=True):
+            ours = _PUBLISHED.fullmatch(path) or path.startswith((f"{OPEN}/", f"{ANOMALIES}/"))
+            if is_file and ours:
+                self.delete(path)
 
     def metadata(self, path: str) -> dict[str, str]:
         """The key-value metadata of a published file."""

@@ -1,0 +1,200 @@
+"""The command line: options to calls, errors to messages and exit codes.
+
+0: done, also after a clean drain. 1: the work failed, or a drain was forced. 2: the command line
+or the configuration is wrong. Standard output carries results only.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from flows.check import check as check_command
+from flows.config import Config
+from flows.export import ExportError, ExportOptions, UsageError
+from flows.export import export as export_command
+from flows.init import init as init_command
+from flows.loading import ConfigError, load, parse
+from flows.observe.logs import configure_logs
+from flows.run import RunOptions
+from flows.run import run as run_command
+from flows.runtime import FlowError, Workers
+from flows.state import StateError
+from flows.templates import DEFAULT, template
+from flows.times import parse_time
+from operators.schema.settings import parse_duration
+
+app = typer.Typer(
+    name="mqpipe",
+    help="Collect, simulate and merge message-queue metrics; deliver them as Arrow batches.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigArgument = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="YAML file; `mqpipe init` writes one.")
+]
+RequiredConfig = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, max=128, help="Worker threads of this process.")
+]
+
+
+def _time(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_time(text, time.time_ns() // 1_000_000)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _duration(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if seconds == 0:
+        raise click.BadParameter("must be more than nothing")
+    return seconds
+
+
+def _config(file: Path | None) -> Config:
+    if file is None:
+        return parse(Config, template(DEFAULT), "the built-in configuration")
+    return load(Config, file)
+
+
+@app.command()
+def run(
+    config: ConfigArgument = None,
+    workers: WorkersOption = 1,
+    for_: Annotated[
+        str | None,
+        typer.Option("--for", metavar="90s", help="End by itself, counted from the first tick."),
+    ] = None,
+    no_live: Annotated[bool, typer.Option("--no-live", help="Log lines, no live table.")] = False,
+    addresses: Annotated[
+        str | None, typer.Option(metavar="a:2101,b:2101", help="All processes of a cluster.")
+    ] = None,
+    process_id: Annotated[
+        int, typer.Option(min=0, metavar="K", help="Which of the addresses this process is.")
+    ] = 0,
+) -> None:
+    """The streaming job. Without CONFIG: a small simulated fleet into ./samples, afresh each time.
+
+    Stops at Ctrl-C or SIGTERM, when everything under way has reached its sinks.
+
+    Example: mqpipe run mqpipe.yaml --workers 2
+    """
+    cluster = tuple(addresses.split(",")) if addresses else ()
+    if cluster and process_id >= len(cluster):
+        raise click.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
+    options = RunOptions(
+        workers=Workers(workers, cluster, process_id),
+        limit=_duration(for_),
+        live=not no_live and sys.stderr.isatty(),
+        afresh=config is None,
+    )
+    raise typer.Exit(run_command(_config(config), options))
+
+
+@app.command()
+def export(
+    config: ConfigArgument = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="T", help="First moment: ISO 8601, -6h or now.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="T", help="The moment after the last: ISO 8601, -6h, now.")
+    ] = None,
+    interval: Annotated[
+        str | None, typer.Option(metavar="30s", help="Time between two ticks.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="URI", help="Directory or object storage.")
+    ] = None,
+    workers: WorkersOption = 1,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulation.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped export.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove the samples that are there first.")
+    ] = False,
+) -> None:
+    """Offline export of the config's fleets to Parquet, as fast as the machine goes.
+
+    Ticks are the multiples of the interval in [start, end); by default the last 24 hours.
+
+    Example: mqpipe export --start 2026-01-01T00:00:00Z --end 2026-01-02T00:00:00Z --out day
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on, --overwrite starts over: give one of them")
+    options = ExportOptions(
+        start=_time(start),
+        end=_time(end),
+        interval=_duration(interval),
+        out=out,
+        seed=seed,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        progress=sys.stderr.isatty(),
+    )
+    raise typer.Exit(export_command(_config(config), options))
+
+
+@app.command()
+def check(
+    config: RequiredConfig,
+) -> None:
+    """Validate a config and print the plan and what it costs.
+
+    Example: mqpipe check mqpipe.yaml
+    """
+    raise typer.Exit(check_command(_config(config)))
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]")] = Path("mqpipe.yaml"),
+) -> None:
+    """Write a commented config to start from; an existing file is left alone.
+
+    Example: mqpipe init mqpipe.yaml
+    """
+    raise typer.Exit(init_command(file))
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    os.environ.setdefault("RUST_BACKTRACE", "0")
+    configure_logs()
+    try:
+        code = app(standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        code = 2
+    except click.Abort:
+        code = 1
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        code = 2
+    except UsageError as error:
+        typer.echo(f"mqpipe: {error}", err=True)
+        code = 2
+    except (ExportError, FlowError, StateError, OSError) as error:
+        typer.echo(f"mqpipe: {error}", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""`mqpipe export`: simulated fleets over any time range, as fast as the machine goes."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+
+import bytewax.operators as op
+import structlog
+import typer
+from bytewax.dataflow import Dataflow
+
+from flows.config import Config
+from flows.runtime import Workers, execute
+from flows.state import JobState, hold
+from flows.times import show_time
+from operators.drain import Drain
+from operators.fleets import FleetSource
+from operators.schedule import Range, at_or_after
+from operators.simulate import ShardSpec, by_cluster
+from sinks.parquet import ParquetSettings, StraightParquet
+from sinks.parquet.store import Store
+
+log = structlog.get_logger("mqpipe.export")
+
+_DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What the command line says; None where it says nothing. Times in ms, interval in seconds."""
+
+    start: int | None = None
+    end: int | None = None
+    interval: float | None = None
+    out: str | None = None
+    seed: int | None = None
+    workers: int = 1
+    resume: bool = False
+    overwrite: bool = False
+    progress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What an export is of: it goes on only as what it was begun as."""
+
+    start: int
+    end: int
+    interval: int
+    seed: int
+    shards: str
+    """Fingerprint of all fleets' shapes and anomalies."""
+
+
+class ExportError(Exception):
+    """An export cannot be done as it was asked for; the message says why and what to do."""
+
+
+class UsageError(ExportError):
+    """The options do not make sense together."""
+
+
+def dataflow(fleets: FleetSource, parquet: StraightParquet) -> Dataflow:
+    """Ticks and simulation in, files out."""
+    flow = Dataflow("mqpipe-export")
+    samples = op.input("fleets", flow, fleets)
+    op.output("parquet", samples, parquet)
+    return flow
+
+
+def export(config: Config, options: ExportOptions) -> int:
+    """Run an export to its end.
+
+    Raises:
+        UsageError: the range is empty, or there is no fleet.
+        ExportError: samples are in the way, or there is nothing to resume.
+        StateError, FlowError: see there.
+    """
+    config = _with(config, options)
+    parquet = config.sinks.parquet or ParquetSettings()
+    shards = by_cluster(config.simulation)
+    if not shards:
+        raise UsageError("nothing to export: `simulation.fleets` names no fleet")
+    if options.start is not None and options.end is not None:
+        _not_empty(options.start, options.end)
+    store = Store(parquet.path)
+    name = sha256(store.path.encode()).hexdigest()[:12]
+    with hold(config.recovery.path / f"export-{name}") as state:
+        span = _span(config, shards, options, state)
+        if not _begin(store, state, span, options):
+            typer.echo(f"{parquet.path}: already complete")
+            return 0
+        began = time.monotonic()
+        drain = Drain(grace=config.shutdown.grace, settle=0)
+        flow = dataflow(
+            FleetSource(
+                shards,
+                span.interval,
+                Range(span.start, span.end),
+                drain,
+                account_id=config.account_id,
+            ),
+            StraightParquet(parquet, list(shards), state.run, {"seed": str(span.seed)}),
+        )
+        log.info("export started", out=parquet.path, **_readable(span))
+        execute(
+            flow,
+            drain,
+            Workers(options.workers),
+            config.recovery.epoch,
+            state.recovery(),
+            config.shutdown.grace,
+        )
+        if drain.requested:
+            log.warning("export stopped", next="go on with --resume")
+            return 0
+        state.remember("export", {**asdict(span), "complete": True})
+        state.forget()
+    _report(parquet.path, shards, span, time.monotonic() - began)
+    return 0
+
+
+def _with(config: Config, options: ExportOptions) -> Config:
+    """The configuration with what the command line overrides."""
+    changes: dict[str, object] = {}
+    if options.interval is not None:
+        changes["interval"] = options.interval
+    if options.seed is not None:
+        changes["simulation"] = config.simulation.model_copy(update={"seed": options.seed})
+    if options.out is not None:
+        parquet = config.sinks.parquet or ParquetSettings()
+        parquet = ParquetSettings.model_validate({**parquet.model_dump(), "path": options.out})
+        changes["sinks"] = config.sinks.model_copy(update={"parquet": parquet})
+    return config.model_copy(update=changes)
+
+
+def _span(
+    config: Config, shards: Mapping[str, ShardSpec], options: ExportOptions, state: JobState
+) -> Span:
+    """What to export; a resumed export keeps the range that it was begun with."""
+    begun = state.recall("export") if options.resume else {}
+    interval = config.interval_ms
+    now = time.time_ns() // 1_000_000
+    end = options.end if options.end is not None else begun.get("end", at_or_after(now, interval))
+    start = options.start if options.start is not None else begun.get("start", end - _DAY)
+    _not_empty(start, end)
+    shapes = sha256(repr(sorted(s.fingerprint for s in shards.values())).encode())
+    return Span(start, end, interval, config.simulation.seed, shapes.hexdigest()[:16])
+
+
+def _not_empty(start: int, end: int) -> None:
+    if start >= end:
+        raise UsageError(f"--start {show_time(start)} is not before --end {show_time(end)}")
+
+
+def _begin(store: Store, state: JobState, span: Span, options: ExportOptions) -> bool:
+    """Make sure that the export may begin or go on; False where it is complete already."""
+    begun = state.recall("export")
+    if options.resume and begun:
+        differs = [key for key, value in asdict(span).items() if begun.get(key) != value]
+        if differs:
+            raise ExportError(
+                f"--resume: this export was begun with another {', '.join(differs)} "
+                f"({_readable(replace(span, **{k: begun[k] for k in differs}))}); give the same, "
+                "or --overwrite to start over"
+            )
+        return not begun.get("complete", False)
+    if options.overwrite:
+        store.clear()
+    elif store.has_samples():
+        advice = "there is nothing to resume there; " if options.resume else "--resume goes on, "
+        raise ExportError(
+            f"{store.path} holds samples: {advice}--overwrite removes them, or give another --out"
+        )
+    state.forget()
+    state.remember("export", asdict(span))
+    return True
+
+
+def _readable(span: Span) -> dict[str, object]:
+    return {
+        "start": show_time(span.start),
+        "end": show_time(span.end),
+        "interval_seconds": span.interval / 1000,
+        "seed": span.seed,
+    }
+
+
+def _report(path: str, shards: Mapping[str, ShardSpec], span: Span, seconds: float) -> None:
+    ticks = Range(span.start, span.end).due(at_or_after(span.start, span.interval), span.interval)
+    entities = sum(spec.entities for spec in shards.values())
+    typer.echo(
+        f"{path}: {entities * ticks:,} samples of {entities:,} entities, {ticks:,} ticks from "
+        f"{show_time(span.start)} to {show_time(span.end)}, in {seconds:.1f} s"
+    )

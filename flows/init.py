@@ -1,0 +1,22 @@
+"""`mqpipe init`: a commented configuration to start from."""
+
+from pathlib import Path
+
+import typer
+
+from flows.templates import COMMENTED, template
+
+
+def init(file: Path) -> int:
+    """Write the commented configuration; 1 where the file exists or cannot be written."""
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(template(COMMENTED))
+    except FileExistsError:
+        typer.echo(f"mqpipe: {file} exists; name another file, or remove it first", err=True)
+        return 1
+    except OSError as error:
+        typer.echo(f"mqpipe: {file}: cannot be written: {error.strerror}", err=True)
+        return 1
+    typer.echo(f"wrote {file}; next: mqpipe check {file}, then mqpipe run {file}")
+    return 0

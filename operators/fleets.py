@@ -1,0 +1,195 @@
+"""Simulated fleets as a Bytewax source: one input partition a shard.
+
+Ticks and simulation are one step. Simulating is pure computation, so it needs no hand-over, and
+Bytewax spreads source partitions evenly over workers, which hashing by key would not.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import structlog
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from operators.drain import Drain
+from operators.schedule import Range, RealTime, Schedule, at_or_after
+from operators.simulate import Shard, ShardSpec
+from operators.ticks import Ticks
+
+log = structlog.get_logger("mqpipe.simulate")
+
+_STATE_VERSION = 1
+_POLL = timedelta(milliseconds=200)
+_BLOCK_ROWS = 25_000
+"""Rows of a block of ticks: its columns stay in the processor's cache."""
+_AT_ONCE = 2
+"""Shards of one worker that catch up at the same time."""
+_WAIT = timedelta(milliseconds=20)
+"""How soon a shard asks for its turn again."""
+
+FleetState = tuple[int, str, int, Any]
+"""Version, the shard's fingerprint, next due time (ms), the shard's own state."""
+
+Batches = list[tuple[str, pa.RecordBatch]]
+
+
+class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState | None]):
+    """Samples of simulated clusters, keyed by the cluster; batches of one entity type.
+
+    Unit of parallelism: the shard. Exactly once: a partition's state is its next tick and the
+    shard's state, so a restart makes the same samples again. In real time the ticks missed while
+    the process was down are made at once, up to `catch_up` milliseconds back.
+
+    Shards that are behind (all of an export, until its end) take turns, a few at a time on each
+    worker: what is under way stays small, and files hold long stretches of few shards.
+
+    A shard whose seed or shape changed starts anew. `retired` as in `TargetSource`.
+    """
+
+    def __init__(
+        self,
+        shards: Mapping[str, ShardSpec],
+        interval: int,
+        schedule: Schedule,
+        drain: Drain,
+        *,
+        account_id: int | None = None,
+        catch_up: int = 0,
+        retired: frozenset[str] = frozenset(),
+    ) -> None:
+        self._shards = shards
+        self._interval = interval
+        self._schedule = schedule
+        self._drain = drain
+        self._account_id = account_id
+        self._catch_up = catch_up
+        self._retired = retired - shards.keys()
+        self._turns = _Turns()
+
+    def list_parts(self) -> list[str]:
+        """Every shard, and what earlier runs had."""
+        return sorted(self._shards.keys() | self._retired)
+
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: FleetState | None
+    ) -> StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetState | None]:
+        """Build a shard's partition, or one that ends at once for a retired name."""
+        if for_part in self._retired:
+            return _RetiredShard()
+        spec = self._shards[for_part]
+        first = self._schedule.first(self._interval)
+        shard_state = None
+        if resume_state is not None:
+            _, fingerprint, next_tick, stored = resume_state
+            if fingerprint == spec.fingerprint:
+                first, shard_state = at_or_after(next_tick, self._interval), stored
+            else:
+                log.warning("fleet starts anew", cluster=for_part, cause="seed or shape changed")
+        return _ShardPartition(
+            for_part,
+            Shard(spec, self._account_id, shard_state),
+            spec.fingerprint,
+            self._skip_too_old(for_part, first),
+            self._interval,
+            self._schedule,
+            self._drain,
+            self._turns,
+        )
+
+    def _skip_too_old(self, shard: str, first: int) -> int:
+        if isinstance(self._schedule, Range):
+            return first
+        earliest = at_or_after(self._schedule.clock() - self._catch_up, self._interval)
+        if first < earliest:
+            log.warning(
+                "ticks skipped",
+                cluster=shard,
+                ticks=(earliest - first) // self._interval,
+                cause="longer ago than catch_up",
+            )
+        return max(first, earliest)
+
+
+class _Turns:
+    """Which shards of each worker may catch up now; a worker is a thread."""
+
+    def __init__(self) -> None:
+        self._held: defaultdict[int, set[str]] = defaultdict(set)
+
+    def take(self, shard: str) -> bool:
+        held = self._held[threading.get_ident()]
+        if shard not in held and len(held) >= _AT_ONCE:
+            return False
+        held.add(shard)
+        return True
+
+    def give_back(self, shard: str) -> None:
+        self._held[threading.get_ident()].discard(shard)
+
+
+class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetState | None]):
+    def __init__(
+        self,
+        name: str,
+        shard: Shard,
+        fingerprint: str,
+        first: int,
+        interval: int,
+        schedule: Schedule,
+        drain: Drain,
+        turns: _Turns,
+    ) -> None:
+        self._name = name
+        self._shard = shard
+        self._fingerprint = fingerprint
+        self._next = first
+        self._interval = interval
+        self._schedule = schedule
+        self._drain = drain
+        self._turns = turns
+        self._waits = False
+        self._block = max(1, _BLOCK_ROWS // max(1, shard.spec.entities))
+
+    def next_batch(self) -> Batches:
+        if self._schedule.over(self._next):
+            if isinstance(self._schedule, Range):
+                self._turns.give_back(self._name)
+                raise StopIteration
+            self._drain.request()
+        if self._drain.requested:
+            if self._drain.may_end:
+                raise StopIteration
+            return []
+        due = self._schedule.due(self._next, self._interval)
+        self._waits = due > 1 and not self._turns.take(self._name)
+        if due == 0 or self._waits:
+            return []
+        count = min(due, self._block)
+        if isinstance(self._schedule, RealTime) and count == due:
+            self._turns.give_back(self._name)
+        ticks = Ticks(self._name, self._next, self._interval, count)
+        self._next = ticks.end
+        return [(self._name, batch) for batch in self._shard.step(ticks)]
+
+    def next_awake(self) -> datetime | None:
+        now = datetime.now(UTC)
+        if self._waits:
+            return now + _WAIT
+        if not isinstance(self._schedule, RealTime):
+            return None
+        wait = timedelta(milliseconds=max(0, self._next - self._schedule.clock()))
+        return now + min(wait, _POLL)
+
+    def snapshot(self) -> FleetState:
+        return (_STATE_VERSION, self._fingerprint, self._next, self._shard.snapshot())
+
+
+class _RetiredShard(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetState | None]):
+    def next_batch(self) -> Batches:
+        raise StopIteration
+
+    def snapshot(self) -> None:
+        return

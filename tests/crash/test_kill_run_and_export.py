@@ -1,0 +1,93 @@
+"""kill -9 at random moments: no tick is lost, no sample is doubled."""
+
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from tests.mqpipe import kill, mqpipe, samples, start, stop
+
+LABELS = ("cluster", "broker", "topic", "consumer_group")
+INTERVAL_MS = 200
+
+CONFIG = """
+mode: simulation
+interval: 200ms
+simulation:
+  seed: 7
+  fleets:
+    - {name: one, clusters: 2, brokers: 3, topics: 6, groups: 3, pattern: random}
+    - {name: two, brokers: 2, topics: 4, groups: 2, pattern: business_hours}
+sinks:
+  parquet: {path: samples, roll: {rows: 2000, every: 2s}}
+recovery: {path: state, epoch: 300ms}
+"""
+
+
+def wait_until_killed(process: subprocess.Popen[str], seconds: float) -> None:
+    """Let it live for so long, then SIGKILL; that it ended before by itself is a failure."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        return
+    out, err = process.communicate()
+    raise AssertionError(f"ended by itself with {process.returncode}:\n{out}\n{err[-4000:]}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) -> None:
+    """After the last restart the files hold each sample from the first tick to the last once."""
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    chance = random.Random(workers)
+    arguments = ("run", "c.yaml", "--no-live", "--workers", str(workers))
+    for _ in range(10):
+        wait_until_killed(start(tmp_path, *arguments), chance.uniform(0.8, 3.5))
+    process = start(tmp_path, *arguments)
+    time.sleep(3)
+    ended = stop(process)
+    assert ended.code == 0, ended.err[-4000:]
+
+    for label in LABELS:
+        frame = samples(tmp_path / "samples", label)
+        ticks = frame["timestamp"].cast(pl.Int64)
+        first, last = int(ticks.min()), int(ticks.max())  # type: ignore[arg-type]
+        expected = list(range(first, last + 1, INTERVAL_MS))
+        assert last - first > 10_000
+        for (guid,), rows in frame.group_by("entity_guid"):
+            assert rows["timestamp"].cast(pl.Int64).to_list() == expected, guid
+    assert not [f for f in (tmp_path / "samples").rglob("*") if f.suffix not in ("", ".parquet")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_export_killed_and_resumed_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """The rows of an export that was killed and went on are those of one that was not."""
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    span = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-03T00:00:00Z", "--interval", "1s")
+    whole = mqpipe(tmp_path, "export", "c.yaml", *span, "--out", "whole")
+    assert whole.code == 0, whole.err[-4000:]
+
+    chance = random.Random(3)
+    kills = 0
+    for attempt in range(60):
+        resume = () if attempt == 0 else ("--resume",)
+        process = start(tmp_path, "export", "c.yaml", *span, "--out", "killed", *resume)
+        try:
+            process.wait(chance.uniform(0.5, 2.5))
+        except subprocess.TimeoutExpired:
+            kill(process)
+            kills += 1
+            continue
+        out, err = process.communicate()
+        assert process.returncode == 0, (out, err[-4000:])
+        break
+    assert kills >= 2
+    for label in LABELS:
+        assert_frame_equal(samples(tmp_path / "killed", label), samples(tmp_path / "whole", label))

@@ -1,0 +1,82 @@
+"""The commands as a new user meets them: init, check, run, and wrong configurations."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mqpipe import mqpipe, samples, start, stop
+
+
+def test_init_writes_a_config_that_check_and_export_take(tmp_path: Path) -> None:
+    """What init writes is valid as it is."""
+    assert mqpipe(tmp_path, "init").code == 0
+    checked = mqpipe(tmp_path, "check", "mqpipe.yaml")
+    assert checked.code == 0, checked.err
+    assert "samples" in checked.out
+    short = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T00:10:00Z", "--out", "x")
+    assert mqpipe(tmp_path, "export", "mqpipe.yaml", *short).code == 0
+
+
+def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
+    """A config is never overwritten."""
+    (tmp_path / "mqpipe.yaml").write_text("mine")
+    ended = mqpipe(tmp_path, "init")
+    assert (ended.code, (tmp_path / "mqpipe.yaml").read_text()) == (1, "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mod: simulation\n", "c.yaml:1: mod: unknown key; did you mean `mode`?"),
+        ("interval: soon\n", "c.yaml:1: interval: "),
+        ("account_id: ${MQPIPE_NOT_SET}\n", "environment variable `MQPIPE_NOT_SET` is not set"),
+        ("mode: infrastructure\n", "`clusters` names none"),
+        ("simulation: {fleets: [{name: a, bokers: 3}]}\n", "did you mean `brokers`?"),
+        ("simulation: {fleets: [{name: 'a:b'}]}\n", "simulation.fleets[0].name"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "check", "export"])
+def test_wrong_config_is_one_clear_message_and_code_2(
+    tmp_path: Path, text: str, message: str, command: str
+) -> None:
+    """A wrong configuration is refused with file, line and path, without a traceback."""
+    (tmp_path / "c.yaml").write_text(text)
+    ended = mqpipe(tmp_path, command, "c.yaml")
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert ended.out == ""
+
+
+def test_run_without_config_drains_at_sigterm_into_whole_files(tmp_path: Path) -> None:
+    """The built-in fleet is streamed; a SIGTERM leaves complete files and ends with 0."""
+    process = start(tmp_path, "run", "--for", "11s")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    frame = samples(tmp_path / "samples", "broker")
+    assert frame.group_by("entity_guid").len()["len"].to_list() == [3] * 6
+    assert out == ""
+
+
+def test_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    """Two jobs never share a state; the second says so and touches nothing."""
+    (tmp_path / "c.yaml").write_text(
+        "interval: 1s\nsimulation: {fleets: [{name: a}]}\nsinks: {parquet: {path: samples}}\n"
+    )
+    first = start(tmp_path, "run", "c.yaml", "--no-live")
+    assert first.stderr is not None
+    for line in first.stderr:
+        if "run started" in line:
+            break
+    second = mqpipe(tmp_path, "run", "c.yaml", "--no-live")
+    assert second.code == 1
+    assert "another mqpipe uses this state" in second.err
+    assert stop(first).code == 0
+
+
+@pytest.mark.parametrize("command", ["run", "export", "check", "init"])
+def test_help_has_an_example(tmp_path: Path, command: str) -> None:
+    """Each command says what it does, with an example."""
+    ended = mqpipe(tmp_path, command, "--help")
+    assert ended.code == 0
+    assert f"Example: mqpipe {command}" in ended.out

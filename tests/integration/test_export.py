@@ -1,0 +1,116 @@
+"""`mqpipe export`: exact ranges, the same rows with any number of workers, and its refusals."""
+
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from tests.mqpipe import mqpipe, samples
+
+HOUR = (
+    *("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T01:00:00Z"),
+    *("--interval", "30s", "--out", "out"),
+)
+ENTITIES = {"cluster": 2, "broker": 6, "topic": 20, "consumer_group": 10}
+"""Of the built-in fleet."""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    ended = mqpipe(folder, "export", *HOUR)
+    assert ended.code == 0, ended.err
+    return folder
+
+
+@pytest.mark.parametrize(("label", "entities"), ENTITIES.items())
+def test_each_entity_has_each_tick_of_the_range_once(
+    exported: Path, label: str, entities: int
+) -> None:
+    """An hour at 30 s is 120 samples an entity, and no key occurs twice."""
+    frame = samples(exported / "out", label)
+    counts = frame.group_by("entity_guid").len()
+    assert (counts.height, set(counts["len"])) == (entities, {120})
+    assert frame.select("entity_guid", "timestamp").is_unique().all()
+
+
+@pytest.mark.parametrize("workers", ["2", "4"])
+def test_rows_do_not_depend_on_workers(exported: Path, tmp_path: Path, workers: str) -> None:
+    """The same seed gives the same samples with any number of workers."""
+    ended = mqpipe(tmp_path, "export", *HOUR, "--workers", workers)
+    assert ended.code == 0, ended.err
+    for label in ENTITIES:
+        assert_frame_equal(samples(tmp_path / "out", label), samples(exported / "out", label))
+
+
+def test_another_seed_gives_other_samples(exported: Path, tmp_path: Path) -> None:
+    """The seed matters."""
+    assert mqpipe(tmp_path, "export", *HOUR, "--seed", "43").code == 0
+    other = samples(tmp_path / "out", "topic")["topic.messagesInPerSecond"]
+    assert not other.equals(samples(exported / "out", "topic")["topic.messagesInPerSecond"])
+
+
+def test_files_are_read_by_duckdb_and_polars(exported: Path) -> None:
+    """A type's folder is read as one table, its date from the path."""
+    pattern = f"{exported}/out/type=topic/**/*.parquet"
+    query = "select count(*), count(distinct entity_name), any_value(date) from read_parquet(?)"
+    [(rows, names, date)] = duckdb.execute(query, [pattern]).fetchall()
+    assert (rows, names, str(date)) == (20 * 120, 20, "2026-01-01")
+    assert pl.scan_parquet(pattern).select(pl.len()).collect().item() == 20 * 120
+
+
+def test_directory_with_samples_is_refused_without_resume_or_overwrite(exported: Path) -> None:
+    """An export does not mix with what lies there; it says what to do."""
+    ended = mqpipe(exported, "export", *HOUR)
+    assert ended.code == 1
+    assert "--overwrite" in ended.err
+    assert "--resume" in ended.err
+
+
+def test_finished_export_has_nothing_to_resume(exported: Path) -> None:
+    """--resume of a complete export succeeds and changes nothing."""
+    before = samples(exported / "out", "cluster")
+    ended = mqpipe(exported, "export", *HOUR, "--resume")
+    assert ended.code == 0, ended.err
+    assert_frame_equal(samples(exported / "out", "cluster"), before)
+
+
+def test_overwrite_starts_over(tmp_path: Path) -> None:
+    """--overwrite removes the samples that were there, and nothing else."""
+    assert mqpipe(tmp_path, "export", *HOUR).code == 0
+    (tmp_path / "out" / "note.txt").write_text("mine")
+    other = [*HOUR[:3], "2026-01-01T00:30:00Z", *HOUR[4:]]
+    ended = mqpipe(tmp_path, "export", *other, "--overwrite")
+    assert ended.code == 0, ended.err
+    assert samples(tmp_path / "out", "cluster").height == 2 * 60
+    assert (tmp_path / "out" / "note.txt").read_text() == "mine"
+
+
+def test_resume_with_another_range_is_refused(tmp_path: Path) -> None:
+    """An export goes on only as what it was begun as."""
+    assert mqpipe(tmp_path, "export", *HOUR).code == 0
+    other = [*HOUR[:3], "2026-01-01T00:30:00Z", *HOUR[4:]]
+    ended = mqpipe(tmp_path, "export", *other, "--resume")
+    assert ended.code == 1
+    assert "end" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--start", "tomorrow"], "not a time"),
+        (["--interval", "fast"], "duration"),
+        (["--start", "2026-01-02T00:00:00Z", "--end", "2026-01-01T00:00:00Z"], "before"),
+        (["--resume", "--overwrite"], "one of them"),
+        (["--workers", "0"], "workers"),
+        (["none.yaml"], "cannot be read"),
+    ],
+)
+def test_wrong_command_line_is_code_2(tmp_path: Path, options: list[str], word: str) -> None:
+    """What cannot be meant is refused before anything is written."""
+    ended = mqpipe(tmp_path, "export", *options)
+    assert ended.code == 2
+    assert word in ended.err
+    assert list(tmp_path.iterdir()) == []

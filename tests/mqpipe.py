@@ -1,0 +1,76 @@
+"""Running mqpipe as its users do: the console script, in a directory of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+SCRIPT = Path(sys.executable).with_name("mqpipe")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def mqpipe(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 90
+) -> Ended:
+    """Run mqpipe in a folder to its end."""
+    process = start(folder, *arguments, env=env)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"mqpipe {arguments} did not end:\n{out}\n{err[-4000:]}") from None
+    return Ended(process.returncode, out, err)
+
+
+def start(
+    folder: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start mqpipe in a folder; its output is piped."""
+    return subprocess.Popen(
+        [str(SCRIPT), *arguments],
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stop(process: subprocess.Popen[str], timeout: float = 60) -> Ended:
+    """SIGTERM, and wait for the drain."""
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=timeout)
+    return Ended(process.returncode, out, err)
+
+
+def kill(process: subprocess.Popen[str]) -> Ended:
+    """SIGKILL at this moment."""
+    process.kill()
+    out, err = process.communicate()
+    return Ended(process.returncode, out, err)
+
+
+def samples(folder: Path, label: str) -> pl.DataFrame:
+    """All samples of one entity type below a Parquet path, strings decoded, sorted by key."""
+    files = sorted((folder / f"type={label}").rglob("*.parquet"))
+    if not files:
+        return pl.DataFrame()
+    frame = pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in files])
+    strings = [name for name, kind in frame.schema.items() if kind in (pl.Categorical, pl.Enum)]
+    return frame.with_columns(pl.col(strings).cast(pl.String)).sort(
+        "entity_guid", "timestamp", "origin"
+    )
