@@ -334,7 +334,7 @@ class ClusterMerge:
 
 def _marked(batch: pa.RecordBatch, filled: pa.StringArray | None) -> pa.RecordBatch:
     """With `late` true where the entity was filled; where that is no longer known, everywhere."""
-    late = pa.repeat(True, batch.num_rows)
+    late = pa.repeat(pa.scalar(True, pa.bool_()), batch.num_rows)
     if filled is not None:
         late = pc.is_in(guids_of(batch), value_set=filled)
     return batch.set_column(batch.schema.get_field_index("late"), batch.schema.field("late"), late)

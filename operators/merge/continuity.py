@@ -6,8 +6,11 @@ From a row of tick s, the filled row of tick t has
 - rates: value(s) · f(t) / f(s)
 - end and committed offsets: value(s) + rate(s) · ∑ f(u) / f(s) · interval, over the ticks u in
   (s, t], so that an offset grows by the very rate that its row tells
+- a broker's processor: rest + (value(s) − rest) · f(t) / f(s), at most 100 %, where rest is what
+  it uses without traffic: 10 %, or value(s) if that is less. Its handlers' idle share likewise,
+  with a rest of 91 %, or value(s) if that is more. Both figures are the simulated brokers'
 - counts of what happened since the last tick: 0
-- everything else (topology, lag, utilisation, latency, states): value(s)
+- everything else (topology, lag, memory, latency, states): value(s)
 
 A metric that was null stays null.
 """
@@ -32,6 +35,13 @@ GROWS_BY = {
     "consumerGroup.committedOffset": "consumerGroup.messagesConsumedPerSecond",
 }
 """Offsets, and the rate at which they go on."""
+
+CPU_AT_REST, HANDLERS_AT_REST = 10.0, 91.0
+"""Use of the processor, and idle share of the handlers, of a simulated broker without traffic."""
+
+_FALSE = pa.scalar(False, pa.bool_())
+_NONE, _ALL = pa.scalar(0.0, pa.float64()), pa.scalar(100.0, pa.float64())
+_CPU, _HANDLERS = (pa.scalar(v, pa.float64()) for v in (CPU_AT_REST, HANDLERS_AT_REST))
 
 
 def constant(times: Times) -> Factors:
@@ -103,13 +113,13 @@ def filled(
     columns["origin"] = repeated(Origin.FILLED.value, rows)
     columns["environment"] = repeated(environment, rows)
     columns["anomaly"] = repeated(None, rows)
-    columns["late"] = pa.repeat(False, rows)
+    columns["late"] = pa.repeat(_FALSE, rows)
     for metric in entity_type_of(levels).metrics:
         columns[metric.name] = _continued(metric, levels, ratio)
     for offset, rate in GROWS_BY.items():
         if offset in columns:
             growth = pc.multiply(levels.column(rate), pa.array(course.seconds(since, ticks)))
-            whole = pc.cast(pc.round(pc.coalesce(growth, pa.scalar(0.0))), pa.int64())
+            whole = pc.cast(pc.round(pc.coalesce(growth, _NONE)), pa.int64())
             columns[offset] = pc.add(levels.column(offset), whole)
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=levels.schema)
 
@@ -120,4 +130,15 @@ def _continued(metric: Metric, levels: pa.RecordBatch, ratio: pa.DoubleArray) ->
         return pc.multiply(last, ratio)
     if metric.kind is Kind.COUNT:
         return pc.multiply(last, pa.scalar(0, last.type))
+    if metric.name == "broker.cpuUsage":
+        return _loaded(last, pc.min_element_wise(last, _CPU), ratio)
+    if metric.name == "request.handlerIdle":
+        return _loaded(last, pc.max_element_wise(last, _HANDLERS), ratio)
     return last
+
+
+def _loaded(last: pa.DoubleArray, rest: pa.DoubleArray, ratio: pa.DoubleArray) -> pa.Array:
+    """A percentage of which the part beside `rest` moves with traffic."""
+    moved = pc.add(rest, pc.multiply(pc.subtract(last, rest), ratio))
+    bounded = pc.max_element_wise(pc.min_element_wise(moved, _ALL), _NONE)
+    return pc.if_else(pc.is_valid(moved), bounded, moved)

@@ -54,7 +54,9 @@ class Filler:
         named: dict[str, pa.StringArray] = {}
         for batch in batches:
             name = entity_type_of(batch).name
-            self._levels[name] = self._levels.get(name, self._empty(name)).collected(batch)
+            if name not in self._levels:
+                self._levels[name] = self._empty(name)
+            self._levels[name] = self._levels[name].collected(batch)
             named[name] = guids_of(batch)
         if complete:
             for name in self._levels.keys() - {BROKER.name}:

@@ -16,6 +16,8 @@ Mask = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.int64]
 """Milliseconds since the Unix epoch."""
 
+_COLLECTED = pa.scalar(Origin.COLLECTED.value, pa.string())
+
 
 def guids_of(rows: pa.RecordBatch) -> pa.StringArray:
     """The rows' GUIDs, decoded, so that they compare fast."""
@@ -71,7 +73,7 @@ class Levels:
     @cached_property
     def seen(self) -> Mask:
         """Whether a sample of the entity was ever collected."""
-        return _mask(pc.equal(self.rows.column("origin"), Origin.COLLECTED.value))
+        return _mask(pc.equal(self.rows.column("origin"), _COLLECTED))
 
     @cached_property
     def wanted(self) -> Mask:

@@ -97,7 +97,12 @@ def _column(value: Any, type_: pa.DataType, rows: int) -> pa.Array:
     if value is None:
         return pa.nulls(rows, type_)
     if isinstance(value, str | bool):
-        return repeated(str(value), rows) if type_ == STRING else pa.repeat(value, rows)
+        # A typed scalar: to infer a type pyarrow first looks for dateutil, half a millisecond.
+        return (
+            repeated(str(value), rows)
+            if type_ == STRING
+            else pa.repeat(pa.scalar(value, type_), rows)
+        )
     if isinstance(value, pa.Array):
         return value if value.type == type_ else value.cast(type_)
     if type_ == STRING:
