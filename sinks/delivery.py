@@ -27,6 +27,7 @@ from sinks.events import (
     SamplesDelivered,
     count_by_origin,
     nobody,
+    ticks_by_origin,
 )
 
 Samples = tuple[pa.RecordBatch, ...]
@@ -214,10 +215,10 @@ class Courier:
         finally:
             self._slots.release()
         if outcome is None:
-            counts = count_by_origin(parcel.samples)
+            counts, ticks = count_by_origin(parcel.samples), ticks_by_origin(parcel.samples)
             latency = max(0.0, self._clock() - since)
             name = self._destination.name
-            self._listener(SamplesDelivered(name, parcel.route, counts, latency))
+            self._listener(SamplesDelivered(name, parcel.route, counts, ticks, latency))
             return []
         if isinstance(outcome, DeadLetter):
             counts = count_by_origin(outcome.samples)

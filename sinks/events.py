@@ -17,6 +17,8 @@ class SamplesWritten:
 
     sink: str
     by_origin: Mapping[str, int]
+    ticks: Mapping[str, tuple[int, int]]
+    """By origin, their oldest and newest tick, in milliseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class SamplesDelivered:
     sink: str
     route: str
     by_origin: Mapping[str, int]
+    ticks: Mapping[str, tuple[int, int]]
+    """By origin, their oldest and newest tick, in milliseconds since the epoch."""
     latency: float
     """Seconds from the write to the acknowledgement (of the oldest sample)."""
 
@@ -86,3 +90,20 @@ def count_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
         for item in pc.value_counts(batch.column("origin")).to_pylist():
             counts[item["values"] or "unknown"] += item["counts"]
     return dict(counts)
+
+
+def ticks_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, tuple[int, int]]:
+    """The oldest and the newest tick (ms) of each origin in these batches."""
+    ticks: dict[str, tuple[int, int]] = {}
+    for batch in batches:
+        times, origins = batch.column("timestamp"), batch.column("origin")
+        present = origins.unique().to_pylist()
+        for origin in present:
+            own = times
+            if len(present) > 1:
+                own = times.filter(pc.is_in(origins, pa.array([origin], pa.string())))
+            ends = pc.min_max(own)
+            first, last = ends["min"].value, ends["max"].value
+            oldest, newest = ticks.get(name := origin or "unknown", (first, last))
+            ticks[name] = min(oldest, first), max(newest, last)
+    return ticks

@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
+from sinks.events import Listener, SamplesWritten, count_by_origin, nobody, ticks_by_origin
 from sinks.parquet.files import FileContext
 from sinks.parquet.retention import delete_expired
 from sinks.parquet.settings import ParquetSettings, RollSettings
@@ -55,11 +56,13 @@ class RolledParquet(ParquetSink):
         run: str,
         directory: Path,
         metadata: Mapping[str, str] | None = None,
+        listener: Listener = nobody,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         super().__init__(settings, parts, run, metadata or {})
         self._settings = settings
         self._directory = directory
+        self._listener = listener
         self._clock = clock
         self._background = Background(self._context, settings.keep, clock)
 
@@ -84,7 +87,12 @@ class RolledParquet(ParquetSink):
             self.delete([file for file, position in files if position != here])
             waiting.resume(resume_state, any(position == here for _, position in files))
         return _RolledPartition(
-            for_part, waiting, self._settings.roll, self._background, self._clock
+            for_part,
+            waiting,
+            self._settings.roll,
+            self._background,
+            self._listener,
+            self._clock,
         )
 
     def _first_segment(self, part: str) -> int:
@@ -142,12 +150,14 @@ class _RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         waiting: Waiting,
         roll: RollSettings,
         background: Background,
+        listener: Listener,
         clock: Callable[[], int],
     ) -> None:
         self._part = part
         self._waiting = waiting
         self._roll = roll
         self._background = background
+        self._listener = listener
         self._clock = clock
         self._publishing: tuple[list[Position], Future[None]] | None = None
         self._retry_at = 0
@@ -156,6 +166,8 @@ class _RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
         for batch in values:
             self._waiting.append(batch, self._clock())
+        counts, ticks = count_by_origin(values), ticks_by_origin(values)
+        self._listener(SamplesWritten("parquet", counts, ticks))
 
     def snapshot(self) -> State:
         self._waiting.drop_published()

@@ -20,7 +20,14 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination, Patience
-from sinks.events import Listener, SamplesWritten, SpoolDepth, count_by_origin, nobody
+from sinks.events import (
+    Listener,
+    SamplesWritten,
+    SpoolDepth,
+    count_by_origin,
+    nobody,
+    ticks_by_origin,
+)
 from sinks.segments import DEFAULT_SEGMENT_BYTES
 from sinks.spool.sender import Sender
 from sinks.spool.store import Spool, SpoolSettings, SpoolState
@@ -100,7 +107,8 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
         for batch in values:
             self._make_room()
             self._spool.append(batch)
-        self._sink.listener(SamplesWritten(self._sink.name, count_by_origin(values)))
+        counts, ticks = count_by_origin(values), ticks_by_origin(values)
+        self._sink.listener(SamplesWritten(self._sink.name, counts, ticks))
 
     def snapshot(self) -> SpoolState:
         self._release()

@@ -1,0 +1,175 @@
+"""Events of pools, sinks and merge as log lines: failures as warnings, what is usual at debug."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import asdict
+
+import structlog
+
+from flows.observe.picture import Job, Picture
+from operators.events import (
+    BreakerClosed,
+    BreakerOpened,
+    Listeners,
+    PoolEvent,
+    PoolStarted,
+    PoolStopped,
+    PoolStopping,
+    TaskCompleted,
+    TaskFailed,
+    TaskQueued,
+    TaskRetrying,
+    TaskStarted,
+)
+from operators.merge.coverage import Coverage
+from operators.ticks import Outcome
+from sinks.events import DeadLettersDropped, DeliveryRetried, SamplesDead
+
+_LOGGER = "mqpipe.events"
+
+EVERY = 60.0
+"""Seconds between two warnings of the same thing; those between them are counted."""
+
+_USUAL: dict[type[PoolEvent], str] = {
+    PoolStarted: "pool started",
+    PoolStopping: "pool stopping",
+    PoolStopped: "pool stopped",
+    TaskQueued: "task queued",
+    TaskStarted: "task started",
+    TaskCompleted: "task completed",
+    TaskRetrying: "task retrying",
+}
+
+
+class RateLimit:
+    """Lets one of each thing through every `every` seconds, and counts the rest."""
+
+    def __init__(self, every: float, clock: Callable[[], float]) -> None:
+        self._every = every
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: dict[Hashable, tuple[float, int]] = {}
+
+    def admit(self, thing: Hashable) -> int | None:
+        """How many of it were suppressed since the last one, or None: suppress this one too."""
+        now = self._clock()
+        with self._lock:
+            at, suppressed = self._last.get(thing, (None, 0))
+            if at is not None and now - at < self._every:
+                self._last[thing] = at, suppressed + 1
+                return None
+            self._last[thing] = now, 0
+            return suppressed
+
+    @property
+    def suppressed(self) -> int:
+        """How many were suppressed that no later one has told of."""
+        with self._lock:
+            return sum(suppressed for _, suppressed in self._last.values())
+
+
+class EventLog:
+    """Writes events to the log. Its methods are listeners: any thread may call them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = RateLimit(EVERY, clock)
+        self._log = structlog.stdlib.get_logger(_LOGGER)
+
+    def pool_listeners(self) -> Listeners:
+        """For pools: what is usual costs nothing unless the log is at debug."""
+        logged: list[type[PoolEvent]] = [TaskFailed, BreakerOpened, BreakerClosed]
+        if logging.getLogger(_LOGGER).isEnabledFor(logging.DEBUG):
+            logged += _USUAL
+        return dict.fromkeys(logged, (self.hear,))
+
+    def hear(self, event: object) -> None:
+        """Log an event if it is worth a line."""
+        match event:
+            case TaskFailed():
+                self._task_failed(event)
+            case BreakerOpened():
+                self._log.warning(
+                    "breaker opened", pool=event.pool, target=event.key, probe_seconds=event.probe
+                )
+            case BreakerClosed():
+                self._log.info("breaker closed", pool=event.pool, target=event.key)
+            case DeliveryRetried():
+                self._retried(event)
+            case SamplesDead():
+                self._dead(event)
+            case DeadLettersDropped():
+                self._log.warning("dead letters dropped", path=event.path, samples=event.samples)
+            case Coverage():
+                self._log.debug("coverage", **asdict(event))
+            case PoolEvent():
+                self._log.debug(_USUAL[type(event)], **asdict(event))
+
+    def started(self, job: Job, url: str | None) -> None:
+        """Say what begins, and where it can be watched."""
+        self._log.info(
+            f"{job.name} started",
+            mode=job.mode,
+            interval_seconds=job.interval,
+            targets=len(job.targets),
+            fleets=len(job.fleets),
+            sinks=list(job.sinks),
+            metrics=url and f"{url}/metrics",
+        )
+
+    def ended(self, picture: Picture, *, failed: bool) -> None:
+        """Say what came of it: samples by sink and origin, and what is not where it should be."""
+        self._log.log(
+            logging.ERROR if failed else logging.INFO,
+            f"{picture.job.name} {'failed' if failed else 'ended'}",
+            seconds=round(picture.now - picture.started, 1),
+            samples={sink.name: dict(sink.written) for sink in picture.sinks},
+            delivered={s.name: s.arrived for s in picture.sinks if s.spool_limit is not None},
+            unsent_bytes=sum(sink.unsent_bytes for sink in picture.sinks),
+            dead=sum(sum(sink.dead.values()) for sink in picture.sinks),
+            ticks_completed=sum(target.completed for target in picture.targets),
+            ticks_failed=sum(target.failed for target in picture.targets),
+            warnings_suppressed=self._limit.suppressed,
+        )
+
+    def _task_failed(self, event: TaskFailed) -> None:
+        suppressed = self._limit.admit((event.pool, event.key, event.error_class))
+        if suppressed is not None:
+            what = {Outcome.OVERRUN: "task skipped", Outcome.REFUSED: "task refused"}
+            self._log.warning(
+                what.get(event.outcome, "task failed"),
+                pool=event.pool,
+                target=event.key,
+                error_class=event.error_class,
+                error=event.error,
+                attempts=event.attempts,
+                seconds=round(event.duration, 3),
+                suppressed=suppressed,
+            )
+
+    def _retried(self, event: DeliveryRetried) -> None:
+        suppressed = self._limit.admit((event.sink, event.route, event.reason))
+        if suppressed is not None:
+            self._log.warning(
+                "delivery retried",
+                sink=event.sink,
+                route=event.route,
+                reason=event.reason,
+                attempt=event.attempt,
+                retry_in_seconds=round(event.retry_in, 3),
+                suppressed=suppressed,
+            )
+
+    def _dead(self, event: SamplesDead) -> None:
+        suppressed = self._limit.admit((event.sink, event.route, "dead", event.status))
+        if suppressed is not None:
+            self._log.warning(
+                "samples went to dead letters",
+                sink=event.sink,
+                route=event.route,
+                samples=sum(event.by_origin.values()),
+                reason=event.reason,
+                status=event.status,
+                suppressed=suppressed,
+            )

@@ -1,0 +1,241 @@
+"""The live table of a running job, drawn on a terminal from pictures of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from flows.observe.health import not_ready
+from flows.observe.picture import ClusterPicture, Picture, PoolPicture, SinkPicture, Target
+from flows.observe.units import age, count, duration, rate, size
+from operators.ticks import Outcome
+
+ORIGINS = ("collected", "simulated", "filled")
+
+_REFRESHES = 2.0
+"""A second. Rates and ages do not change faster than one can read them."""
+_LOG_LINES = 4
+"""Lines of the terminal that stay free for log lines above the table."""
+_WIDE = 140
+"""Columns from which targets stand beside the rest."""
+# Colours only repeat what a word or a number says, and none of them is one that a light or a
+# dark background swallows.
+_GOOD, _BAD, _HEAD = "green", "bold red", "bold"
+
+Row = Sequence[str | Text]
+
+
+@contextmanager
+def live_table(console: Console, picture: Callable[[], Picture]) -> Iterator[None]:
+    """Show the table on a terminal until the block ends; its last state stays there.
+
+    What is printed to the console meanwhile appears above the table.
+    """
+    with Live(
+        console=console,
+        get_renderable=lambda: JobTable(picture()),
+        refresh_per_second=_REFRESHES,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        vertical_overflow="crop",
+    ):
+        yield
+
+
+class JobTable:
+    """A picture of a job as a renderable that fits the terminal."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        height = max(10, console.height - _LOG_LINES)
+        yield job_table(self._picture, options.max_width, height)
+
+
+def job_table(picture: Picture, width: int, height: int) -> RenderableType:
+    """A picture of a job in at most `height` lines; what is in trouble comes first."""
+    top: list[RenderableType] = [_headline(picture)]
+    if picture.anomalies:
+        top.append(_anomalies(picture.anomalies))
+    rest = height - len(top)
+    sinks = _lines_of(picture.sinks)
+    pools = min(_lines_of(picture.pools), max(3, (rest - sinks) // 2))
+    rest -= sinks + pools
+    above = [_sinks(picture, sinks), _pools(picture, pools)]
+    targets, clusters = _lines_of(picture.targets), _lines_of(picture.clusters)
+    if width >= _WIDE and targets:
+        left = Group(*above, _clusters(picture, rest))
+        grid = Table.grid(expand=True, padding=(0, 3, 0, 0))
+        grid.add_column(ratio=1)
+        grid.add_column(ratio=1)
+        grid.add_row(left, _targets(picture, height - len(top)))
+        return Group(*top, grid)
+    targets = min(targets, max(rest - clusters, rest * 2 // 3))
+    return Group(*top, *above, _targets(picture, targets), _clusters(picture, rest - targets))
+
+
+# The parts
+
+
+def _headline(picture: Picture) -> Text:
+    job = picture.job
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"mqpipe {job.name}", _HEAD)
+    line.append(f"  {job.mode}  up {duration(round(picture.now - picture.started))}  ")
+    causes = not_ready(picture)
+    if not causes:
+        line.append("ready", _GOOD)
+    elif causes[0].code in ("starting", "draining"):
+        line.append(causes[0].code, _HEAD)
+    else:
+        line.append(f"{causes[0].code.replace('_', ' ')}: {causes[0].message}", _BAD)
+    return line
+
+
+def _anomalies(labels: Sequence[str]) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"anomalies {len(labels)}", _HEAD)
+    line.append(f"  {', '.join(labels)}")
+    return line
+
+
+def _sinks(picture: Picture, lines: int) -> RenderableType:
+    shown = [o for o in ORIGINS if any(o in sink.written for sink in picture.sinks)]
+    heads = ["sink", *(f"{o}/s" for o in shown), "delivered", "waiting", "dead", "delay"]
+
+    def row(sink: SinkPicture) -> Row:
+        dead = sum(sink.dead.values())
+        delay = max((d.last for d in sink.delays.values()), default=None)
+        return [
+            sink.name,
+            *(rate(sink.rates.get(origin, 0.0)) for origin in shown),
+            count(sink.arrived),
+            "-" if sink.spool_limit is None else size(sink.unsent_bytes),
+            Text(count(dead), _BAD if dead else ""),
+            "-" if delay is None else duration(delay),
+        ]
+
+    return _section(heads, map(row, picture.sinks), lines)
+
+
+def _pools(picture: Picture, lines: int) -> RenderableType:
+    heads = ["pool", "slots", "queue", "most", "done", "failed", "works on"]
+
+    def row(pool: PoolPicture) -> Row:
+        stats = pool.stats
+        done = stats.outcomes[Outcome.COMPLETED]
+        failed = sum(stats.outcomes.values()) - done
+        works_on = ", ".join(f"{slot.key} {duration(slot.busy)}" for slot in pool.busy)
+        return [
+            pool.name,
+            f"{stats.running}/{stats.limit}",
+            f"{stats.queued}/{count(pool.queue)}",
+            count(stats.queued_high),
+            count(done),
+            Text(count(failed), _BAD if failed else ""),
+            works_on,
+        ]
+
+    return _section(heads, map(row, picture.pools), lines, words_last=True)
+
+
+def _targets(picture: Picture, lines: int) -> RenderableType:
+    heads = ["target", "state", "success", "tries", "took", "last error"]
+    slots = {slot.key: slot.busy for pool in picture.pools for slot in pool.slots}
+    breakers = {b.key: b.probe_in for pool in picture.pools for b in pool.breakers if b.open}
+
+    def state(target: Target) -> str:
+        if target.key in breakers:
+            return "breaker"
+        if target.key in slots:
+            return "running"
+        if target.outcome is None:
+            return "waiting"
+        return "ok" if target.outcome is Outcome.COMPLETED else target.outcome.value
+
+    def row(target: Target) -> Row:
+        now = state(target)
+        style = _GOOD if now == "ok" else _BAD if target.failures else ""
+        error = f"{target.error_class}: {target.error}" if target.error_class else ""
+        if target.key in breakers:
+            error = f"probe in {duration(breakers[target.key])}; {error}"
+        return [
+            target.key,
+            Text(now, style),
+            "never" if target.last_success is None else age(picture.now - target.last_success),
+            str(target.attempts) if target.outcome else "-",
+            "-" if target.duration is None else duration(target.duration),
+            error,
+        ]
+
+    ordered = sorted(picture.targets, key=lambda t: (-t.failures, t.outcome is not None, t.key))
+    states = Counter(state(target) for target in ordered[max(0, lines - 2) :])
+    more = ", ".join(f"{number} {word}" for word, number in states.most_common())
+    return _section(heads, (row(t) for t in ordered), lines, words_last=True, more=more)
+
+
+def _clusters(picture: Picture, lines: int) -> RenderableType:
+    covered = any(cluster.expected for cluster in picture.clusters)
+    heads = ["cluster", "samples", "last tick", *(["came", "filled", "late"] if covered else [])]
+
+    def row(cluster: ClusterPicture) -> Row:
+        expected, collected, filled = cluster.recent
+        tick = cluster.last_tick
+        coverage = [
+            f"{100 * collected / expected:.1f}%" if expected else "-",
+            f"{100 * filled / expected:.1f}%" if expected else "-",
+            count(cluster.late),
+        ]
+        return [
+            cluster.name,
+            count(cluster.samples),
+            "-" if tick is None else age(picture.now - tick / 1000),
+            *(coverage if covered else []),
+        ]
+
+    return _section(heads, map(row, picture.clusters), lines)
+
+
+# How a part is laid out
+
+
+def _lines_of(items: Sequence[object]) -> int:
+    return len(items) + 1 if items else 0
+
+
+def _section(
+    heads: Sequence[str],
+    rows: Iterable[Row],
+    lines: int,
+    *,
+    words_last: bool = False,
+    more: str = "",
+) -> RenderableType:
+    """Rows under their heads in at most `lines` lines; the last says what found no room."""
+    all_rows = list(rows)
+    if not all_rows or lines < 2:
+        return Group()
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_HEAD, expand=words_last
+    )
+    for index, head in enumerate(heads):
+        words = index == 0 or (words_last and index == len(heads) - 1)
+        table.add_column(
+            head,
+            no_wrap=True,
+            overflow="ellipsis",
+            justify="left" if words or head == "state" else "right",
+            ratio=1 if words_last and index == len(heads) - 1 else None,
+        )
+    fit = len(all_rows) if len(all_rows) < lines else lines - 2
+    for row in all_rows[:fit]:
+        table.add_row(*row)
+    if fit == len(all_rows):
+        return table
+    rest = Text(f"… {len(all_rows) - fit} more", no_wrap=True, overflow="ellipsis")
+    return Group(table, rest.append(f": {more}" if more else ""))

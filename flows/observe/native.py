@@ -1,0 +1,50 @@
+"""What native code writes to standard error, as log lines like all others.
+
+Bytewax's engine (in Rust) and librdkafka (in C) know nothing of Python's logging. What they
+write would tear the live table and break the JSON.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_STDERR = 2
+_READ_BYTES = 65_536
+
+
+@contextmanager
+def captured_stderr(tell: Callable[[str], None]) -> Iterator[TextIO]:
+    """Until the block ends, `tell` what is written to standard error; yields the real one.
+
+    Whole lines that come at once are told at once, from a thread. `tell` must write to the
+    stream that is yielded and not to `sys.stderr`, which comes back here.
+    """
+    sys.stderr.flush()
+    real = os.dup(_STDERR)
+    reading, writing = os.pipe()
+    os.dup2(writing, _STDERR)
+    os.close(writing)
+    reader = threading.Thread(target=_read, args=(reading, tell), name="mqpipe-stderr", daemon=True)
+    reader.start()
+    with os.fdopen(real, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as stream:
+        try:
+            yield stream
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, _STDERR)
+            # The pipe is at its end now, unless a child process still has it.
+            reader.join(timeout=1.0)
+
+
+def _read(reading: int, tell: Callable[[str], None]) -> None:
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        begun = b""
+        while part := pipe.read(_READ_BYTES):
+            lines, newline, begun = (begun + part).rpartition(b"\n")
+            if newline and lines.strip():
+                tell(lines.decode(errors="backslashreplace"))
+        if begun.strip():
+            tell(begun.decode(errors="backslashreplace"))

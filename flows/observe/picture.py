@@ -1,0 +1,168 @@
+"""A job at one moment, as plain data: what the live table, the metrics and the health show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from operators.pool import BreakerState, PoolStats, SlotState
+from operators.ticks import Outcome
+
+DELAY_BUCKETS = (
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0
+)  # fmt: skip
+"""Upper bounds, in seconds, of the histogram of end-to-end delays; one more is above all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is known of a job before it starts."""
+
+    name: str
+    """The command: run, replay or export."""
+    interval: float
+    """Seconds between two ticks; the longest one where there are several."""
+    mode: str = ""
+    targets: Sequence[str] = ()
+    """Input partitions that are collected, `<cluster>/<kind>`."""
+    fleets: Sequence[str] = ()
+    """Simulated clusters."""
+    sinks: Sequence[str] = ()
+    spools: Mapping[str, int] = field(default_factory=dict)
+    """By sink, the bytes that its spool may take on disk."""
+
+
+class Target(NamedTuple):
+    """What is known of a target: how its last tick ended, and when one last went well."""
+
+    key: str
+    """`<cluster>/<kind>`."""
+    pool: str = ""
+    """Empty until its first tick ended."""
+    outcome: Outcome | None = None
+    """How the last tick ended."""
+    attempts: int = 0
+    """Attempts that the last tick took."""
+    duration: float | None = None
+    """Seconds that the last tick took."""
+    last_success: float | None = None
+    """When a tick last completed, in seconds since the epoch."""
+    completed: int = 0
+    failed: int = 0
+    """Ticks that failed, were refused, or found the one before still running."""
+    failures: int = 0
+    """Those of them since the last success."""
+    error_class: str = ""
+    error: str = ""
+    """Why the last tick failed; empty once one completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPicture:
+    """A pool: its counters, and what its slots and breakers do at this moment."""
+
+    name: str
+    stats: PoolStats
+    queue: int
+    """Tasks that may wait."""
+    slots: Sequence[SlotState]
+    breakers: Sequence[BreakerState]
+
+    @property
+    def busy(self) -> list[SlotState]:
+        """The slots that work, the longest first."""
+        return sorted((s for s in self.slots if s.key is not None), key=lambda s: -s.busy)
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """End-to-end delays of samples, from the tick's due time to their delivery."""
+
+    buckets: Sequence[int] = (0,) * (len(DELAY_BUCKETS) + 1)
+    """Samples by delay (`DELAY_BUCKETS`), not cumulated."""
+    sum: float = 0.0
+    """Seconds, of all samples together."""
+    last: float = 0.0
+    """Seconds, of the oldest sample in the last delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkPicture:
+    """A sink: what it took over, what arrived, what waits and what is dead."""
+
+    name: str
+    written: Mapping[str, int]
+    """Samples that it took over, by origin."""
+    rates: Mapping[str, float]
+    """Samples a second that it took over of late, by origin."""
+    delivered: Mapping[tuple[str, str], int]
+    """Samples that the other side acknowledged, by route and origin; empty for a local sink."""
+    dead: Mapping[tuple[str, str], int]
+    """Samples that went to dead letters, by route and origin."""
+    retries: int
+    """Attempts at a delivery that failed and were made again."""
+    unsent_bytes: int
+    """What waits in its spool."""
+    spool_bytes: int
+    """What its spool takes on disk."""
+    spool_limit: int | None
+    """What it may take; None for a sink without a spool."""
+    watermarks: Mapping[str, int]
+    """The latest tick that arrived, by origin, in milliseconds since the epoch."""
+    delays: Mapping[str, Delays]
+    """By origin."""
+
+    @property
+    def arrived(self) -> int:
+        """Samples that are where they belong: delivered by every route, or written."""
+        if self.spool_limit is None and not self.delivered:
+            return sum(self.written.values())
+        routes: dict[str, int] = {}
+        for (route, _), samples in self.delivered.items():
+            routes[route] = routes.get(route, 0) + samples
+        return min(routes.values(), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPicture:
+    """A cluster, real or simulated: its last tick and how much of what was due came."""
+
+    name: str
+    last_tick: int | None
+    """Milliseconds since the epoch; None before its first sample."""
+    samples: int
+    expected: int
+    """Samples that were due since the job began (hybrid mode)."""
+    collected: int
+    filled: int
+    late: int
+    recent: tuple[int, int, int]
+    """Expected, collected and filled of late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A job at one moment. Times are seconds since the epoch where nothing else is said."""
+
+    job: Job
+    now: float
+    started: float
+    draining: bool
+    last_activity: float | None
+    """When a tick last ended or samples last came to a sink."""
+    targets: Sequence[Target]
+    pools: Sequence[PoolPicture]
+    sinks: Sequence[SinkPicture]
+    clusters: Sequence[ClusterPicture]
+    anomalies: Sequence[str]
+    """Labels of the anomalies that shaped the last ticks."""
+    dead_letters_dropped: int
+    """Dead letters that were removed for want of room."""
+
+    @property
+    def watermarks(self) -> Mapping[str, int]:
+        """By origin, the latest tick that every sink which had samples of it delivered (ms)."""
+        marks: dict[str, int] = {}
+        for sink in self.sinks:
+            for origin, tick in sink.watermarks.items():
+                marks[origin] = min(tick, marks.get(origin, tick))
+        return marks

@@ -1,0 +1,156 @@
+"""The page for machines that watch a job: `/metrics` and `/health`, on `metrics.listen`."""
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from socket import AF_INET, AF_INET6
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import structlog
+from prometheus_client import make_wsgi_app
+from pydantic import Field, field_validator
+
+from flows.observe.health import Cause, not_live, not_ready
+from flows.observe.metrics import metrics_registry
+from flows.observe.picture import Picture
+from operators.schema.settings import Settings
+
+log = structlog.get_logger("mqpipe.metrics")
+
+_REQUEST_SECONDS = 10.0
+
+
+class MetricsSettings(Settings):
+    """Where a job can be watched."""
+
+    listen: str | None = Field(
+        "127.0.0.1:9464",
+        description="address of /metrics and /health; in a cluster the process id is added to "
+        "the port; null serves none",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, listen: str | None) -> str | None:
+        if listen is not None:
+            _address(listen)
+        return listen
+
+
+class ListenError(OSError):
+    """The address of `metrics.listen` cannot be used."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(address, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"metrics.listen: cannot serve on {self.address}: {self.reason}; stop what uses it "
+            "(another mqpipe?), or give metrics.listen another port, or null to serve none"
+        )
+
+
+@contextmanager
+def served(
+    settings: MetricsSettings, picture: Callable[[], Picture], process_id: int = 0
+) -> Iterator[str | None]:
+    """Serve until the block ends; yields the page's URL, or None where nothing is served.
+
+    `/metrics` is for Prometheus; `/health/live` and `/health/ready` answer 200 or 503 for
+    probes, `/health` says both; all three are JSON with the causes. Port 0 takes a free one.
+
+    Raises:
+        ListenError: the address is in use, not of this machine, or not allowed.
+    """
+    if settings.listen is None:
+        yield None
+        return
+    host, port = _address(settings.listen)
+    port = port and port + process_id
+    try:
+        server = _Server((host, port), _QuietHandler)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ListenError(f"{host}:{port}", reason) from error
+    server.set_app(_pages(picture))
+    name = f"[{host}]" if ":" in host else host
+    url = f"http://{name}:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, name="mqpipe-metrics", daemon=True)
+    thread.start()
+    try:
+        yield url
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _pages(picture: Callable[[], Picture]) -> Callable[..., Iterable[bytes]]:
+    metrics = make_wsgi_app(metrics_registry(picture))
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"].rstrip("/")
+        if path == "/metrics":
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
+        if path not in ("/health", "/health/live", "/health/ready"):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/metrics, /health, /health/live and /health/ready are here\n"]
+        now = picture()
+        causes = not_live(now) if path == "/health/live" else not_ready(now)
+        status = "503 Service Unavailable" if causes else "200 OK"
+        start_response(
+            status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+        )
+        return [json.dumps(_health(now, causes), indent=1).encode()]
+
+    return app
+
+
+def _health(picture: Picture, causes: list[Cause]) -> dict[str, Any]:
+    return {
+        "ok": not causes,
+        "causes": [{"code": cause.code, "message": cause.message} for cause in causes],
+        "live": not not_live(picture),
+        "ready": not not_ready(picture),
+        "job": picture.job.name,
+        "up_seconds": round(picture.now - picture.started, 1),
+        "watermarks": dict(picture.watermarks),
+    }
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self.address_family = AF_INET6 if ":" in address[0] else AF_INET
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        # As in HTTPServer and WSGIServer, but without asking DNS for the host's name.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("request failed", client=str(client_address), exc_info=True)
+
+
+class _QuietHandler(WSGIRequestHandler):
+    timeout = _REQUEST_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
+        raise ValueError(f"not an address: {listen!r}; write it like 127.0.0.1:9464")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,53 @@
+"""Numbers as people read them, in few characters."""
+
+_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def count(number: int) -> str:
+    """A whole number: with separators up to six digits, then with three figures and a unit."""
+    return f"{number:,}" if abs(number) < 1_000_000 else _scaled(number)
+
+
+def rate(per_second: float) -> str:
+    """A rate: one decimal below 1,000, then as a count."""
+    if per_second == 0:
+        return "0"
+    return f"{per_second:.1f}" if per_second < 999.95 else count(round(per_second))
+
+
+def size(number: int) -> str:
+    """Bytes: in units of 1,000."""
+    return f"{number} B" if number < 1000 else f"{_scaled(number)}B"
+
+
+def duration(seconds: float) -> str:
+    """A length of time, with two or three figures: `5 ms`, `1.2 s`, `3m 20s`, `5h 10m`, `3d 4h`.
+
+    A whole number of seconds has no fraction: `2 s`.
+    """
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95 and not isinstance(seconds, int):
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for large, small, names in ((86400, 3600, "dh"), (3600, 60, "hm"), (60, 1, "ms")):
+        if whole >= large:
+            return f"{whole // large}{names[0]} {whole % large // small}{names[1]}"
+    raise AssertionError(whole)
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in whole seconds; a clock that went back reads as now."""
+    return f"{duration(round(seconds))} ago" if seconds >= 0.5 else "now"
+
+
+def _scaled(number: float) -> str:
+    # 999,999,999 is 1.00G and not 1000M: what rounds up to the next unit takes it.
+    for step, unit in _STEPS:
+        if abs(number) >= step * 0.9995:
+            value = number / step
+            digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+            return f"{value:.{digits}f}{unit}"
+    return str(number)

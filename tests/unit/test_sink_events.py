@@ -1,0 +1,41 @@
+"""What sinks report of samples: counts and ticks by origin."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from operators.schema.arrow import sample_batch
+from operators.schema.metrics import TOPIC
+from sinks.events import SamplesWritten, count_by_origin, ticks_by_origin
+from sinks.parquet import ParquetSettings, RolledParquet
+
+
+def batch(ticks: list[int], origins: list[str | None]) -> pa.RecordBatch:
+    return sample_batch(TOPIC, len(ticks), {"timestamp": ticks, "origin": origins})
+
+
+def test_counts_and_ticks_are_by_origin_over_all_batches() -> None:
+    """Origins may mix in a batch and go on in the next; an absent one has a name too."""
+    batches = [
+        batch([3_000, 1_000, 2_000], ["collected", "filled", "filled"]),
+        batch([4_000, 2_000], ["collected", "collected"]),
+        batch([9_000], [None]),
+        batch([], []),
+    ]
+    assert count_by_origin(batches) == {"collected": 3, "filled": 2, "unknown": 1}
+    assert ticks_by_origin(batches) == {
+        "collected": (2_000, 4_000),
+        "filled": (1_000, 2_000),
+        "unknown": (9_000, 9_000),
+    }
+
+
+def test_the_parquet_sink_reports_what_it_took_over(tmp_path: Path) -> None:
+    """One event a write, with all its batches."""
+    heard: list[object] = []
+    settings = ParquetSettings(path=str(tmp_path / "samples"))
+    sink = RolledParquet(settings, ["c"], "r", tmp_path / "state", listener=heard.append)
+    part = sink.build_part("step", "c", None)
+    part.write_batch([batch([1_000], ["collected"]), batch([2_000], ["collected"])])
+    part.close()
+    assert heard == [SamplesWritten("parquet", {"collected": 2}, {"collected": (1_000, 2_000)})]
