@@ -1,16 +1,62 @@
-"""One JSON log line an event, on standard error."""
+"""Where log lines go and how they look: JSON on standard error, or above the live table."""
 
 import logging
 import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import structlog
+from rich.console import Console
+from rich.text import Text
+
+_STYLES = {"warning": "magenta", "error": "bold red", "critical": "bold red"}
 
 
-def configure_logs(level: str = "INFO") -> None:
+class LogHandler(logging.StreamHandler[TextIO]):
+    """One JSON object a line, to a stream; while `above` a live table, one plain line each."""
+
+    def __init__(self, stream: TextIO, json: logging.Formatter, plain: logging.Formatter) -> None:
+        super().__init__(stream)
+        self.setFormatter(json)
+        self._plain = plain
+        self._console: Console | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; what goes wrong with it costs only that line."""
+        if self._console is None:
+            super().emit(record)
+            return
+        try:
+            line = Text(self._plain.format(record), _STYLES.get(record.levelname.lower(), ""))
+            self._console.print(line, soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
+    @contextmanager
+    def above(self, console: Console) -> Iterator[None]:
+        """Print to a console, which keeps its live table below, until the block ends."""
+        self._console = console
+        try:
+            yield
+        finally:
+            self._console = None
+
+    @contextmanager
+    def to(self, stream: TextIO) -> Iterator[None]:
+        """Write to another stream until the block ends."""
+        before = self.setStream(stream)
+        try:
+            yield
+        finally:
+            self.setStream(before or sys.stderr)
+
+
+def configure_logs(level: str = "INFO") -> LogHandler:
     """Send structlog's and the standard library's logs (librdkafka's among them) one way.
 
     Lines are JSON objects with `timestamp` (ISO 8601, UTC), `level`, `logger`, `event` and the
-    event's own fields.
+    event's own fields. Asked again, it starts over.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -27,16 +73,26 @@ def configure_logs(level: str = "INFO") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+
+    def formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
+        return structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(default=str),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
-    )
+
+    json = formatter(structlog.processors.JSONRenderer(default=str))
+    handler = LogHandler(sys.stderr, json, formatter(_plain_line))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    return handler
+
+
+def _plain_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    """`12:00:01 warning  task failed  target=prod/brokers error=…`; times are UTC."""
+    fields: Mapping[str, Any] = event
+    known = ("timestamp", "level", "event", "logger", "exception")
+    rest = " ".join(f"{key}={value}" for key, value in fields.items() if key not in known)
+    time = str(fields["timestamp"])[11:19]
+    line = f"{time} {fields['level']:<7}  {fields['event']}  {rest}".rstrip()
+    return f"{line}\n{fields['exception']}" if fields.get("exception") else line
