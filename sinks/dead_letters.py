@@ -49,6 +49,7 @@ UNREADABLE = pa.schema(
 )
 """A message that is no sample (`type=unreadable`): where it lies, and its bytes."""
 
+_UNREADABLE_FOLDER = "type=unreadable"
 _FILE_BYTES = 4 * 2**20
 _ANSWER_CHARACTERS = 4_096
 
@@ -142,7 +143,7 @@ class DeadLetters:
         return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
 
     def _bound(self, newest: Path) -> None:
-        sizes = {file: file.stat().st_size for file in dead_letter_files(self._settings.path)}
+        sizes = {file: file.stat().st_size for file in _all_files(self._settings.path)}
         total = sum(sizes.values())
         for file, size in sizes.items():
             if total <= self._settings.size or file == newest:
@@ -160,7 +161,11 @@ class DeadLetters:
 
 
 def dead_letter_files(path: Path) -> list[Path]:
-    """The files of dead letters, oldest first."""
+    """The files of dead samples, oldest first."""
+    return [file for file in _all_files(path) if file.parent.name != _UNREADABLE_FOLDER]
+
+
+def _all_files(path: Path) -> list[Path]:
     return sorted(path.glob("type=*/[!.]*.parquet"), key=lambda file: file.name)
 
 

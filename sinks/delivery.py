@@ -162,6 +162,7 @@ class Courier:
         self._clock = clock
         self._delivered = 0
         self._not_before: dict[str, float] = {}
+        self._failing_since: float | None = None
         self._log = structlog.get_logger(__name__).bind(sink=destination.name)
 
     async def deliver(
@@ -175,7 +176,7 @@ class Courier:
             Undelivered: the patience has a bound and it is reached. Some of them may have
                 been delivered.
         """
-        parcels = self._destination.pack(samples, route, self._now())
+        parcels = self._packed(samples, route)
         tasks: list[asyncio.Task[list[DeadLetter]]] = []
         unpacked: list[DeadLetter] = []
         try:
@@ -197,6 +198,9 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return [letter for letters in conveyed for letter in letters] + unpacked
+
+    def _packed(self, samples: Samples, route: str | None) -> Iterator[Parcel]:
+        yield from self._destination.pack(samples, route, self._now())
 
     async def _next(self, parcels: Iterator[Parcel]) -> Parcel | None:
         """The next parcel, holding the slot; without one the slot is free again."""
@@ -260,6 +264,7 @@ class Courier:
                 return self._dead(parcel, Rejected(reason), attempt)
             else:
                 self._delivered += 1
+                self._works_again()
                 return None
 
     def _is_stuck(self, attempt: int, others: int) -> bool:
@@ -280,9 +285,18 @@ class Courier:
         wait = later.after if later.after is not None else patience.wait(attempt)
         if later.after is not None:
             self._not_before[parcel.route] = self._clock() + wait
+        if self._failing_since is None:
+            self._failing_since = self._clock()
+            self._log.warning("delivery fails and is tried again", reason=later.reason)
         event = DeliveryRetried(self._destination.name, parcel.route, later.reason, attempt, wait)
         self._listener(event)
         await asyncio.sleep(wait)
+
+    def _works_again(self) -> None:
+        if self._failing_since is not None:
+            seconds = round(self._clock() - self._failing_since, 1)
+            self._failing_since = None
+            self._log.info("delivery works again", after_seconds=seconds)
 
     def _dead(self, parcel: Parcel, rejected: Rejected, attempts: int) -> DeadLetter:
         return DeadLetter(

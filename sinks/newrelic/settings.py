@@ -72,6 +72,7 @@ class NewRelicSettings(Settings):
         if endpoint is None:
             return None
         parts = urlsplit(endpoint)
+        _ = parts.port  # a ValueError where it is no number
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("the endpoint is a scheme and a host, like https://proxy.example:8443")
         if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:

@@ -79,11 +79,6 @@ class Backlog:
         ]
         return self._with([*lanes, Lane(min(self.live.start, end))])
 
-    def without_before(self, segment: int) -> "Backlog":
-        """Nothing before that segment is there any more."""
-        start = Position(segment, 0)
-        return self._with([replace(lane, start=max(lane.start, start)) for lane in self.lanes])
-
     def _with(self, lanes: list[Lane]) -> "Backlog":
         left = [lane for lane in lanes[:-1] if lane.end is not None and lane.start < lane.end]
         return replace(self, lanes=(*left, lanes[-1]))
@@ -96,13 +91,16 @@ def load(file: Path) -> Backlog:
         ValueError: the file is damaged, or written by a later version.
     """
     try:
-        document = json.loads(file.read_text())
+        text = file.read_text()
     except FileNotFoundError:
         return Backlog(secrets.token_hex(8))
-    if document["version"] != _VERSION:
-        raise ValueError(f"{file}: written by another version of mqpipe; empty the spool with it")
-    lanes = tuple(Lane(Position(*start), _end(end)) for start, end in document["lanes"])
-    return Backlog(document["log"], lanes)
+    try:
+        return _backlog_of(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file}: cannot be read ({error}); remove the file to send all that waits in the "
+            "spool once more"
+        ) from error
 
 
 def save(file: Path, backlog: Backlog) -> None:
@@ -115,6 +113,13 @@ def save(file: Path, backlog: Backlog) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     draft.write_text(json.dumps(document))
     draft.replace(file)
+
+
+def _backlog_of(document: Any) -> Backlog:
+    if document["version"] != _VERSION:
+        raise ValueError(f"of version {document['version']}, this mqpipe reads {_VERSION}")
+    lanes = tuple(Lane(Position(*start), _end(end)) for start, end in document["lanes"])
+    return Backlog(document["log"], lanes)
 
 
 def _end(value: Any) -> Position | None:

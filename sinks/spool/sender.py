@@ -17,6 +17,8 @@ from sinks.spool.store import Chunk, Spool, SpoolInUseError, left_behind
 
 T = TypeVar("T")
 
+_log = structlog.get_logger(__name__)
+
 _BEHIND = 30.0
 """Seconds that new samples may wait for older ones before they get a lane of their own."""
 
@@ -43,9 +45,8 @@ class Sender:
     ) -> None:
         self._destination = destination
         self._directory = directory
-        self._chunks = Chunks(
-            Courier(destination, patience, listener=listener), dead_letters, destination, listener
-        )
+        courier = Courier(destination, patience, listener=listener)
+        self._chunks = Chunks(courier, dead_letters, destination.name, listener)
         self._lock = threading.Lock()
         self._drains: dict[Path, _Drain] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,14 +125,13 @@ class Chunks:
         self,
         courier: Courier,
         dead_letters: DeadLetters,
-        destination: Destination,
+        sink: str,
         listener: Listener = nobody,
     ) -> None:
         self._courier = courier
         self._dead_letters = dead_letters
-        self._sink = destination.name
+        self._sink = sink
         self._listener = listener
-        self._log = structlog.get_logger(__name__).bind(sink=destination.name)
 
     async def deliver(self, spool: Spool, lane: Lane) -> Chunk | None:
         """Deliver a lane's next chunk, and give it; None where the lane has nothing."""
@@ -155,7 +155,7 @@ class Chunks:
         chunk = await asyncio.to_thread(spool.oldest_segment)
         reason = "the spool was full and these were the oldest"
         letter = DeadLetter(chunk.samples, self._sink, "", reason, at=round(spool.now * 1000))
-        self._log.warning("oldest samples moved to dead letters: the spool is full")
+        _log.warning("oldest samples moved to dead letters: the spool is full", sink=self._sink)
         await self._settle(spool, chunk, [letter])
         counts = count_by_origin(chunk.samples)
         self._listener(SamplesDead(self._sink, "", counts, reason, None))
@@ -173,7 +173,7 @@ class Chunks:
                 break
             except OSError as error:
                 if not reported:
-                    self._log.error("delivery waits for the disk", error=str(error))
+                    _log.error("delivery waits for the disk", sink=self._sink, error=str(error))
                 reported = True
                 await asyncio.sleep(_PAUSE)
         self._listener(SpoolDepth(self._sink, spool.name, spool.unsent_bytes, spool.disk_bytes))
@@ -217,15 +217,24 @@ class _Drain:
     async def _run(self, lane_of: Callable[[Backlog], Lane | None], more: asyncio.Event) -> None:
         while True:
             more.clear()
-            lane = lane_of(self.spool.backlog)
-            chunk = await self._chunks.deliver(self.spool, lane) if lane else None
-            if chunk is not None and lane_of is _live and self.spool.now - chunk.newest > _BEHIND:
-                self.spool.split()
-                self.wake()
+            try:
+                lane = lane_of(self.spool.backlog)
+                chunk = await self._chunks.deliver(self.spool, lane) if lane else None
+                if chunk is not None and lane_of is _live:
+                    self._let_new_samples_pass(chunk)
+            except Exception:
+                _log.exception("delivery failed unexpectedly", spool=str(self.spool.directory))
+                await asyncio.sleep(_PAUSE)
+                continue
             if self.spool.is_delivered:
                 self._delivered.set()
             if chunk is None:
                 await more.wait()
+
+    def _let_new_samples_pass(self, chunk: Chunk) -> None:
+        if self.spool.now - chunk.newest > _BEHIND:
+            self.spool.split()
+            self.wake()
 
 
 def _live(backlog: Backlog) -> Lane:

@@ -157,6 +157,6 @@ def spooled_sink(
     patience: Patience = Patience(),  # noqa: B008 - immutable
 ) -> SpooledSink:
     """The sink of a destination, with its spool in `<settings.path>/<destination's name>`."""
-    directory = settings.path / destination.name
+    directory = settings.directory_of(destination.name)
     sender = Sender(destination, dead_letters, directory, patience, listener)
     return SpooledSink(destination.name, sender, directory, settings, listener, grace_left)

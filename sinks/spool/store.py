@@ -50,6 +50,10 @@ class SpoolSettings(Settings):
         "dead letters",
     )
 
+    def directory_of(self, sink: str) -> Path:
+        """Where a sink's partitions lie."""
+        return self.path / sink
+
 
 class SpoolInUseError(Exception):
     """Another live process uses this spool."""

@@ -1,0 +1,142 @@
+"""Redelivery: dead letters, and what waits in a spool, are sent once more."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sinks.dead_letters import (
+    DeadLetters,
+    DeadLetterSettings,
+    dead_letter_files,
+    letters_table,
+    read_letters,
+    write_file,
+)
+from sinks.delivery import Courier, DeadLetter, Destination, Patience, Undelivered, rows_of
+from sinks.events import Listener, SamplesDelivered, nobody
+from sinks.spool.sender import Chunks
+from sinks.spool.store import Spool, SpoolSettings, left_behind
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """What became of it, in samples (a sample that has two routes counts twice)."""
+
+    delivered: int
+    dead: int
+    """Dead letters of this destination that are kept."""
+    spool_bytes: int
+    """About what is left in the spool."""
+    problem: str | None
+    """Why it ended early: the destination cannot be reached. None where all was tried."""
+
+
+def redeliver(
+    destination: Destination,
+    spool: SpoolSettings,
+    dead_letters: DeadLetterSettings,
+    listener: Listener = nobody,
+    patience: Patience = Patience(attempts=5),  # noqa: B008 - immutable
+) -> Redelivery:
+    """Send one destination's spool and dead letters again, and keep what fails.
+
+    Nothing else may use the spool or write dead letters meanwhile.
+
+    Raises:
+        SpoolInUseError: a live process delivers the spool.
+        OSError: spool or dead letters cannot be read or written.
+    """
+    return asyncio.run(_redeliver(destination, spool, dead_letters, listener, patience))
+
+
+async def _redeliver(
+    destination: Destination,
+    spool: SpoolSettings,
+    settings: DeadLetterSettings,
+    listener: Listener,
+    patience: Patience,
+) -> Redelivery:
+    delivered = 0
+
+    def count(event: object) -> None:
+        nonlocal delivered
+        if isinstance(event, SamplesDelivered):
+            delivered += sum(event.by_origin.values())
+        listener(event)
+
+    courier = Courier(destination, patience, listener=count)
+    # What dies now goes into files of its own, which are not tried again in this call.
+    files = dead_letter_files(settings.path)
+    chunks = Chunks(courier, DeadLetters(settings, count), destination.name, count)
+    problem = None
+    await destination.start()
+    try:
+        for directory in left_behind(spool.directory_of(destination.name)):
+            await _empty(directory, chunks)
+        for file in files:
+            await _send_again(file, destination.name, courier)
+    except Undelivered as undelivered:
+        problem = undelivered.reason
+    finally:
+        await destination.stop()
+    return Redelivery(
+        delivered,
+        _dead(settings.path, destination.name),
+        _left(spool.directory_of(destination.name)),
+        problem,
+    )
+
+
+async def _empty(directory: Path, chunks: Chunks) -> None:
+    spool = Spool(directory)
+    try:
+        await chunks.deliver_all(spool)
+    finally:
+        spool.close()
+
+
+async def _send_again(file: Path, sink: str, courier: Courier) -> None:
+    """Send a file's letters again; those that fail, and those of other sinks, stay in it.
+
+    Raises:
+        Undelivered: the destination cannot be reached; what was not delivered stays.
+    """
+    letters = await asyncio.to_thread(lambda: list(read_letters(file)))
+    kept = [letter for letter in letters if letter.sink != sink]
+    waiting = [letter for letter in letters if letter.sink == sink]
+    try:
+        while waiting:
+            failed = await courier.deliver(
+                waiting[0].samples, waiting[0].at / 1000, waiting[0].route or None
+            )
+            kept += [
+                replace(again, attempts=again.attempts + waiting[0].attempts) for again in failed
+            ]
+            del waiting[0]
+    finally:
+        await asyncio.to_thread(_rewrite, file, kept + waiting)
+
+
+def _rewrite(file: Path, letters: list[DeadLetter]) -> None:
+    if letters:
+        write_file(file, letters_table(letters))
+    else:
+        file.unlink()
+
+
+def _dead(path: Path, sink: str) -> int:
+    return sum(
+        rows_of(letter.samples)
+        for file in dead_letter_files(path)
+        for letter in read_letters(file)
+        if letter.sink == sink
+    )
+
+
+def _left(directory: Path) -> int:
+    total = 0
+    for partition in left_behind(directory):
+        spool = Spool(partition)
+        total += spool.unsent_bytes
+        spool.close()
+    return total

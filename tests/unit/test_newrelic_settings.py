@@ -1,0 +1,141 @@
+"""Settings of the New Relic sink, and what each answer means."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sinks.delivery import Rejected, RetryLater, TooLarge
+from sinks.newrelic import NewRelic, NewRelicSettings
+from sinks.newrelic.sender import judge
+
+KEY = "0123456789abcdef"
+
+
+def settings(**options: Any) -> NewRelicSettings:
+    return NewRelicSettings.model_validate({"license_key": KEY, **options})
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://proxy.example",
+        "https://proxy.example:8443/",
+        "http://localhost:1",
+        "http://127.0.0.7:1",
+        "http://[::1]:1",
+    ],
+)
+def test_an_endpoint_is_a_scheme_and_a_host(endpoint: str) -> None:
+    """It stands before New Relic's own paths."""
+    host = endpoint.rstrip("/")
+    assert settings(endpoint=endpoint).events_url(7) == f"{host}/v1/accounts/7/events"
+    assert settings(endpoint=endpoint).metrics_url() == f"{host}/metric/v1"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [
+        ("http://collector.example", "loopback"),
+        ("http://127.0.0.1.example", "loopback"),
+        ("http://10.0.0.1", "loopback"),
+        ("ftp://localhost", "scheme"),
+        ("localhost:80", "scheme"),
+        ("https://", "scheme"),
+        ("https://user:pass@proxy.example", "only"),
+        ("https://proxy.example/path", "only"),
+        ("https://proxy.example?a=b", "only"),
+        ("https://proxy.example:port", "port"),
+    ],
+)
+def test_an_unsafe_endpoint_is_refused(endpoint: str, message: str) -> None:
+    """Plain http beyond loopback would show the key; paths and credentials have no place here."""
+    with pytest.raises(ValidationError, match=message):
+        settings(endpoint=endpoint)
+
+
+def test_the_region_chooses_the_hosts() -> None:
+    """US without a word, EU on request."""
+    assert settings().events_url(1) == (
+        "https://insights-collector.newrelic.com/v1/accounts/1/events"
+    )
+    assert settings().metrics_url() == "https://metric-api.newrelic.com/metric/v1"
+    eu = settings(region="EU")
+    assert eu.events_url(1) == "https://insights-collector.eu01.nr-data.net/v1/accounts/1/events"
+    assert eu.metrics_url() == "https://metric-api.eu.newrelic.com/metric/v1"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"license_key": KEY, "license_key_file": "key"}, {"license_key": "  "}],
+    ids=["none", "both", "empty"],
+)
+def test_there_is_exactly_one_key(options: dict[str, Any]) -> None:
+    """A key, or a file that holds it."""
+    with pytest.raises(ValidationError, match="license_key"):
+        NewRelicSettings.model_validate(options)
+
+
+def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
+    """White space around it does not count; an empty file is refused by name."""
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    found = NewRelicSettings(license_key_file=file)
+    assert found.read_license_key().get_secret_value() == KEY
+    file.write_text("\n")
+    with pytest.raises(ValueError, match="key is empty"):
+        found.read_license_key()
+
+
+def test_the_key_is_never_shown() -> None:
+    """Neither settings nor the destination show it."""
+    assert KEY not in repr(settings()) + str(settings().model_dump()) + repr(
+        vars(NewRelic(settings(), 1, 30_000))
+    )
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_good_answers_are_delivered(status: int) -> None:
+    """2xx raises nothing."""
+    judge(status, None, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "after"),
+    [
+        (408, None, None),
+        (429, None, None),
+        (429, "17", 17.0),
+        (429, "Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (429, "-3", None),
+        (500, "17", None),
+        (503, None, None),
+        (599, None, None),
+    ],
+)
+def test_answers_that_may_pass(status: int, retry_after: str | None, after: float | None) -> None:
+    """408, 429 and 5xx are tried again; only 429 says when."""
+    with pytest.raises(RetryLater) as caught:
+        judge(status, retry_after, "")
+    assert caught.value.after == after
+
+
+@pytest.mark.parametrize(
+    "status", [301, 307, 400, 401, 403, 404, 405, 409, 410, 411, 414, 415, 418, 431]
+)
+def test_answers_that_will_not_pass(status: int) -> None:
+    """Everything else is refused for good, with what was said."""
+    with pytest.raises(Rejected) as caught:
+        judge(status, None, "because")
+    assert (type(caught.value), caught.value.status, caught.value.answer) == (
+        Rejected,
+        status,
+        "because",
+    )
+
+
+def test_413_is_too_large() -> None:
+    """The one answer that asks for a split."""
+    with pytest.raises(TooLarge):
+        judge(413, None, "")
