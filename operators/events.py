@@ -58,8 +58,9 @@ class TaskEvent(PoolEvent):
 
 @dataclass(frozen=True, slots=True)
 class TaskQueued(TaskEvent):
-    """A task was accepted."""
+    """A task was accepted, or the next attempt of one is due."""
 
+    attempt: int
     priority: str
     queued: int
     """Tasks that wait for a slot, this one included."""

@@ -93,7 +93,8 @@ def offload(
         work: Gives a tick's samples.
         pools: One a kind, all of this process.
         drain: Told of every tick that is under way, so that sources stay open for it. When the
-            grace period is over, what is under way is cancelled.
+            grace period is over, what is under way is cancelled, and never leaves the drain's
+            count, by which one knows a forced end.
         deadline: Seconds from a tick's due time that all its attempts have.
         priorities: By cluster; normal where it names none.
         clock: Seconds since the epoch.
@@ -144,7 +145,6 @@ class _Lane(StatefulBatchLogic[Ticks, TickResult, State]):
         results = self._take()
         # Nobody will ask again. The rest stays in the snapshot: missed, at the next start.
         self._cancel()
-        self._service.drain.leave(len(self._under_way))
         return results, StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
@@ -174,7 +174,8 @@ class _Lane(StatefulBatchLogic[Ticks, TickResult, State]):
         while self._done:
             number, result = self._done.popleft()
             taken.append(tick_result(self._under_way.pop(number), result))
-        self._service.drain.leave(len(taken))
+        if not self._cancelled:
+            self._service.drain.leave(len(taken))
         return taken
 
     def _cancel(self) -> None:

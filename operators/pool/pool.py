@@ -7,26 +7,14 @@ from math import inf
 from random import Random
 from typing import Any, Self, TypeVar
 
-from operators.events import (
-    BreakerClosed,
-    BreakerOpened,
-    Listeners,
-    PoolStarted,
-    PoolStopped,
-    PoolStopping,
-    TaskCompleted,
-    TaskFailed,
-    TaskQueued,
-    TaskRetrying,
-    TaskStarted,
-    tellers,
-)
+from operators.events import Listeners
 from operators.pool import batch
+from operators.pool.announce import Announcer
 from operators.pool.breaker import Breakers
 from operators.pool.limit import AdaptiveLimit
-from operators.pool.queue import STEPS, AgeingQueue
+from operators.pool.queue import AgeingQueue, rank
 from operators.pool.settings import PoolSettings
-from operators.pool.slots import Slots
+from operators.pool.slots import CANCEL_GRACE, Slots
 from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.pool.task import Phase, Priority, Result, Task, Work, classify, is_retryable
 from operators.ticks import Outcome
@@ -73,11 +61,11 @@ class Pool:
         self._queue = AgeingQueue()
         self._slots = Slots(self.loop, settings.largest, self.stats, self)
         self._breakers = Breakers(settings.breaker, settings.largest)
+        self._expiry: asyncio.TimerHandle | None = None
         self._stopping = False
         self._waiters: list[asyncio.Future[None]] = []
-        self._tell = tellers(listeners or {})
-        if tell := self._tell.get(PoolStarted):
-            tell(PoolStarted(name, self.stats.limit, settings.queue))
+        self._announce = Announcer(name, listeners or {})
+        self._announce.started(self.stats.limit, settings.queue)
 
     # Giving it work
 
@@ -176,12 +164,9 @@ class Pool:
         if deadline is not None and deadline <= 0:
             self._refuse(done, key, Outcome.FAILED, "timeout", "its deadline passed before it came")
             return None
-        if deadline is None:
-            rank = now + STEPS[priority] * settings.timeout
-            task = Task(work, done, key, priority, now, inf, rank, attempts)
-        else:
-            rank = now + STEPS[priority] * deadline
-            task = Task(work, done, key, priority, now, now + deadline, rank, attempts)
+        patience = inf if deadline is None else deadline
+        turn = rank(priority, now, patience, settings.timeout)
+        task = Task(work, done, key, priority, now, now + patience, turn, attempts)
         self._tasks[task if key is None else key] = task
         self._enqueue(task)
         return task
@@ -210,7 +195,7 @@ class Pool:
     @property
     def has_room(self) -> bool:
         """Whether another task would be taken."""
-        return len(self._tasks) < self.capacity
+        return len(self._tasks) + self._slots.stopping < self.capacity
 
     def slots(self) -> list[SlotState]:
         """What each slot works on at this moment. Any thread may ask."""
@@ -223,15 +208,17 @@ class Pool:
     async def room(self) -> None:
         """Wait for room: where there is none, until half the queue is free."""
         while not self.has_room:
-            await self._change()
+            if self._slots.stopping:
+                await asyncio.sleep(CANCEL_GRACE)
+            else:
+                await self._change()
 
     # Its end
 
     async def drain(self, timeout: float) -> None:
         """Take no more tasks, wait up to `timeout` seconds for those under way, cancel the rest."""
         self._stopping = True
-        if tell := self._tell.get(PoolStopping):
-            tell(PoolStopping(self.name, len(self._tasks)))
+        self._announce.stopping(len(self._tasks))
         try:
             async with asyncio.timeout(timeout):
                 while self._tasks:
@@ -242,8 +229,7 @@ class Pool:
         for task in rest:
             self.cancel(task)
         await self._slots.settle()
-        if tell := self._tell.get(PoolStopped):
-            tell(PoolStopped(self.name, len(rest)))
+        self._announce.stopped(len(rest))
 
     async def close(self) -> None:
         """Cancel what is under way, and end."""
@@ -262,22 +248,29 @@ class Pool:
         task.phase = Phase.QUEUED
         self._queue.push(task)
         stats.queued += 1
-        if tell := self._tell.get(TaskQueued):
-            tell(TaskQueued(self.name, task.key, task.priority, stats.queued))
+        self._announce.queued(task, stats.queued)
         self._slots.start()
         if task.phase is Phase.QUEUED:
             stats.queued_high = max(stats.queued_high, stats.queued)
-            if task.deadline != inf:
-                task.timer = self.loop.call_at(task.deadline, self._expire, task)
+            self._watch(task.deadline)
 
-    def _expire(self, task: Task) -> None:
-        self._queue.remove(task)
-        self.stats.queued -= 1
-        self._end_late(task, self._now())
+    def _watch(self, deadline: float) -> None:
+        """See to it that the queue is looked at when a deadline passes: one timer for all."""
+        if deadline < (self._expiry.when() if self._expiry else inf):
+            if self._expiry:
+                self._expiry.cancel()
+            self._expiry = self.loop.call_at(deadline, self._expire)
 
-    def _end_late(self, task: Task, now: float) -> None:
-        error = "its deadline passed while it waited for a slot"
-        self._end(task, Outcome.FAILED, now, None, "timeout", error)
+    def _expire(self) -> None:
+        self._expiry = None
+        now = self._now()
+        for task in self._queue.take_late(now):
+            self.stats.queued -= 1
+            self._fail_late(task, now)
+        self._watch(self._queue.earliest_deadline())
+
+    def _fail_late(self, task: Task, now: float) -> None:
+        self._fail(task, now, "timeout", "its deadline passed while it waited for a slot")
 
     def next_attempt(self, now: float) -> Task | None:
         """For the slots: the next task, ready to run."""
@@ -286,20 +279,17 @@ class Pool:
             stats.queued -= 1
             if now < task.deadline:
                 break
-            self._end_late(task, now)
+            self._fail_late(task, now)
         else:
             return None
         stats.attempts += 1
-        if task.timer is not None:
-            task.timer.cancel()
         task.phase = Phase.RUNNING
         task.attempts += 1
         if task.attempts > 1:
             stats.retries += 1
         task.began = now
         task.until = min(now + self.settings.timeout, task.deadline)
-        if tell := self._tell.get(TaskStarted):
-            tell(TaskStarted(self.name, task.key, task.attempts))
+        self._announce.begun(task)
         return task
 
     def attempt_ended(
@@ -321,17 +311,14 @@ class Pool:
                 task.phase = Phase.BACKING_OFF
                 self.stats.backing_off += 1
                 task.timer = self.loop.call_at(now + delay, self._resume, task)
-                if tell := self._tell.get(TaskRetrying):
-                    tell(
-                        TaskRetrying(self.name, task.key, task.attempts, delay, error_class, error)
-                    )
+                self._announce.retrying(task, delay, error_class, error)
                 return
-        self._end(task, Outcome.FAILED, now, None, error_class, error)
+        self._fail(task, now, error_class, error)
 
     def attempt_abandoned(self, task: Task) -> None:
         """For the slots: a cancelled attempt goes on."""
         if task.key is not None and self._breakers.abandoned(task.key, self._now()):
-            self._tell_opened(task.key)
+            self._announce.breaker_opened(task.key, self.settings.breaker.probe)
 
     def attempt_returned(self, task: Task) -> None:
         """For the slots: an abandoned attempt ended."""
@@ -339,15 +326,26 @@ class Pool:
             self._breakers.returned(task.key)
 
     def _backoff(self, task: Task) -> float:
-        """Full jitter: anything from 0 to the exponential bound (AWS Architecture Blog, 2015)."""
+        """Full jitter: anything up to an exponential bound (AWS Architecture Blog, 2015).
+
+        Never so short that the last attempt's slot might not be free again.
+        """
         backoff = self.settings.backoff
         bound = min(backoff.max, backoff.initial * 2.0 ** min(task.attempts - 1, 60))
-        return self._rng.uniform(0, bound)
+        return max(2 * CANCEL_GRACE, self._rng.uniform(0, bound))
 
     def _resume(self, task: Task) -> None:
         self.stats.backing_off -= 1
-        task.rank = self._now()
+        now = self._now()
+        task.timer = None
+        task.rank = rank(task.priority, now, task.deadline - now, self.settings.timeout)
         self._enqueue(task)
+
+    def _fail(self, task: Task, now: float, error_class: str, error: str) -> None:
+        """End a task by its own fault, or its target's."""
+        self._end(task, Outcome.FAILED, now, None, error_class, error)
+        if task.key is not None and task.attempts and self._breakers.failed(task.key, now):
+            self._announce.breaker_opened(task.key, self.settings.breaker.probe)
 
     def _end(
         self,
@@ -367,15 +365,11 @@ class Pool:
         self.stats.ended(outcome, duration, error_class)
         result = Result(outcome, value, task.attempts, duration, error_class, error)
         if outcome is Outcome.COMPLETED:
-            if tell := self._tell.get(TaskCompleted):
-                tell(TaskCompleted(self.name, key, task.attempts, duration))
+            self._announce.completed(key, result)
             if key is not None and self._breakers.completed(key):
-                self._tell_closed(key)
+                self._announce.breaker_closed(key)
         else:
-            self._tell_failed(key, result)
-            # One that never ran, or that was cancelled, says nothing about its target.
-            if key is not None and task.attempts and error_class != "cancelled":
-                self._blame(key, now)
+            self._announce.failed(key, result)
         self._answer(task.done, result)
         if self._waiters and len(self._tasks) <= self.capacity - 1 - self.settings.queue // 2:
             self._wake()
@@ -390,7 +384,7 @@ class Pool:
     ) -> None:
         self.stats.refused(outcome, error_class)
         result: Result[Any] = Result(outcome, error_class=error_class, error=error)
-        self._tell_failed(key, result)
+        self._announce.failed(key, result)
         self._answer(done, result)
 
     # Helpers
@@ -409,27 +403,6 @@ class Pool:
             done(result)
         except Exception:
             log.exception("pool `%s`: a task's `done` raised", self.name)
-
-    def _tell_failed(self, key: str | None, result: Result[Any]) -> None:
-        if tell := self._tell.get(TaskFailed):
-            outcome, _, attempts, duration, error_class, error = result
-            tell(
-                TaskFailed(
-                    self.name, key, outcome, attempts, duration, error_class or "", error or ""
-                )
-            )
-
-    def _blame(self, key: str, now: float) -> None:
-        if self._breakers.failed(key, now):
-            self._tell_opened(key)
-
-    def _tell_opened(self, key: str) -> None:
-        if tell := self._tell.get(BreakerOpened):
-            tell(BreakerOpened(self.name, key, self.settings.breaker.probe))
-
-    def _tell_closed(self, key: str) -> None:
-        if tell := self._tell.get(BreakerClosed):
-            tell(BreakerClosed(self.name, key))
 
     async def _change(self) -> None:
         """Wait until half the queue is free, or nothing is under way."""

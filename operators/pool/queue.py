@@ -1,17 +1,26 @@
 """Tasks that wait for a slot: by priority, and with age a low one's turn comes too."""
 
 from collections import deque
+from math import inf
 
 from operators.pool.task import Priority, Task
 
 AGEING = 0.25
-"""What one step of priority is worth, as a share of the task's time.
+"""What one step of priority is worth, as a share of the time that a task has.
 
 A task is served as if it had come that much later: one of low priority with 30 s to go lets
 those of high priority pass that come in the 15 s after it, and then nobody.
 """
 
-STEPS = {Priority.HIGH: 0.0, Priority.NORMAL: AGEING, Priority.LOW: 2 * AGEING}
+_STEPS = {Priority.HIGH: 0.0, Priority.NORMAL: AGEING, Priority.LOW: 2 * AGEING}
+
+
+def rank(priority: Priority, now: float, time_left: float, timeout: float) -> float:
+    """When it is a task's turn: the least rank is served first. In seconds, as `now`.
+
+    `timeout` stands in for the time left of a task without a deadline.
+    """
+    return now + _STEPS[priority] * (timeout if time_left == inf else time_left)
 
 
 class AgeingQueue:
@@ -36,3 +45,14 @@ class AgeingQueue:
     def remove(self, task: Task) -> None:
         """Take one out that waits."""
         self._lines[task.priority].remove(task)
+
+    def take_late(self, now: float) -> list[Task]:
+        """Take out those whose deadline has passed."""
+        late = [task for line in self._all for task in line if task.deadline <= now]
+        for task in late:
+            self.remove(task)
+        return late
+
+    def earliest_deadline(self) -> float:
+        """The deadline that passes next; infinite where there is none."""
+        return min((task.deadline for line in self._all for task in line), default=inf)

@@ -107,7 +107,7 @@ class PoolsSettings(Settings):
     """One bounded pool a kind of target, per process; own kinds may have theirs too."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, PoolSettings]
+    __pydantic_extra__: dict[str, PoolSettings] = Field(init=False)
 
     brokers: PoolSettings = Field(default=PoolSettings(), description="pool of kind `brokers`")
     topics: TopicsPoolSettings = Field(

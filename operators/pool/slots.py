@@ -41,6 +41,7 @@ class _Slot:
     timer: asyncio.TimerHandle | None = None
     """Fires at the attempt's end of time or before, and is then armed anew: most attempts end
     long before, so setting one for each would be wasted."""
+    stopping: bool = False
     abandoned: bool = False
 
 
@@ -61,18 +62,21 @@ class Slots:
         self._slots = [_Slot(index) for index in range(size)]
         self._free = self._slots[::-1]
         self._abandoned: set[asyncio.Task[None]] = set()
+        self.stopping = 0
+        """Slots whose attempt was cancelled and has not ended yet."""
 
     def start(self) -> None:
         """Put another slot to work if a task waits and one is free."""
         stats = self._stats
         if not stats.queued or stats.running >= stats.limit:
             return
-        task = self._owner.next_attempt(self._loop.time())
-        if task is None:
-            return
         slot = self._free.pop()
-        slot.task = task
         stats.running += 1
+        slot.task = task = self._owner.next_attempt(self._loop.time())
+        if task is None:
+            stats.running -= 1
+            self._free.append(slot)
+            return
         slot.runner = self._loop.create_task(self._run(slot, task))
         slot.runner.add_done_callback(partial(self._release, slot))
 
@@ -129,6 +133,7 @@ class Slots:
         if slot.abandoned or slot.runner is not runner:
             return
         task, slot.task, slot.runner = slot.task, None, None
+        self._stopped(slot)
         self._free.append(slot)
         self._stats.running -= 1
         if task is not None:  # the loop's end cancelled the runner before it began
@@ -158,12 +163,19 @@ class Slots:
         runner = slot.runner
         if task is None or runner is None:
             return
+        slot.stopping = True
+        self.stopping += 1
         runner.cancel()
         grace = self._loop.call_later(CANCEL_GRACE, self._abandon, slot, task, runner)
         runner.add_done_callback(lambda _: grace.cancel())
 
+    def _stopped(self, slot: _Slot) -> None:
+        self.stopping -= slot.stopping
+        slot.stopping = False
+
     def _abandon(self, slot: _Slot, task: Task, runner: asyncio.Task[None]) -> None:
         slot.abandoned = True
+        self._stopped(slot)
         fresh = self._slots[slot.index] = _Slot(slot.index)
         self._free.append(fresh)
         self._stats.running -= 1

@@ -87,7 +87,7 @@ class Task:
     attempts: int = 0
     phase: Phase = Phase.QUEUED
     timer: asyncio.TimerHandle | None = None
-    """The end of its deadline while it is queued, of its waiting while it backs off."""
+    """The end of its waiting while it backs off."""
     began: float = 0.0
     """When the attempt that runs began."""
     until: float = 0.0

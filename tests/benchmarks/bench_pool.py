@@ -1,0 +1,102 @@
+"""No-op tasks a second through a pool with its statistics on, beside a bare asyncio loop.
+
+Each row runs the same number of tasks in rounds over so many targets; the bare loop is a
+PriorityQueue with as many workers and `asyncio.timeout`, but no keys, retries or statistics.
+
+    python -m tests.benchmarks.bench_pool [--tasks 200000] [--json FILE]
+"""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from time import perf_counter
+
+from operators.pool import Pool, PoolSettings
+from operators.ticks import Outcome
+
+SIZE = 15
+TARGETS = (100, 1_000, 10_000, 100_000)
+
+
+async def no_op(item: object, left: float) -> None:
+    """What costs nothing by itself."""
+
+
+async def bare(targets: int, rounds: int) -> float:
+    """Seconds of a plain PriorityQueue and workers."""
+    queue: asyncio.PriorityQueue[tuple[int, int]] = asyncio.PriorityQueue()
+
+    async def worker() -> None:
+        while True:
+            _, target = await queue.get()
+            async with asyncio.timeout(10):
+                await no_op(target, 10)
+            queue.task_done()
+
+    workers = [asyncio.create_task(worker()) for _ in range(SIZE)]
+    begin = perf_counter()
+    for _ in range(rounds):
+        for target in range(targets):
+            queue.put_nowait((1, target))
+        await queue.join()
+    seconds = perf_counter() - begin
+    for task in workers:
+        task.cancel()
+    return seconds
+
+
+async def pooled(targets: int, rounds: int) -> float:
+    """Seconds of a pool: keys, deadlines and statistics as collection has them."""
+    keys = [f"cluster-{target}/topics" for target in range(targets)]
+    async with Pool("bench", PoolSettings(size=SIZE)) as pool:
+        begin = perf_counter()
+        for _ in range(rounds):
+            ended = pool.stream(keys, no_op, key=str, deadline=30.0)
+            async for _ in ended:
+                pass
+        seconds = perf_counter() - begin
+        if pool.stats.outcomes[Outcome.COMPLETED] != targets * rounds:
+            raise RuntimeError(f"not every task completed: {pool.stats}")
+    return seconds
+
+
+def main() -> None:
+    """Print a table, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=200_000, help="tasks a row")
+    parser.add_argument("--repeat", type=int, default=3, help="best of so many")
+    parser.add_argument("--json", type=Path, help="write the rows there too")
+    options = parser.parse_args()
+
+    rows = []
+    print(f"{'targets':>8} {'pool, tasks/s':>14} {'bare, tasks/s':>14} {'ratio':>6} {'µs/task':>8}")
+    for targets in TARGETS:
+        rounds = max(1, options.tasks // targets)
+        tasks = targets * rounds
+        pairs = [
+            (asyncio.run(pooled(targets, rounds)), asyncio.run(bare(targets, rounds)))
+            for _ in range(options.repeat)
+        ]
+        pool_seconds = min(seconds for seconds, _ in pairs)
+        bare_seconds = min(seconds for _, seconds in pairs)
+        row = {
+            "targets": targets,
+            "tasks": tasks,
+            "pool_tasks_per_second": tasks / pool_seconds,
+            "bare_tasks_per_second": tasks / bare_seconds,
+            "ratio": bare_seconds / pool_seconds,
+            "microseconds_per_task": 1e6 * pool_seconds / tasks,
+        }
+        rows.append(row)
+        print(
+            f"{targets:>8,} {row['pool_tasks_per_second']:>14,.0f} "
+            f"{row['bare_tasks_per_second']:>14,.0f} {row['ratio']:>6.2f} "
+            f"{row['microseconds_per_task']:>8.2f}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
