@@ -181,7 +181,7 @@ class ClusterMerge:
 
     def _settle(self, opened: _Tick, kind: str, samples: Rows, complete: bool) -> Rows:
         """Take a kind's collected samples of a tick as all that came; fill the rest."""
-        self._through[kind] = opened.tick
+        self._through[kind] = max(opened.tick, self._settled(kind))
         collected = sum(batch.num_rows for batch in samples)
         opened.collected += collected
         if self._fills is None:
@@ -247,7 +247,9 @@ class ClusterMerge:
         tick = ticks.start
         if tick not in self._ticks:
             patience = min(ticks.interval, ticks.interval if self._grace is None else self._grace)
-            self._ticks[tick] = _Tick(tick, tick + patience, set(JOINED))
+            # Its row is there already if the tick was missed by another kind.
+            joined = tick <= self._settled(CLUSTER_KIND)
+            self._ticks[tick] = _Tick(tick, tick + patience, set(JOINED), joined=joined)
         return self._ticks[tick]
 
     def _settled(self, kind: str) -> int:
@@ -272,8 +274,6 @@ class ClusterMerge:
                 return []
             return self._late_samples(CLUSTER_KIND, opened.tick, row, complete=False)
         opened.joined = True
-        if opened.tick <= self._settled(CLUSTER_KIND):
-            return []
         if row and opened.brokers_complete:
             self._forget_brokers(opened.tick, row[0])
         return row + self._settle(opened, CLUSTER_KIND, row, complete=False)
