@@ -89,6 +89,7 @@ def export(config: Config, options: ExportOptions) -> int:
     with hold(config.recovery.path / f"export-{name}") as state:
         span = _span(config, shards, options, state)
         if not _begin(store, state, span, options):
+            log.info("nothing started", cause="this export is complete", out=parquet.path)
             typer.echo(f"{parquet.path}: already complete")
             return 0
         began = time.monotonic()

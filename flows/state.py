@@ -36,10 +36,14 @@ class JobState:
             StateError: the store cannot be made.
         """
         store = self.path / "recovery"
-        if not any(store.glob("part-*.sqlite3")):
+        if not store.exists():
+            # Made elsewhere and renamed: a store with some of its partitions cannot be used.
+            draft = self.path / f".recovery.{os.getpid()}"
             try:
-                store.mkdir(parents=True, exist_ok=True)
-                init_db_dir(store, RECOVERY_PARTITIONS)
+                shutil.rmtree(draft, ignore_errors=True)
+                draft.mkdir(parents=True)
+                init_db_dir(draft, RECOVERY_PARTITIONS)
+                draft.rename(store)
             except OSError as error:
                 raise StateError(f"{store}: cannot make the recovery store: {error}") from error
         return RecoveryConfig(str(store))

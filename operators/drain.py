@@ -53,11 +53,16 @@ class Drain:
             self._under_way -= pieces
 
     @property
+    def grace_left(self) -> float:
+        """Seconds until the grace period is over; all of it before the drain was asked for."""
+        if self._requested_at is None:
+            return self._grace
+        return max(0.0, self._requested_at + self._grace - self._clock())
+
+    @property
     def overdue(self) -> bool:
         """Whether the grace period is over."""
-        return self._requested_at is not None and (
-            self._clock() - self._requested_at >= self._grace
-        )
+        return self.grace_left == 0
 
     @property
     def may_end(self) -> bool:

@@ -50,6 +50,17 @@ def start(
     )
 
 
+def wait_for_log(process: subprocess.Popen[str], text: str) -> None:
+    """Wait until a line on standard error has that text in it."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if text in line:
+            return
+    raise AssertionError(f"ended without saying `{text}`:\n{''.join(seen)[-4000:]}")
+
+
 def stop(process: subprocess.Popen[str], timeout: float = 60) -> Ended:
     """SIGTERM, and wait for the drain."""
     process.send_signal(signal.SIGTERM)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from tests.mqpipe import kill, mqpipe, samples, start, stop
+from tests.mqpipe import kill, mqpipe, samples, start, stop, wait_for_log
 
 LABELS = ("cluster", "broker", "topic", "consumer_group")
 INTERVAL_MS = 200
@@ -28,15 +28,17 @@ recovery: {path: state, epoch: 300ms}
 """
 
 
-def wait_until_killed(process: subprocess.Popen[str], seconds: float) -> None:
-    """Let it live for so long, then SIGKILL; that it ended before by itself is a failure."""
+def killed_after(process: subprocess.Popen[str], seconds: float) -> bool:
+    """SIGKILL so long after it started; False where it ended by itself before, and well."""
+    wait_for_log(process, "started")
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         kill(process)
-        return
+        return True
     out, err = process.communicate()
-    raise AssertionError(f"ended by itself with {process.returncode}:\n{out}\n{err[-4000:]}")
+    assert process.returncode == 0, f"ended with {process.returncode}:\n{out}\n{err[-4000:]}"
+    return False
 
 
 @pytest.mark.slow
@@ -48,8 +50,9 @@ def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) 
     chance = random.Random(workers)
     arguments = ("run", "c.yaml", "--no-live", "--workers", str(workers))
     for _ in range(10):
-        wait_until_killed(start(tmp_path, *arguments), chance.uniform(0.8, 3.5))
+        assert killed_after(start(tmp_path, *arguments), chance.uniform(0.1, 3))
     process = start(tmp_path, *arguments)
+    wait_for_log(process, "started")
     time.sleep(3)
     ended = stop(process)
     assert ended.code == 0, ended.err[-4000:]
@@ -76,18 +79,11 @@ def test_export_killed_and_resumed_equals_an_uninterrupted_one(tmp_path: Path) -
 
     chance = random.Random(3)
     kills = 0
-    for attempt in range(60):
-        resume = () if attempt == 0 else ("--resume",)
-        process = start(tmp_path, "export", "c.yaml", *span, "--out", "killed", *resume)
-        try:
-            process.wait(chance.uniform(0.5, 2.5))
-        except subprocess.TimeoutExpired:
-            kill(process)
-            kills += 1
-            continue
-        out, err = process.communicate()
-        assert process.returncode == 0, (out, err[-4000:])
-        break
+    while killed_after(
+        start(tmp_path, "export", "c.yaml", *span, "--out", "killed", "--resume"),
+        chance.uniform(0.2, 2),
+    ):
+        kills += 1
     assert kills >= 2
     for label in LABELS:
         assert_frame_equal(samples(tmp_path / "killed", label), samples(tmp_path / "whole", label))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mqpipe import mqpipe, samples, start, stop
+from tests.mqpipe import mqpipe, samples, start, stop, wait_for_log
 
 
 def test_init_writes_a_config_that_check_and_export_take(tmp_path: Path) -> None:
@@ -64,10 +64,7 @@ def test_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
         "interval: 1s\nsimulation: {fleets: [{name: a}]}\nsinks: {parquet: {path: samples}}\n"
     )
     first = start(tmp_path, "run", "c.yaml", "--no-live")
-    assert first.stderr is not None
-    for line in first.stderr:
-        if "run started" in line:
-            break
+    wait_for_log(first, "run started")
     second = mqpipe(tmp_path, "run", "c.yaml", "--no-live")
     assert second.code == 1
     assert "another mqpipe uses this state" in second.err
