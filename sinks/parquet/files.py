@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -53,14 +54,15 @@ class FileContext:
 class SampleFiles:
     """The files of one sequence number of a partition, a file for each entity type and date.
 
-    They are written under other names and appear to readers when `publish` is called.
+    They are written under other names and appear to readers when `publish` is called. After an
+    error nothing of them ever appears.
     """
 
     def __init__(self, context: FileContext, partition: str, sequence: int) -> None:
         self._context = context
         self._name = FileName(context.run, partition, sequence)
         self._files: dict[tuple[str, str], _File] = {}
-        self._finished = False
+        self._whole = False
 
     def __len__(self) -> int:
         return len(self._files)
@@ -72,11 +74,12 @@ class SampleFiles:
             DiskFullError: no room in the store.
         """
         label = entity_type_of(batch).label
-        for date, rows in by_date(batch):
-            file = self._files.get((label, date))
-            if file is None:
-                file = self._files[label, date] = self._create(label, date, batch.schema)
-            file.write(rows)
+        with self._all_or_nothing():
+            for date, rows in by_date(batch):
+                file = self._files.get((label, date))
+                if file is None:
+                    file = self._files[label, date] = self._create(label, date, batch.schema)
+                file.write(rows)
 
     def finish(self, position: str | None = None) -> None:
         """Write the files to their ends; `position` is the place in a log up to which they go.
@@ -84,27 +87,37 @@ class SampleFiles:
         Raises:
             DiskFullError: no room in the store.
         """
-        if not self._finished:
-            with self._context.store.clear_errors():
-                for file in self._files.values():
-                    file.close({} if position is None else {"mqpipe.position": position})
-            self._finished = True
+        with self._all_or_nothing():
+            for file in self._files.values():
+                file.close({} if position is None else {"mqpipe.position": position})
+        self._whole = True
 
     def publish(self) -> None:
-        """Let the finished files appear under their own names."""
+        """Let the finished files appear under their own names.
+
+        Raises:
+            RuntimeError: they are not finished.
+        """
+        if not self._whole:
+            raise RuntimeError(f"{self._name}: only whole files are published")
         for key in self._files:
             self._context.store.move(self._name.unpublished(*key), self._name.published(*key))
 
-    def abandon(self) -> None:
-        """Close what is open and publish nothing, after an error."""
-        for file in self._files.values():
-            with contextlib.suppress(Exception):
-                file.close({})
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            with self._context.store.clear_errors():
+                yield
+        except BaseException:
+            for file in self._files.values():
+                file.abandon()
+            self._files.clear()
+            raise
 
     def _create(self, label: str, date: str, schema: pa.Schema) -> "_File":
         metadata = {
             "mqpipe.schema_version": str(SCHEMA_VERSION),
-            "mqpipe.version": version("mqpipe"),
+            "mqpipe.version": _version(),
             "mqpipe.run": self._name.run,
             "mqpipe.partition": self._name.partition,
             "mqpipe.sequence": str(self._name.sequence),
@@ -136,21 +149,35 @@ class _File:
         self._rows += batch.num_rows
         within = self._context.held.add(batch.num_rows)
         if self._rows >= ROW_GROUP_ROWS or not within:
-            with self._context.store.clear_errors():
-                self._write_row_group()
+            self._write_row_group()
 
     def close(self, metadata: Mapping[str, str]) -> None:
         with self._stream, self._writer:
             self._write_row_group()
             self._writer.add_key_value_metadata({**self._metadata, **metadata})
 
-    def _write_row_group(self) -> None:
+    def abandon(self) -> None:
+        """Release what is held; the file is never published."""
+        self._take_held()
+        with contextlib.suppress(Exception), self._stream:
+            self._writer.close()
+
+    def _take_held(self) -> list[pa.RecordBatch]:
         held, self._held = self._held, []
+        self._context.held.add(-self._rows)
+        self._rows = 0
+        return held
+
+    def _write_row_group(self) -> None:
+        held = self._take_held()
         if held:
-            self._context.held.add(-self._rows)
-            self._rows = 0
             table = pa.Table.from_batches(held).unify_dictionaries()
             self._writer.write_table(table, row_group_size=2 * ROW_GROUP_ROWS)
+
+
+@cache
+def _version() -> str:
+    return version("mqpipe")
 
 
 def writer_options(schema: pa.Schema) -> dict[str, Any]:

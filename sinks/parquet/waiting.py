@@ -92,13 +92,9 @@ class Waiting:
             OSError: the store failed.
         """
         files = SampleFiles(self._context, self._part, end.segment)
-        try:
-            for _, payload in self._segments.read(Position(end.segment, 0), end):
-                files.write(decode(payload))
-            files.finish(position_text(end))
-        except BaseException:
-            files.abandon()
-            raise
+        for _, payload in self._segments.read(Position(end.segment, 0), end):
+            files.write(decode(payload))
+        files.finish(position_text(end))
         files.publish()
 
     def published(self, ends: list[Position]) -> None:

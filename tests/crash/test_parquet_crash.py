@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 def start(kind: str, directory: Path, batches: int, *kill_at: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.crash.parquet_flow", kind, str(directory)]
     return subprocess.Popen(
-        [*command, str(batches), *kill_at], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*command, str(batches), *kill_at], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
     )
 
 

@@ -228,7 +228,7 @@ def test_names_with_odd_characters_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names the folder and says what to do."""
+    """It names the folder and says what to do, and nothing of the files ever appears."""
     files = SampleFiles(context(tmp_path), "sim-eu", 0)
     files.write(numbered([1]))
 
@@ -238,6 +238,9 @@ def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(DiskFullError, match=f"no room on disk for samples in {tmp_path}"):
         files.finish()
+    with pytest.raises(RuntimeError, match="only whole files are published"):
+        files.publish()
+    assert published(tmp_path) == []
 
 
 def test_fsync_reaches_the_disk_before_the_name_does(

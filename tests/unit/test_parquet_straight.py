@@ -153,3 +153,20 @@ def test_metadata_of_the_flow_is_in_every_file(tmp_path: Path) -> None:
     assert metadata[b"mqpipe.seed"] == b"42"
     assert metadata[b"mqpipe.config_hash"] == b"abc"
     assert b"mqpipe.position" not in metadata
+
+
+def test_after_an_error_nothing_of_the_epoch_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine closes its partitions even then."""
+    partition = part(tmp_path)
+    partition.write_batch([numbered([1]), numbered([2], entity_type=TOPIC)])
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk is gone")
+
+    monkeypatch.setattr(pq.ParquetWriter, "add_key_value_metadata", fail)
+    with pytest.raises(OSError, match="disk is gone"):
+        partition.snapshot()
+    partition.close()
+    assert published(tmp_path) == []

@@ -1,0 +1,59 @@
+"""A full disk: a clear error, no damaged file in sight, and with room the job goes on."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.crash.test_parquet_crash import finish, start
+from tests.samples import published
+
+BATCHES = 60
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path, str], None]]:
+    """Mounts a small disk on a directory; mounting again gives it another size."""
+    mounted: list[Path] = []
+
+    def mount(path: Path, size: str) -> None:
+        options = f"remount,size={size}" if path in mounted else f"size={size}"
+        path.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a small disk needs the right to mount: {done.stderr.strip()}")
+        mounted.append(path)
+
+    yield mount
+    for path in set(mounted):
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "folder", "what"),
+    [
+        ("rolled", "waiting", "a record of"),
+        ("rolled", "samples", "samples"),
+        ("straight", "samples", "samples"),
+    ],
+)
+def test_a_full_disk_ends_the_job_and_loses_nothing(
+    tmp_path: Path, small_disk: Callable[[Path, str], None], kind: str, folder: str, what: str
+) -> None:
+    """The message says where and what to do; every visible file is whole; no row is lost."""
+    small_disk(tmp_path / folder, "120k")
+    with start(kind, tmp_path, BATCHES) as process:
+        assert process.stderr is not None
+        message = process.stderr.read()
+        assert process.wait(timeout=100) not in (0, None)
+    assert f"no room on disk for {what}" in message
+    assert f"in {tmp_path / folder}" in message
+    assert "free some space" in message
+    for file in published(tmp_path / "samples"):
+        assert pq.ParquetFile(file).read().num_rows > 0
+    small_disk(tmp_path / folder, "64m")
+    finish(kind, tmp_path, BATCHES)
