@@ -42,7 +42,13 @@ class Result(NamedTuple, Generic[T]):
 
 
 def classify(error: BaseException) -> str:
-    """The class of an error in results, metrics and logs: a few words, no details."""
+    """The class of an error in results, metrics and logs: a few words, no details.
+
+    An exception names its own by `error_class`.
+    """
+    named = getattr(error, "error_class", None)
+    if isinstance(named, str):
+        return named
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, asyncio.CancelledError):

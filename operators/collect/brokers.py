@@ -1,0 +1,55 @@
+"""Samples of brokers, and what the metadata says of the whole cluster."""
+
+import numpy as np
+
+from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.collect.topology import Ints, Topology
+from operators.schema.metrics import BROKER
+from operators.ticks import Collected
+
+
+def broker_samples(identity: Identity, tick: int, topology: Topology) -> Collected:
+    """One BROKER row for each live broker, and the CLUSTER columns that metadata gives.
+
+    `broker.leaderCount` and `replication.unreplicatedPartitions` count the partitions that the
+    broker leads, `broker.partitionCount` the replicas that it holds.
+    `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
+    there are no partitions.
+    """
+    ids = np.array(sorted(topology.brokers), np.int64)
+    led = topology.leader
+    brokers = collected_batch(
+        identity,
+        tick,
+        BROKER,
+        [(f"broker-{broker}",) for broker in ids],
+        [f"broker-{broker}" for broker in ids],
+        {
+            "broker_id": ids,
+            "broker.partitionCount": _count(ids, topology.holders),
+            "broker.leaderCount": _count(ids, led),
+            "replication.unreplicatedPartitions": _count(ids, led[topology.under_replicated]),
+        },
+    )
+    offline = int(topology.offline.sum())
+    partitions = topology.partitions
+    cluster = cluster_part(
+        identity,
+        tick,
+        {
+            "cluster.activeBrokerCount": len(ids),
+            "cluster.globalTopicCount": len(topology.topics) + len(topology.errors),
+            "cluster.globalPartitionCount": partitions,
+            "cluster.offlinePartitionsCount": offline,
+            "cluster.underReplicatedPartitions": int(topology.under_replicated.sum()),
+            "cluster.availability": 100 * (1 - offline / partitions) if partitions else 100.0,
+        },
+    )
+    return Collected((brokers, cluster))
+
+
+def _count(ids: Ints, of: Ints) -> Ints:
+    """How often each id is found in `of`."""
+    found, counts = np.unique(of, return_counts=True)
+    by_id = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    return np.array([by_id.get(broker, 0) for broker in ids.tolist()], np.int64)

@@ -1,0 +1,338 @@
+"""One connection to a cluster: AdminClient's calls as coroutines that never block the loop."""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    ConsumerGroupDescription,
+    ConsumerGroupListing,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+    TopicDescription,
+)
+
+from operators.collect.errors import CollectionError, Problem, kafka_error, problem_of
+from operators.collect.topology import Topology, topology_of
+
+T = TypeVar("T")
+
+DEFAULTS: Mapping[str, str | int] = {
+    "client.id": "mqpipe",
+    "socket.keepalive.enable": "true",
+    "socket.connection.setup.timeout.ms": 10_000,
+    # A broker that comes back is noticed within a tick.
+    "reconnect.backoff.ms": 200,
+    "reconnect.backoff.max.ms": 2_000,
+    "log.connection.close": "false",
+    "enable.metrics.push": "false",
+}
+"""librdkafka properties that differ from its own defaults; `client` in the config has the last word."""
+
+OFFSETS_A_REQUEST = 500
+"""Partitions a ListOffsets call. librdkafka's time grows with their square: 10,000 in one call
+take 0.5 s, in calls of 500 they take 0.1 s."""
+
+GROUP_REQUEST_TIMEOUT = 3600.0
+"""Seconds, librdkafka's maximum, for requests to a group's coordinator.
+
+They must not time out inside librdkafka: where one does before its coordinator is connected, and
+the coordinator comes back, librdkafka 2.16 uses freed memory and the process dies (librdkafka
+issue 4605). Instead the caller stops waiting, and the client is replaced: see `retire`.
+"""
+
+_ERRORS_KEPT = 20
+
+EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
+"""What can be asked of a partition's offsets besides the first one at or after a time (ms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """What ListOffsets answers for one partition; `timestamp` (ms) is -1 where it has none."""
+
+    offset: int
+    timestamp: int
+    leader_epoch: int
+
+
+class KafkaClient:
+    """One cluster's connections, made when first needed and made anew after `retire`.
+
+    Each call takes the seconds that it may last. The calls raise CollectionError where the whole
+    request failed; where parts of it did, their KafkaErrors come back in place of values.
+
+    librdkafka's logs go to `logging` at debug level: what they tell is in the errors too.
+    """
+
+    def __init__(self, cluster: str, config: Mapping[str, str]) -> None:
+        self.cluster = cluster
+        self._config = {**DEFAULTS, **config}
+        self._admin: AdminClient | None = None
+        # Its own thread: the one call that blocks waits here, and holds up this cluster alone.
+        self._thread: ThreadPoolExecutor | None = None
+        self._errors: deque[tuple[float, KafkaError]] = deque(maxlen=_ERRORS_KEPT)
+        self._log = _DebugLog(logging.getLogger("librdkafka"))
+
+    async def topology(self, timeout: float) -> Topology:
+        """Brokers, topics and partitions, from one metadata request."""
+        what = f"{self.cluster}: read the metadata"
+        admin = await self._connected()
+        try:
+            return await self._in_thread(
+                lambda: topology_of(admin.list_topics(timeout=timeout), time.time())
+            )
+        except KafkaException as error:
+            raise self._failed(error, what, "Describe on the topics") from error
+
+    async def topic_ids(self, topics: Sequence[str], timeout: float) -> dict[str, str | KafkaError]:
+        """The id of each topic; a topic that is deleted and created anew has another one."""
+        what = f"{self.cluster}: describe topics"
+        futures = await self._call(
+            what,
+            lambda admin: admin.describe_topics(
+                TopicCollection(list(topics)), request_timeout=timeout
+            ),
+        )
+        answers: dict[str, TopicDescription | KafkaError] = await self._answers(what, futures)
+        return {
+            topic: answer if isinstance(answer, KafkaError) else str(answer.topic_id)
+            for topic, answer in answers.items()
+        }
+
+    async def offsets(
+        self, wanted: Mapping[tuple[str, int], int], timeout: float
+    ) -> dict[tuple[str, int], Offset | KafkaError]:
+        """The offset that each partition has for what is asked of it.
+
+        That is EARLIEST, LATEST, MAX_TIMESTAMP, or a time (ms): the first offset at or after it.
+        Give partitions of one leader: whoever shares a call waits for its slowest leader.
+        """
+        what = f"{self.cluster}: list offsets"
+        items = list(wanted.items())
+        chunks = [
+            dict(items[i : i + OFFSETS_A_REQUEST]) for i in range(0, len(items), OFFSETS_A_REQUEST)
+        ]
+        answers = await asyncio.gather(
+            *(self._offsets(what, chunk, timeout) for chunk in chunks), return_exceptions=True
+        )
+        found: dict[tuple[str, int], Offset | KafkaError] = {}
+        for chunk, answer in zip(chunks, answers, strict=True):
+            if isinstance(answer, BaseException):
+                error = kafka_error(answer.__cause__ or answer)
+                if error is None:
+                    raise answer
+                found |= dict.fromkeys(chunk, error)
+            else:
+                found |= answer
+        return found
+
+    async def _offsets(
+        self, what: str, wanted: Mapping[tuple[str, int], int], timeout: float
+    ) -> dict[tuple[str, int], Offset | KafkaError]:
+        request = {
+            TopicPartition(topic, p): _spec(what_of) for (topic, p), what_of in wanted.items()
+        }
+        futures = await self._call(
+            what, lambda admin: admin.list_offsets(request, request_timeout=timeout)
+        )
+        answers: dict[TopicPartition, ListOffsetsResultInfo | KafkaError]
+        answers = await self._answers(what, futures)
+        return {
+            (tp.topic, tp.partition): answer
+            if isinstance(answer, KafkaError)
+            else Offset(answer.offset, answer.timestamp, answer.leader_epoch or 0)
+            for tp, answer in answers.items()
+        }
+
+    async def group_listing(
+        self, timeout: float
+    ) -> tuple[list[ConsumerGroupListing], list[KafkaError]]:
+        """All consumer groups, and the errors of brokers that did not name theirs."""
+        what = f"{self.cluster}: list the consumer groups"
+        needs = "Describe on Cluster, or on each group"
+        futures = await self._call(
+            what, lambda admin: {"": admin.list_consumer_groups(request_timeout=timeout)}
+        )
+        try:
+            listing = await asyncio.wrap_future(futures[""])
+        except KafkaException as error:
+            raise self._failed(error, what, needs) from error
+        errors = [kafka_error(error) or error for error in listing.errors]
+        if errors and not listing.valid:
+            raise self._failed(errors[0], what, needs)
+        return listing.valid, errors
+
+    async def group(self, group: str) -> ConsumerGroupDescription:
+        """A group's state, type and members. Waits until cancelled: see `retire`."""
+        futures = await self._call(
+            f"{self.cluster}: describe the group {group}",
+            lambda admin: admin.describe_consumer_groups(
+                [group], request_timeout=GROUP_REQUEST_TIMEOUT
+            ),
+        )
+        return await asyncio.wrap_future(futures[group])
+
+    async def commits(self, group: str) -> list[TopicPartition]:
+        """A group's committed offsets. Waits until cancelled: see `retire`."""
+        request = [ConsumerGroupTopicPartitions(group)]
+        futures = await self._call(
+            f"{self.cluster}: list the offsets of the group {group}",
+            lambda admin: admin.list_consumer_group_offsets(
+                request, request_timeout=GROUP_REQUEST_TIMEOUT
+            ),
+        )
+        answer = await asyncio.wrap_future(futures[group])
+        return answer.topic_partitions or []
+
+    async def permitted(self, timeout: float) -> tuple[str | None, frozenset[str]]:
+        """The cluster's id, and the names of the operations on it that this client may do."""
+        what = f"{self.cluster}: describe the cluster"
+        futures = await self._call(
+            what,
+            lambda admin: {
+                "": admin.describe_cluster(
+                    include_authorized_operations=True, request_timeout=timeout
+                )
+            },
+        )
+        try:
+            answer = await asyncio.wrap_future(futures[""])
+        except KafkaException as error:
+            raise self._failed(error, what, "Describe on Cluster") from error
+        operations = answer.authorized_operations or ()
+        return answer.cluster_id, frozenset(operation.name for operation in operations)
+
+    def retire(self) -> None:
+        """Stop using these connections; the next call makes new ones.
+
+        What other calls still wait for is not disturbed. To be called when group requests were
+        given up: their coordinators are forgotten with the client that knew them.
+        """
+        self._admin = None
+
+    @property
+    def causes(self) -> list[KafkaError]:
+        """What the connections reported of late, the newest first."""
+        if self._admin is not None:
+            self._admin.poll(0)
+        since = time.monotonic() - 60
+        return [error for at, error in reversed(self._errors) if at > since]
+
+    async def close(self) -> None:
+        """End the connections and the thread."""
+        self._admin = None
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread = None
+
+    async def _connected(self) -> AdminClient:
+        if self._admin is None:
+            try:
+                self._admin = await self._in_thread(self._connect)
+            except (KafkaException, ValueError, TypeError) as error:
+                what = f"{self.cluster}: make a client"
+                problem = problem_of(error, what)
+                raise CollectionError(Problem("config", problem.text)) from error
+        self._admin.poll(0)  # Serves logs and errors; they queue up otherwise.
+        return self._admin
+
+    def _connect(self) -> AdminClient:
+        config: dict[str, Any] = {**self._config, "error_cb": self._on_error}
+        return AdminClient(config, logger=self._log)
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._errors.append((time.monotonic(), error))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        if self._thread is None:
+            name = f"kafka-{self.cluster}"
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def _call(
+        self, what: str, call: Callable[[AdminClient], Mapping[Any, Future[Any]]]
+    ) -> Mapping[Any, Future[Any]]:
+        admin = await self._connected()
+        try:
+            return call(admin)
+        except (KafkaException, ValueError, TypeError) as error:
+            raise self._failed(error, what) from error
+
+    async def _answers(self, what: str, futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
+        """Values of the futures, KafkaErrors in place of those that failed."""
+        await all_done(futures.values())
+        answers = {}
+        for key, future in futures.items():
+            error = future.exception()
+            if error is None:
+                answers[key] = future.result()
+            elif (found := kafka_error(error)) is not None:
+                answers[key] = found
+            else:
+                raise self._failed(error, what) from error
+        return answers
+
+    def _failed(
+        self, error: BaseException | KafkaError, what: str, needs: str = ""
+    ) -> CollectionError:
+        return CollectionError(problem_of(error, what, needs, self.causes))
+
+
+async def all_done(futures: Collection[Future[Any]]) -> None:
+    """Return when all futures are done, waking the loop once rather than once a future."""
+    if not futures:
+        return
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+    finished = itertools.count(1)
+    total = len(futures)
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def on_done(_: Future[Any]) -> None:
+        # In librdkafka's thread; the count is one atomic step.
+        if next(finished) == total:
+            with suppress(RuntimeError):  # The loop is closed: nobody waits.
+                loop.call_soon_threadsafe(wake)
+
+    for future in futures:
+        future.add_done_callback(on_done)
+    await woken
+
+
+def _spec(asked: int) -> OffsetSpec:
+    at_or_after: Callable[[int], OffsetSpec] = OffsetSpec.for_timestamp
+    specs: dict[int, Callable[[], OffsetSpec]] = {
+        EARLIEST: OffsetSpec.earliest,
+        LATEST: OffsetSpec.latest,
+        MAX_TIMESTAMP: OffsetSpec.max_timestamp,
+    }
+    return specs[asked]() if asked in specs else at_or_after(asked)
+
+
+class _DebugLog:
+    """A logger as librdkafka's binding calls it, one level for all."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def log(self, _level: int, message: str, *args: Any) -> None:
+        self._logger.debug(message, *args)

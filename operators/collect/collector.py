@@ -1,0 +1,139 @@
+"""The work of a cluster's ticks: what is read, made into samples, with what is missing named."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from operators.collect.brokers import broker_samples
+from operators.collect.budget import Budget
+from operators.collect.client import KafkaClient
+from operators.collect.commits import Commits, commits_of
+from operators.collect.errors import CollectionError, Problem, summary
+from operators.collect.groups import group_samples
+from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.reading import Reading
+from operators.collect.settings import ClusterSettings
+from operators.collect.topics import topic_samples
+from operators.ticks import Collected, TargetKind, Ticks
+
+READINGS_KEPT = 2
+"""Ticks of a cluster whose readings are kept: a slow kind may still be at the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterIdentity:
+    """What the samples of a cluster say of it."""
+
+    cluster: str
+    environment: str
+    account_id: int | None
+
+
+class ClusterCollector:
+    """Collects from one cluster. Its kinds share one client, and what a tick reads."""
+
+    def __init__(self, settings: ClusterSettings, account_id: int | None = None) -> None:
+        self._settings = settings
+        self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
+        self._client = KafkaClient(settings.name, settings.client_config())
+        self._readings: dict[int, Reading] = {}
+        self._silent: frozenset[str] = frozenset()
+
+    async def collect(self, tick: Ticks, time_left: float) -> Collected:
+        """Collect one kind's samples of one tick within `time_left` seconds.
+
+        Raises:
+            CollectionError: nothing could be collected, and why.
+        """
+        budget = Budget(time_left)
+        reading = self._reading(tick.start)
+        match tick.kind:
+            case TargetKind.BROKERS:
+                return await self._brokers(tick.start, reading, budget)
+            case TargetKind.TOPICS:
+                return await self._topics(tick.start, reading, budget)
+            case TargetKind.GROUPS:
+                return await self._groups(tick.start, reading, budget)
+        raise ValueError(f"{tick.cluster}: no kind of target is called `{tick.kind}`")
+
+    async def close(self) -> None:
+        """Stop what is being read and end the connections."""
+        for reading in self._readings.values():
+            reading.cancel()
+        await self._client.close()
+
+    def _reading(self, tick: int) -> Reading:
+        if tick not in self._readings:
+            self._readings[tick] = Reading(self._client, self._settings, self._silent)
+            for old in sorted(self._readings)[:-READINGS_KEPT]:
+                del self._readings[old]
+        return self._readings[tick]
+
+    async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
+        return broker_samples(self._identity, tick, await reading.topology(budget))
+
+    async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
+        topology = await reading.topology(budget)
+        problems: list[Problem] = []
+        offsets = await self._offsets(reading, budget, problems)
+        commits: Commits | None = None
+        try:
+            commits = commits_of(await reading.groups(budget), topology)
+        except CollectionError as error:
+            problems.append(error.problem)
+        collected = topic_samples(
+            self._identity, tick, self._settings.topics, topology, offsets, commits
+        )
+        return _partial(collected, problems)
+
+    async def _groups(self, tick: int, reading: Reading, budget: Budget) -> Collected:
+        topology, groups = await asyncio.gather(reading.topology(budget), reading.groups(budget))
+        self._silent = groups.silent
+        problems = list(groups.problems)
+        offsets = await self._offsets(reading, budget, problems)
+        commits = commits_of(groups, topology)
+        collected = group_samples(
+            self._identity,
+            tick,
+            commits,
+            topology,
+            offsets,
+            np.full(len(commits.row), UNKNOWN, np.int64),
+            self._settings.partition_offsets,
+        )
+        return _partial(collected, problems)
+
+    @staticmethod
+    async def _offsets(reading: Reading, budget: Budget, problems: list[Problem]) -> Offsets | None:
+        try:
+            offsets = await reading.offsets(budget)
+        except CollectionError as error:
+            problems.append(error.problem)
+            return None
+        problems += offsets.problems
+        return offsets
+
+
+class Collectors:
+    """The collectors of all clusters of a process: the work that `offload` is given."""
+
+    def __init__(self, clusters: Sequence[ClusterSettings], account_id: int | None = None) -> None:
+        self._collectors: Mapping[str, ClusterCollector] = MappingProxyType(
+            {settings.name: ClusterCollector(settings, account_id) for settings in clusters}
+        )
+
+    async def work(self, tick: Ticks, time_left: float) -> Collected:
+        """Collect one tick of one target; see `ClusterCollector.collect`."""
+        return await self._collectors[tick.cluster].collect(tick, time_left)
+
+    async def close(self) -> None:
+        """End all connections."""
+        await asyncio.gather(*(c.close() for c in self._collectors.values()))
+
+
+def _partial(collected: Collected, problems: Sequence[Problem]) -> Collected:
+    error_class, error = summary(problems)
+    return replace(collected, error_class=error_class, error=error)

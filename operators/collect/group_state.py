@@ -1,0 +1,173 @@
+"""Consumer groups: their states, members and commits, each group on its own."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import ConsumerGroupDescription
+
+from operators.collect.client import KafkaClient
+from operators.collect.errors import Problem, problem_of
+from operators.collect.settings import SelectionSettings
+
+IN_FLIGHT = 100
+"""Groups asked at a time."""
+
+SUSPECTS_IN_FLIGHT = 4
+"""Groups asked at a time of those that did not answer last time: a coordinator that hangs is
+tried, not stormed."""
+
+# As Kafka's own tools write them.
+_STATES = {
+    "STABLE": "Stable",
+    "EMPTY": "Empty",
+    "DEAD": "Dead",
+    "PREPARING_REBALANCING": "PreparingRebalance",
+    "COMPLETING_REBALANCING": "CompletingRebalance",
+}
+_TYPES = {"CLASSIC": "classic", "CONSUMER": "consumer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What a coordinator says of one group; None where it did not answer."""
+
+    id: str
+    state: str | None = None
+    type: str | None = None
+    members: tuple[str, ...] | None = None
+    """Member ids."""
+    assigned: tuple[tuple[str, int], ...] | None = None
+    """Partitions that have a member."""
+    commits: tuple[tuple[str, int, int], ...] | None = None
+    """Topic, partition and committed offset."""
+    at: int = 0
+    """When the commits came, in ms since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups that answered, at least in part, and what is missing."""
+
+    groups: tuple[Group, ...]
+    listed: int
+    """How many selected groups the brokers named."""
+    problems: tuple[Problem, ...]
+    silent: frozenset[str]
+    """Groups that did not answer in time."""
+
+
+async def read_groups(
+    client: KafkaClient,
+    selection: SelectionSettings,
+    listing_timeout: float,
+    timeout: float,
+    suspects: frozenset[str] = frozenset(),
+) -> Groups:
+    """All selected groups: listed within `listing_timeout` seconds, asked within `timeout`.
+
+    A group that fails or is slow costs what it alone knows.
+
+    Raises:
+        CollectionError: no broker named its groups.
+    """
+    begun = time.monotonic()
+    listings, errors = await client.group_listing(listing_timeout)
+    problems = [
+        problem_of(error, f"{client.cluster}: list the consumer groups of a broker")
+        for error in errors
+    ]
+    chosen = sorted({g.group_id for g in listings if selection.selects(g.group_id)})
+    left = max(0.0, timeout - (time.monotonic() - begun))
+    # Those that answered last time first, so that suspects cannot delay them.
+    reading = _Reading(client, suspects)
+    tasks = {group: asyncio.create_task(reading.group(group)) for group in chosen}
+    groups: list[Group] = []
+    silent: list[str] = []
+    if tasks:
+        try:
+            await asyncio.wait(tasks.values(), timeout=left)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+    for group, task in tasks.items():
+        if task.done() and not task.cancelled() and task.exception() is None:
+            found, lacking = task.result()
+            problems += lacking
+            if found.state is not None or found.commits is not None:
+                groups.append(found)
+        elif task.done() and not task.cancelled():
+            raise task.exception() or AssertionError
+        else:
+            silent.append(group)
+    if silent:
+        client.retire()
+        problems.append(_silence(client.cluster, silent))
+    return Groups(tuple(groups), len(chosen), tuple(problems), frozenset(silent))
+
+
+class _Reading:
+    def __init__(self, client: KafkaClient, suspects: frozenset[str]) -> None:
+        self._client = client
+        self._suspects = suspects
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._suspect_slots = asyncio.Semaphore(SUSPECTS_IN_FLIGHT)
+
+    async def group(self, group: str) -> tuple[Group, list[Problem]]:
+        """A group's answers, and the problems in place of those that failed."""
+        client = self._client
+        async with self._suspect_slots if group in self._suspects else self._slots:
+            described, commits = await asyncio.gather(
+                client.group(group), client.commits(group), return_exceptions=True
+            )
+        at = time.time_ns() // 1_000_000
+        problems = []
+        needs = f"Describe on Group {group}"
+        for answer, what in ((described, "describe"), (commits, "list the offsets of")):
+            if isinstance(answer, asyncio.CancelledError):
+                raise answer
+            if isinstance(answer, BaseException):
+                problems.append(
+                    problem_of(answer, f"{client.cluster}: {what} the group {group}", needs)
+                )
+        return _group(group, described, commits, at), problems
+
+
+def _group(
+    group: str,
+    described: ConsumerGroupDescription | BaseException,
+    commits: Sequence[TopicPartition] | BaseException,
+    at: int,
+) -> Group:
+    committed = (
+        None
+        if isinstance(commits, BaseException)
+        else tuple((c.topic, c.partition, c.offset) for c in commits if c.offset >= 0)
+    )
+    if isinstance(described, BaseException):
+        return Group(group, commits=committed, at=at)
+    assigned = tuple(
+        (tp.topic, tp.partition)
+        for member in described.members
+        for tp in (member.assignment.topic_partitions if member.assignment else ())
+    )
+    return Group(
+        group,
+        _STATES.get(described.state.name),
+        _TYPES.get(described.type.name),
+        tuple(sorted(member.member_id for member in described.members)),
+        assigned,
+        committed,
+        at,
+    )
+
+
+def _silence(cluster: str, silent: Sequence[str]) -> Problem:
+    named = ", ".join(silent[:3]) + (f" and {len(silent) - 3} more" if len(silent) > 3 else "")
+    return Problem(
+        "timeout",
+        f"{cluster}: {len(silent)} groups did not answer in time ({named}): their coordinator "
+        "is down or hung, or there are more groups than the pool's timeout allows for",
+    )

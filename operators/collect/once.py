@@ -1,0 +1,39 @@
+"""An answer that several tasks want, asked for once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """Whoever comes first asks; all others wait for the same answer.
+
+    A waiter that is cancelled does not cancel the asking. A failure goes to all who wait, and
+    the next who comes asks anew.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[T] | None = None
+
+    async def get(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer; `ask` is called if nobody has asked, or the last asking failed."""
+        if self._task is None or _failed(self._task):
+            self._task = asyncio.create_task(ask())
+            self._task.add_done_callback(_failed)
+        return await asyncio.shield(self._task)
+
+    def forget(self) -> None:
+        """Let the next who comes ask anew."""
+        self._task = None
+
+    def cancel(self) -> None:
+        """Stop asking."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    """Whether a task ended without an answer. Asking marks its error as seen."""
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -1,0 +1,134 @@
+"""What is measured but is no column: how it travels from the collection to the derivation."""
+
+import numpy as np
+import pyarrow as pa
+
+from operators.collect.commits import Commits
+from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.topology import Ints, Topology
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+
+OFFSETS = pa.schema(
+    [
+        ("topic", NAME),
+        ("partition", pa.int32()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("epoch", pa.int32()),
+        ("led", pa.bool_()),
+        ("at", pa.int64()),
+    ]
+)
+"""`offsets` of topics: one row a partition; offsets are null where they are not known, `led` says
+whether the partition has a leader, `at` is when its leader answered (ms)."""
+
+COMMITS = pa.schema(
+    [
+        ("group", NAME),
+        ("topic", NAME),
+        ("partition", pa.int32()),
+        ("committed", pa.int64()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("led", pa.bool_()),
+        ("at", pa.int64()),
+        ("message_at", pa.int64()),
+    ]
+)
+"""`commits` of groups: one row a group, topic and partition with a commit that the cluster still
+has; `at` is when the commit came (ms), `message_at` the timestamp (ms) of the first message after
+it, where the broker told."""
+
+MEMBERS = pa.schema([("group", NAME), ("member", pa.string())])
+"""`members` of groups: one row a member; a group without members has one row with null."""
+
+CONSUMPTION = pa.schema(
+    [("group", NAME), ("topic", NAME), ("committed", pa.int64()), ("at", pa.int64())]
+)
+"""`consumption` of topics: the sum of a group's commits on a topic."""
+
+
+def offsets_batch(topology: Topology, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
+    """Raw offsets of the given rows of the topology; shape: OFFSETS."""
+    return pa.RecordBatch.from_arrays(
+        [
+            _names(topology.topics, topology.topic[rows]),
+            pa.array(topology.partition[rows], pa.int32()),
+            known(offsets.start[rows]),
+            known(offsets.end[rows]),
+            pa.array(offsets.epoch[rows], pa.int32()),
+            pa.array(topology.leader[rows] >= 0),
+            pa.array(offsets.at[rows]),
+        ],
+        schema=OFFSETS,
+    )
+
+
+def commits_batch(commits: Commits, offsets: Offsets, message_at: Ints) -> pa.RecordBatch:
+    """Raw commits of partitions that the cluster still has; shape: COMMITS."""
+    there = commits.row >= 0
+    groups = commits.groups.groups
+    at = np.array([group.at for group in groups], np.int64)
+    return pa.RecordBatch.from_arrays(
+        [
+            _names([group.id for group in groups], commits.group[there]),
+            _names(commits.topics, commits.topic[there]),
+            pa.array(commits.partition[there], pa.int32()),
+            pa.array(commits.committed[there]),
+            known(commits.start(offsets)[there]),
+            known(commits.end(offsets)[there]),
+            pa.array(commits.led[there]),
+            pa.array(at[commits.group[there]]),
+            known(message_at[there]),
+        ],
+        schema=COMMITS,
+    )
+
+
+def members_batch(commits: Commits) -> pa.RecordBatch:
+    """Raw members of the groups that were described; shape: MEMBERS."""
+    rows = [
+        (group.id, member)
+        for group in commits.groups.groups
+        if group.members is not None
+        for member in group.members or (None,)
+    ]
+    names = pa.array([group for group, _ in rows], pa.string()).dictionary_encode()
+    return pa.RecordBatch.from_arrays(
+        [names.cast(NAME), pa.array([member for _, member in rows], pa.string())], schema=MEMBERS
+    )
+
+
+def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatch:
+    """Raw consumption of the named topics; shape: CONSUMPTION."""
+    chosen = np.array([topic in topics for topic in commits.topics], np.bool_)
+    kept = chosen[commits.topic] if len(chosen) else np.zeros(0, np.bool_)
+    width = max(len(commits.topics), 1)
+    pairs, inverse = np.unique(
+        commits.group[kept] * width + commits.topic[kept], return_inverse=True
+    )
+    sums = np.zeros(len(pairs), np.int64)
+    np.add.at(sums, inverse, commits.committed[kept])
+    groups = commits.groups.groups
+    at = np.array([group.at for group in groups], np.int64)
+    return pa.RecordBatch.from_arrays(
+        [
+            _names([group.id for group in groups], pairs // width),
+            _names(commits.topics, pairs % width),
+            pa.array(sums),
+            pa.array(at[pairs // width]),
+        ],
+        schema=CONSUMPTION,
+    )
+
+
+def known(values: Ints) -> pa.Array:
+    """Whole numbers, null where they are UNKNOWN."""
+    return pa.array(values, pa.int64(), mask=values == UNKNOWN)
+
+
+def _names(names: tuple[str, ...] | list[str], index: Ints) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(
+        pa.array(index, pa.int32()), pa.array(list(names), pa.string())
+    )

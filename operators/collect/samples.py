@@ -1,0 +1,67 @@
+"""The common columns of collected samples."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from operators.schema.arrow import TIMESTAMP, sample_batch
+from operators.schema.guid import entity_guid
+from operators.schema.metrics import CLUSTER, EntityType, Origin
+
+PROVIDER = "kafka"
+
+
+class Identity(Protocol):
+    """Which cluster samples are of."""
+
+    @property
+    def cluster(self) -> str:
+        """Its name."""
+
+    @property
+    def environment(self) -> str:
+        """Production, staging or the like."""
+
+    @property
+    def account_id(self) -> int | None:
+        """The New Relic account."""
+
+
+def collected_batch(
+    identity: Identity,
+    tick: int,
+    entity_type: EntityType,
+    parts: Sequence[Sequence[str]],
+    names: Sequence[str],
+    columns: Mapping[str, Any],
+) -> pa.RecordBatch:
+    """Collected samples of one entity type at `tick` (ms); shape: `schema_of(entity_type)`.
+
+    `parts` are each entity's parts of the GUID's path (see `entity_guid`), `names` what follows
+    the cluster in its entity name. `columns` are the identity columns and the metrics.
+    """
+    cluster, account = identity.cluster, identity.account_id
+    type_name = entity_type.name
+    return sample_batch(
+        entity_type,
+        len(parts),
+        {
+            "timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(parts)),
+            "entity_guid": [
+                entity_guid(account, type_name, PROVIDER, cluster, *path) for path in parts
+            ],
+            "entity_name": [f"{cluster}/{name}" if name else cluster for name in names],
+            "cluster_name": cluster,
+            "provider": PROVIDER,
+            "environment": identity.environment,
+            "origin": Origin.COLLECTED.value,
+            **columns,
+        },
+    )
+
+
+def cluster_part(identity: Identity, tick: int, columns: Mapping[str, Any]) -> pa.RecordBatch:
+    """One CLUSTER row with what a kind knows of it; values are scalars or None."""
+    known = {name: [value] for name, value in columns.items() if value is not None}
+    return collected_batch(identity, tick, CLUSTER, [()], [""], known)

@@ -1,0 +1,94 @@
+"""Settings of a collected cluster: an entry of `clusters` in the config."""
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from operators.merge.settings import ExpectSettings
+from operators.pool import Priority
+from operators.schema.settings import Settings
+
+
+class SelectionSettings(Settings):
+    """Which topics or groups are collected: those that an `include` finds and no `exclude` does.
+
+    Regular expressions that are searched for in the name; `^` and `$` anchor them.
+    """
+
+    include: tuple[re.Pattern[str], ...] = Field(
+        default=(re.compile(".*"),), description="regular expressions; one must be found in a name"
+    )
+    exclude: tuple[re.Pattern[str], ...] = Field(
+        default=(), description="regular expressions; none may be found in a name"
+    )
+
+    def selects(self, name: str) -> bool:
+        """Whether what is called `name` is collected."""
+        found = any(pattern.search(name) for pattern in self.include)
+        return found and not any(pattern.search(name) for pattern in self.exclude)
+
+
+def _property(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _page(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write the page's URL like http://broker-1:7071/metrics")
+    return url
+
+
+Property = Annotated[
+    SecretStr, BeforeValidator(_property, json_schema_input_type=str | int | float | bool)
+]
+"""The value of a librdkafka property. Any of them may be a secret, so none is ever shown."""
+
+PageUrl = Annotated[str, AfterValidator(_page)]
+
+
+class ClusterSettings(Settings):
+    """A Kafka cluster to collect from."""
+
+    name: str = Field(pattern=r"^[^:/\s]+$", description="the cluster's name; no `:` and no `/`")
+    environment: str = Field(default="production", description="production, staging, …")
+    bootstrap_servers: str = Field(
+        pattern=r"^\s*[^\s,]+(\s*,\s*[^\s,]+)*\s*$",
+        description="some of its brokers: `host:port`, with commas between",
+    )
+    client: dict[str, Property] = Field(
+        default_factory=dict, description="any librdkafka property, such as `security.protocol`"
+    )
+    broker_metrics: dict[int, PageUrl] = Field(
+        default_factory=dict,
+        description="by broker id: the URL of its Prometheus JMX exporter's page",
+    )
+    topics: SelectionSettings = Field(
+        default=SelectionSettings(exclude=(re.compile("^__"),)),
+        description="which topics are collected",
+    )
+    groups: SelectionSettings = Field(
+        default=SelectionSettings(), description="which consumer groups are collected"
+    )
+    partition_offsets: bool = Field(
+        default=False, description="a sample for each group, topic and partition too"
+    )
+    priority: Priority = Field(
+        default=Priority.NORMAL, description="whose turn it is in a full pool"
+    )
+    expect: ExpectSettings = Field(
+        default=ExpectSettings(), description="what hybrid mode fills when it is missing"
+    )
+    like: str | None = Field(
+        default=None,
+        description="the fleet whose pattern and levels fill what was never seen",
+    )
+
+    def client_config(self) -> dict[str, str]:
+        """The librdkafka properties in clear: for the client, never to be shown."""
+        properties = {name: value.get_secret_value() for name, value in self.client.items()}
+        return {**properties, "bootstrap.servers": self.bootstrap_servers}

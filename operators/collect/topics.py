@@ -1,0 +1,80 @@
+"""Samples of topics."""
+
+import numpy as np
+import pyarrow as pa
+
+from operators.collect.commits import Commits
+from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.raw import consumption_batch, offsets_batch
+from operators.collect.samples import Identity, collected_batch
+from operators.collect.settings import SelectionSettings
+from operators.collect.topology import Flags, Ints, Topology
+from operators.schema.metrics import TOPIC
+from operators.ticks import Collected
+
+
+def topic_samples(
+    identity: Identity,
+    tick: int,
+    selection: SelectionSettings,
+    topology: Topology,
+    offsets: Offsets | None,
+    commits: Commits | None,
+) -> Collected:
+    """One TOPIC row for each selected topic, those that did not answer among them.
+
+    Without `offsets` or `commits` (None) the columns that they give are null. Sums over a topic's
+    partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
+    lag of the groups that answered.
+    """
+    chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
+    refused = sorted(name for name in topology.errors if selection.selects(name))
+    names = [topology.topics[i] for i in chosen] + refused
+    index = np.array(chosen, np.int64)
+
+    def column(values: Ints, known: Flags | None = None) -> pa.Array:
+        picked = values[index]
+        mask = np.zeros(len(index), np.bool_) if known is None else ~known[index]
+        present = pa.array(picked, pa.int64(), mask=mask)
+        return pa.concat_arrays([present, pa.nulls(len(refused), pa.int64())])
+
+    replication = np.zeros(len(topology.topics), np.int64)
+    np.maximum.at(replication, topology.topic, topology.replicas)
+    led = ~topology.offline
+    displaced = led & (topology.leader != topology.preferred)
+    columns: dict[str, object] = {
+        "topic": names,
+        "topic.partitionCount": column(topology.counts),
+        "topic.replicationFactor": column(replication),
+        "topic.underReplicatedPartitions": column(topology.per_topic(topology.under_replicated)),
+        "topic.offlinePartitions": column(topology.per_topic(topology.offline)),
+        "topic.partitionsWithNonPreferredLeader": column(topology.per_topic(displaced)),
+        "topic.respondsToMetadataRequests": [1] * len(chosen) + [0] * len(refused),
+    }
+    raw = {}
+    if offsets is not None:
+        ended, started = offsets.end != UNKNOWN, offsets.start != UNKNOWN
+        all_ended = topology.per_topic(~ended) == 0
+        both = all_ended & (topology.per_topic(~started) == 0)
+        ends = topology.per_topic(np.where(ended, offsets.end, 0))
+        retained = topology.per_topic(np.where(ended & started, offsets.end - offsets.start, 0))
+        columns["topic.offset"] = column(ends, all_ended)
+        columns["topic.retainedMessages"] = column(retained, both)
+        rows = np.flatnonzero(np.isin(topology.topic, index))
+        raw["offsets"] = offsets_batch(topology, offsets, rows)
+        if commits is not None:
+            columns["topic.consumerLag"] = column(*_lag(topology, offsets, commits))
+    if commits is not None:
+        raw["consumption"] = consumption_batch(commits, frozenset(names))
+    batch = collected_batch(identity, tick, TOPIC, [(n,) for n in names], names, columns)
+    return Collected((batch,), raw)
+
+
+def _lag(topology: Topology, offsets: Offsets, commits: Commits) -> tuple[Ints, Flags]:
+    """By topic: the lag of all groups on it, and whether any group has a lag on it at all."""
+    lag = commits.lag(offsets)
+    known = lag != UNKNOWN
+    topics = topology.topic[commits.row[known]]
+    sums = np.zeros(len(topology.topics), np.int64)
+    np.add.at(sums, topics, lag[known])
+    return sums, np.bincount(topics, minlength=len(sums)) > 0

@@ -1,0 +1,74 @@
+"""One tick of each kind of a real cluster, and its rows as plain values."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from operators.collect.collector import ClusterCollector
+from operators.collect.errors import CollectionError
+from operators.collect.settings import ClusterSettings
+from operators.schema.arrow import entity_type_of
+from operators.schema.metrics import EntityType
+from operators.ticks import Collected, TargetKind, Ticks
+from tests.kafka.cluster import Kafka
+
+INTERVAL = 30_000
+ATTEMPTS = 100
+KINDS = tuple(kind.value for kind in TargetKind)
+
+
+def settings_of(kafka: Kafka, **more: Any) -> ClusterSettings:
+    """Settings of a collected cluster `real`."""
+    return ClusterSettings.model_validate(
+        {"name": "real", "bootstrap_servers": kafka.bootstrap_servers, **more}
+    )
+
+
+async def tick(
+    collector: ClusterCollector, number: int = 0, time_left: float = 10.0
+) -> Mapping[str, Collected]:
+    """What each kind gives at tick `number`; all are asked at once, as in a run.
+
+    A kind is asked again, as its pool would, while a coordinator still loads its groups.
+    """
+
+    async def collect(kind: str) -> Collected:
+        for _ in range(ATTEMPTS):
+            try:
+                return await collector.collect(
+                    Ticks("real", number * INTERVAL, INTERVAL, kind=kind), time_left
+                )
+            except CollectionError as error:
+                if error.error_class != "unavailable":
+                    raise
+        raise AssertionError(f"{kind}: still unavailable after {ATTEMPTS} attempts")
+
+    found = await asyncio.gather(*(collect(kind) for kind in KINDS))
+    return dict(zip(KINDS, found, strict=True))
+
+
+def collect_once(settings: ClusterSettings) -> Mapping[str, Collected]:
+    """One tick by a collector that is made for it."""
+
+    async def run() -> Mapping[str, Collected]:
+        collector = ClusterCollector(settings)
+        try:
+            return await tick(collector)
+        finally:
+            await collector.close()
+
+    return asyncio.run(run())
+
+
+def rows_of(collected: Collected, entity_type: EntityType) -> list[dict[str, Any]]:
+    """All rows of one entity type."""
+    batches = [b for b in collected.batches if entity_type_of(b) is entity_type]
+    return pa.Table.from_batches(batches).to_pylist() if batches else []
+
+
+def row_of(collected: Collected, entity_type: EntityType, name: str) -> dict[str, Any]:
+    """The one row of the entity that is called `name` under its cluster."""
+    (row,) = [r for r in rows_of(collected, entity_type) if r["entity_name"] == f"real/{name}"]
+    return row

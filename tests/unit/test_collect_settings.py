@@ -1,0 +1,67 @@
+"""The settings of a collected cluster."""
+
+import pytest
+from pydantic import ValidationError
+
+from operators.collect.settings import ClusterSettings
+
+
+def cluster(**more: object) -> ClusterSettings:
+    return ClusterSettings.model_validate(
+        {"name": "prod-eu", "bootstrap_servers": "b-1:9092,b-2:9092", **more}
+    )
+
+
+def test_a_client_property_is_never_shown() -> None:
+    """Neither repr nor str nor a dump as JSON shows a value of `client`."""
+    settings = cluster(client={"sasl.password": "hunter2"})
+    shown = repr(settings) + str(settings) + settings.model_dump_json()
+    assert "hunter2" not in shown
+
+
+def test_client_config_has_all_properties_in_clear() -> None:
+    """The client gets its properties as librdkafka writes them, and the bootstrap servers."""
+    settings = cluster(client={"sasl.password": "hunter2", "socket.timeout.ms": 5, "x": True})
+    assert settings.client_config() == {
+        "sasl.password": "hunter2",
+        "socket.timeout.ms": "5",
+        "x": "true",
+        "bootstrap.servers": "b-1:9092,b-2:9092",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "selected"),
+    [("orders", True), ("pre-orders", True), ("__consumer_offsets", False), ("orders-test", False)],
+)
+def test_a_name_is_selected_by_an_include_and_no_exclude(name: str, selected: bool) -> None:
+    """Expressions are searched for anywhere in the name."""
+    settings = cluster(topics={"include": ["orders", "^__"], "exclude": ["^__", "-test$"]})
+    assert settings.topics.selects(name) is selected
+
+
+def test_by_default_internal_topics_are_left_out() -> None:
+    """Topics that start with two underscores are excluded; no group is."""
+    settings = cluster()
+    assert [settings.topics.selects(n) for n in ("a", "__b")] == [True, False]
+    assert [settings.groups.selects(n) for n in ("a", "__b")] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "a:b"},
+        {"name": "a/b"},
+        {"name": ""},
+        {"bootstrap_servers": ""},
+        {"bootstrap_servers": "a:1,,b:2"},
+        {"topics": {"include": ["("]}},
+        {"broker_metrics": {1: "broker-1:7071"}},
+        {"priority": "urgent"},
+        {"colour": "red"},
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    """Names with separators, empty servers, broken expressions and URLs, unknown keys."""
+    with pytest.raises(ValidationError):
+        cluster(**wrong)
