@@ -1,14 +1,18 @@
 """Fixtures that tests of every kind share: real Kafka clusters and the New Relic stand-in."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import hypothesis
 import pytest
 
 from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
 from tests.kafka.jars import MissingToolError
+from tests.kafka.security import SecuredKafka
 from tests.newrelic.stand_in import StandIn
+
+T = TypeVar("T")
 
 # A busy machine is no failure: how long an example takes is not what a property says.
 hypothesis.settings.register_profile("mqpipe", deadline=None)
@@ -22,31 +26,29 @@ def kafka() -> Iterator[Kafka]:
     if bootstrap:
         yield ExternalKafka(bootstrap)
         return
-    with _cluster(1) as cluster:
+    with _started(KafkaCluster) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def kafka3() -> Iterator[KafkaCluster]:
     """A cluster of three brokers, shared by all tests, which leave its brokers running."""
-    with _cluster(3) as cluster:
+    with _started(lambda: KafkaCluster(3)) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def fresh_kafka3() -> Iterator[KafkaCluster]:
     """A cluster of three brokers for one test, which may kill and hang them."""
-    with _cluster(3) as cluster:
+    with _started(lambda: KafkaCluster(3)) as cluster:
         yield cluster
 
 
-def _cluster(brokers: int) -> KafkaCluster:
-    try:
-        return KafkaCluster(brokers)
-    except MissingToolError as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
+@pytest.fixture(scope="session")
+def secured_kafka() -> Iterator[SecuredKafka]:
+    """A broker with SASL and TLS listeners and access control, shared by all tests."""
+    with _started(SecuredKafka) as secured:
+        yield secured
 
 
 @pytest.fixture
@@ -54,3 +56,13 @@ def newrelic() -> Iterator[StandIn]:
     """A New Relic stand-in that behaves until it is told otherwise."""
     with StandIn() as stand_in:
         yield stand_in
+
+
+def _started(start: Callable[[], T]) -> T:
+    """What `start` gives. Without Java or Maven the test is skipped; in CI it fails."""
+    try:
+        return start()
+    except MissingToolError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))

@@ -1,13 +1,22 @@
 """The tests' own Kafka is a real one: it keeps messages and commits, and survives kill -9."""
 
+import os
+import socket
+import subprocess
+import sys
 import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.kafka.broker import BrokerError
 from tests.kafka.cluster import Kafka, KafkaCluster
+from tests.kafka.security import LIMITED, SecuredKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -24,6 +33,10 @@ def _produce(bootstrap: str, topic: str, values: list[bytes], partition: int = 0
     for value in values:
         producer.produce(topic, value, partition=partition)
     assert producer.flush(30) == 0
+
+
+def _live_brokers(admin: AdminClient) -> list[int]:
+    return sorted(admin.list_topics(timeout=30).brokers)
 
 
 def _consume(consumer: Consumer, count: int) -> list[bytes]:
@@ -81,24 +94,135 @@ def test_a_metrics_page_counts_what_was_produced(kafka: Kafka) -> None:
     assert "kafka_controller_kafkacontroller_activecontrollercount 1.0" in lines
 
 
-def test_a_broker_that_was_killed_comes_back(fresh_kafka3: KafkaCluster) -> None:
-    """Two of three brokers go on without a killed one, which catches up after its restart."""
+def test_brokers_end_and_come_back(fresh_kafka3: KafkaCluster) -> None:
+    """Killed, stopped or hung, a broker is missed by the others and catches up afterwards."""
     cluster = fresh_kafka3
     topic = _create_topic(cluster.bootstrap_servers, 3, 3)
+    survivors = ",".join(cluster.bootstrap_servers.split(",")[::2])
+    admin = AdminClient({"bootstrap.servers": survivors})
+
     cluster.kill(2)
-    survivors = ",".join(
-        address
-        for broker_id, address in zip(
-            cluster.broker_ids, cluster.bootstrap_servers.split(","), strict=True
-        )
-        if broker_id != 2
-    )
     for partition in range(3):
         _produce(survivors, topic, [b"after the kill"], partition)
-    admin = AdminClient({"bootstrap.servers": survivors})
-    assert sorted(admin.list_topics(timeout=30).brokers) == [1, 3]
-
+    assert _live_brokers(admin) == [1, 3]
     cluster.start(2)
-    assert sorted(admin.list_topics(timeout=30).brokers) == [1, 2, 3]
+    assert _live_brokers(admin) == [1, 2, 3]
+
+    cluster.stop(2)
+    assert _live_brokers(admin) == [1, 3]
+    cluster.start(2)
+
+    hung = AdminClient({"bootstrap.servers": cluster.bootstrap_servers.split(",")[1]})
+    assert _live_brokers(hung) == [1, 2, 3]
+    cluster.pause(2)
+    with pytest.raises(KafkaException) as error:
+        AdminClient(
+            {"bootstrap.servers": cluster.bootstrap_servers.split(",")[1], "log_level": 0}
+        ).list_topics(timeout=0.5)
+    assert error.value.args[0].code() == KafkaError._TRANSPORT
+    cluster.resume(2)
+    cluster.wait_until_up(2)
     described = cluster.tool("org.apache.kafka.tools.TopicCommand", "--describe", "--topic", topic)
-    assert described.count("Replicas:") == 3
+    assert described.count("Replicas: ") == 3
+
+
+def test_brokers_die_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """Even where that is killed with -9."""
+    owner = subprocess.Popen(
+        [sys.executable, "-m", "tests.kafka"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    )
+    with owner:
+        assert owner.stdout is not None
+        host, port = owner.stdout.readline().split()[1].decode().split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            owner.kill()
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+
+
+def test_a_broker_that_fails_shows_its_log() -> None:
+    """The error has the last lines that the broker printed."""
+    with pytest.raises(BrokerError) as error:
+        KafkaCluster(settings={"authorizer.class.name": "no.such.Authorizer"})
+    assert str(error.value).startswith("broker 1 ended with 1")
+    assert "ClassNotFoundException: no.such.Authorizer" in str(error.value)
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
+def test_without_java_tests_are_skipped_but_fail_in_ci(
+    tmp_path: Path, ci: str, outcome: str
+) -> None:
+    """A developer without Java goes on; CI does not."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, "-k", "messages_and_commits"],
+        env={"PATH": str(tmp_path), "CI": ci, "PYTEST_DEBUG_TEMPROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome in done.stdout.splitlines()[-1]
+    assert "`java`" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("listener", "mechanism"),
+    [
+        ("SASL", "PLAIN"),
+        ("SASL", "SCRAM-SHA-512"),
+        ("SASL_TLS", "PLAIN"),
+        ("SASL_TLS", "SCRAM-SHA-512"),
+        ("TLS", ""),
+        ("MTLS", ""),
+    ],
+)
+def test_each_secured_listener_lets_its_clients_in(
+    secured_kafka: SecuredKafka, listener: str, mechanism: str
+) -> None:
+    """By password or by certificate, with and without TLS."""
+    client = secured_kafka.client(listener, mechanism=mechanism)
+    assert _live_brokers(AdminClient({**client})) == [1]
+
+
+@pytest.mark.parametrize(
+    ("listener", "wrong", "code"),
+    [
+        ("SASL", {"sasl.password": "wrong"}, KafkaError._AUTHENTICATION),
+        ("TLS", {"ssl.ca.location": "untrusted"}, KafkaError._SSL),
+    ],
+)
+def test_a_secured_listener_keeps_others_out(
+    secured_kafka: SecuredKafka, listener: str, wrong: dict[str, str], code: int
+) -> None:
+    """A wrong password, and a broker whose certificate the client does not trust."""
+    if "ssl.ca.location" in wrong:
+        wrong = {"ssl.ca.location": secured_kafka.untrusted_ca}
+    errors: list[KafkaError] = []
+    quiet: dict[str, Any] = {"log_level": 0, "error_cb": errors.append}
+    admin = AdminClient(secured_kafka.client(listener) | wrong | quiet)
+    with pytest.raises(KafkaException):
+        admin.list_topics(timeout=2)
+    admin.poll(0)
+    assert code in {error.code() for error in errors}
+
+
+def test_a_user_without_access_sees_no_topic(secured_kafka: SecuredKafka) -> None:
+    """The limited user gets in and is shown nothing until an ACL says so."""
+    plain = secured_kafka.cluster.bootstrap_servers
+    topic = _create_topic(plain, 1, 1)
+    limited = AdminClient({**secured_kafka.client("SASL", user=LIMITED)})
+    assert topic not in limited.list_topics(timeout=30).topics
+    secured_kafka.cluster.tool(
+        "org.apache.kafka.tools.AclCommand",
+        "--add",
+        "--allow-principal",
+        f"User:{LIMITED}",
+        "--operation",
+        "Describe",
+        "--topic",
+        topic,
+    )
+    assert topic in limited.list_topics(timeout=30).topics

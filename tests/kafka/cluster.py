@@ -134,6 +134,10 @@ class KafkaCluster:
         self._brokers[broker_id].spawn(self._spawner)
         self._brokers[broker_id].wait_until_up()
 
+    def wait_until_up(self, broker_id: int) -> None:
+        """Returns when a broker answers and is one of the cluster, as after `resume`."""
+        self._brokers[broker_id].wait_until_up()
+
     def stop(self, broker_id: int) -> None:
         """Ends a broker by a controlled shutdown: its leaders move first."""
         self._brokers[broker_id].stop()

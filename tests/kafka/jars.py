@@ -33,13 +33,25 @@ class UnresolvedJarsError(Exception):
     """Maven could not bring the jars; the text ends with what it printed."""
 
 
+def command(name: str, package: str) -> str:
+    """The path of a command, which Debian's `package` has.
+
+    Raises:
+        MissingToolError: it is not on PATH.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise MissingToolError(name, package)
+    return found
+
+
 def java() -> str:
     """The path of the `java` command.
 
     Raises:
         MissingToolError: there is none.
     """
-    return _command("java", "openjdk-17-jre-headless")
+    return command("java", "openjdk-17-jre-headless")
 
 
 def resolve_jars() -> Path:
@@ -56,7 +68,7 @@ def resolve_jars() -> Path:
     jars = cache / f"kafka-{sha256(POM.read_bytes()).hexdigest()[:12]}"
     if jars.is_dir():
         return jars
-    maven = _command("mvn", "maven")
+    maven = command("mvn", "maven")
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{jars.name}.lock"):
         if not jars.is_dir():
@@ -95,10 +107,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _command(name: str, package: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise MissingToolError(name, package)
-    return found
