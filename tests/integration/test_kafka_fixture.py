@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.kafka.broker import BrokerError
-from tests.kafka.cluster import Kafka, KafkaCluster
+from tests.kafka.cluster import JMX_EXPORTER_CONFIG, Kafka, KafkaCluster
 from tests.kafka.security import LIMITED, SecuredKafka
 
 pytestmark = pytest.mark.kafka
@@ -81,7 +81,7 @@ def test_messages_and_commits_are_kept(kafka: Kafka) -> None:
 
 
 def test_a_metrics_page_counts_what_was_produced(kafka: Kafka) -> None:
-    """Each broker's Prometheus page counts a topic's messages by docker/jmx-exporter.yml."""
+    """A topic's messages are counted, and every name that docker/jmx-exporter.yml tells is there."""
     if not kafka.metrics_urls:
         pytest.skip("the broker of MQPIPE_TEST_BOOTSTRAP has no metrics page that is known here")
     topic = _create_topic(kafka.bootstrap_servers, 1, 1)
@@ -92,6 +92,15 @@ def test_a_metrics_page_counts_what_was_produced(kafka: Kafka) -> None:
     assert f'kafka_server_brokertopicmetrics_messagesin_total{{topic="{topic}"}} 7.0' in lines
     assert f'kafka_log_log_logendoffset{{partition="0",topic="{topic}"}} 7.0' in lines
     assert "kafka_controller_kafkacontroller_activecontrollercount 1.0" in lines
+
+    documented = {
+        line.split()[1].partition("{")[0]
+        for line in JMX_EXPORTER_CONFIG.read_text().splitlines()
+        if line.startswith(("#   kafka_", "#   java_")) and "ZooKeeper-mode only" not in line
+    }
+    served = {line.partition("{")[0].partition(" ")[0] for line in lines}
+    assert len(documented) > 20
+    assert documented - served == set()
 
 
 def test_brokers_end_and_come_back(fresh_kafka3: KafkaCluster) -> None:
