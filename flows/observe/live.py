@@ -1,8 +1,9 @@
 """The live table of a running job, drawn on a terminal from pictures of it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -10,11 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.observe.health import not_ready
-from flows.observe.picture import ClusterPicture, Picture, PoolPicture, SinkPicture, Target
+from flows.observe.picture import (
+    ORIGINS,
+    ClusterPicture,
+    Picture,
+    PoolPicture,
+    SinkPicture,
+    Target,
+)
 from flows.observe.units import age, count, duration, rate, size
 from operators.ticks import Outcome
-
-ORIGINS = ("collected", "simulated", "filled")
 
 _REFRESHES = 2.0
 """A second. Rates and ages do not change faster than one can read them."""
@@ -26,6 +32,7 @@ _WIDE = 140
 # dark background swallows.
 _GOOD, _BAD, _HEAD = "green", "bold red", "bold"
 
+T = TypeVar("T")
 Row = Sequence[str | Text]
 
 
@@ -110,7 +117,7 @@ def _sinks(picture: Picture, lines: int) -> RenderableType:
 
     def row(sink: SinkPicture) -> Row:
         dead = sum(sink.dead.values())
-        delay = max((d.last for d in sink.delays.values()), default=None)
+        delay = sink.delay(picture.now, picture.job.interval)
         return [
             sink.name,
             *(rate(sink.rates.get(origin, 0.0)) for origin in shown),
@@ -120,7 +127,7 @@ def _sinks(picture: Picture, lines: int) -> RenderableType:
             "-" if delay is None else duration(delay),
         ]
 
-    return _section(heads, map(row, picture.sinks), lines)
+    return _section(heads, picture.sinks, row, lines)
 
 
 def _pools(picture: Picture, lines: int) -> RenderableType:
@@ -141,7 +148,7 @@ def _pools(picture: Picture, lines: int) -> RenderableType:
             works_on,
         ]
 
-    return _section(heads, map(row, picture.pools), lines, words_last=True)
+    return _section(heads, picture.pools, row, lines, words_last=True)
 
 
 def _targets(picture: Picture, lines: int) -> RenderableType:
@@ -176,7 +183,7 @@ def _targets(picture: Picture, lines: int) -> RenderableType:
     ordered = sorted(picture.targets, key=lambda t: (-t.failures, t.outcome is not None, t.key))
     states = Counter(state(target) for target in ordered[max(0, lines - 2) :])
     more = ", ".join(f"{number} {word}" for word, number in states.most_common())
-    return _section(heads, (row(t) for t in ordered), lines, words_last=True, more=more)
+    return _section(heads, ordered, row, lines, words_last=True, more=more)
 
 
 def _clusters(picture: Picture, lines: int) -> RenderableType:
@@ -198,7 +205,7 @@ def _clusters(picture: Picture, lines: int) -> RenderableType:
             *(coverage if covered else []),
         ]
 
-    return _section(heads, map(row, picture.clusters), lines)
+    return _section(heads, picture.clusters, row, lines)
 
 
 # How a part is laid out
@@ -210,32 +217,40 @@ def _lines_of(items: Sequence[object]) -> int:
 
 def _section(
     heads: Sequence[str],
-    rows: Iterable[Row],
+    items: Sequence[T],
+    row: Callable[[T], Row],
     lines: int,
     *,
     words_last: bool = False,
     more: str = "",
 ) -> RenderableType:
-    """Rows under their heads in at most `lines` lines; the last says what found no room."""
-    all_rows = list(rows)
-    if not all_rows or lines < 2:
+    """A row an item under their heads, in at most `lines` lines; the last counts the rest."""
+    if not items or lines < 2:
         return Group()
     table = Table(
         box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_HEAD, expand=words_last
     )
+    last = len(heads) - 1
     for index, head in enumerate(heads):
-        words = index == 0 or (words_last and index == len(heads) - 1)
+        words = index == 0 or (words_last and index == last)
         table.add_column(
             head,
-            no_wrap=True,
-            overflow="ellipsis",
+            # Where columns are too wide together, those that may wrap give way first.
+            no_wrap=not words,
             justify="left" if words or head == "state" else "right",
-            ratio=1 if words_last and index == len(heads) - 1 else None,
+            ratio=1 if words_last and index == last else None,
         )
-    fit = len(all_rows) if len(all_rows) < lines else lines - 2
-    for row in all_rows[:fit]:
-        table.add_row(*row)
-    if fit == len(all_rows):
+    fit = len(items) if len(items) < lines else lines - 2
+    for item in items[:fit]:
+        name, *rest = row(item)
+        table.add_row(_on_one_line(name), *rest[:-1], _on_one_line(rest[-1]))
+    if fit == len(items):
         return table
-    rest = Text(f"… {len(all_rows) - fit} more", no_wrap=True, overflow="ellipsis")
-    return Group(table, rest.append(f": {more}" if more else ""))
+    hidden = f"… {len(items) - fit} more"
+    return Group(table, _on_one_line(f"{hidden}: {more}" if more else hidden))
+
+
+def _on_one_line(words: str | Text) -> Text:
+    text = Text(words) if isinstance(words, str) else words
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text

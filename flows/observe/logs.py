@@ -80,7 +80,7 @@ def configure_logs(level: str = "INFO") -> LogHandler:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
 
-    json = formatter(structlog.processors.JSONRenderer(default=str))
+    json = formatter(_json_line)
     handler = LogHandler(sys.stderr, json, formatter(_plain_line))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -88,11 +88,27 @@ def configure_logs(level: str = "INFO") -> LogHandler:
     return handler
 
 
+_FIRST = ("timestamp", "level", "logger", "event")
+_to_json = structlog.processors.JSONRenderer(default=str)
+
+
+def _json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str | bytes:
+    """A JSON object; what every line has comes first."""
+    first = {key: event[key] for key in _FIRST if key in event}
+    return _to_json(logger, method, first | dict(event))
+
+
 def _plain_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    """`12:00:01 warning  task failed  target=prod/brokers error=…`; times are UTC."""
+    """`12:00:01 warning  task failed  target=prod/brokers error=…`; times are UTC.
+
+    What is empty, and the logger's name, are left out.
+    """
     fields: Mapping[str, Any] = event
-    known = ("timestamp", "level", "event", "logger", "exception")
-    rest = " ".join(f"{key}={value}" for key, value in fields.items() if key not in known)
+    rest = " ".join(
+        f"{key}={value}"
+        for key, value in fields.items()
+        if key not in (*_FIRST, "exception") and value not in (None, "", [], {})
+    )
     time = str(fields["timestamp"])[11:19]
     line = f"{time} {fields['level']:<7}  {fields['event']}  {rest}".rstrip()
     return f"{line}\n{fields['exception']}" if fields.get("exception") else line

@@ -7,6 +7,9 @@ from typing import NamedTuple
 from operators.pool import BreakerState, PoolStats, SlotState
 from operators.ticks import Outcome
 
+ORIGINS = ("collected", "simulated", "filled")
+"""In the order in which they are shown."""
+
 DELAY_BUCKETS = (
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0
 )  # fmt: skip
@@ -41,9 +44,9 @@ class Target(NamedTuple):
     outcome: Outcome | None = None
     """How the last tick ended."""
     attempts: int = 0
-    """Attempts that the last tick took."""
+    """Attempts that the last tick which ran took."""
     duration: float | None = None
-    """Seconds that the last tick took."""
+    """Seconds that the last tick which ran took."""
     last_success: float | None = None
     """When a tick last completed, in seconds since the epoch."""
     completed: int = 0
@@ -53,7 +56,7 @@ class Target(NamedTuple):
     """Those of them since the last success."""
     error_class: str = ""
     error: str = ""
-    """Why the last tick failed; empty once one completed."""
+    """Why the last tick which ran failed; empty once one completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,17 @@ class SinkPicture:
         for (route, _), samples in self.delivered.items():
             routes[route] = routes.get(route, 0) + samples
         return min(routes.values(), default=0)
+
+    def delay(self, now: float, interval: float) -> float | None:
+        """Seconds that samples take from their due tick until they arrive; None before the first.
+
+        That of the last to arrive, real ones first, for filled ones wait on purpose. When none
+        arrive any more, it is how far the sink is behind.
+        """
+        last = next((self.delays[o].last for o in ORIGINS if o in self.delays), None)
+        if last is None:
+            return None
+        return max(last, now - max(self.watermarks.values()) / 1000 - interval)
 
 
 @dataclass(frozen=True, slots=True)

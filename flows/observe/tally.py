@@ -186,19 +186,21 @@ class Tally:
         if event.key is None:
             return
         before = self._targets.get(event.key) or Target(event.key)
-        self._targets[event.key] = Target(
-            event.key,
-            event.pool,
-            event.outcome,
-            event.attempts,
-            event.duration if event.attempts else before.duration,
-            before.last_success,
-            before.completed,
-            before.failed + 1,
-            before.failures + 1,
-            event.error_class,
-            event.error,
+        now_failed = before._replace(
+            pool=event.pool,
+            outcome=event.outcome,
+            failed=before.failed + 1,
+            failures=before.failures + 1,
         )
+        # One that never ran (refused, overrun) does not hide why the last that ran failed.
+        if event.attempts or not before.error_class:
+            now_failed = now_failed._replace(
+                attempts=event.attempts,
+                duration=event.duration if event.attempts else before.duration,
+                error_class=event.error_class,
+                error=event.error,
+            )
+        self._targets[event.key] = now_failed
 
     def _written(self, event: SamplesWritten, now: float) -> None:
         self._last_activity = now

@@ -1,6 +1,7 @@
 """The live table: what it shows, and that it fits the terminal."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -72,6 +73,20 @@ def test_a_sink_shows_rates_by_origin_and_what_waits_or_is_dead() -> None:
     assert "simulated/s" not in shown(FULL)
     assert parquet == ["parquet", "40.0", "1.0", "1,230", "-", "0", "400", "ms"]
     assert newrelic == ["newrelic", "40.0", "1.0", "1,210", "5.00kB", "3", "400", "ms"]
+
+
+def test_large_numbers_stay_whole_at_80_columns() -> None:
+    """Where a row is too wide, the name gives way and no number does."""
+    parquet = p.sink("parquet", spooled=False)
+    large = replace(
+        p.sink("newrelic-with-a-long-name", spooled=True, unsent=123_456_789, dead=123_456),
+        written=dict.fromkeys(("collected", "simulated", "filled"), 987_654_321),
+        rates=dict.fromkeys(("collected", "simulated", "filled"), 999_999.0),
+    )
+    *_, line = (x for x in shown(p.picture(sinks=(parquet, large))).splitlines() if "newr" in x)
+    assert line.split()[1:] == [
+        "999,999", "999,999", "999,999", "1,210", "123MB", "123,456", "400", "ms",
+    ]  # fmt: skip
 
 
 def test_a_pool_shows_its_slots_queue_and_work() -> None:

@@ -64,34 +64,34 @@ def test_expected_targets_are_there_before_their_first_tick(tally: Tally) -> Non
     assert tally.picture().targets == (Target("prod/brokers"),)
 
 
+def failed(outcome: Outcome, error_class: str, error: str, attempts: int = 0) -> TaskFailed:
+    return TaskFailed("brokers", "prod/brokers", outcome, attempts, 9.0, error_class, error)
+
+
 def test_a_target_remembers_its_last_success_through_failures(tally: Tally, clock: Clock) -> None:
     """Failures count up and say why; the last success stays until the next one ends them."""
     tally.hear(TaskCompleted("brokers", "prod/brokers", 1, 0.5))
     clock.now += 30
     for _ in range(2):
-        tally.hear(
-            TaskFailed("brokers", "prod/brokers", Outcome.FAILED, 3, 9.0, "timeout", "no answer")
-        )
-    tally.hear(
-        TaskFailed("brokers", "prod/brokers", Outcome.OVERRUN, 0, 0.0, "overrun", "still runs")
-    )
-    (failing,) = tally.picture().targets
-    assert failing == Target(
-        "prod/brokers",
-        "brokers",
-        Outcome.OVERRUN,
-        0,
-        9.0,
-        1_000.0,
-        1,
-        3,
-        3,
-        "overrun",
-        "still runs",
-    )
+        tally.hear(failed(Outcome.FAILED, "timeout", "no answer", 3))
+    (target,) = tally.picture().targets
+    assert (target.last_success, target.completed, target.failed) == (1_000.0, 1, 2)
+    assert (target.failures, target.error_class, target.error) == (2, "timeout", "no answer")
     tally.hear(TaskCompleted("brokers", "prod/brokers", 2, 0.7))
-    (well,) = tally.picture().targets
-    assert well == Target("prod/brokers", "brokers", Outcome.COMPLETED, 2, 0.7, 1_030.0, 2, 3)
+    (target,) = tally.picture().targets
+    assert target == Target("prod/brokers", "brokers", Outcome.COMPLETED, 2, 0.7, 1_030.0, 2, 2)
+
+
+def test_a_tick_that_never_ran_does_not_hide_why_the_last_one_failed(tally: Tally) -> None:
+    """With an open breaker the cause that opened it is still shown."""
+    tally.hear(failed(Outcome.OVERRUN, "overrun", "still under way"))
+    (target,) = tally.picture().targets
+    assert (target.error_class, target.duration) == ("overrun", None)
+    tally.hear(failed(Outcome.FAILED, "timeout", "no answer", 3))
+    tally.hear(failed(Outcome.REFUSED, "breaker_open", "it kept failing"))
+    (target,) = tally.picture().targets
+    assert (target.outcome, target.failures) == (Outcome.REFUSED, 3)
+    assert (target.error_class, target.attempts, target.duration) == ("timeout", 3, 9.0)
 
 
 def test_tasks_without_a_key_are_no_targets(tally: Tally, clock: Clock) -> None:
@@ -288,3 +288,23 @@ def test_a_recent_sum_is_that_of_the_window(parts: list[tuple[float, int]], wind
         recent.add(now, amount)
         added.append((int(now), amount))
     assert recent.sum(now) == sum(amount for at, amount in added if at > now - window)
+
+
+def test_a_sinks_delay_is_that_of_the_last_samples_to_arrive(tally: Tally, clock: Clock) -> None:
+    """Filled samples, which wait on purpose, count only where there are no others."""
+    assert tally.picture().sinks[0].delay(clock.now, 30.0) is None
+    clock.now = 1_020.0
+    ticks = {"filled": (1_000_000, 1_000_000)}
+    tally.hear(SamplesWritten("parquet", {"filled": 1}, ticks))
+    assert tally.picture().sinks[0].delay(clock.now, 30.0) == 20.0
+    ticks = {"collected": (1_019_000, 1_019_000)}
+    tally.hear(SamplesWritten("parquet", {"collected": 1}, ticks))
+    assert tally.picture().sinks[0].delay(clock.now, 30.0) == 1.0
+
+
+def test_a_sink_to_which_nothing_gets_through_falls_behind(tally: Tally, clock: Clock) -> None:
+    """Its delay grows once the next tick is due."""
+    ticks = {"collected": (1_000_000, 1_000_000)}
+    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 1}, ticks, 0.1))
+    assert tally.picture().sinks[1].delay(1_030.0, 30.0) == 0.0
+    assert tally.picture().sinks[1].delay(1_500.0, 30.0) == 470.0
