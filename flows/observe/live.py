@@ -50,6 +50,8 @@ def live_table(console: Console, picture: Callable[[], Picture]) -> Iterator[Non
         redirect_stderr=False,
         vertical_overflow="crop",
     ):
+        # A job may be killed, and must not leave the terminal without a cursor.
+        console.show_cursor(True)
         yield
 
 
@@ -205,7 +207,12 @@ def _clusters(picture: Picture, lines: int) -> RenderableType:
             *(coverage if covered else []),
         ]
 
-    return _section(heads, picture.clusters, row, lines)
+    def collected_share(cluster: ClusterPicture) -> float:
+        expected, collected, _ = cluster.recent
+        return collected / expected if expected else 1.0
+
+    worst_first = sorted(picture.clusters, key=collected_share)
+    return _section(heads, worst_first, row, lines)
 
 
 # How a part is laid out

@@ -104,6 +104,23 @@ def test_coverage_has_columns_only_where_something_was_expected() -> None:
     assert "came" not in shown(p.picture(clusters=(simulated,)))
 
 
+def test_the_cluster_with_the_most_gaps_comes_first() -> None:
+    """Where there is room for few, those in trouble are among them."""
+    gaps = replace(p.cluster("z-gaps"), recent=(100, 20, 80))
+    lines = shown(p.picture(clusters=(p.cluster("a"), gaps))).splitlines()
+    first = lines[next(n for n, line in enumerate(lines) if line.startswith("cluster")) + 1]
+    assert first.split() == ["z-gaps", "500", "5", "s", "ago", "20.0%", "80.0%", "3"]
+
+
+def test_a_killed_job_leaves_the_terminal_its_cursor() -> None:
+    """The cursor is not hidden while the table is shown."""
+    console = Console(file=(file := io.StringIO()), width=80, height=24, force_terminal=True)
+    with live_table(console, p.picture):
+        text = file.getvalue()
+    hidden, shown_again = text.rfind("\x1b[?25l"), text.rfind("\x1b[?25h")
+    assert hidden < shown_again
+
+
 @pytest.mark.parametrize(
     ("target", "state"),
     [
