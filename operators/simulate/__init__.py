@@ -15,8 +15,10 @@ from operators.simulate.spec import (
     shards,
 )
 from operators.simulate.topology import GroupShape, QueueShape, TopicShape, Topology
+from operators.simulate.truth import ANOMALIES, anomaly_table
 
 __all__ = [
+    "ANOMALIES",
     "AnomalySettings",
     "FleetSettings",
     "GroupShape",
@@ -27,6 +29,7 @@ __all__ = [
     "SimulationSettings",
     "TopicShape",
     "Topology",
+    "anomaly_table",
     "by_cluster",
     "cluster_names",
     "pattern_factor",

@@ -16,9 +16,9 @@ from operators.simulate.spec import ShardSpec
 class Columns:
     """Builds the batches of one entity type of one shard.
 
-    Rows are entity-major: all ticks of the first entity, then of the second. `parts` are the
-    entities' GUID parts (none for the cluster itself), `names` their last path elements,
-    `identity` and `constants` columns of one value an entity that never change.
+    Rows are entity-major: all ticks of the first entity, then of the second. `names` are the
+    entities' last path elements, which are their GUID parts too (None for the cluster itself);
+    `constants` are columns of one value for all, or one an entity, which seldom change.
     """
 
     def __init__(
@@ -27,31 +27,31 @@ class Columns:
         spec: ShardSpec,
         account_id: int | None,
         origin: Origin,
-        parts: Sequence[str | None],
-        identity: Mapping[str, Sequence[Any]] | None = None,
-        constants: Mapping[str, Any] | None = None,
+        names: Sequence[str | None],
+        constants: Mapping[str, Any],
     ) -> None:
         self.entity_type = entity_type
-        self.count = len(parts)
+        self.count = len(names)
         self._schema = schema_of(entity_type)
         self._spec = spec
         self._origin = origin
         guids = [
             entity_guid(
-                account_id, entity_type.name, spec.provider, spec.cluster, *([p] if p else [])
+                account_id, entity_type.name, spec.provider, spec.cluster, *filter(None, [n])
             )
-            for p in parts
+            for n in names
         ]
-        paths = [f"{spec.cluster}/{p}" if p else spec.cluster for p in parts]
+        paths = [f"{spec.cluster}/{n}" if n else spec.cluster for n in names]
         self._by_entity: dict[str, Any] = {
             "entity_guid": guids,
             "entity_name": paths,
-            **(identity or {}),
-            **(constants or {}),
+            **constants,
         }
         self._cached: dict[int, dict[str, pa.Array]] = {}
 
-    def batch(self, times: Ints, metrics: Mapping[str, Any], anomaly: pa.Array) -> pa.RecordBatch:
+    def batch(
+        self, times: Ints, metrics: Mapping[str, Any], anomaly: pa.Array | None
+    ) -> pa.RecordBatch:
         """Samples of all entities at `times`; shape: `schema_of(entity_type)`.
 
         `metrics` are arrays of shape (entities, ticks), numpy or Arrow; they come before the

@@ -94,7 +94,13 @@ def _queues(fleet: FleetSettings, key: int) -> tuple[QueueShape, ...]:
     skew = _zipf(len(names), fleet.skew, key)
     levels = _scaled(fleet, np.array([p.messages for p in presets]) * skew, counted=True)
     return tuple(
-        QueueShape(name, float(level), float(level) * fleet.capacity, p.processing_time, int(size))
+        QueueShape(
+            name=name,
+            messages=float(level),
+            capacity=float(level) * fleet.capacity * p.capacity / p.messages,
+            processing_time=p.processing_time,
+            message_size=int(size),
+        )
         for name, p, level, size in zip(
             names, presets, levels, _sizes(fleet, len(names), key), strict=True
         )
@@ -117,11 +123,11 @@ def _scaled(fleet: FleetSettings, weights: np.ndarray, counted: bool) -> np.ndar
     """
     scale = ENVIRONMENT_SCALE.get(fleet.environment, 1.0)
     if fleet.messages_per_second is None and not counted:
-        return weights * scale
+        return np.round(weights * scale, 3)
     total = fleet.messages_per_second
     if total is None:
         total = CLUSTER_MESSAGES[fleet.provider] * scale * len(weights) / 10
-    return weights * (total / weights.sum()) if len(weights) else weights
+    return np.round(weights * (total / weights.sum()), 3) if len(weights) else weights
 
 
 def _sizes(fleet: FleetSettings, count: int, key: int) -> np.ndarray:

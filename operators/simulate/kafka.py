@@ -1,138 +1,188 @@
 """The physics of a simulated Kafka cluster: all metrics follow from messages produced.
 
 Counts of messages are whole numbers and the source of truth; rates are counts divided by the
-interval. Each function's docstring is the exact formula of the metrics that it returns.
+interval. Each method's docstring is the exact formula of the metrics that it returns.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType, Origin
-from operators.simulate import presets
+from operators.simulate.anomalies import Lever
+from operators.simulate.block import Block
+from operators.simulate.brokers import Brokers, Load, without_dead
 from operators.simulate.columns import Columns
-from operators.simulate.consumption import Consumed, Consumption, age, largest_partition
+from operators.simulate.consumption import Consumed, Consumption, age
+from operators.simulate.labels import Labels
+from operators.simulate.layout import Layout, Layouts, heat, refuse
+from operators.simulate.levers import Levers, Timeline
 from operators.simulate.local_time import HOUR
-from operators.simulate.noise import Floats, Ints, Lanes, draws, drift, key_of, lanes, phase
-from operators.simulate.placement import Placement
-from operators.simulate.spec import ShardSpec, pattern_factor
+from operators.simulate.noise import Floats, Ints, Lanes, draws, hashed, key_of, lanes
+from operators.simulate.occurrences import Schedule
+from operators.simulate.placement import WHOLE, Partitions, Placement
+from operators.simulate.relations import Relations
+from operators.simulate.shadow import Driven, Shadow, Trace
+from operators.simulate.spec import ShardSpec
+from operators.simulate.tracing import Shaping, label_kafka
+from operators.simulate.traffic import Traffic, error_rate, failures, health_score
 
-STRAY = 2 * HOUR
-"""Time in which a topic's own level wanders from one random point to the next."""
+COMMIT_INTERVAL = 5.0
+"""Seconds between commits: Kafka's default of auto.commit.interval.ms."""
 
-ERRORS = 0.0005
-"""Share of produce requests that fail on an ordinary day."""
+State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
+"""End offsets, retained messages, backlog, uncommitted; and what anomalies left behind."""
 
-BATCH = 100
-"""Messages in a produce or fetch request."""
 
-FLUSH = 10_000
-"""Messages between two log flushes, the value of Kafka's sample broker configuration."""
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What comes into topics in a block; arrays have the shape (topics, ticks)."""
 
-P99 = 4.605170185988091
-"""99th percentile of an exponential distribution of mean 1: ln 100."""
+    expected: Floats
+    """Messages/s to be expected on an ordinary day."""
+    calm: Ints
+    """Messages that would come without anomalies."""
+    wanted: Ints
+    """Messages that producers send."""
+    messages: Ints
+    """Messages that are appended."""
+    size: Ints
+    """Bytes of one, shape (topics, ticks or 1)."""
+    failed: Ints
+    """Messages that are refused."""
+    erring: Ints | None
+    """Of them, those for which an anomaly is to blame that pulls at the topic."""
 
 
 class KafkaCluster:
     """One simulated Kafka cluster: its constants, its state, and the step over a block."""
 
     def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin) -> None:
-        topology, settings = spec.topology, spec.settings
+        topology = spec.topology
         self._spec = spec
-        self._topics, self._brokers = len(topology.topics), len(topology.brokers)
-        self._level = np.array([t.messages for t in topology.topics])
+        self._traffic = Traffic(spec, [t.messages for t in topology.topics])
         self._size = np.array([t.message_size for t in topology.topics], np.int64)[:, None]
         self._partitions = np.array([t.partitions for t in topology.topics], np.int64)
         self._replicas = np.array([t.replication_factor for t in topology.topics], np.int64)
-        self._placement = Placement(topology, settings.skew, key_of(spec.key, "placement"))
-        self._consumption = Consumption(topology)
-        self._controller = np.zeros((self._brokers, 1))
-        self._controller[:1] = 1.0
-        self._nominal = self._nominal_load()
-        checks = max(1, round(settings.retention * 1000 / HOUR))
-        self._checks = checks
-        self._end = np.rint(self._level * settings.retention).astype(np.int64)
+        self._consumers = np.array([g.consumers for g in topology.groups], np.int64)[:, None]
+        table = _partitions(spec)
+        self._largest: Ints = table.largest[:, None]
+        self._layouts = Layouts(table)
+        self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
+        self._pairs = _pairs(spec)
+        relations = Relations(self._pairs.group, self._pairs.topic, self._layouts.ordinary)
+        schedule = Schedule(spec.cluster, topology, spec.anomalies, spec.key)
+        self._timeline = Timeline(schedule, relations)
+        self._checks = max(1, round(spec.settings.retention * 1000 / HOUR))
+        self._end = np.rint(self._traffic.levels * spec.settings.retention).astype(np.int64)
         self._retained = self._end.copy()
+        self._shadow = Shadow()
         self._columns = self._make_columns(account_id, origin)
 
-    # State: whole numbers of the topics and of the pairs of groups and topics.
-
-    def state(self) -> tuple[bytes, ...]:
-        """The arrays that the next block goes on from, as bytes."""
-        pairs = self._consumption
+    def state(self) -> State:
+        """What the next block goes on from."""
+        pairs = self._pairs
         arrays = (self._end, self._retained, pairs.backlog, pairs.uncommitted)
-        return tuple(a.tobytes() for a in arrays)
+        return tuple(a.tobytes() for a in arrays), self._shadow.traces
 
-    def restore(self, state: tuple[bytes, ...]) -> None:
+    def restore(self, state: State) -> None:
         """Go on from a `state`."""
-        end, retained, backlog, uncommitted = (np.frombuffer(b, np.int64).copy() for b in state)
+        arrays, traces = state
+        end, retained, backlog, uncommitted = (np.frombuffer(b, np.int64).copy() for b in arrays)
         self._end, self._retained = end, retained
-        self._consumption.backlog, self._consumption.uncommitted = backlog, uncommitted
+        self._pairs.backlog, self._pairs.uncommitted = backlog, uncommitted
+        self._shadow = Shadow(traces)
 
-    def step(self, times: Ints, interval: int) -> list[pa.RecordBatch]:
-        """Samples at consecutive `times` (ms), `interval` ms apart; one batch an entity type."""
-        seconds = interval / 1000
-        drawn = draws(
-            self._spec.key, int(times[0]) // interval, len(times), self._topics + self._brokers
+    def step(self, block: Block) -> list[pa.RecordBatch]:
+        """Samples of a block, one batch for each entity type that the cluster has."""
+        happening = self._timeline.over(block)
+        levers = Levers(happening, block.times)
+        before = self._layouts.over(Levers(happening, block.before.times))
+        layout = self._layouts.over(levers)
+        topics = len(self._size)
+        drawn = draws(self._spec.key, block.first, block.ticks, topics + self._brokers.count)
+        uniform, of_brokers = lanes(drawn[:, :topics]), lanes(drawn[:, topics:])
+
+        flow = self._flow(block, levers, layout, uniform)
+        lag_before, backlog_before = self._pairs.lag, self._pairs.backlog
+        ordinary = self._pairs.capacities(block.seconds)
+        capacity = levers.scaled(Lever.CAPACITY, ordinary, self._pairs.group)
+        consumed = self._pairs.advance(flow.messages, capacity, uniform[:, :, 3], block.seconds)
+
+        out = self._pairs.by_topic.of(consumed.out)
+        of_topics = self._topic_metrics(block, flow, layout, consumed, out)
+        of_groups = self._group_metrics(block, flow, levers, of_topics, consumed, lag_before)
+        load = self._load(flow, layout, out)
+        metrics = {
+            CLUSTER: self._cluster_metrics(block, flow, layout, of_groups),
+            BROKER: self._brokers.metrics(block, load, layout, of_brokers, levers),
+            TOPIC: of_topics,
+            CONSUMER_GROUP: of_groups,
+        }
+        if not (layout.calm and before.calm):
+            metrics[BROKER] |= self._brokers.trouble(block, layout, before, levers)
+            metrics[BROKER] = without_dead(metrics[BROKER], layout.in_trouble("dead"))
+        labels = None
+        if happening or self._shadow:
+            shaping = Shaping(
+                calm=Driven(flow.calm, ordinary),
+                real=Driven(flow.messages, capacity),
+                wanted=flow.wanted,
+                backlog_before=backlog_before,
+                backlog=consumed.backlog,
+                levers=levers,
+                layout=layout,
+                before=before,
+                levers_before=Levers(happening, block.before.times),
+            )
+            labels = label_kafka(shaping, happening, self._pairs, self._shadow)
+        return self._batches(block, metrics, labels)
+
+    def _flow(self, block: Block, levers: Levers, layout: Layout, uniform: Lanes) -> Flow:
+        """What comes: the traffic, what anomalies make of it, and what finds no leader.
+
+        failed = those of an ordinary day + messages · errors of anomalies + what was not taken.
+        """
+        expected = self._traffic.expected(block)
+        calm = self._traffic.messages(expected, uniform, block.seconds)
+        wanted = levers.scaled(Lever.MESSAGES, calm)
+        messages = refuse(layout, levers, layout.reachable(wanted))
+        heat(layout, levers, messages)
+        failed = failures(messages, uniform)
+        errors = levers.added(Lever.ERRORS, len(messages))
+        erring = None
+        if errors is not None:
+            erring = (messages * np.minimum(errors, 1)).astype(np.int64)
+            failed += erring
+        if messages is not wanted:
+            failed += wanted - messages
+        size = levers.scaled(Lever.SIZE, self._size)
+        return Flow(expected, calm, wanted, messages, size, failed, erring)
+
+    def _load(self, flow: Flow, layout: Layout, out: Ints) -> Load:
+        """What the topics' traffic brings to the brokers that lead them."""
+        refused = [c for c in layout.corrections if c.pull.effect.lever is Lever.REFUSED]
+        failed = None if flow.erring is None else layout.led(flow.erring)
+        rejected = None
+        if refused:
+            shape = (self._brokers.count, layout.ticks)
+            rejected = np.zeros(shape, np.int64)
+            failed = np.zeros(shape, np.int64) if failed is None else failed
+            for c in refused:
+                rejected[c.broker, c.ticks] += c.of(flow.size)
+                failed[c.broker, c.ticks] += c.messages
+        return Load(
+            messages=layout.appended(flow.messages),
+            bytes_in=layout.appended(flow.messages, flow.size),
+            bytes_out=layout.led(out * flow.size),
+            failed=failed,
+            bytes_rejected=rejected,
         )
-        of_topics, of_brokers = lanes(drawn[:, : self._topics]), lanes(drawn[:, self._topics :])
-        expected = self._expected(times)
-        messages = self._messages(expected, of_topics, seconds)
-        failed = self._failed(messages, of_topics)
-        lag_before = self._consumption.lag
-        consumed = self._consumption.advance(messages, of_topics[:, :, 3], seconds)
-        topics = self._topic_metrics(times, interval, messages, failed, consumed)
-        groups = self._group_metrics(expected, topics, consumed, lag_before, seconds)
-        out = self._consumption.by_topic.of(consumed.out)
-        brokers = self._broker_metrics(times, messages, out, of_brokers, seconds)
-        cluster = self._cluster_metrics(messages, failed, groups, seconds)
-        made = ((CLUSTER, cluster), (BROKER, brokers), (TOPIC, topics), (CONSUMER_GROUP, groups))
-        return [
-            self._columns[t].batch(times, metrics, None)
-            for t, metrics in made
-            if self._columns[t].count
-        ]
-
-    def _expected(self, times: Ints) -> Floats:
-        """Messages/s that topics expect: level · pattern · (1 + noise/2 · drift).
-
-        `drift` in [-1, 1] is the topic's own slow curve. Shape: (topics, ticks).
-        """
-        factor = pattern_factor(self._spec, times)
-        share, half = phase(times, STRAY), self._spec.settings.noise / 2
-        expected = np.empty((self._topics, len(times)))
-        key = key_of(self._spec.key, "drift")
-        for span, low, high in drift(key, self._topics, times, STRAY):
-            before, after = self._level * (1 + half * low), self._level * (1 + half * high)
-            rest = factor[span] * (1 - share[span])
-            np.multiply(before[:, None], rest, out=expected[:, span])
-            expected[:, span] += after[:, None] * (factor[span] * share[span])
-        return expected
-
-    def _messages(self, expected: Floats, uniform: Lanes, seconds: float) -> Ints:
-        """Messages in the interval: ⌊expected · seconds · (1 + noise/2 · (2u₀ − 1)) + u₁⌋.
-
-        The second random number rounds, so that low rates keep their mean.
-        """
-        half = self._spec.settings.noise / 2
-        count = uniform[:, :, 0] * (2 * half * seconds / 65536)
-        count += (1 - half) * seconds
-        count *= expected
-        count += uniform[:, :, 1] * (1 / 65536)
-        return count.astype(np.int64)
-
-    def _failed(self, messages: Ints, uniform: Lanes) -> Ints:
-        """Messages that were refused: ⌊messages · errors · (u₂ + ½) + u₁⌋."""
-        count = uniform[:, :, 2] * (ERRORS / 65536)
-        count += ERRORS / 2
-        count *= messages
-        count += uniform[:, :, 1] * (1 / 65536)
-        return count.astype(np.int64)
 
     def _topic_metrics(
-        self, times: Ints, interval: int, messages: Ints, failed: Ints, consumed: Consumed
+        self, block: Block, flow: Flow, layout: Layout, consumed: Consumed, out: Ints
     ) -> dict[str, Any]:
         """Metrics of topics.
 
@@ -140,29 +190,37 @@ class KafkaCluster:
         message size, offset = Σ messages, consumerLag = Σ lag of its groups, errorRate =
         100 · failed / (messages + failed), diskSize = retained · message size · replicas.
         """
-        seconds = interval / 1000
-        out = self._consumption.by_topic.of(consumed.out)
-        offset = np.cumsum(messages, axis=1)
-        retained = self._retain(offset, times, interval)
+        seconds = block.seconds
+        offset = np.cumsum(flow.messages, axis=1)
+        retained = self._retain(offset, block)
         offset += self._end[:, None]
         self._end = offset[:, -1].copy()
-        return {
-            "topic.messagesInPerSecond": messages / seconds,
+        metrics = {
+            "topic.messagesInPerSecond": flow.messages / seconds,
             "topic.messagesOutPerSecond": out / seconds,
-            "topic.bytesInPerSecond": messages * self._size / seconds,
-            "topic.bytesOutPerSecond": out * self._size / seconds,
+            "topic.bytesInPerSecond": flow.messages * flow.size / seconds,
+            "topic.bytesOutPerSecond": out * flow.size / seconds,
             "topic.offset": offset,
             "topic.retainedMessages": retained,
             "topic.diskSize": retained * (self._size * self._replicas[:, None]),
-            "topic.consumerLag": self._consumption.by_topic.of(consumed.lag),
-            "topic.errorRate": 100 * failed / np.maximum(messages + failed, 1),
+            "topic.consumerLag": self._pairs.by_topic.of(consumed.lag),
+            "topic.errorRate": error_rate(flow.failed, flow.messages),
         }
+        if not layout.calm:
+            offline = layout.spread("offline")
+            metrics |= {
+                "topic.underReplicatedPartitions": layout.under_replicated(),
+                "topic.offlinePartitions": offline,
+                "topic.partitionsWithNonPreferredLeader": layout.spread("non_preferred"),
+                "topic.respondsToMetadataRequests": (offline == 0).astype(np.int8),
+            }
+        return metrics
 
-    def _retain(self, added: Ints, times: Ints, interval: int) -> Ints:
+    def _retain(self, added: Ints, block: Block) -> Ints:
         """Retained messages: every full hour the oldest leave, 1 / (retention in hours) of all."""
         retained = added + self._retained[:, None]
-        checks = times // HOUR - (times - interval) // HOUR
-        gone = np.zeros(self._topics, np.int64)
+        checks = block.times // HOUR - (block.times - block.interval) // HOUR
+        gone = np.zeros(len(retained), np.int64)
         begin = 0
         for tick in np.flatnonzero(checks).tolist():
             retained[:, begin:tick] -= gone[:, None]
@@ -175,106 +233,66 @@ class KafkaCluster:
 
     def _group_metrics(
         self,
-        expected: Floats,
+        block: Block,
+        flow: Flow,
+        levers: Levers,
         topics: dict[str, Any],
         consumed: Consumed,
         lag_before: Ints,
-        seconds: float,
     ) -> dict[str, Any]:
         """Metrics of consumer groups.
 
-        totalLag = Σ lag, maxLag = the most that a partition has, lagSeconds = the greatest
-        lag / expected arrivals, lagTrend = growth of totalLag / s, messagesConsumed = Σ commits
-        / s, committedOffset = Σ (end offset − lag).
+        totalLag = Σ lag, maxLag = the most that a partition has by its part of the topic,
+        lagSeconds = the greatest lag / expected arrivals, lagTrend = growth of totalLag / s,
+        messagesConsumed = Σ commits / s, committedOffset = Σ (end offset − lag).
         """
-        pairs = self._consumption
-        total = pairs.by_group.sorted(consumed.lag)
-        before = pairs.by_group.sorted(lag_before[:, None])
-        fullest = largest_partition(consumed.lag, self._placement.largest[pairs.topic])
+        pairs, seconds = self._pairs, block.seconds
+        total = pairs.by_group.ordered(consumed.lag)
+        before = pairs.by_group.ordered(lag_before[:, None])
+        parts = self._fullest(levers).take(pairs.topic, axis=0)
+        fullest = -(-(consumed.lag * parts) // WHOLE)
         end = topics["topic.offset"].take(pairs.topic, axis=0)
-        ages = age(consumed.lag, expected.take(pairs.topic, axis=0))
-        return {
+        ages = age(consumed.lag, flow.expected.take(pairs.topic, axis=0))
+        metrics = {
             "consumerGroup.totalLag": total,
-            "consumerGroup.maxLag": pairs.by_group.sorted(fullest, np.maximum),
-            "consumerGroup.lagSeconds": pairs.by_group.sorted(ages, np.maximum),
+            "consumerGroup.maxLag": pairs.by_group.ordered(fullest, np.maximum),
+            "consumerGroup.lagSeconds": pairs.by_group.ordered(ages, np.maximum),
             "consumerGroup.lagTrend": np.diff(total, axis=1, prepend=before) / seconds,
-            "consumerGroup.messagesConsumedPerSecond": pairs.by_group.sorted(consumed.out)
+            "consumerGroup.messagesConsumedPerSecond": pairs.by_group.ordered(consumed.out)
             / seconds,
-            "consumerGroup.committedOffset": pairs.by_group.sorted(end) - total,
+            "consumerGroup.committedOffset": pairs.by_group.ordered(end) - total,
         }
+        consumers = levers.scaled(Lever.CONSUMERS, self._consumers)
+        if consumers is not self._consumers:
+            metrics["consumerGroup.activeConsumers"] = consumers
+        return metrics | self._rebalances(block, levers)
 
-    def _broker_metrics(
-        self, times: Ints, messages: Ints, out: Ints, uniform: Lanes, seconds: float
-    ) -> dict[str, Any]:
-        """Metrics of brokers, from the traffic of the partitions that they lead.
-
-        IOIn, IOOut = bytes of led partitions / s; load = IOIn + IOOut + replicated, where
-        replicated is the broker's share of replicas of all replication traffic;
-        cpu = 10 + 35 · load / ordinary load (+ 10 on the controller) ± 2;
-        time of a request = 15 ms · (1 − 0.45) / (1 − cpu) ± 10 % (+ 5 ms on the controller), as
-        a queue's time grows; produce 1 ×, fetch 0.8 ×, metadata 0.2 × that, 99th percentile
-        ln 100 × the mean; handlerIdle = 100 − 0.9 · cpu;
-        memory = 60 ± 8 slowly (+ 5 on the controller) ± 1.
-        """
-        made = self._placement.led(messages)
-        arrived = self._placement.led(messages * self._size) / seconds
-        fetched = self._placement.led(out * self._size) / seconds
-        load = arrived + fetched + self._replicated(messages * self._size) / seconds
-        cpu = load * (35 / self._nominal)
-        cpu += uniform[:, :, 0] * (4 / 65536) + (8 + presets.CONTROLLER_CPU * self._controller)
-        cpu = np.clip(cpu, 0, 100, out=cpu)
-        time = (100 - presets.CPU) * presets.LATENCY / (100 - np.minimum(cpu, 98))
-        time *= uniform[:, :, 1] * (0.2 / 65536) + 0.9
-        time += presets.CONTROLLER_LATENCY * self._controller
-        rate = made / seconds
-        failures = rate * (uniform[:, :, 3] * (ERRORS / BATCH / 65536) + ERRORS / BATCH / 2)
+    def _rebalances(self, block: Block, levers: Levers) -> dict[str, Any]:
+        """MembershipChanges = ⌊changes/minute · interval + u⌋; where it is pulled, the group rebalances."""
+        changes = levers.added(Lever.MEMBERSHIP, len(self._consumers))
+        if changes is None:
+            return {}
+        count = len(self._consumers)
+        index = (block.first + np.arange(block.ticks)) * count + np.arange(count)[:, None]
+        uniform = hashed(key_of(self._spec.key, "membership"), index)
+        whole = (changes * (block.seconds / 60) + uniform).astype(np.int64)
+        states = pa.array(["Stable", "PreparingRebalance"])
+        codes = (changes > 0).astype(np.int32).reshape(-1)
         return {
-            "broker.messagesInPerSecond": rate,
-            "broker.IOInPerSecond": arrived,
-            "broker.IOOutPerSecond": fetched,
-            "broker.logFlushPerSecond": rate / FLUSH,
-            "request.produceRequestsFailedPerSecond": failures,
-            "request.clientFetchesFailedPerSecond": failures * 0.1,
-            "request.avgTimeFetch": time * 0.8,
-            "request.fetchTime99Percentile": time * (0.8 * P99),
-            "request.avgTimeMetadata": time * 0.2,
-            "request.avgTimeProduceRequest": time,
-            "request.produceTime99Percentile": time * P99,
-            "request.handlerIdle": 100 - 0.9 * cpu,
-            "broker.cpuUsage": cpu,
-            "broker.memoryUsage": self._memory(times, uniform),
+            "consumerGroup.membershipChanges": np.where(changes > 0, whole, 0),
+            "consumerGroup.state": pa.DictionaryArray.from_arrays(codes, states),
         }
 
-    def _memory(self, times: Ints, uniform: Lanes) -> Floats:
-        memory = uniform[:, :, 2] * (2 / 65536) + (
-            presets.MEMORY - 1 + presets.CONTROLLER_MEMORY * self._controller
-        )
-        share = phase(times, STRAY)
-        key = key_of(self._spec.key, "memory")
-        for span, low, high in drift(key, self._brokers, times, STRAY):
-            memory[:, span] += 8 * (low[:, None] * (1 - share[span]) + high[:, None] * share[span])
-        np.clip(memory, 0, 100, out=memory)
-        return memory
-
-    def _replicated(self, arrived: Ints) -> Ints:
-        """Bytes that brokers copy from leaders: their share of all copies, by replicas held."""
-        followers = self._placement.replicas - self._placement.leaders
-        copied = ((self._replicas - 1)[:, None] * arrived).sum(axis=0)
-        shares: Ints = followers[:, None] * copied // max(int(followers.sum()), 1)
-        return shares
-
-    def _nominal_load(self) -> Floats:
-        """The load in bytes/s at which a broker's processor is as the preset says.
-
-        Half its own expected load and half the brokers' mean: busy brokers are bigger ones.
-        """
-        arrived = np.rint(self._level).astype(np.int64)[:, None] * self._size
-        load = 2 * self._placement.led(arrived) + self._replicated(arrived)
-        nominal: Floats = np.maximum((load + load.sum() // len(load)) / 2, 1.0)
-        return nominal
+    def _fullest(self, levers: Levers) -> Ints:
+        """Parts of WHOLE of the fullest partition of each topic, shape (topics, ticks or 1)."""
+        share = levers.added(Lever.HOT, len(self._largest))
+        if share is None:
+            return self._largest
+        moved: Ints = ((WHOLE - self._largest) * np.minimum(share, 1)).astype(np.int64)
+        return self._largest + moved
 
     def _cluster_metrics(
-        self, messages: Ints, failed: Ints, groups: dict[str, Any], seconds: float
+        self, block: Block, flow: Flow, layout: Layout, groups: dict[str, Any]
     ) -> dict[str, Any]:
         """Metrics of the cluster: sums of its topics' and groups'.
 
@@ -282,91 +300,139 @@ class KafkaCluster:
         a leader / partitions, healthScore = min(100, 0.2 · max(0, 100 − 10 · errorRate) +
         0.8 · availability).
         """
-        total, refused = messages.sum(axis=0), failed.sum(axis=0)
-        errors = 100 * refused / np.maximum(total + refused, 1)
-        score = 0.2 * np.maximum(0, 100 - 10 * errors) + 80.0
-        return {
+        total = flow.messages.sum(axis=0)
+        errors = error_rate(flow.failed.sum(axis=0), total)
+        availability: Any = 100.0
+        metrics: dict[str, Any] = {}
+        if not layout.calm:
+            offline = layout.spread("offline").sum(axis=0)
+            partitions = max(int(self._partitions.sum()), 1)
+            availability = 100.0 * (partitions - offline) / partitions
+            metrics = {
+                "cluster.activeBrokerCount": (~layout.in_trouble("dead")).sum(axis=0),
+                "cluster.offlinePartitionsCount": offline,
+                "cluster.underReplicatedPartitions": layout.under_replicated().sum(axis=0),
+                "cluster.availability": availability,
+            }
+        return metrics | {
             "cluster.totalLag": groups["consumerGroup.totalLag"].sum(axis=0),
-            "cluster.messagesInPerSecond": total / seconds,
-            "cluster.bytesInPerSecond": (messages * self._size).sum(axis=0) / seconds,
+            "cluster.messagesInPerSecond": total / block.seconds,
+            "cluster.bytesInPerSecond": (flow.messages * flow.size).sum(axis=0) / block.seconds,
             "cluster.errorRate": errors,
-            "cluster.healthScore": np.minimum(100.0, score),
+            "cluster.healthScore": health_score(errors, availability),
         }
 
+    def _batches(
+        self, block: Block, metrics: dict[EntityType, dict[str, Any]], labels: Labels | None
+    ) -> list[pa.RecordBatch]:
+        return [
+            columns.batch(
+                block.times, metrics[kind], None if labels is None else labels.column(kind)
+            )
+            for kind, columns in self._columns.items()
+            if columns.count
+        ]
+
     def _make_columns(self, account_id: int | None, origin: Origin) -> dict[EntityType, Columns]:
-        topology, place = self._spec.topology, self._placement
-        topics = [t.name for t in topology.topics]
-        groups = [g.name for g in topology.groups]
-        pairs = self._consumption
-        assigned = pairs.by_group.sorted(self._partitions[pairs.topic][:, None])[:, 0]
-        zeros: dict[EntityType, Iterator[str]] = {
-            CLUSTER: iter(("cluster.offlinePartitionsCount", "cluster.underReplicatedPartitions")),
-            BROKER: iter(
-                (
-                    "net.bytesRejectedPerSecond",
-                    "replication.unreplicatedPartitions",
-                    "replication.isrShrinksPerSecond",
-                    "replication.isrExpandsPerSecond",
-                    "replication.leaderElectionPerSecond",
-                    "replication.uncleanLeaderElectionPerSecond",
-                )
-            ),
-            TOPIC: iter(
-                (
-                    "topic.underReplicatedPartitions",
-                    "topic.offlinePartitions",
-                    "topic.partitionsWithNonPreferredLeader",
-                )
-            ),
-            CONSUMER_GROUP: iter(("consumerGroup.membershipChanges",)),
-        }
-        constants: dict[EntityType, dict[str, Any]] = {
-            CLUSTER: {
-                "cluster.activeBrokerCount": self._brokers,
-                "cluster.globalTopicCount": self._topics,
-                "cluster.globalPartitionCount": int(self._partitions.sum()),
-                "cluster.consumerGroupCount": len(groups),
-                "cluster.availability": 100.0,
-            },
-            BROKER: {
-                "broker.partitionCount": place.replicas,
-                "broker.leaderCount": place.leaders,
-                "broker.isController": self._controller[:, 0].astype(np.int8),
-            },
-            TOPIC: {
-                "topic.partitionCount": self._partitions,
-                "topic.replicationFactor": self._replicas,
-                "topic.respondsToMetadataRequests": 1,
-            },
-            CONSUMER_GROUP: {
-                "consumerGroup.activeConsumers": [g.consumers for g in topology.groups],
-                "consumerGroup.assignedPartitions": assigned,
-                "consumerGroup.state": "Stable",
-                "consumerGroup.type": "classic",
-                "consumerGroup.lagMethod": "simulated",
-            },
-        }
-        parts: dict[EntityType, list[str | None]] = {
-            CLUSTER: [None],
-            BROKER: [f"broker-{b}" for b in topology.brokers],
-            TOPIC: list(topics),
-            CONSUMER_GROUP: list(groups),
-        }
-        identity: dict[EntityType, dict[str, Any]] = {
-            CLUSTER: {},
-            BROKER: {"broker_id": list(topology.brokers)},
-            TOPIC: {"topic": topics},
-            CONSUMER_GROUP: {"consumer_group": groups},
-        }
+        """The columns that do not change unless an anomaly changes them."""
+        spec, ordinary = self._spec, self._layouts.ordinary
+        brokers = list(spec.topology.brokers)
+        topics = [t.name for t in spec.topology.topics]
+        groups = [g.name for g in spec.topology.groups]
+        pairs = self._pairs
+        assigned = pairs.by_group.ordered(self._partitions[pairs.topic][:, None])[:, 0]
         return {
-            t: Columns(
-                t,
-                self._spec,
+            CLUSTER: Columns(
+                CLUSTER,
+                spec,
                 account_id,
                 origin,
-                parts[t],
-                identity[t],
-                {**dict.fromkeys(zeros[t], 0), **constants[t]},
-            )
-            for t in (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP)
+                [None],
+                {
+                    "cluster.activeBrokerCount": len(brokers),
+                    "cluster.globalTopicCount": len(topics),
+                    "cluster.globalPartitionCount": int(self._partitions.sum()),
+                    "cluster.offlinePartitionsCount": 0,
+                    "cluster.underReplicatedPartitions": 0,
+                    "cluster.consumerGroupCount": len(groups),
+                    "cluster.availability": 100.0,
+                },
+            ),
+            BROKER: Columns(
+                BROKER,
+                spec,
+                account_id,
+                origin,
+                [f"broker-{b}" for b in brokers],
+                {
+                    "broker_id": brokers,
+                    "net.bytesRejectedPerSecond": 0.0,
+                    "replication.unreplicatedPartitions": 0,
+                    "replication.isrShrinksPerSecond": 0.0,
+                    "replication.isrExpandsPerSecond": 0.0,
+                    "replication.leaderElectionPerSecond": 0.0,
+                    "replication.uncleanLeaderElectionPerSecond": 0.0,
+                    "broker.partitionCount": ordinary.partitions.held,
+                    "broker.leaderCount": ordinary.leaders,
+                    "broker.isController": [int(b == brokers[0]) for b in brokers],
+                },
+            ),
+            TOPIC: Columns(
+                TOPIC,
+                spec,
+                account_id,
+                origin,
+                topics,
+                {
+                    "topic": topics,
+                    "topic.partitionCount": self._partitions,
+                    "topic.replicationFactor": self._replicas,
+                    "topic.underReplicatedPartitions": 0,
+                    "topic.offlinePartitions": 0,
+                    "topic.partitionsWithNonPreferredLeader": 0,
+                    "topic.respondsToMetadataRequests": 1,
+                },
+            ),
+            CONSUMER_GROUP: Columns(
+                CONSUMER_GROUP,
+                spec,
+                account_id,
+                origin,
+                groups,
+                {
+                    "consumer_group": groups,
+                    "consumerGroup.activeConsumers": self._consumers[:, 0],
+                    "consumerGroup.membershipChanges": 0,
+                    "consumerGroup.assignedPartitions": assigned,
+                    "consumerGroup.state": "Stable",
+                    "consumerGroup.type": "classic",
+                    "consumerGroup.lagMethod": "simulated",
+                },
+            ),
         }
+
+
+def relations_of(spec: ShardSpec) -> Relations:
+    """Who is touched by whom in the cluster."""
+    pairs = _pairs(spec)
+    return Relations(pairs.group, pairs.topic, Placement(_partitions(spec)))
+
+
+def _partitions(spec: ShardSpec) -> Partitions:
+    return Partitions(spec.topology, spec.settings.skew, key_of(spec.key, "placement"))
+
+
+def _pairs(spec: ShardSpec) -> Consumption:
+    """Every group with every topic that it reads."""
+    topology = spec.topology
+    pairs = [(g, t) for g, group in enumerate(topology.groups) for t in group.topics]
+    return Consumption(
+        group=np.array([g for g, _ in pairs], np.int64),
+        topic=np.array([t for _, t in pairs], np.int64),
+        capacity=np.array(
+            [topology.groups[g].capacity * topology.topics[t].messages for g, t in pairs]
+        ),
+        delay=np.full(len(pairs), COMMIT_INTERVAL),
+        groups=len(topology.groups),
+        topics=len(topology.topics),
+    )

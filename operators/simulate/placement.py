@@ -1,98 +1,149 @@
-"""Where partitions lie: leaders and replicas of every topic on the brokers."""
+"""Where partitions lie: replicas on brokers, and who leads when brokers are down."""
 
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from operators.simulate.noise import Floats, Ints, hashed
+from operators.simulate.sums import Sums
 from operators.simulate.topology import Topology
 
 WHOLE = 1 << 14
-"""A topic's traffic is split among its leaders in parts of this many."""
+"""A topic's traffic is split among its partitions in parts of this many."""
+
+NOBODY = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Adds rows up by group: rows in the order `take`, groups begin at `starts`."""
-
-    take: Ints
-    starts: Ints
-    rows: Ints
-    """Which result each group is; those without a row stay 0."""
-    count: int
-
-    @classmethod
-    def over(cls, groups: Ints, count: int) -> "Sums":
-        """Sums of rows that belong to `groups` (numbers below `count`)."""
-        take = np.argsort(groups, kind="stable")
-        rows, starts = np.unique(groups[take], return_index=True)
-        return cls(take, starts, rows, count)
-
-    def of(self, values: Ints, reduce: Any = np.add) -> Any:
-        """Values of shape (rows, ticks) reduced to (count, ticks)."""
-        return self.sorted(values.take(self.take, axis=0), reduce)
-
-    def sorted(self, values: Any, reduce: Any = np.add) -> Any:
-        """The same of values that lie in the order `take` already."""
-        if not len(self.rows):
-            return np.zeros((self.count, values.shape[1]), values.dtype)
-        found = reduce.reduceat(values, self.starts, axis=0)
-        if len(self.rows) == self.count:
-            return found
-        whole = np.zeros((self.count, values.shape[1]), values.dtype)
-        whole[self.rows] = found
-        return whole
-
-
-class Placement:
-    """Leaders and replicas on brokers that are all up.
+class Partitions:
+    """Every partition of a cluster, in the order of topics.
 
     Partition j of a topic lies on the brokers offset + j, offset + j + 1, … of the ring of
-    brokers, the first of them its leader; offsets are random. Partitions carry parts of their
-    topic's traffic by Zipf's law (`skew`).
+    brokers, the first of them its preferred leader; offsets are random. Partitions carry parts
+    of their topic's traffic by Zipf's law with the exponent `skew`.
     """
 
     def __init__(self, topology: Topology, skew: float, key: int) -> None:
-        brokers = len(topology.brokers)
+        self.brokers, self.topics = len(topology.brokers), len(topology.topics)
         counts = np.array([t.partitions for t in topology.topics], np.int64)
         factors = np.array([t.replication_factor for t in topology.topics], np.int64)
-        topics = np.arange(len(counts), dtype=np.int64)
-        offsets = (hashed(key, topics) * brokers).astype(np.int64)
-        topic = np.repeat(topics, counts)
-        number = np.arange(len(topic)) - np.repeat(np.cumsum(counts) - counts, counts)
-        leader = (offsets[topic] + number) % brokers
-        weight = partition_parts(counts, skew)
-        self.leaders = np.bincount(leader, minlength=brokers)
-        self.replicas = sum(
-            np.bincount((leader + r)[factors[topic] > r] % brokers, minlength=brokers)
-            for r in range(int(factors.max(initial=0)))
-        ) + np.zeros(brokers, np.int64)
-        link, place = np.unique(leader * len(counts) + topic, return_inverse=True)
-        parts = np.bincount(place, weight, minlength=len(link)).astype(np.int64)
-        self._sums = Sums.over(link // max(len(counts), 1), brokers)
-        self._topic = (link % max(len(counts), 1))[self._sums.take]
-        self._parts = parts[self._sums.take][:, None]
-        self.largest = weight[number == 0]
+        offsets = (hashed(key, np.arange(self.topics)) * self.brokers).astype(np.int64)
+        self.topic = np.repeat(np.arange(self.topics), counts)
+        self.number = np.arange(len(self.topic)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.parts = _parts(counts, skew)
+        ring = np.arange(int(factors.max(initial=1)))
+        first = offsets[self.topic] + self.number
+        replicas = (first[:, None] + ring) % max(self.brokers, 1)
+        self.replicas = np.where(ring < factors[self.topic][:, None], replicas, NOBODY)
+        """Brokers of each partition's replicas; shape (partitions, most replicas), padded."""
+        self.largest = self.parts[self.number == 0]
         """Parts that the fullest partition of each topic carries."""
+        self.held = np.bincount(self.replicas[self.replicas >= 0], minlength=self.brokers)
+        """Replicas that each broker holds."""
+
+    def with_replica_on(self, brokers: Set[int]) -> Any:
+        """Whether each partition has a replica on one of these brokers."""
+        return np.isin(self.replicas, list(brokers)).any(axis=1)
+
+    def by_topic(self, chosen: Any) -> Ints:
+        """How many of the chosen partitions each topic has."""
+        return np.bincount(self.topic[chosen], minlength=self.topics)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Brokers that are not as they should be, by their place in the topology."""
+
+    dead: frozenset[int] = frozenset()
+    """Down: they lead nothing, and their replicas are not in sync."""
+    returned: frozenset[int] = frozenset()
+    """Up again: their replicas catch up, and they lead nothing yet."""
+    behind: frozenset[int] = frozenset()
+    """Their replicas fall behind, but they still lead."""
+
+
+@dataclass
+class Placement:
+    """Who leads which partition while the brokers are in some trouble.
+
+    The first replica that is up and not just returned leads; when there is none, the first that
+    is up; when all are down the partition is offline.
+    """
+
+    partitions: Partitions
+    trouble: Trouble = field(default_factory=Trouble)
+
+    def __post_init__(self) -> None:
+        table, trouble = self.partitions, self.trouble
+        self.leader = _first(table.replicas, trouble.dead | trouble.returned)
+        if trouble.returned:
+            stopgap = _first(table.replicas, trouble.dead)
+            self.leader = np.where(self.leader == NOBODY, stopgap, self.leader)
+        led = self.leader != NOBODY
+        self.leaders = np.bincount(self.leader[led], minlength=table.brokers)
+        """Partitions that each broker leads."""
+        self.offline = table.by_topic(~led)
+        """Partitions of each topic without a leader."""
+        moved = led & (self.leader != table.replicas[:, 0])
+        self.non_preferred = table.by_topic(moved)
+        self.shifted = np.isin(np.arange(table.brokers), self.leader[moved])
+        """Brokers that lead something in another's place."""
+        self.lost = np.bincount(table.topic[~led], table.parts[~led], table.topics).astype(np.int64)
+        """Parts of each topic's traffic that find no leader."""
+        self._under()
+        self._links(led)
 
     def led(self, amounts: Ints) -> Ints:
         """Whole amounts of topics, shape (topics, ticks), as those of the leading brokers.
 
-        Exact: brokers' amounts add up to the topics'.
+        Exact: the brokers' amounts add up to the topics'.
         """
-        spread = amounts.take(self._topic, axis=0)
-        spread *= self._parts
-        sums = np.cumsum(self._sums.sorted(spread), axis=0)
+        spread = amounts.take(self.link_topic, axis=0)
+        spread *= self.link_parts[:, None]
+        sums = np.cumsum(self._by_broker.ordered(spread), axis=0)
         sums //= WHOLE
         return np.diff(sums, axis=0, prepend=0)
 
+    def _under(self) -> None:
+        table, trouble = self.partitions, self.trouble
+        gone = table.with_replica_on(trouble.dead)
+        late = table.with_replica_on(trouble.returned | trouble.behind) & ~gone
+        self.under = table.by_topic(gone)
+        """Partitions of each topic that miss a replica for good, and those that catch up."""
+        self.catching_up = table.by_topic(late)
+        led, brokers = self.leader != NOBODY, table.brokers
+        self.under_led = np.bincount(self.leader[led & gone], minlength=brokers)
+        self.catching_up_led = np.bincount(self.leader[led & late], minlength=brokers)
 
-def partition_parts(counts: Ints, skew: float) -> Ints:
-    """Parts (of WHOLE) of their topic's traffic that partitions carry, all topics in a row."""
+    def _links(self, led: Any) -> None:
+        """Pairs of a broker and a topic of which it leads something, in the order of brokers."""
+        table = self.partitions
+        names = self.leader * max(table.topics, 1) + table.topic
+        link, place = np.unique(names[led], return_inverse=True)
+        parts = np.bincount(place, table.parts[led], len(link)).astype(np.int64)
+        self.link_broker, self.link_topic = np.divmod(link, max(table.topics, 1))
+        self.link_parts = parts
+        for topic in np.flatnonzero((self.lost > 0) & (self.lost < WHOLE)):
+            mine = self.link_topic == topic
+            edges = np.concatenate(([0], np.cumsum(parts[mine])))
+            self.link_parts[mine] = np.diff(edges * WHOLE // edges[-1])
+        self._by_broker = Sums.over(self.link_broker, table.brokers)
+
+
+def _first(replicas: Ints, without: Set[int]) -> Ints:
+    """The first replica of each partition that is on none of these brokers, or NOBODY."""
+    able = (replicas != NOBODY) & ~np.isin(replicas, list(without))
+    place = able.argmax(axis=1)[:, None]
+    found = np.take_along_axis(replicas, place, axis=1)[:, 0]
+    return np.where(np.take_along_axis(able, place, axis=1)[:, 0], found, NOBODY)
+
+
+def _parts(counts: Ints, skew: float) -> Ints:
+    """Parts of WHOLE that the partitions of topics carry, all topics in a row."""
     made: dict[int, Ints] = {}
     for count in np.unique(counts).tolist():
-        weights: Floats = np.arange(1, count + 1, dtype=np.float64) ** -skew
+        weights: Floats = np.array([rank**-skew for rank in range(1, count + 1)])
         edges = np.rint(np.concatenate(([0.0], np.cumsum(weights))) / weights.sum() * WHOLE)
         made[count] = np.diff(edges).astype(np.int64)
     return np.concatenate([made[c] for c in counts.tolist()] or [np.zeros(0, np.int64)])

@@ -6,6 +6,13 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+GROUPS = {
+    "pattern": "mqpipe.patterns",
+    "anomaly": "mqpipe.anomalies",
+    "generator": "mqpipe.generators",
+}
+"""The entry point groups, by what they hold."""
+
 
 class PluginError(ValueError):
     """A name in the config leads to nothing that can be used."""
@@ -21,14 +28,14 @@ class PluginError(ValueError):
 
 
 def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
-    """The object that `name` stands for: `module:name`, or an entry point of `mqpipe.<kind>s`.
+    """The object that `name` stands for: `module:name`, or an entry point of the group of its kind.
 
-    `kind` is pattern, anomaly or generator; `known` are the built-in names, for the message.
+    `kind` is one of GROUPS; `known` are the built-in names, for the message.
 
     Raises:
         PluginError: nothing has this name, or importing it failed.
     """
-    group = f"mqpipe.{kind}s"
+    group = GROUPS[kind]
     module, colon, attribute = name.partition(":")
     try:
         if colon:

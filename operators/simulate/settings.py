@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from operators.schema.settings import Duration, Settings
+from operators.simulate.anomalies import kind_of
 from operators.simulate.patterns import AnyPattern, BusinessHours
 from operators.simulate.presets import REPLICATION_FACTOR, Provider
 
@@ -137,11 +138,11 @@ class AnomalySettings(Settings):
     duration: Duration = Field(
         default=900.0, gt=0, description="From its onset to its recovery's end."
     )
-    onset: float = Field(
-        default=0.2, ge=0, le=1, description="Share of the duration until its peak."
+    onset: float | None = Field(
+        default=None, ge=0, le=1, description="Share of the duration until its peak; by the kind."
     )
-    recovery: float = Field(
-        default=0.3, ge=0, le=1, description="Share of the duration that it abates."
+    recovery: float | None = Field(
+        default=None, ge=0, le=1, description="Share of the duration that it abates; by the kind."
     )
     magnitude: float = Field(
         default=1.0, gt=0, description="Its strength beside the kind's ordinary one."
@@ -154,6 +155,12 @@ class AnomalySettings(Settings):
     )
     fleet: str | None = Field(default=None, description="The only fleet that `rate` is for.")
 
+    @field_validator("kind")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        kind_of(name)
+        return name
+
     @model_validator(mode="after")
     def _once_or_at_a_rate(self) -> "AnomalySettings":
         if self.rate is None and (self.entity is None or self.start is None):
@@ -162,7 +169,7 @@ class AnomalySettings(Settings):
             raise ValueError("give `entity` and `start`, or a `rate`, not both")
         if self.fleet is not None and self.rate is None:
             raise ValueError("`fleet` goes with `rate` only")
-        if self.onset + self.recovery > 1:
+        if (self.onset or 0) + (self.recovery or 0) > 1:
             raise ValueError("`onset` and `recovery` together are at most 1")
         return self
 

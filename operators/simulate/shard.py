@@ -1,11 +1,12 @@
 """A shard at work: from ticks to batches, with a state that survives restarts."""
 
-import numpy as np
 import pyarrow as pa
 import structlog
 
 from operators.schema.metrics import Origin
+from operators.simulate.block import Block
 from operators.simulate.kafka import KafkaCluster
+from operators.simulate.queues import QueueCluster, State
 from operators.simulate.spec import ShardSpec
 from operators.ticks import Ticks
 
@@ -13,8 +14,8 @@ STATE_VERSION = 1
 
 _log = structlog.get_logger(__name__)
 
-ShardState = tuple[int, str, tuple[bytes, ...]]
-"""Version, the shard's fingerprint, its arrays of whole numbers as bytes."""
+ShardState = tuple[int, str, State]
+"""Version, the shard's fingerprint, whole numbers as bytes, and what anomalies left."""
 
 
 class Shard:
@@ -33,14 +34,15 @@ class Shard:
         origin: Origin = Origin.SIMULATED,
     ) -> None:
         self.spec = spec
-        self._cluster = KafkaCluster(spec, account_id, origin)
+        physics = KafkaCluster if spec.provider == "kafka" else QueueCluster
+        self._cluster = physics(spec, account_id, origin)
         if state is not None:
             self._resume(state)
 
     def _resume(self, state: ShardState) -> None:
-        version, fingerprint, arrays = state
+        version, fingerprint, kept = state
         if (version, fingerprint) == (STATE_VERSION, self.spec.fingerprint):
-            self._cluster.restore(arrays)
+            self._cluster.restore(kept)
             return
         _log.warning(
             "fleet starts anew: its seed or its shape has changed",
@@ -53,8 +55,7 @@ class Shard:
 
         Rows are entity-major. Blocks must follow each other in time.
         """
-        times = np.arange(ticks.start, ticks.end, ticks.interval, dtype=np.int64)
-        return self._cluster.step(times, ticks.interval)
+        return self._cluster.step(Block.of(ticks.start, ticks.interval, ticks.count))
 
     def snapshot(self) -> ShardState:
         """The state after the last step, small and plain."""

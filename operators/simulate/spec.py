@@ -1,6 +1,7 @@
 """A shard's specification: everything that its samples follow from."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -8,8 +9,9 @@ import numpy as np
 
 from operators.simulate.fleets import topology_of
 from operators.simulate.noise import Floats, Ints, key_of
+from operators.simulate.occurrences import Schedule, UnknownEntityError
 from operators.simulate.patterns import AnyPattern, Scene
-from operators.simulate.settings import FleetSettings, SimulationSettings
+from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
 from operators.simulate.topology import Topology
 
 
@@ -22,6 +24,8 @@ class ShardSpec:
     seed: int
     topology: Topology
     settings: FleetSettings
+    anomalies: tuple[AnomalySettings, ...] = ()
+    """Those that may happen in this cluster, and perhaps in others."""
 
     @property
     def provider(self) -> str:
@@ -60,7 +64,10 @@ def shards(settings: SimulationSettings) -> list[ShardSpec]:
     A fleet `f` of one cluster makes the cluster `f`, of N `f-1` to `f-N`.
 
     Raises:
-        ValueError: two clusters of one name, or a group that reads an unknown topic.
+        ValueError: two clusters of one name, a group that reads an unknown topic, an anomaly of
+            an unknown fleet.
+        UnknownEntityError: an anomaly that starts at an entity that does not exist, or is of a
+            type at which its kind cannot start.
     """
     specs: dict[str, ShardSpec] = {}
     for fleet in settings.fleets:
@@ -70,12 +77,32 @@ def shards(settings: SimulationSettings) -> list[ShardSpec]:
                     f"two simulated clusters are called `{name}` "
                     f"(fleets `{specs[name].fleet}` and `{fleet.name}`); rename one"
                 )
-            specs[name] = shard_of(fleet, settings.seed, name)
+            specs[name] = shard_of(fleet, settings.seed, name, anomalies=settings.anomalies)
+    _check(settings, specs)
     return list(specs.values())
 
 
+def _check(settings: SimulationSettings, specs: Mapping[str, ShardSpec]) -> None:
+    """Whether what anomalies name is there."""
+    fleets = [fleet.name for fleet in settings.fleets]
+    for anomaly in settings.anomalies:
+        if anomaly.fleet is not None and anomaly.fleet not in fleets:
+            raise ValueError(
+                f"anomaly `{anomaly.kind}`: no fleet `{anomaly.fleet}`; there are {', '.join(fleets)}"
+            )
+        if anomaly.entity is not None and anomaly.entity.split("/")[0] not in specs:
+            near = difflib.get_close_matches(anomaly.entity.split("/")[0], specs, 1)
+            raise UnknownEntityError(anomaly.kind, anomaly.entity, near[0] if near else None)
+    for spec in specs.values():
+        Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
+
+
 def shard_of(
-    fleet: FleetSettings, seed: int, cluster: str, topology: Topology | None = None
+    fleet: FleetSettings,
+    seed: int,
+    cluster: str,
+    topology: Topology | None = None,
+    anomalies: Sequence[AnomalySettings] = (),
 ) -> ShardSpec:
     """The shard of one cluster: of a fleet's own shape, or of a `topology` that is given.
 
@@ -87,6 +114,12 @@ def shard_of(
         seed=seed,
         topology=topology or topology_of(fleet, seed, cluster),
         settings=fleet,
+        anomalies=tuple(
+            a
+            for a in anomalies
+            if a.fleet in (None, fleet.name)
+            and (a.entity is None or a.entity.split("/")[0] == cluster)
+        ),
     )
 
 

@@ -1,0 +1,191 @@
+"""Metrics of simulated brokers, from the traffic of the partitions that they lead."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from operators.schema.metrics import BROKER
+from operators.simulate import presets
+from operators.simulate.anomalies import Lever
+from operators.simulate.block import Block
+from operators.simulate.layout import Layout
+from operators.simulate.levers import Levers
+from operators.simulate.noise import Floats, Ints, Lanes, drift, key_of, phase
+from operators.simulate.placement import Placement
+from operators.simulate.topology import Topology
+from operators.simulate.traffic import ERRORS, WANDER
+
+BATCH = 100
+"""Messages in a produce or fetch request."""
+
+FLUSH = 10_000
+"""Messages between two log flushes, the value of Kafka's sample broker configuration."""
+
+P99 = 4.605170185988091
+"""99th percentile of an exponential distribution of mean 1: ln 100."""
+
+IDLE_CPU = 10.0
+"""Percent of a processor that a broker uses without traffic."""
+
+BUSIEST = 98.0
+"""Percent of the processor above which request times grow no more."""
+
+FROM_PROTOCOL = frozenset({"broker.partitionCount", "broker.leaderCount"})
+"""What is known of a dead broker; its page, from which the rest comes, does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a block brings to brokers; arrays have the shape (brokers, ticks)."""
+
+    messages: Ints
+    """Messages appended."""
+    bytes_in: Ints
+    """Their bytes."""
+    bytes_out: Ints
+    """Bytes that groups fetched."""
+    failed: Ints | None
+    """Messages that anomalies made fail."""
+    bytes_rejected: Ints | None
+    """Bytes that were refused."""
+
+
+class Brokers:
+    """The brokers of a cluster: what is ordinary for them, and their metrics."""
+
+    def __init__(self, topology: Topology, ordinary: Placement, key: int) -> None:
+        self.count = len(topology.brokers)
+        self._ordinary = ordinary
+        self._key = key_of(key, "brokers")
+        level = np.array([round(t.messages * t.message_size) for t in topology.topics], np.int64)
+        copies = np.array([t.replication_factor for t in topology.topics], np.int64)
+        arrived = ordinary.led(level[:, None])
+        copied = ordinary.led((level * copies)[:, None])
+        self._copies: Floats = copied / np.maximum(arrived, 1)
+        """Replicas of what each broker leads, a mean; shape (brokers, 1)."""
+        load = copied + arrived
+        self._ordinary_load = np.maximum((load + load.mean()) / 2, 1.0)
+
+    def metrics(
+        self, block: Block, load: Load, layout: Layout, uniform: Lanes, levers: Levers
+    ) -> dict[str, Any]:
+        """Metrics of brokers.
+
+        IOIn, IOOut = bytes of led partitions / s; load = IOIn · replicas + IOOut, for a leader
+        sends its followers what it takes in. Ordinary load is that at a factor of 1, half the
+        broker's own and half the brokers' mean, for busy brokers are bigger ones.
+        cpu = 10 + 35 · load / ordinary load (+ 10 on the controller) ± 2;
+        time of a request = 15 ms · (1 − 0.45) / (1 − cpu) ± 10 % (+ 5 ms on the controller), as
+        a queue's time grows; produce 1 ×, fetch 0.8 ×, metadata 0.2 × that, 99th percentile
+        ln 100 × the mean; handlerIdle = 100 − 0.9 · cpu;
+        memory = 60 ± 8 slowly (+ 5 on the controller) ± 1; logFlush = messages / 10,000;
+        produceRequestsFailed = (messages · errors · (u₃ + ½) + failed) / 100 messages a request,
+        clientFetchesFailed a tenth of it; isrShrinks and isrExpands = growth and fall of the
+        under-replicated partitions that it leads / s.
+        """
+        seconds = block.seconds
+        control = self._control(layout)
+        rate = load.messages / seconds
+        cpu = self._cpu(load, seconds, uniform, control, levers)
+        time = self._request_time(cpu, uniform, control, levers)
+        failures = rate * (uniform[:, :, 3] * (ERRORS / BATCH / 65536) + ERRORS / BATCH / 2)
+        if load.failed is not None:
+            failures += load.failed / (BATCH * seconds)
+        metrics = {
+            "broker.messagesInPerSecond": rate,
+            "broker.IOInPerSecond": load.bytes_in / seconds,
+            "broker.IOOutPerSecond": load.bytes_out / seconds,
+            "broker.logFlushPerSecond": rate / FLUSH,
+            "request.produceRequestsFailedPerSecond": failures,
+            "request.clientFetchesFailedPerSecond": failures * 0.1,
+            "request.avgTimeFetch": time * 0.8,
+            "request.fetchTime99Percentile": time * (0.8 * P99),
+            "request.avgTimeMetadata": time * 0.2,
+            "request.avgTimeProduceRequest": time,
+            "request.produceTime99Percentile": time * P99,
+            "request.handlerIdle": 100 - 0.9 * cpu,
+            "broker.cpuUsage": cpu,
+            "broker.memoryUsage": self._memory(block, uniform, control, levers),
+        }
+        if load.bytes_rejected is not None:
+            metrics["net.bytesRejectedPerSecond"] = load.bytes_rejected / seconds
+        return metrics
+
+    def trouble(
+        self, block: Block, layout: Layout, before: Layout, levers: Levers
+    ) -> dict[str, Any]:
+        """Metrics of brokers while some are down or behind; `before` is the tick before's layout.
+
+        leaderElection = partitions with another leader than at the tick before / s, on the
+        controller; so uncleanLeaderElection, of them the share that the anomaly says.
+        """
+        under = layout.under_replicated(led=True)
+        grown = np.diff(under, axis=1, prepend=before.under_replicated(led=True)[:, -1:])
+        controller = layout.controllers() == np.arange(self.count)[:, None]
+        elections = layout.elections(before.last) / block.seconds
+        share = levers.added(Lever.UNCLEAN, self.count)
+        unclean = elections * (0.0 if share is None else share.max(axis=0))
+        return {
+            "broker.leaderCount": layout.spread("leaders"),
+            "broker.isController": controller.astype(np.int8),
+            "replication.unreplicatedPartitions": under,
+            "replication.isrShrinksPerSecond": np.maximum(grown, 0) / block.seconds,
+            "replication.isrExpandsPerSecond": np.maximum(-grown, 0) / block.seconds,
+            "replication.leaderElectionPerSecond": controller * elections,
+            "replication.uncleanLeaderElectionPerSecond": controller * unclean,
+        }
+
+    def _control(self, layout: Layout) -> Floats:
+        """1 for the active controller, shape (brokers, ticks or 1)."""
+        places = np.arange(self.count)[:, None]
+        active: Floats = (places == (0 if layout.calm else layout.controllers())) * 1.0
+        return active
+
+    def _cpu(
+        self, load: Load, seconds: float, uniform: Lanes, control: Floats, levers: Levers
+    ) -> Floats:
+        work = load.bytes_in * self._copies
+        work += load.bytes_out
+        work *= (presets.CPU - IDLE_CPU) / seconds / self._ordinary_load
+        work += uniform[:, :, 0] * (4 / 65536)
+        work += IDLE_CPU - 2 + presets.CONTROLLER_CPU * control
+        return _percent(work, levers.added(Lever.CPU, self.count))
+
+    def _request_time(self, cpu: Floats, uniform: Lanes, control: Floats, levers: Levers) -> Floats:
+        time: Floats = (100 - presets.CPU) * presets.LATENCY / (100 - np.minimum(cpu, BUSIEST))
+        time *= uniform[:, :, 1] * (0.2 / 65536) + 0.9
+        time += presets.CONTROLLER_LATENCY * control
+        more = levers.added(Lever.LATENCY, self.count)
+        return time if more is None else time + more
+
+    def _memory(self, block: Block, uniform: Lanes, control: Floats, levers: Levers) -> Floats:
+        memory = np.multiply(uniform[:, :, 2], 2 / 65536, dtype=np.float64)
+        memory += presets.MEMORY - 1 + presets.CONTROLLER_MEMORY * control
+        share = phase(block.times, WANDER)
+        for span, low, high in drift(self._key, self.count, block.times, WANDER):
+            rest = 1 - share[span]
+            memory[:, span] += 8 * (low[:, None] * rest + high[:, None] * share[span])
+        return _percent(memory, levers.added(Lever.MEMORY, self.count))
+
+
+def without_dead(metrics: dict[str, Any], dead: Any) -> dict[str, Any]:
+    """All metrics of brokers, those that a dead one does not tell null where it is dead."""
+    whole: dict[str, Any] = {}
+    flat = dead.reshape(-1)
+    for metric in BROKER.metrics:
+        values = metrics.get(metric.name)
+        if metric.name in FROM_PROTOCOL:
+            if values is not None:
+                whole[metric.name] = values
+        else:
+            values = np.zeros(dead.shape) if values is None else values
+            whole[metric.name] = pa.array(values.reshape(-1), metric.type, mask=flat)
+    return whole
+
+
+def _percent(values: Floats, more: Floats | None) -> Floats:
+    if more is not None:
+        values = values + more
+    return np.clip(values, 0, 100, out=values)

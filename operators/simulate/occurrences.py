@@ -1,0 +1,187 @@
+"""When and where anomalies happen: those of the settings, and those drawn at a rate.
+
+What is drawn depends on the seed and on absolute days alone, so that any block of ticks, in any
+run, meets the same anomalies.
+"""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from math import exp
+
+import numpy as np
+
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
+from operators.simulate.anomalies import Case, Effect, Kind, kind_of
+from operators.simulate.local_time import DAY
+from operators.simulate.noise import Ints, hashed, key_of
+from operators.simulate.relations import Relations
+from operators.simulate.settings import AnomalySettings
+from operators.simulate.topology import Topology
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """One anomaly in one cluster. Times are ms since 1970."""
+
+    kind: str
+    entity: str
+    """Path of the entity where it starts."""
+    entity_type: EntityType
+    root: int
+    """The entity's place among those of its type."""
+    start: int
+    duration: int
+    onset: float
+    recovery: float
+    magnitude: float
+    chance: float
+
+    @property
+    def end(self) -> int:
+        """End of the recovery."""
+        return self.start + self.duration
+
+    @property
+    def peak(self) -> int:
+        """End of the onset."""
+        return self.start + round(self.onset * self.duration)
+
+    @cached_property
+    def label(self) -> str:
+        """`<kind>:<root entity>:<start>`."""
+        moment = datetime.fromtimestamp(self.start / 1000, UTC)
+        return f"{self.kind}:{self.entity}:{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+    def effects(self, relations: Relations) -> tuple[Effect, ...]:
+        """What it does, and to whom."""
+        case = Case(self.root, relations, self.magnitude, self.chance)
+        return tuple(e for e in kind_of(self.kind).effects(case) if len(e.entities))
+
+
+class UnknownEntityError(ValueError):
+    """An anomaly of the settings starts at an entity that is not there; `near` is the nearest."""
+
+    def __init__(self, kind: str, entity: str, near: str | None) -> None:
+        super().__init__(kind, entity, near)
+        self.kind = kind
+        self.entity = entity
+        self.near = near
+
+    def __str__(self) -> str:
+        hint = f"; did you mean `{self.near}`?" if self.near else ""
+        return f"anomaly `{self.kind}`: no entity `{self.entity}` that it can start at{hint}"
+
+
+class Schedule:
+    """The anomalies of one cluster.
+
+    Raises:
+        UnknownEntityError: an anomaly of the settings starts at an entity of this cluster that
+            does not exist, or is of a type at which the kind cannot start.
+    """
+
+    def __init__(
+        self, cluster: str, topology: Topology, settings: tuple[AnomalySettings, ...], key: int
+    ) -> None:
+        self._paths = paths_of(cluster, topology)
+        # Keyed by what they say, so that one more in the settings does not move the others.
+        keyed = [
+            (s, key_of(key, s.model_dump_json(exclude_defaults=True), settings[:i].count(s)))
+            for i, s in enumerate(settings)
+        ]
+        self._fixed = [self._scheduled(s, k) for s, k in keyed if s.entity is not None]
+        self._rates = [(s, k) for s, k in keyed if s.rate is not None]
+        self._longest = max((round(s.duration * 1000) for s, _ in self._rates), default=0)
+        self._days: dict[int, list[Anomaly]] = {}
+
+    def between(self, start: int, end: int) -> list[Anomaly]:
+        """Anomalies that are under way at some time of [start, end], by start, then label."""
+        found = [a for a in self._fixed if a.start <= end and a.end >= start]
+        if self._rates:
+            first, last = (start - self._longest) // DAY, end // DAY
+            for day in [d for d in self._days if d < first]:
+                del self._days[day]
+            for day in range(first, last + 1):
+                if day not in self._days:
+                    self._days[day] = list(self._drawn(day))
+                found += [a for a in self._days[day] if a.start <= end and a.end >= start]
+        return sorted(found, key=lambda a: (a.start, a.label))
+
+    def _scheduled(self, settings: AnomalySettings, key: int) -> Anomaly:
+        kind = kind_of(settings.kind)
+        for entity_type in kind.roots:
+            paths = self._paths[entity_type]
+            if settings.entity in paths and settings.start is not None:
+                start = round(settings.start.timestamp()) * 1000
+                root = paths.index(settings.entity)
+                chance = float(hashed(key, np.array([start // 1000]))[0])
+                return self._anomaly(settings, kind, entity_type, root, start, chance)
+        paths = [p for t in kind.roots for p in self._paths[t]]
+        near = difflib.get_close_matches(str(settings.entity), paths, 1)
+        raise UnknownEntityError(settings.kind, str(settings.entity), near[0] if near else None)
+
+    def _drawn(self, day: int) -> Iterator[Anomaly]:
+        """Anomalies that start on a day since 1970, by the rates of the settings."""
+        for settings, key in self._rates:
+            kind = kind_of(settings.kind)
+            for entity_type in kind.roots:
+                count = len(self._paths[entity_type])
+                numbers = _poisson(settings.rate or 0.0, key, day, count)
+                for root in np.flatnonzero(numbers).tolist():
+                    for n in range(int(numbers[root])):
+                        draw = hashed(key_of(key, entity_type.name, day, root, n), np.arange(2))
+                        start = day * DAY + int(draw[0] * DAY) // 1000 * 1000
+                        chance = float(draw[1])
+                        yield self._anomaly(settings, kind, entity_type, root, start, chance)
+
+    def _anomaly(
+        self,
+        settings: AnomalySettings,
+        kind: Kind,
+        entity_type: EntityType,
+        root: int,
+        start: int,
+        chance: float,
+    ) -> Anomaly:
+        onset = kind.onset if settings.onset is None else settings.onset
+        recovery = kind.recovery if settings.recovery is None else settings.recovery
+        return Anomaly(
+            kind=settings.kind,
+            entity=self._paths[entity_type][root],
+            entity_type=entity_type,
+            root=root,
+            start=start,
+            duration=round(settings.duration * 1000),
+            onset=onset,
+            recovery=min(recovery, 1 - onset),
+            magnitude=settings.magnitude,
+            chance=chance,
+        )
+
+
+def paths_of(cluster: str, topology: Topology) -> dict[EntityType, list[str]]:
+    """Paths of all entities by their type, in the topology's order."""
+    names = {
+        BROKER: [f"broker-{b}" for b in topology.brokers],
+        TOPIC: [t.name for t in topology.topics],
+        CONSUMER_GROUP: [g.name for g in topology.groups],
+        QUEUE: [q.name for q in topology.queues],
+    }
+    return {t: [f"{cluster}/{name}" for name in found] for t, found in names.items()}
+
+
+def _poisson(rate: float, key: int, day: int, count: int) -> Ints:
+    """Numbers of events of `count` entities on a day, by the inverse of Poisson's distribution."""
+    uniform = hashed(key_of(key, "number", day), np.arange(count))
+    numbers = np.zeros(count, np.int64)
+    chance = total = exp(-rate)
+    n = 0
+    while (more := uniform >= total).any() and chance > 1e-18:
+        numbers += more
+        n += 1
+        chance *= rate / n
+        total += chance
+    return numbers

@@ -1,0 +1,168 @@
+"""The physics of a simulated cluster of queues: RabbitMQ, SQS, Azure Service Bus, Pub/Sub."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from operators.schema.metrics import CLUSTER, QUEUE, Origin
+from operators.simulate.anomalies import Effect, Lever
+from operators.simulate.block import Block
+from operators.simulate.columns import Columns
+from operators.simulate.consumption import Consumption, age
+from operators.simulate.labels import NONE, Labels, paint
+from operators.simulate.levers import Levers, Timeline
+from operators.simulate.noise import Floats, Ints, Lanes, draws, lanes
+from operators.simulate.occurrences import Anomaly, Schedule
+from operators.simulate.relations import Relations
+from operators.simulate.shadow import Driven, Shadow, Trace
+from operators.simulate.spec import ShardSpec
+from operators.simulate.traffic import Traffic, error_rate, failures, health_score
+
+BUSIEST = 0.95
+"""Utilisation above which processing gets no slower."""
+
+State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
+"""Backlog, messages in work; and what anomalies left behind."""
+
+
+class QueueCluster:
+    """One simulated cluster of queues: its constants, its state, and the step over a block."""
+
+    def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin) -> None:
+        queues = spec.topology.queues
+        self._spec = spec
+        self._traffic = Traffic(spec, [q.messages for q in queues])
+        self._size = np.array([q.message_size for q in queues], np.int64)[:, None]
+        self._processing = np.array([q.processing_time for q in queues])[:, None]
+        themselves = np.arange(len(queues))
+        self._pairs = Consumption(
+            group=themselves,
+            topic=themselves,
+            capacity=np.array([q.capacity for q in queues]),
+            delay=self._processing[:, 0] / 1000,
+            groups=len(queues),
+            topics=len(queues),
+        )
+        schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
+        self._timeline = Timeline(schedule, relations_of(spec))
+        self._shadow = Shadow()
+        names = [q.name for q in queues]
+        self._of_cluster = Columns(
+            CLUSTER, spec, account_id, origin, [None], {"cluster.availability": 100.0}
+        )
+        self._of_queues = Columns(QUEUE, spec, account_id, origin, names, {"queue": names})
+
+    def state(self) -> State:
+        """What the next block goes on from."""
+        arrays = (self._pairs.backlog, self._pairs.uncommitted)
+        return tuple(a.tobytes() for a in arrays), self._shadow.traces
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`."""
+        arrays, traces = state
+        self._pairs.backlog, self._pairs.uncommitted = (
+            np.frombuffer(b, np.int64).copy() for b in arrays
+        )
+        self._shadow = Shadow(traces)
+
+    def step(self, block: Block) -> list[pa.RecordBatch]:
+        """Samples of a block, one batch for the cluster and one for its queues.
+
+        messagesIn = messages / s, depth = backlog + in work, messagesOut = messages done / s,
+        oldestMessageAge = depth / expected arrivals, errorRate = 100 · failed / (messages +
+        failed). The cluster's are the sums of its queues'; totalLag is the sum of depths.
+        """
+        happening = self._timeline.over(block)
+        levers = Levers(happening, block.times)
+        pairs, seconds = self._pairs, block.seconds
+        drawn = draws(self._spec.key, block.first, block.ticks, len(self._size))
+        uniform = lanes(drawn)
+
+        expected = self._traffic.expected(block)
+        calm = self._traffic.messages(expected, uniform, seconds)
+        messages = levers.scaled(Lever.MESSAGES, calm)
+        failed = failures(messages, uniform)
+        errors = levers.added(Lever.ERRORS, len(messages))
+        if errors is not None:
+            failed += (messages * np.minimum(errors, 1)).astype(np.int64)
+        ordinary, before = pairs.capacities(seconds), pairs.backlog
+        capacity = levers.scaled(Lever.CAPACITY, ordinary)
+        done = pairs.advance(messages, capacity, uniform[:, :, 3], seconds)
+
+        labels = None
+        if happening or self._shadow:
+            calmly, really = Driven(calm, ordinary), Driven(messages, capacity)
+            labels = self._label(happening, levers, calmly, really, before, done.backlog)
+        size = levers.scaled(Lever.SIZE, self._size)
+        of_queues = {
+            "queue.depth": done.lag,
+            "queue.messagesInPerSecond": messages / seconds,
+            "queue.messagesOutPerSecond": done.out / seconds,
+            "queue.processingTime": self._processing_time(messages, ordinary, uniform, levers),
+            "queue.oldestMessageAge": age(done.lag, expected),
+            "queue.errorRate": error_rate(failed, messages),
+        }
+        total = messages.sum(axis=0)
+        share = error_rate(failed.sum(axis=0), total)
+        of_cluster = {
+            "cluster.totalLag": done.lag.sum(axis=0),
+            "cluster.messagesInPerSecond": total / seconds,
+            "cluster.bytesInPerSecond": (messages * size).sum(axis=0) / seconds,
+            "cluster.errorRate": share,
+            "cluster.healthScore": health_score(share, 100.0),
+        }
+        return [
+            columns.batch(
+                block.times, metrics, labels.column(columns.entity_type) if labels else None
+            )
+            for columns, metrics in ((self._of_cluster, of_cluster), (self._of_queues, of_queues))
+        ]
+
+    def _processing_time(
+        self, messages: Ints, capacity: Ints, uniform: Lanes, levers: Levers
+    ) -> Floats:
+        """ProcessingTime = preset · (½ + ¼ / (1 − messages / capacity)) ± 10 %, × what is pulled.
+
+        At half the capacity that is the preset's; it rises with utilisation as a queue's does.
+        """
+        busy = np.minimum(messages / np.maximum(capacity, 1), BUSIEST)
+        time: Floats = self._processing * (0.5 + 0.25 / (1 - busy))
+        time *= uniform[:, :, 2] * (0.2 / 65536) + 0.9
+        for pull in levers.of(Lever.PROCESSING):
+            time[pull.entities, pull.span] *= pull.pulled
+        return time
+
+    def _label(
+        self,
+        happening: Sequence[tuple[Anomaly, tuple[Effect, ...]]],
+        levers: Levers,
+        calm: Driven,
+        real: Driven,
+        before: Ints,
+        backlog: Ints,
+    ) -> Labels:
+        """The labels of a block: a queue's messages and lag shape its samples and the cluster's."""
+        known = [(a.start, a.label) for a, _ in happening]
+        left = [(start, label) for _, _, start, label in self._shadow.traces]
+        labels = Labels([*known, *left], levers.ticks)
+        queues, cluster = labels.codes(QUEUE, len(backlog)), labels.codes(CLUSTER, 1)
+        pulled = labels.blank(len(backlog))
+        for levered, codes in (
+            ((Lever.MESSAGES, Lever.SIZE, Lever.ERRORS, Lever.PROCESSING), queues),
+            ((Lever.MESSAGES, Lever.CAPACITY), pulled),
+        ):
+            for pull in levers.of(*levered):
+                paint(codes, pull.entities, pull.span, labels.code(pull.anomaly.label))
+        shaped = self._shadow.follow(self._pairs, before, calm, real, backlog, pulled, labels)
+        cluster[0] = shaped.lag.max(axis=0, initial=NONE)
+        for pull in levers.of(Lever.MESSAGES, Lever.SIZE, Lever.ERRORS):
+            paint(cluster, np.array([0]), pull.span, labels.code(pull.anomaly.label))
+        np.maximum.at(queues, shaped.pairs, shaped.rates)
+        return labels
+
+
+def relations_of(spec: ShardSpec) -> Relations:
+    """Who is touched by whom: each queue reads itself."""
+    themselves = np.arange(len(spec.topology.queues))
+    return Relations(themselves, themselves)

@@ -1,0 +1,135 @@
+"""The table of what really went wrong, against which a detector can be scored."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from operators.schema.arrow import TIMESTAMP
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
+from operators.simulate import kafka, queues
+from operators.simulate.anomalies import Effect, Lever
+from operators.simulate.noise import Ints
+from operators.simulate.occurrences import Anomaly, Schedule, paths_of
+from operators.simulate.relations import Relations
+from operators.simulate.spec import ShardSpec
+
+ANOMALIES = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("label", pa.string()),
+        ("cluster_name", pa.string()),
+        ("entity", pa.string()),
+        ("entities", pa.list_(pa.string())),
+        ("start", TIMESTAMP),
+        ("peak", TIMESTAMP),
+        ("end", TIMESTAMP),
+    ]
+)
+"""Kind, label, cluster, path of the root entity, paths of all that it may touch, and when.
+
+`peak` is the end of the onset, `end` that of the recovery; lag that is left then keeps its
+label until it is worked off.
+"""
+
+
+def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
+    """The anomalies that are under way in [start, end), ms since 1970; schema: ANOMALIES."""
+    rows = []
+    for spec in specs:
+        relations = (kafka if spec.provider == "kafka" else queues).relations_of(spec)
+        schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
+        paths = paths_of(spec.cluster, spec.topology)
+        rows += [
+            {
+                "kind": anomaly.kind,
+                "label": anomaly.label,
+                "cluster_name": spec.cluster,
+                "entity": anomaly.entity,
+                "entities": touched(anomaly, relations, spec.cluster, paths),
+                "start": anomaly.start,
+                "peak": anomaly.peak,
+                "end": anomaly.end,
+            }
+            for anomaly in schedule.between(start, end - 1)
+        ]
+    rows.sort(key=lambda row: (row["start"], row["label"]))
+    return pa.Table.from_pylist(rows, ANOMALIES)
+
+
+def touched(
+    anomaly: Anomaly, relations: Relations, cluster: str, paths: dict[EntityType, list[str]]
+) -> list[str]:
+    """Paths of the entities whose samples an anomaly may shape, its root first."""
+    found: dict[str, None] = {anomaly.entity: None}
+    for effect in anomaly.effects(relations):
+        reach = _Reach(relations)
+        reach.pull(effect)
+        if reach.cluster:
+            found[cluster] = None
+        of_readers = QUEUE if anomaly.entity_type is QUEUE else CONSUMER_GROUP
+        of_sources = QUEUE if anomaly.entity_type is QUEUE else TOPIC
+        for entity_type, places in (
+            (BROKER, reach.brokers),
+            (of_sources, reach.topics),
+            (of_readers, reach.groups),
+        ):
+            found.update((paths[entity_type][place], None) for place in sorted(places))
+    return list(found)
+
+
+class _Reach:
+    """Collects the entities along which one effect spreads."""
+
+    def __init__(self, relations: Relations) -> None:
+        self._relations = relations
+        self.brokers: set[int] = set()
+        self.topics: set[int] = set()
+        self.groups: set[int] = set()
+        self.cluster = False
+
+    def pull(self, effect: Effect) -> None:
+        """Follow one effect to all that it touches."""
+        entities, relations = effect.entities, self._relations
+        match effect.lever:
+            case Lever.MESSAGES:
+                self._traffic(entities)
+                self.groups.update(relations.readers_of(entities).tolist())
+            case Lever.SIZE | Lever.ERRORS:
+                self._traffic(entities)
+            case Lever.HOT:
+                self.brokers.update(relations.leaders_of(entities).tolist())
+                self.groups.update(relations.readers_of(entities).tolist())
+            case Lever.CAPACITY:
+                self.groups.update(entities.tolist())
+                self._traffic(relations.read_by(entities))
+            case Lever.CONSUMERS | Lever.MEMBERSHIP | Lever.PROCESSING:
+                self.groups.update(entities.tolist())
+            case Lever.CPU | Lever.MEMORY | Lever.LATENCY | Lever.UNCLEAN:
+                self.brokers.update(entities.tolist())
+            case Lever.REFUSED:
+                self.brokers.update(entities.tolist())
+                for broker in entities.tolist():
+                    topics, _ = relations.led_by(broker)
+                    self._traffic(topics)
+                    self.groups.update(relations.readers_of(topics).tolist())
+            case Lever.DOWN | Lever.BEHIND:
+                for broker in entities.tolist():
+                    self._trouble(broker, effect.lever)
+
+    def _traffic(self, topics: Ints) -> None:
+        self.topics.update(topics.tolist())
+        self.brokers.update(self._relations.leaders_of(topics).tolist())
+        self.cluster = True
+
+    def _trouble(self, broker: int, lever: Lever) -> None:
+        relations = self._relations
+        self.cluster = True
+        self.brokers |= {broker, *relations.beside(broker).tolist()}
+        self.topics.update(relations.held_by(broker).tolist())
+        if lever is Lever.DOWN:
+            # Leaders are elected by the active controller, which is the first broker that is up.
+            self.brokers.add(0 if broker else min(1, relations.brokers - 1))
+            alone = np.intersect1d(relations.held_by(broker), relations.unreplicated)
+            self.groups.update(relations.readers_of(alone).tolist())
+            self.brokers.update(relations.leaders_of(alone).tolist())
