@@ -94,8 +94,8 @@ def _signals(drain: Drain, grace: float) -> Iterator[None]:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if drain.requested:
             _force("second signal")
-        log.info("draining", signal=signal.Signals(number).name, grace_seconds=grace)
         drain.request()
+        log.info("draining", signal=signal.Signals(number).name, grace_seconds=grace)
         threading.Thread(target=watch, name="last-resort", daemon=True).start()
 
     def watch() -> None:
