@@ -12,7 +12,7 @@ from operators.merge.plan import Plan
 from operators.merge.settings import ExpectSettings, FillSettings
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
-from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, CONSUMER_GROUP, TOPIC
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Outcome, TickResult, Ticks
 
 INTERVAL = 30_000
@@ -98,7 +98,7 @@ class Harness:
         self.start()
 
     def start(self, state: Any = None) -> None:
-        self.merge = ClusterMerge(self.plan, self.fill, join, report, self.coverage.append)
+        self.merge = ClusterMerge(self.plan, self.fill, self.coverage.append)
         if state is not None:
             self.merge.restore(state)
 
@@ -142,26 +142,3 @@ class Harness:
             *(due(kind, tick) for kind in KINDS),
             *(result(kind, tick, names) for kind, names in answers.items()),
         )
-
-
-def join(plan: Plan, tick: int, parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    merged: dict[str, Any] = {}
-    for batch in parts:
-        merged |= {k: v for k, v in batch.to_pylist()[0].items() if v is not None}
-    return part(
-        tick,
-        **{k.removeprefix("cluster."): v for k, v in merged.items() if k.startswith("cluster.")},
-    )
-
-
-def report(plan: Plan, result: TickResult) -> pa.RecordBatch:
-    missed = result.tick.missed + (result.outcome is Outcome.MISSED)
-    columns = {
-        "timestamp": pa.array([result.tick.start], TIMESTAMP),
-        "collection.ok": [int(result.outcome is Outcome.COMPLETED)],
-        "collection.missed": [missed],
-        "target_kind": result.tick.kind,
-        "origin": "collected",
-        "entity_name": "prod",
-    }
-    return sample_batch(COLLECTION, 1, columns)

@@ -3,13 +3,15 @@
 Nothing here knows Bytewax or a clock; times come in as arguments, in milliseconds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.collect.cluster import cluster_row
+from operators.collect.report import collection_row
 from operators.merge.coverage import Coverage, CoverageListener
 from operators.merge.fills import Fills
 from operators.merge.levels import guids_of
@@ -27,8 +29,6 @@ REMEMBERED = 100
 """Overdue ticks kept for the sake of a late result; after that a late sample counts as filled."""
 
 Rows = list[pa.RecordBatch]
-Join = Callable[[Plan, int, Sequence[pa.RecordBatch]], pa.RecordBatch]
-Report = Callable[[Plan, TickResult], pa.RecordBatch]
 
 STATE_VERSION = 1
 _NEVER = -1
@@ -93,15 +93,11 @@ class ClusterMerge:
         self,
         plan: Plan,
         fill: FillSettings | None,
-        join: Join,
-        report: Report,
         on_coverage: CoverageListener | None = None,
     ) -> None:
         self._plan = plan
         self._grace = None if fill is None else round(fill.grace * 1000)
         self._fills = None if fill is None else Fills(plan, round(fill.stale_after * 1000))
-        self._join = join
-        self._report = report
         self._on_coverage = on_coverage
         self._ticks: dict[int, _Tick] = {}
         self._through: dict[str, int] = {}
@@ -141,7 +137,7 @@ class ClusterMerge:
         kind, tick = str(result.tick.kind), result.tick.start
         if self._fills is not None:
             self._fills.go_by(result.tick.interval)
-        rows = [self._report(self._plan, result)]
+        rows = [collection_row(self._plan, result)]
         if result.outcome is Outcome.MISSED:
             return rows + self._missed(kind, tick, result.missed, result.tick.interval)
         samples = [b for b in result.batches if entity_type_of(b) is not CLUSTER and b.num_rows]
@@ -267,7 +263,7 @@ class ClusterMerge:
 
     def _join_row(self, opened: _Tick) -> Rows:
         """The cluster's row of what is in; a filled one where nothing is."""
-        row = [self._join(self._plan, opened.tick, opened.parts)] if opened.parts else []
+        row = [cluster_row(self._plan, opened.tick, opened.parts)] if opened.parts else []
         if opened.joined:
             replaced = opened.overdue and CLUSTER.name in opened.filled
             if not replaced:

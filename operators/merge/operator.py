@@ -9,7 +9,7 @@ import pyarrow as pa
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from operators.drain import Drain
-from operators.merge.cluster import ClusterMerge, Join, Report
+from operators.merge.cluster import ClusterMerge
 from operators.merge.coverage import CoverageListener
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
@@ -26,8 +26,6 @@ def merge(
     clusters: Mapping[str, Plan],
     fill: FillSettings | None,
     drain: Drain,
-    join: Join,
-    report: Report,
     on_coverage: CoverageListener | None = None,
     clock: Clock = wall_clock,
 ) -> KeyedStream[pa.RecordBatch]:
@@ -52,7 +50,7 @@ def merge(
     inputs: KeyedStream[Ticks | TickResult] = op.merge(f"{step_id}_inputs", ticks, results)
 
     def merge_of(cluster: str) -> ClusterMerge:
-        return ClusterMerge(clusters[cluster], fill, join, report, on_coverage)
+        return ClusterMerge(clusters[cluster], fill, on_coverage)
 
     def build(state: State | None) -> _Logic:
         if state is None or state[1] not in clusters:

@@ -21,7 +21,6 @@ from operators.merge.settings import ExpectSettings, FillSettings
 from operators.schema.metrics import TOPIC, Origin
 from operators.simulate import FleetSettings, Shard, TopicShape, Topology, shard_of
 from operators.ticks import Outcome, TickResult, Ticks
-from tests.merging import join, report
 
 INTERVAL = 30_000
 START = 1_767_225_600_000
@@ -50,7 +49,7 @@ def run(
     """Seconds of merging, seconds of snapshots, samples that came out, bytes of the last state."""
     expect = ExpectSettings(topics=tuple(names))
     plan = Plan("prod", "production", None, expect, like_fleet(FLEET, 1, "prod", None, expect))
-    merge = ClusterMerge(plan, FillSettings(), join, report)
+    merge = ClusterMerge(plan, FillSettings())
     merging = snapshots = 0.0
     rows = size = 0
     for n in range(ticks):

@@ -17,7 +17,6 @@ from operators.schema.arrow import TIMESTAMP, entity_type_of, sample_batch
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
-    COLLECTION,
     CONSUMER_GROUP,
     TOPIC,
     EntityType,
@@ -40,8 +39,6 @@ def with_a_gap(fleet: FleetSettings) -> tuple[list[pa.RecordBatch], list[pa.Reco
     merge = ClusterMerge(
         plan,
         FillSettings(stale_after=0.0),
-        lambda _plan, _tick, parts: parts[0],
-        lambda _plan, _result: sample_batch(COLLECTION, 0, {}),
     )
     shard = Shard(shard_of(fleet, 42, "prod"), None, origin=Origin.COLLECTED)
     truth, merged = [], []
@@ -202,8 +199,6 @@ def test_never_seen_entities_have_the_levels_of_the_fleet() -> None:
     merge = ClusterMerge(
         Plan("prod", "production", 1, expect, like),
         FillSettings(),
-        lambda _plan, _tick, parts: parts[0],
-        lambda _plan, _result: sample_batch(COLLECTION, 0, {}),
     )
     for kind in KINDS:
         merge.on_ticks(Ticks("prod", MONDAY, INTERVAL, kind=kind))

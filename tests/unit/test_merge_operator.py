@@ -15,23 +15,12 @@ from operators.drain import Drain
 from operators.merge.operator import merge
 from operators.merge.plan import Plan
 from operators.merge.settings import ExpectSettings, FillSettings
-from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.metrics import COLLECTION
 from operators.ticks import Outcome, TickResult, Ticks
 
 INTERVAL = 30_000
 T = 1_000 * INTERVAL
 KINDS = ("brokers", "topics", "groups")
-
-
-def join(plan: Plan, tick: int, parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    return parts[0]
-
-
-def report(plan: Plan, result: TickResult) -> pa.RecordBatch:
-    timestamp = pa.array([result.tick.start], TIMESTAMP)
-    name = f"{plan.cluster}/{result.tick.kind}"
-    return sample_batch(COLLECTION, 1, {"timestamp": timestamp, "entity_name": name})
 
 
 def due(cluster: str, tick: int) -> list[Any]:
@@ -54,7 +43,7 @@ def flow_of(
     both = op.input("in", flow, TestingSource(inputs))
     split = op.branch("split", both, lambda item: isinstance(item[1], Ticks))
     merged = merge(
-        "merge", split.trues, split.falses, plans, FillSettings(), drain, join, report,
+        "merge", split.trues, split.falses, plans, FillSettings(), drain,
         clock=lambda: now,
     )  # fmt: skip
     out: list[Any] = []
