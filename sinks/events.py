@@ -97,13 +97,15 @@ def ticks_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, tuple[int
     ticks: dict[str, tuple[int, int]] = {}
     for batch in batches:
         times, origins = batch.column("timestamp"), batch.column("origin")
-        present = origins.unique().to_pylist()
-        for origin in present:
+        present = pc.unique(origins.indices)
+        for index in present:
             own = times
             if len(present) > 1:
-                own = times.filter(pc.is_in(origins, pa.array([origin], pa.string())))
+                same = pc.equal(origins.indices, index) if index.is_valid else origins.is_null()
+                own = times.filter(same)
             ends = pc.min_max(own)
             first, last = ends["min"].value, ends["max"].value
-            oldest, newest = ticks.get(name := origin or "unknown", (first, last))
+            name = origins.dictionary[index.as_py()].as_py() if index.is_valid else "unknown"
+            oldest, newest = ticks.get(name, (first, last))
             ticks[name] = min(oldest, first), max(newest, last)
     return ticks

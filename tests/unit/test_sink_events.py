@@ -19,10 +19,10 @@ def test_counts_and_ticks_are_by_origin_over_all_batches() -> None:
     batches = [
         batch([3_000, 1_000, 2_000], ["collected", "filled", "filled"]),
         batch([4_000, 2_000], ["collected", "collected"]),
-        batch([9_000], [None]),
+        batch([9_000, 3_000], [None, "collected"]),
         batch([], []),
     ]
-    assert count_by_origin(batches) == {"collected": 3, "filled": 2, "unknown": 1}
+    assert count_by_origin(batches) == {"collected": 4, "filled": 2, "unknown": 1}
     assert ticks_by_origin(batches) == {
         "collected": (2_000, 4_000),
         "filled": (1_000, 2_000),
