@@ -109,7 +109,9 @@ def _headline(picture: Picture) -> Text:
 def _anomalies(labels: Sequence[str]) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"anomalies {len(labels)}", _HEAD)
-    line.append(f"  {', '.join(labels)}")
+    # Of `<kind>:<entity>:<start>` the start would take the room of two others.
+    names = (" ".join(label.split(":")[:2]) for label in labels)
+    line.append(f"  {', '.join(names)}")
     return line
 
 

@@ -4,6 +4,7 @@ Bytewax's engine (in Rust) and librdkafka (in C) know nothing of Python's loggin
 write would tear the live table and break the JSON.
 """
 
+import fcntl
 import os
 import sys
 import threading
@@ -13,6 +14,8 @@ from typing import TextIO
 
 _STDERR = 2
 _READ_BYTES = 65_536
+_PIPE_BYTES = 2**20
+"""The most that Linux gives without privileges."""
 
 
 @contextmanager
@@ -25,6 +28,9 @@ def captured_stderr(tell: Callable[[str], None]) -> Iterator[TextIO]:
     sys.stderr.flush()
     real = os.dup(_STDERR)
     reading, writing = os.pipe()
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        # Native code that writes while it holds the interpreter's lock must find room at once.
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     os.dup2(writing, _STDERR)
     os.close(writing)
     reader = threading.Thread(target=_read, args=(reading, tell), name="mqpipe-stderr", daemon=True)

@@ -31,7 +31,7 @@ FULL = p.picture(
     pools=(p.pool("brokers", "prod-1/brokers"), p.pool("topics", tripped="prod-77/topics")),
     sinks=(p.sink("parquet", spooled=False), p.sink("newrelic", spooled=True, unsent=5000, dead=3)),
     clusters=tuple(p.cluster(f"prod-{n}") for n in range(30)),
-    anomalies=("broker_down prod-1/broker-2", "spike prod-2/orders"),
+    anomalies=("broker_down:prod-1/broker-2:2026-01-01T10:00:00Z", "spike:prod-2/orders"),
 )
 
 
@@ -55,6 +55,11 @@ def test_every_part_has_its_place(width: int, height: int) -> None:
     assert "probe in 42 s" in targets[0]
     others = [n for n, line in enumerate(text.splitlines()) if "prod-10/brokers" in line]
     assert all(n > text.splitlines().index(targets[0]) for n in others)
+
+
+def test_active_anomalies_are_named_by_kind_and_entity() -> None:
+    """Without their start, several fit on one line."""
+    assert "anomalies 2  broker_down prod-1/broker-2, spike prod-2/orders\n" in shown(FULL)
 
 
 def test_what_finds_no_room_is_counted() -> None:

@@ -1,10 +1,12 @@
 """Log lines: their format, which events become one, and what native code writes."""
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -235,6 +237,29 @@ def test_native_code_and_prints_come_through_the_log() -> None:
         "stderr": ["%4|librdkafka| broker down", "a Python print", "from a child"],
     }
     assert (after, ran.stdout) == ("after", "")
+
+
+def test_on_a_terminal_the_same_lines_stand_above_a_live_table() -> None:
+    """Native code, prints and events are plain lines, each once, and the table ends below them."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        ran = subprocess.Popen(
+            [sys.executable, "-c", NATIVE],
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+        )
+        os.close(theirs)
+        text = ""
+        with contextlib.suppress(OSError):  # Linux's answer when the other side is closed
+            while part := terminal.read(65_536):
+                text += part.decode()
+    assert ran.wait(timeout=60) == 0
+    for line in ("broker down", "a Python print", "an event", "from a child", "run ended"):
+        assert text.count(line) == 1
+        assert text.index(line) < text.rindex("mqpipe run") < text.index("after")
+    assert "{" not in text
 
 
 def test_a_job_is_observed_from_its_parts_to_its_end(

@@ -1,6 +1,7 @@
 """The tally: what pools, sinks and merge report, and the picture that comes of it."""
 
 import asyncio
+import threading
 
 import pyarrow as pa
 import pytest
@@ -112,6 +113,22 @@ def test_samples_count_by_origin_and_sink(tally: Tally) -> None:
         "newrelic": {},
         "kafka": {"simulated": 9},
     }
+
+
+def test_no_count_is_lost_between_threads(tally: Tally) -> None:
+    """Workers, senders and pools report at the same time, while pictures are made."""
+
+    def report() -> None:
+        for _ in range(2_000):
+            tally.hear(SamplesWritten("parquet", {"collected": 1}, {}))
+            tally.picture()
+
+    threads = [threading.Thread(target=report) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert dict(tally.picture().sinks[0].written) == {"collected": 8_000}
 
 
 def test_rates_are_of_the_last_minute(tally: Tally, clock: Clock) -> None:
