@@ -8,9 +8,8 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from flows.check import check as check_command
@@ -52,7 +51,7 @@ def _time(text: str | None) -> int | None:
     try:
         return parse_time(text, time.time_ns() // 1_000_000)
     except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error)) from None
 
 
 def _duration(text: str | None) -> float | None:
@@ -61,9 +60,9 @@ def _duration(text: str | None) -> float | None:
     try:
         seconds = parse_duration(text)
     except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error)) from None
     if seconds == 0:
-        raise click.BadParameter("must be more than nothing")
+        raise typer.BadParameter("must be more than nothing")
     return seconds
 
 
@@ -97,7 +96,7 @@ def run(
     """
     cluster = tuple(addresses.split(",")) if addresses else ()
     if cluster and process_id >= len(cluster):
-        raise click.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
+        raise typer.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
     options = RunOptions(
         workers=Workers(workers, cluster, process_id),
         limit=_duration(for_),
@@ -136,7 +135,7 @@ def export(
     Example: mqpipe export --start 2026-01-01T00:00:00Z --end 2026-01-02T00:00:00Z --out day
     """
     if resume and overwrite:
-        raise click.UsageError("--resume goes on, --overwrite starts over: give one of them")
+        raise typer.BadParameter("--resume goes on, --overwrite starts over: give one of them")
     options = ExportOptions(
         start=_time(start),
         end=_time(end),
@@ -178,22 +177,18 @@ def main() -> None:
     os.environ.setdefault("RUST_BACKTRACE", "0")
     configure_logs()
     try:
-        code = app(standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        code = 2
-    except click.Abort:
-        code = 1
+        app()
     except ConfigError as error:
-        typer.echo(str(error), err=True)
-        code = 2
+        _fail(str(error), 2)
     except UsageError as error:
-        typer.echo(f"mqpipe: {error}", err=True)
-        code = 2
+        _fail(f"mqpipe: {error}", 2)
     except (ExportError, FlowError, StateError, OSError) as error:
-        typer.echo(f"mqpipe: {error}", err=True)
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        _fail(f"mqpipe: {error}", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,21 @@
 """The whole configuration, put together from the settings of each room."""
 
+import difflib
+from collections import Counter
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from operators.merge.settings import FillSettings
-from operators.pool import PoolSettings
+from flows.observe import MetricsSettings
+from operators.collect.settings import ClusterSettings
+from operators.merge import FillSettings
+from operators.pool import PoolsSettings
 from operators.schema.settings import Duration, Settings
 from operators.simulate import SimulationSettings, shards
+from sinks.dead_letters import DeadLetterSettings
+from sinks.newrelic import NewRelicSettings
 from sinks.parquet import ParquetSettings
-
-
-class PoolsSettings(Settings):
-    """One bounded pool a kind, per process."""
-
-    brokers: PoolSettings = Field(
-        default=PoolSettings(size=10), description="pool of `brokers` targets"
-    )
-    topics: PoolSettings = Field(
-        default=PoolSettings(size=15), description="pool of `topics` targets"
-    )
-    groups: PoolSettings = Field(
-        default=PoolSettings(size=8), description="pool of `groups` targets"
-    )
 
 
 class ShutdownSettings(Settings):
@@ -38,6 +30,7 @@ class SinksSettings(Settings):
     """Where samples go; any combination."""
 
     parquet: ParquetSettings | None = Field(default=None, description="Parquet files")
+    newrelic: NewRelicSettings | None = Field(default=None, description="New Relic")
 
 
 class RecoverySettings(Settings):
@@ -58,6 +51,7 @@ class Config(Settings):
     account_id: int | None = Field(
         default=None, gt=0, description="New Relic account id, part of GUIDs"
     )
+    clusters: tuple[ClusterSettings, ...] = Field(default=(), description="what to collect from")
     pools: PoolsSettings = Field(default=PoolsSettings(), description="concurrency of collection")
     simulation: SimulationSettings = Field(
         default=SimulationSettings(), description="what to simulate"
@@ -68,6 +62,10 @@ class Config(Settings):
     )
     shutdown: ShutdownSettings = Field(default=ShutdownSettings(), description="the end of a run")
     sinks: SinksSettings = Field(default=SinksSettings(), description="where samples go")
+    dead_letters: DeadLetterSettings = Field(
+        default=DeadLetterSettings(), description="where samples go that a sink refused"
+    )
+    metrics: MetricsSettings = Field(default=MetricsSettings(), description="the job's own metrics")
     recovery: RecoverySettings = Field(default=RecoverySettings(), description="state between runs")
 
     @field_validator("interval")
@@ -81,10 +79,41 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
-        shards(self.simulation)
-        if self.mode == "simulation" and not self.simulation.fleets:
+        clusters = [cluster.name for cluster in self.clusters]
+        simulated = [spec.cluster for spec in shards(self.simulation)]
+        for name, times in Counter(clusters).items():
+            if times > 1:
+                raise ValueError(f"clusters: the name `{name}` is used {times} times")
+        for name in sorted(set(clusters) & set(simulated)):
+            raise ValueError(f"`{name}` is a collected cluster and a simulated one: rename one")
+        if self.mode == "infrastructure" and not clusters:
+            raise ValueError("mode infrastructure collects, but `clusters` names none")
+        if self.mode == "simulation" and not simulated:
             raise ValueError("mode simulation simulates, but `simulation.fleets` names none")
+        if self.mode == "hybrid" and not clusters:
+            raise ValueError("mode hybrid collects and fills, but `clusters` names none")
+        if self.sinks.newrelic is not None and self.account_id is None:
+            raise ValueError("sinks.newrelic needs `account_id`")
+        self._likes_fit()
         return self
+
+    def _likes_fit(self) -> None:
+        fleets = {fleet.name: fleet for fleet in self.simulation.fleets}
+        for cluster in self.clusters:
+            if cluster.like is None:
+                continue
+            if cluster.like not in fleets:
+                near = difflib.get_close_matches(cluster.like, fleets, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"there: {', '.join(fleets)}"
+                raise ValueError(
+                    f"clusters: `{cluster.name}` is like `{cluster.like}`, which is no fleet of "
+                    f"simulation.fleets; {hint}"
+                )
+            if fleets[cluster.like].provider != "kafka":
+                raise ValueError(
+                    f"clusters: `{cluster.name}` is of Kafka and cannot be like the "
+                    f"{fleets[cluster.like].provider} fleet `{cluster.like}`"
+                )
 
     @property
     def interval_ms(self) -> int:

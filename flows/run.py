@@ -1,27 +1,28 @@
 """`mqpipe run`: the streaming job."""
 
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import structlog
 from bytewax.outputs import Sink
 
+from flows.collecting import Collecting, collecting
 from flows.config import Config
+from flows.observe import Job, Observation, observe
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold, new_run_id
 from flows.stream import Stream, stream
 from operators.drain import Drain
 from operators.fleets import FleetSource
-from operators.schedule import RealTime, after
-from operators.simulate import by_cluster
+from operators.schedule import RealTime, after, wall_clock
+from operators.simulate import ShardSpec, by_cluster
+from operators.targets import TargetSource
+from sinks.dead_letters import DeadLetters
+from sinks.newrelic import newrelic_sink
 from sinks.parquet import RolledParquet
-
-log = structlog.get_logger("mqpipe.run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,22 @@ def run(config: Config, options: RunOptions) -> int:
     """Run the streaming job until it is stopped; 0 after a clean drain, 1 where it was forced.
 
     Raises:
-        StateError, FlowError: see there.
+        StateError, FlowError, ListenError: see there.
     """
-    with _state(config, options) as state:
-        drain = Drain(config.shutdown.grace)
-        flow = stream(_parts(config, options, state, drain))
-        log.info("run started", mode=config.mode, run=state.run, interval_seconds=config.interval)
+    shards = by_cluster(config.simulation) if config.simulates else {}
+    drain = Drain(config.shutdown.grace)
+    with (
+        _state(config, options) as state,
+        observe(
+            _job(config, list(shards)),
+            drain,
+            config.metrics,
+            live=options.live,
+            process_id=options.workers.process_id,
+        ) as seen,
+        collecting(config, seen) as collectors,
+    ):
+        flow = stream(_parts(config, options, state, drain, shards, collectors, seen))
         clean = execute(
             flow,
             drain,
@@ -52,33 +63,59 @@ def run(config: Config, options: RunOptions) -> int:
             None if options.afresh else state.recovery(),
             config.shutdown.grace,
         )
-        log.info("run ended", clean=clean)
     return 0 if clean else 1
 
 
-def _parts(config: Config, options: RunOptions, state: JobState, drain: Drain) -> Stream:
-    shards = by_cluster(config.simulation) if config.simulates else {}
-    fleets = FleetSource(
-        shards,
-        config.interval_ms,
-        _schedule(config, options),
-        drain,
-        account_id=config.account_id,
-        catch_up=round(config.catch_up * 1000),
-        retired=state.retired("fleets", frozenset(shards)),
+def _parts(
+    config: Config,
+    options: RunOptions,
+    state: JobState,
+    drain: Drain,
+    shards: Mapping[str, ShardSpec],
+    collectors: Collecting,
+    seen: Observation,
+) -> Stream:
+    schedule = _schedule(config, options)
+    clusters = frozenset(shards) | collectors.plans.keys()
+    return Stream(
+        targets=TargetSource(
+            collectors.targets,
+            schedule,
+            drain,
+            retired=state.retired("targets", frozenset(collectors.targets)),
+        ),
+        fleets=FleetSource(
+            shards,
+            config.interval_ms,
+            schedule,
+            drain,
+            account_id=config.account_id,
+            catch_up=round(config.catch_up * 1000),
+            retired=state.retired("fleets", frozenset(shards)),
+        ),
+        collecting=collectors,
+        fill=config.fill if config.mode == "hybrid" else None,
+        drain=drain,
+        sinks=_sinks(config, state, clusters, drain, seen.listener),
+        saw=seen.saw,
+        on_coverage=seen.listener,
     )
-    return Stream(fleets, _sinks(config, state, frozenset(shards)))
 
 
 def _schedule(config: Config, options: RunOptions) -> RealTime:
+    start = wall_clock()
     if options.limit is None:
-        return RealTime()
-    first = after(time.time_ns() // 1_000_000, config.interval_ms)
-    return RealTime(until=first + round(options.limit * 1000))
+        return RealTime(start)
+    first = after(start, config.interval_ms)
+    return RealTime(start, until=first + round(options.limit * 1000))
 
 
 def _sinks(
-    config: Config, state: JobState, clusters: frozenset[str]
+    config: Config,
+    state: JobState,
+    clusters: frozenset[str],
+    drain: Drain,
+    listener: Callable[[object], None],
 ) -> dict[str, Sink[tuple[str, pa.RecordBatch]]]:
     sinks: dict[str, Sink[tuple[str, pa.RecordBatch]]] = {}
     if config.sinks.parquet is not None:
@@ -87,8 +124,36 @@ def _sinks(
             sorted(clusters | state.retired("parquet", clusters)),
             state.run,
             state.path / "parquet",
+            {"seed": str(config.simulation.seed)},
+            listener,
+        )
+    if config.sinks.newrelic is not None and config.account_id is not None:
+        sinks["newrelic"] = newrelic_sink(
+            config.sinks.newrelic,
+            config.account_id,
+            config.interval_ms,
+            DeadLetters(config.dead_letters, listener),
+            listener,
+            lambda: drain.grace_left,
         )
     return sinks
+
+
+def _job(config: Config, fleets: list[str]) -> Job:
+    newrelic = config.sinks.newrelic
+    return Job(
+        name="run",
+        interval=config.interval,
+        mode=config.mode,
+        targets=[
+            f"{cluster.name}/{kind}"
+            for cluster in (config.clusters if config.collects else ())
+            for kind in ("brokers", "topics", "groups")
+        ],
+        fleets=fleets,
+        sinks=[name for name in type(config.sinks).model_fields if getattr(config.sinks, name)],
+        spools={} if newrelic is None else {"newrelic": newrelic.spool.size},
+    )
 
 
 @contextmanager

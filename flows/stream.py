@@ -1,28 +1,82 @@
 """The dataflow of `mqpipe run`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import bytewax.operators as op
 import pyarrow as pa
 from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
+from flows.collecting import Collecting
+from operators.drain import Drain
 from operators.fleets import FleetSource
+from operators.merge import CoverageListener, FillSettings, merge
+from operators.offload import offload
+from operators.targets import TargetSource
+from operators.ticks import TickResult, Ticks
+
+Samples = KeyedStream[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Everything that the dataflow is made of."""
+    """What the dataflow is made of."""
 
+    targets: TargetSource
     fleets: FleetSource
+    collecting: Collecting
+    fill: FillSettings | None
+    """How gaps are filled; None where they are not."""
+    drain: Drain
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]]
+    saw: Callable[[str, pa.RecordBatch], None]
+    """Told of every batch on its way to the sinks."""
+    on_coverage: CoverageListener
 
 
 def stream(parts: Stream) -> Dataflow:
     """Targets and fleets, merged, to every sink."""
     flow = Dataflow("mqpipe")
-    samples = op.input("fleets", flow, parts.fleets)
+    ticks = op.input("targets", flow, parts.targets)
+    simulated = op.input("fleets", flow, parts.fleets)
+    collected = _collect(ticks, parts)
+    merged = _merge(ticks, collected, parts)
+    samples = _observed(op.merge("samples", merged, simulated), parts)
     for name, sink in parts.sinks.items():
         op.output(name, samples, sink)
     return flow
+
+
+def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult]:
+    collecting = parts.collecting
+    return offload(
+        "collect",
+        ticks,
+        collecting.work,
+        collecting.pools,
+        parts.drain,
+        deadline=lambda _: collecting.deadline,
+        priorities=collecting.priorities,
+    )
+
+
+def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: Stream) -> Samples:
+    return merge(
+        "merge",
+        ticks,
+        results,
+        parts.collecting.plans,
+        parts.fill,
+        parts.drain,
+        on_coverage=parts.on_coverage,
+    )
+
+
+def _observed(samples: Samples, parts: Stream) -> Samples:
+    def look(item: tuple[str, pa.RecordBatch]) -> tuple[str, pa.RecordBatch]:
+        parts.saw(*item)
+        return item
+
+    return op.map("observe", samples, look)

@@ -27,14 +27,15 @@ def after(moment: int, interval: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RealTime:
-    """Ticks fall due as the clock goes; nothing is due at `until` or later."""
+    """Ticks fall due as the clock goes, from after `start`; nothing is due at `until` or later."""
 
+    start: int
     clock: Clock = wall_clock
     until: int | None = None
 
     def first(self, interval: int) -> int:
-        """The first tick of a partition that has never run."""
-        return after(self.clock(), interval)
+        """The first tick of a partition that has never run; the same for all of them."""
+        return after(self.start, interval)
 
     def due(self, tick: int, interval: int) -> int:
         """How many ticks, from `tick` on, are due by now."""

@@ -27,7 +27,7 @@ class MetricsSettings(Settings):
     """Where a job can be watched."""
 
     listen: str | None = Field(
-        "127.0.0.1:9464",
+        default="127.0.0.1:9464",
         description="address of /metrics and /health; in a cluster the process id is added to "
         "the port; null serves none",
     )

@@ -4,3 +4,21 @@
 each entity last was, `fill` makes rows that go on from there, `preset` gives the levels of what
 was never seen.
 """
+
+from operators.merge.coverage import Coverage, CoverageListener
+from operators.merge.like import Like, like_fleet, preset_fleet
+from operators.merge.operator import merge
+from operators.merge.plan import Plan
+from operators.merge.settings import ExpectSettings, FillSettings
+
+__all__ = [
+    "Coverage",
+    "CoverageListener",
+    "ExpectSettings",
+    "FillSettings",
+    "Like",
+    "Plan",
+    "like_fleet",
+    "merge",
+    "preset_fleet",
+]

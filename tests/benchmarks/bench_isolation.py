@@ -94,7 +94,9 @@ def measure(clusters: list[str], options: argparse.Namespace) -> tuple[list[Resu
     background, drain, sink = Background(), Drain(), Stamped()
     pool = Pool("topics", settings, loop=background.loop)
     flow = Dataflow("isolation")
-    ticks = op.input("ticks", flow, TargetSource(targets, RealTime(until=until), drain))
+    ticks = op.input(
+        "ticks", flow, TargetSource(targets, RealTime(wall_clock(), until=until), drain)
+    )
     results = offload(
         "collect",
         ticks,

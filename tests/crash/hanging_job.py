@@ -23,7 +23,7 @@ from operators.background import Background
 from operators.drain import Drain
 from operators.offload import offload
 from operators.pool import Pool, PoolSettings, in_thread
-from operators.schedule import RealTime
+from operators.schedule import RealTime, wall_clock
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, TickResult, Ticks
 
@@ -86,7 +86,7 @@ def main() -> int:
         f"{cluster}/topics": Target(cluster, "topics", INTERVAL_MS) for cluster in ("hung", "well")
     }
     flow = Dataflow("hanging")
-    ticks = op.input("ticks", flow, TargetSource(targets, RealTime(), drain))
+    ticks = op.input("ticks", flow, TargetSource(targets, RealTime(wall_clock()), drain))
     results = offload("collect", ticks, work, {"topics": pool}, drain, deadline=lambda _: 3600)
     op.output("out", results, Lines(options.directory / "results.jsonl"))
     recovery = RecoveryConfig(str(store))

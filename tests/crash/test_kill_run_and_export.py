@@ -25,6 +25,7 @@ simulation:
 sinks:
   parquet: {path: samples, roll: {rows: 2000, every: 2s}}
 recovery: {path: state, epoch: 300ms}
+metrics: {listen: null}
 """
 
 

@@ -62,6 +62,7 @@ def test_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
     """Two jobs never share a state; the second says so and touches nothing."""
     (tmp_path / "c.yaml").write_text(
         "interval: 1s\nsimulation: {fleets: [{name: a}]}\nsinks: {parquet: {path: samples}}\n"
+        "metrics: {listen: null}\n"
     )
     first = start(tmp_path, "run", "c.yaml", "--no-live")
     wait_for_log(first, "run started")

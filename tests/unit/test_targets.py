@@ -32,7 +32,7 @@ def build(
     until: int | None = None,
 ) -> Partition:
     targets = {"c/topics": Target("c", "topics", interval)}
-    source = TargetSource(targets, RealTime(clock, until), Drain(settle=0))
+    source = TargetSource(targets, RealTime(clock(), clock, until), Drain(settle=0))
     return source.build_part("targets", "c/topics", state)
 
 
@@ -114,7 +114,7 @@ def test_limited_run_has_the_ticks_of_its_range() -> None:
 
 def test_retired_partition_stays_listed_and_ends() -> None:
     """The name of a removed target is listed, for its stored state, and gives nothing."""
-    source = TargetSource({}, RealTime(Clock(0)), Drain(), frozenset({"gone/topics"}))
+    source = TargetSource({}, RealTime(0, Clock(0)), Drain(), frozenset({"gone/topics"}))
     assert source.list_parts() == ["gone/topics"]
     partition = source.build_part("targets", "gone/topics", (1, 5))
     try:
@@ -129,7 +129,7 @@ def test_retired_partition_stays_listed_and_ends() -> None:
 def test_source_waits_for_work_under_way() -> None:
     """After the drain was asked for, the source stays open until nothing is under way."""
     drain = Drain(settle=0)
-    source = TargetSource({"c/topics": Target("c", "topics", 1000)}, RealTime(Clock(0)), drain)
+    source = TargetSource({"c/topics": Target("c", "topics", 1000)}, RealTime(0, Clock(0)), drain)
     partition = source.build_part("targets", "c/topics", None)
     drain.enter()
     drain.request()

@@ -1,0 +1,85 @@
+"""What collects: targets, their pools and clients, and what merge has to know of each cluster."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from flows.config import Config
+from flows.observe import Observation
+from operators.background import Background
+from operators.collect.collector import Collectors
+from operators.collect.settings import ClusterSettings
+from operators.merge import Plan, like_fleet, preset_fleet
+from operators.offload import TickWork
+from operators.pool import Pool, Priority
+from operators.targets import Target
+from operators.ticks import TargetKind
+
+_CLOSING = 5.0
+"""Seconds for closing connections at the end."""
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """Everything of a dataflow that has to do with collected clusters."""
+
+    targets: Mapping[str, Target]
+    work: TickWork
+    pools: Mapping[str, Pool]
+    priorities: Mapping[str, Priority]
+    deadline: float
+    """Seconds from a tick's due time to the end of its last attempt."""
+    plans: Mapping[str, Plan]
+
+
+@contextmanager
+def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
+    """Pools on a loop in the background, and a client a cluster, while the block runs."""
+    clusters = config.clusters if config.collects else ()
+    background = Background()
+    collectors = Collectors(clusters, config.account_id)
+    try:
+        pools = background.run(_pools(config, background, seen))
+        yield Collecting(
+            targets={
+                target.partition: target
+                for cluster in clusters
+                for kind in TargetKind
+                for target in [Target(cluster.name, kind, config.interval_ms)]
+            },
+            work=collectors.work,
+            pools=pools,
+            priorities={cluster.name: cluster.priority for cluster in clusters},
+            deadline=min(config.interval, config.fill.grace)
+            if config.mode == "hybrid"
+            else config.interval,
+            plans={cluster.name: _plan(config, cluster) for cluster in clusters},
+        )
+    finally:
+        with suppress(TimeoutError):
+            background.run(collectors.close(), _CLOSING)
+        background.close()
+
+
+async def _pools(config: Config, background: Background, seen: Observation) -> dict[str, Pool]:
+    pools = {
+        kind.value: Pool(
+            kind.value,
+            config.pools.of(kind),
+            loop=background.loop,
+            listeners=seen.pool_listeners,
+        )
+        for kind in TargetKind
+    }
+    for pool in pools.values():
+        seen.watch(pool)
+    return pools
+
+
+def _plan(config: Config, cluster: ClusterSettings) -> Plan:
+    fleets = {fleet.name: fleet for fleet in config.simulation.fleets}
+    fleet = fleets[cluster.like] if cluster.like else preset_fleet(cluster.environment)
+    like = like_fleet(
+        fleet, config.simulation.seed, cluster.name, config.account_id, cluster.expect
+    )
+    return Plan(cluster.name, cluster.environment, config.account_id, cluster.expect, like)
