@@ -1,0 +1,155 @@
+"""Parquet in an object store, against moto's S3 server: the same guarantees as in a directory."""
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import boto3
+import polars as pl
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+
+from operators.schema.metrics import TOPIC
+from sinks.parquet import ParquetSettings, RolledParquet, RollSettings, StraightParquet
+from tests.samples import NEW_YEAR, numbered
+
+
+class Bucket:
+    """A bucket on a server of its own. `uri` is what a user would write as `sinks.parquet.path`."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.client: Any = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+        self.client.create_bucket(Bucket="samples")
+        host = endpoint.removeprefix("http://")
+        self.uri = f"s3://samples/mq?scheme=http&endpoint_override={host}&region=us-east-1"
+
+    def keys(self, prefix: str = "mq/type=") -> list[str]:
+        listed = self.client.list_objects_v2(Bucket="samples", Prefix=prefix)
+        return [o["Key"] for o in listed.get("Contents", ()) if not o["Key"].endswith("/")]
+
+    def numbers(self) -> list[int]:
+        fs, _ = pafs.FileSystem.from_uri(self.uri)
+        found: list[int] = []
+        for key in self.keys():
+            names = pq.ParquetFile(f"samples/{key}", filesystem=fs).read(["entity_name"])
+            found += [int(n.rpartition("/")[2]) for n in names["entity_name"].to_pylist()]
+        return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """In a process of its own: Arrow may wait for it with the interpreter's lock held."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = next(
+            re.findall(r"http://[\d.:]+", line) for line in process.stderr if "http" in line
+        )
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield address[0]
+        process.terminate()
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    bucket = Bucket(server)
+    yield bucket
+    keys = [{"Key": o["Key"]} for o in bucket.client.list_objects_v2(Bucket="samples")["Contents"]]
+    bucket.client.delete_objects(Bucket="samples", Delete={"Objects": keys})
+    bucket.client.delete_bucket(Bucket="samples")
+
+
+def straight(bucket: Bucket, state: Any = None) -> Any:
+    sink = StraightParquet(ParquetSettings(path=bucket.uri), ["sim-eu"], "r")
+    return sink.build_part("step", "sim-eu", state)
+
+
+def test_straight_files_are_published_once(bucket: Bucket) -> None:
+    """Nothing is visible before a snapshot, and what a killed epoch left is deleted."""
+    partition = straight(bucket)
+    partition.write_batch([numbered([1, 2]), numbered([3], entity_type=TOPIC)])
+    assert bucket.keys() == []
+    state = partition.snapshot()
+    assert bucket.keys() == [
+        "mq/type=broker/date=2026-01-01/r-sim-eu-000000.parquet",
+        "mq/type=topic/date=2026-01-01/r-sim-eu-000000.parquet",
+    ]
+    partition.write_batch([numbered([4])])
+    partition.snapshot()
+    partition.write_batch([numbered([5])])
+    partition._open.finish()
+    assert len(bucket.keys("mq/_open/")) == 1
+    resumed = straight(bucket, state)
+    assert bucket.keys("mq/_open/") == []
+    assert bucket.numbers() == [1, 2, 3]
+    resumed.write_batch([numbered([4, 5])])
+    resumed.snapshot()
+    assert bucket.numbers() == [1, 2, 3, 4, 5]
+
+
+def test_polars_and_pyarrow_read_a_types_folder(bucket: Bucket) -> None:
+    """By their default calls, beside files that are still being written."""
+    partition = straight(bucket)
+    partition.write_batch([numbered(range(20))])
+    partition.snapshot()
+    partition.write_batch([numbered([99])])
+    fs, base = pafs.FileSystem.from_uri(bucket.uri)
+    dataset = ds.dataset(f"{base}/type=broker", filesystem=fs, partitioning="hive")
+    assert dataset.to_table().num_rows == 20
+    frame = pl.read_parquet(
+        "s3://samples/mq/type=broker/",
+        storage_options={
+            "aws_endpoint_url": bucket.endpoint,
+            "aws_region": "us-east-1",
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+            "aws_allow_http": "true",
+        },
+    )
+    assert (frame.height, frame["date"].unique().len()) == (20, 1)
+
+
+def test_rolled_files_are_published_once(bucket: Bucket, tmp_path: Path) -> None:
+    """The log is local, files are uploaded in the background, a drain and a restart repeat none."""
+
+    def life(state: Any = None) -> Any:
+        settings = ParquetSettings(path=bucket.uri, roll=RollSettings(rows=2))
+        sink = RolledParquet(settings, ["sim-eu"], "r", tmp_path, clock=lambda: NEW_YEAR)
+        return sink.build_part("step", "sim-eu", state)
+
+    partition = life()
+    for n in range(3):
+        partition.write_batch([numbered([n])])
+        partition.snapshot()
+    futures.wait([partition._publishing[1]])
+    assert bucket.numbers() == [0, 1]
+    stored = partition.snapshot()
+    partition.close()
+    assert bucket.numbers() == [0, 1, 2]
+    partition = life(stored)
+    partition.write_batch([numbered([3])])
+    partition.snapshot()
+    partition.close()
+    assert bucket.numbers() == [0, 1, 2, 3]
+
+
+def test_an_upload_in_parts_is_invisible_until_it_is_whole(bucket: Bucket) -> None:
+    """A file larger than one part of a multipart upload appears at once."""
+    partition = straight(bucket)
+    block = numbered(range(1000))
+    for _ in range(150):
+        partition.write_batch([block])
+    assert bucket.keys() == []
+    partition.snapshot()
+    assert len(bucket.numbers()) == 150_000
