@@ -43,10 +43,20 @@ lint: install ## format, lint, types, import direction
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m flows.reference docs --check
 
 format: install ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: install ## benchmarks, short; tables on standard output
+	$(BIN)/python -m tests.benchmarks
+
+bench-full: install ## benchmarks at full size
+	$(BIN)/python -m tests.benchmarks --full
+
+docs: install ## write the reference pages anew
+	$(BIN)/python -m flows.reference docs
 
 clean: ## remove what the targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
