@@ -2,17 +2,20 @@
 
 import numpy as np
 
+from operators.collect.pages import Pages
+from operators.collect.raw import broker_counters, pages_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.topology import Ints, Topology
 from operators.schema.metrics import BROKER
 from operators.ticks import Collected
 
 
-def broker_samples(identity: Identity, tick: int, topology: Topology) -> Collected:
+def broker_samples(identity: Identity, tick: int, topology: Topology, pages: Pages) -> Collected:
     """One BROKER row for each live broker, and the CLUSTER columns that metadata gives.
 
     `broker.leaderCount` and `replication.unreplicatedPartitions` count the partitions that the
     broker leads, `broker.partitionCount` the replicas that it holds.
+    What a broker's page says is null where it did not come.
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
     """
@@ -29,6 +32,7 @@ def broker_samples(identity: Identity, tick: int, topology: Topology) -> Collect
             "broker.partitionCount": _count(ids, topology.holders),
             "broker.leaderCount": _count(ids, led),
             "replication.unreplicatedPartitions": _count(ids, led[topology.under_replicated]),
+            **_gauges(ids, pages),
         },
     )
     offline = int(topology.offline.sum())
@@ -45,7 +49,18 @@ def broker_samples(identity: Identity, tick: int, topology: Topology) -> Collect
             "cluster.availability": 100 * (1 - offline / partitions) if partitions else 100.0,
         },
     )
-    return Collected((brokers, cluster))
+    raw = {
+        "pages": pages_batch(topology.brokers, pages),
+        "counters": broker_counters(pages),
+    }
+    return Collected((brokers, cluster), raw)
+
+
+def _gauges(ids: Ints, pages: Pages) -> dict[str, list[float | None]]:
+    """By column: what each broker's page says."""
+    of = [pages.pages[broker].gauges if broker in pages.pages else {} for broker in ids.tolist()]
+    columns = sorted({column for gauges in of for column in gauges})
+    return {column: [gauges.get(column) for gauges in of] for column in columns}
 
 
 def _count(ids: Ints, of: Ints) -> Ints:

@@ -44,9 +44,9 @@ DEFAULTS: Mapping[str, str | int] = {
 }
 """librdkafka properties that differ from its own defaults; `client` in the config has the last word."""
 
-OFFSETS_A_REQUEST = 500
-"""Partitions a ListOffsets call. librdkafka's time grows with their square: 10,000 in one call
-take 0.5 s, in calls of 500 they take 0.1 s."""
+A_REQUEST = 500
+"""Partitions, or topics, a call. librdkafka's time grows with their square: the end offsets of
+10,000 partitions take 0.5 s in one call, and 0.1 s in calls of 500."""
 
 GROUP_REQUEST_TIMEOUT = 3600.0
 """Seconds, librdkafka's maximum, for requests to a group's coordinator.
@@ -103,16 +103,19 @@ class KafkaClient:
     async def topic_ids(self, topics: Sequence[str], timeout: float) -> dict[str, str | KafkaError]:
         """The id of each topic; a topic that is deleted and created anew has another one."""
         what = f"{self.cluster}: describe topics"
-        futures = await self._call(
-            what,
-            lambda admin: admin.describe_topics(
-                TopicCollection(list(topics)), request_timeout=timeout
-            ),
-        )
-        answers: dict[str, TopicDescription | KafkaError] = await self._answers(what, futures)
+
+        async def describe(some: list[str]) -> dict[str, TopicDescription | KafkaError]:
+            futures = await self._call(
+                what,
+                lambda admin: admin.describe_topics(TopicCollection(some), request_timeout=timeout),
+            )
+            return await self._answers(what, futures)
+
+        answers = await asyncio.gather(*(describe(some) for some in chunks(topics, A_REQUEST)))
         return {
             topic: answer if isinstance(answer, KafkaError) else str(answer.topic_id)
-            for topic, answer in answers.items()
+            for chunk in answers
+            for topic, answer in chunk.items()
         }
 
     async def offsets(
@@ -124,15 +127,12 @@ class KafkaClient:
         Give partitions of one leader: whoever shares a call waits for its slowest leader.
         """
         what = f"{self.cluster}: list offsets"
-        items = list(wanted.items())
-        chunks = [
-            dict(items[i : i + OFFSETS_A_REQUEST]) for i in range(0, len(items), OFFSETS_A_REQUEST)
-        ]
+        parts = [dict(part) for part in chunks(list(wanted.items()), A_REQUEST)]
         answers = await asyncio.gather(
-            *(self._offsets(what, chunk, timeout) for chunk in chunks), return_exceptions=True
+            *(self._offsets(what, part, timeout) for part in parts), return_exceptions=True
         )
         found: dict[tuple[str, int], Offset | KafkaError] = {}
-        for chunk, answer in zip(chunks, answers, strict=True):
+        for chunk, answer in zip(parts, answers, strict=True):
             if isinstance(answer, BaseException):
                 error = kafka_error(answer.__cause__ or answer)
                 if error is None:
@@ -316,6 +316,11 @@ async def all_done(futures: Collection[Future[Any]]) -> None:
     for future in futures:
         future.add_done_callback(on_done)
     await woken
+
+
+def chunks(items: Sequence[T], size: int) -> list[list[T]]:
+    """The items in lists of at most `size`."""
+    return [list(items[i : i + size]) for i in range(0, len(items), size)]
 
 
 def _spec(asked: int) -> OffsetSpec:

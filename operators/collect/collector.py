@@ -14,7 +14,8 @@ from operators.collect.commits import Commits, commits_of
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.groups import group_samples
 from operators.collect.offsets import UNKNOWN, Offsets
-from operators.collect.reading import Reading
+from operators.collect.pages import PageReader
+from operators.collect.reading import Memory, Reading
 from operators.collect.settings import ClusterSettings
 from operators.collect.topics import topic_samples
 from operators.ticks import Collected, TargetKind, Ticks
@@ -39,8 +40,9 @@ class ClusterCollector:
         self._settings = settings
         self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
         self._client = KafkaClient(settings.name, settings.client_config())
+        self._page_reader = PageReader(settings.name, settings.broker_metrics)
         self._readings: dict[int, Reading] = {}
-        self._silent: frozenset[str] = frozenset()
+        self._memory = Memory()
 
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one kind's samples of one tick within `time_left` seconds.
@@ -63,58 +65,76 @@ class ClusterCollector:
         """Stop what is being read and end the connections."""
         for reading in self._readings.values():
             reading.cancel()
+        await self._page_reader.close()
         await self._client.close()
 
     def _reading(self, tick: int) -> Reading:
         if tick not in self._readings:
-            self._readings[tick] = Reading(self._client, self._settings, self._silent)
+            self._readings[tick] = Reading(
+                self._client, self._page_reader, self._settings, self._memory
+            )
             for old in sorted(self._readings)[:-READINGS_KEPT]:
                 del self._readings[old]
         return self._readings[tick]
 
     async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
-        return broker_samples(self._identity, tick, await reading.topology(budget))
+        topology, pages = await asyncio.gather(reading.topology(budget), reading.pages(budget))
+        return _partial(broker_samples(self._identity, tick, topology, pages), pages.problems)
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology = await reading.topology(budget)
         problems: list[Problem] = []
-        offsets = await self._offsets(reading, budget, problems)
+        offsets, ids = await self._offsets(reading, budget, problems)
         commits: Commits | None = None
         try:
             commits = commits_of(await reading.groups(budget), topology)
         except CollectionError as error:
             problems.append(error.problem)
         collected = topic_samples(
-            self._identity, tick, self._settings.topics, topology, offsets, commits
+            self._identity,
+            tick,
+            self._settings.topics,
+            topology,
+            offsets,
+            commits,
+            await reading.pages(budget),
+            ids,
         )
         return _partial(collected, problems)
 
     async def _groups(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology, groups = await asyncio.gather(reading.topology(budget), reading.groups(budget))
-        self._silent = groups.silent
         problems = list(groups.problems)
-        offsets = await self._offsets(reading, budget, problems)
+        offsets, ids = await self._offsets(reading, budget, problems)
         commits = commits_of(groups, topology)
+        message_at = np.full(len(commits.row), UNKNOWN, np.int64)
+        if offsets is not None:
+            what = f"{self._identity.cluster}: find when messages were written"
+            message_at = await self._memory.timelines.first_uncommitted(
+                self._client, topology, commits, offsets, ids, budget.until(1, what)
+            )
         collected = group_samples(
             self._identity,
             tick,
             commits,
             topology,
             offsets,
-            np.full(len(commits.row), UNKNOWN, np.int64),
+            message_at,
             self._settings.partition_offsets,
         )
         return _partial(collected, problems)
 
     @staticmethod
-    async def _offsets(reading: Reading, budget: Budget, problems: list[Problem]) -> Offsets | None:
+    async def _offsets(
+        reading: Reading, budget: Budget, problems: list[Problem]
+    ) -> tuple[Offsets | None, Mapping[str, str]]:
         try:
-            offsets = await reading.offsets(budget)
+            offsets, ids = await reading.offsets(budget)
         except CollectionError as error:
             problems.append(error.problem)
-            return None
+            return None, {}
         problems += offsets.problems
-        return offsets
+        return offsets, ids
 
 
 class Collectors:

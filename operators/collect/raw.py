@@ -1,10 +1,13 @@
 """What is measured but is no column: how it travels from the collection to the derivation."""
 
+from collections.abc import Container, Iterable, Mapping, Sequence
+
 import numpy as np
 import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.pages import Pages
 from operators.collect.topology import Ints, Topology
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -12,6 +15,7 @@ NAME = pa.dictionary(pa.int32(), pa.string())
 OFFSETS = pa.schema(
     [
         ("topic", NAME),
+        ("topic_id", NAME),
         ("partition", pa.int32()),
         ("start", pa.int64()),
         ("end", pa.int64()),
@@ -20,8 +24,8 @@ OFFSETS = pa.schema(
         ("at", pa.int64()),
     ]
 )
-"""`offsets` of topics: one row a partition; offsets are null where they are not known, `led` says
-whether the partition has a leader, `at` is when its leader answered (ms)."""
+"""`offsets` of topics: one row a partition; ids and offsets are null where they are not known, `led`
+says whether the partition has a leader, `at` is when its leader answered (ms)."""
 
 COMMITS = pa.schema(
     [
@@ -49,11 +53,23 @@ CONSUMPTION = pa.schema(
 """`consumption` of topics: the sum of a group's commits on a topic."""
 
 
-def offsets_batch(topology: Topology, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
+PAGES = pa.schema([("broker", pa.int32()), ("at", pa.int64())])
+"""`pages`: one row a live broker; `at` is when its metrics page came (ms), null where it did not."""
+
+COUNTERS = pa.schema(
+    [("broker", pa.int32()), ("topic", NAME), ("name", NAME), ("value", pa.float64())]
+)
+"""`counters` of brokers (`topic` is null) or of topics: values since the broker's start."""
+
+
+def offsets_batch(
+    topology: Topology, offsets: Offsets, rows: Ints, ids: Mapping[str, str]
+) -> pa.RecordBatch:
     """Raw offsets of the given rows of the topology; shape: OFFSETS."""
     return pa.RecordBatch.from_arrays(
         [
             _names(topology.topics, topology.topic[rows]),
+            _names([ids.get(topic) for topic in topology.topics], topology.topic[rows]),
             pa.array(topology.partition[rows], pa.int32()),
             known(offsets.start[rows]),
             known(offsets.end[rows]),
@@ -123,12 +139,49 @@ def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatc
     )
 
 
+def pages_batch(brokers: Iterable[int], pages: Pages) -> pa.RecordBatch:
+    """Which of the live brokers' pages came; shape: PAGES."""
+    ids = sorted(brokers)
+    times = [pages.pages[broker].at if broker in pages.pages else None for broker in ids]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(ids, pa.int32()), pa.array(times, pa.int64())], schema=PAGES
+    )
+
+
+def broker_counters(pages: Pages) -> pa.RecordBatch:
+    """The brokers' own counters; shape: COUNTERS."""
+    return _counters(
+        (broker, None, name, value)
+        for broker, page in pages.pages.items()
+        for name, value in page.counters.items()
+    )
+
+
+def topic_counters(pages: Pages, topics: Container[str]) -> pa.RecordBatch:
+    """The counters of the given topics; shape: COUNTERS."""
+    return _counters(
+        (broker, topic, name, value)
+        for broker, page in pages.pages.items()
+        for (name, topic), value in page.topic_counters.items()
+        if topic in topics
+    )
+
+
+def _counters(rows: Iterable[tuple[int, str | None, str, float]]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    arrays = [
+        pa.array(columns[0], pa.int32()),
+        pa.array(columns[1], pa.string()).dictionary_encode(),
+        pa.array(columns[2], pa.string()).dictionary_encode(),
+        pa.array(columns[3], pa.float64()),
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=COUNTERS)
+
+
 def known(values: Ints) -> pa.Array:
     """Whole numbers, null where they are UNKNOWN."""
     return pa.array(values, pa.int64(), mask=values == UNKNOWN)
 
 
-def _names(names: tuple[str, ...] | list[str], index: Ints) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(
-        pa.array(index, pa.int32()), pa.array(list(names), pa.string())
-    )
+def _names(names: Sequence[str | None], index: Ints) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array(names, pa.string()))

@@ -1,6 +1,8 @@
 """What is read of a cluster at one tick, each thing once, for all of its kinds."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,16 +12,31 @@ from operators.collect.errors import CollectionError
 from operators.collect.group_state import Groups, read_groups
 from operators.collect.offsets import Offsets, read_offsets
 from operators.collect.once import Once
+from operators.collect.pages import PageReader, Pages
 from operators.collect.settings import ClusterSettings
-from operators.collect.topology import Ints, Topology
+from operators.collect.timeline import Timelines
+from operators.collect.topic_ids import TopicIds
+from operators.collect.topology import Topology
 
 METADATA_TRIES = (0.25, 0.5)
 """Until which share of the time each try at the metadata may last: one of them may meet a
 broker that hangs, the next one then meets another."""
 LISTING_SHARE = 0.35
 GROUPS_SHARE = 0.6
-OFFSETS_SHARE = 0.85
-"""Until which share of the time groups are listed, groups answer, and offsets come."""
+PAGES_SHARE = 0.6
+OFFSETS_SHARE = 0.8
+IDS_SHARE = 0.85
+"""Until which share of the time groups are listed, groups answer, and the others come."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a collector remembers from tick to tick; all of it can be asked for anew."""
+
+    silent: frozenset[str] = frozenset()
+    """Groups that did not answer last time."""
+    topic_ids: TopicIds = field(default_factory=TopicIds)
+    timelines: Timelines = field(default_factory=Timelines)
 
 
 class Reading:
@@ -30,14 +47,20 @@ class Reading:
     """
 
     def __init__(
-        self, client: KafkaClient, settings: ClusterSettings, suspects: frozenset[str]
+        self,
+        client: KafkaClient,
+        page_reader: PageReader,
+        settings: ClusterSettings,
+        memory: Memory,
     ) -> None:
         self._client = client
+        self._page_reader = page_reader
         self._settings = settings
-        self._suspects = suspects
+        self._memory = memory
         self._topology = Once[Topology]()
         self._groups = Once[Groups]()
-        self._offsets = Once[Offsets]()
+        self._offsets = Once[tuple[Offsets, Mapping[str, str]]]()
+        self._pages = Once[Pages]()
 
     async def topology(self, budget: Budget) -> Topology:
         """Brokers, topics, partitions.
@@ -55,8 +78,14 @@ class Reading:
         """
         return await self._groups.get(lambda: self._read_groups(budget))
 
-    async def offsets(self, budget: Budget) -> Offsets:
+    async def pages(self, budget: Budget) -> Pages:
+        """The brokers' metrics pages."""
+        return await self._pages.get(lambda: self._read_pages(budget))
+
+    async def offsets(self, budget: Budget) -> tuple[Offsets, Mapping[str, str]]:
         """Start and end offsets of the selected topics and of those that groups commit to.
+
+        With them come the ids of these topics, as far as they are known.
 
         Raises:
             CollectionError: there is no metadata, or no time left.
@@ -65,7 +94,7 @@ class Reading:
 
     def cancel(self) -> None:
         """Stop reading."""
-        for once in (self._topology, self._groups, self._offsets):
+        for once in (self._topology, self._groups, self._offsets, self._pages):
             once.cancel()
 
     async def _read_topology(self, budget: Budget) -> Topology:
@@ -83,29 +112,42 @@ class Reading:
         what = f"{self._client.cluster}: read the consumer groups"
         # End offsets that were read before these commits are of no use for them.
         self._offsets.forget()
-        return await read_groups(
+        groups = await read_groups(
             self._client,
             self._settings.groups,
             budget.until(LISTING_SHARE, what),
             budget.until(GROUPS_SHARE, what),
-            self._suspects,
+            self._memory.silent,
         )
+        self._memory.silent = groups.silent
+        return groups
 
-    async def _read_offsets(self, budget: Budget) -> Offsets:
+    async def _read_pages(self, budget: Budget) -> Pages:
+        what = f"{self._client.cluster}: read the metrics pages"
+        return await self._page_reader.read(budget.until(PAGES_SHARE, what))
+
+    async def _read_offsets(self, budget: Budget) -> tuple[Offsets, Mapping[str, str]]:
         topology, groups = await asyncio.gather(
             self.topology(budget), self.groups(budget), return_exceptions=True
         )
         if isinstance(topology, BaseException):
             raise topology
-        rows = self._wanted(topology, None if isinstance(groups, BaseException) else groups)
+        wanted = self._wanted(topology, None if isinstance(groups, BaseException) else groups)
+        chosen = np.array([topic in wanted for topic in topology.topics], np.bool_)
+        rows = np.flatnonzero(chosen[topology.topic]) if len(chosen) else topology.topic
         what = f"{self._client.cluster}: read the offsets"
-        timeout = budget.until(OFFSETS_SHARE, what)
-        return await read_offsets(self._client, topology, rows, timeout)
+        offsets = await read_offsets(
+            self._client, topology, rows, budget.until(OFFSETS_SHARE, what)
+        )
+        ids = await self._memory.topic_ids.of(
+            self._client, topology, offsets, wanted, budget.until(IDS_SHARE, what)
+        )
+        return offsets, ids
 
-    def _wanted(self, topology: Topology, groups: Groups | None) -> Ints:
-        wanted = {t for t in topology.topics if self._settings.topics.selects(t)}
+    def _wanted(self, topology: Topology, groups: Groups | None) -> frozenset[str]:
+        """The selected topics and those that groups commit to or read."""
+        wanted = {topic for topic in topology.topics if self._settings.topics.selects(topic)}
         for group in groups.groups if groups else ():
             wanted.update(topic for topic, _, _ in group.commits or ())
             wanted.update(topic for topic, _ in group.assigned or ())
-        chosen = np.array([topic in wanted for topic in topology.topics], np.bool_)
-        return np.flatnonzero(chosen[topology.topic]) if len(chosen) else np.array([], np.int64)
+        return frozenset(wanted)

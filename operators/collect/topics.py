@@ -1,11 +1,14 @@
 """Samples of topics."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.offsets import UNKNOWN, Offsets
-from operators.collect.raw import consumption_batch, offsets_batch
+from operators.collect.pages import Pages
+from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_counters
 from operators.collect.samples import Identity, collected_batch
 from operators.collect.settings import SelectionSettings
 from operators.collect.topology import Flags, Ints, Topology
@@ -20,12 +23,15 @@ def topic_samples(
     topology: Topology,
     offsets: Offsets | None,
     commits: Commits | None,
+    pages: Pages,
+    ids: Mapping[str, str],
 ) -> Collected:
     """One TOPIC row for each selected topic, those that did not answer among them.
 
     Without `offsets` or `commits` (None) the columns that they give are null. Sums over a topic's
     partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
-    lag of the groups that answered.
+    lag of the groups that answered. `topic.diskSize` sums what the brokers' pages say, null where
+    a live broker's page is missing. `ids` are topic ids.
     """
     chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
     refused = sorted(name for name in topology.errors if selection.selects(name))
@@ -51,7 +57,12 @@ def topic_samples(
         "topic.partitionsWithNonPreferredLeader": column(topology.per_topic(displaced)),
         "topic.respondsToMetadataRequests": [1] * len(chosen) + [0] * len(refused),
     }
-    raw = {}
+    raw = {
+        "pages": pages_batch(topology.brokers, pages),
+        "counters": topic_counters(pages, frozenset(names)),
+    }
+    if pages.pages.keys() >= topology.brokers.keys():
+        columns["topic.diskSize"] = [_size(pages, name) for name in names]
     if offsets is not None:
         ended, started = offsets.end != UNKNOWN, offsets.start != UNKNOWN
         all_ended = topology.per_topic(~ended) == 0
@@ -61,7 +72,7 @@ def topic_samples(
         columns["topic.offset"] = column(ends, all_ended)
         columns["topic.retainedMessages"] = column(retained, both)
         rows = np.flatnonzero(np.isin(topology.topic, index))
-        raw["offsets"] = offsets_batch(topology, offsets, rows)
+        raw["offsets"] = offsets_batch(topology, offsets, rows, ids)
         if commits is not None:
             columns["topic.consumerLag"] = column(*_lag(topology, offsets, commits))
     if commits is not None:
@@ -78,3 +89,8 @@ def _lag(topology: Topology, offsets: Offsets, commits: Commits) -> tuple[Ints, 
     sums = np.zeros(len(topology.topics), np.int64)
     np.add.at(sums, topics, lag[known])
     return sums, np.bincount(topics, minlength=len(sums)) > 0
+
+
+def _size(pages: Pages, topic: str) -> int | None:
+    sizes = [page.sizes[topic] for page in pages.pages.values() if topic in page.sizes]
+    return sum(sizes) if sizes else None

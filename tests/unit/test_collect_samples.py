@@ -13,6 +13,7 @@ from operators.collect.commits import commits_of
 from operators.collect.group_state import Group, Groups
 from operators.collect.groups import group_samples
 from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.pages import Page, Pages
 from operators.collect.report import collection_row
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples
@@ -25,6 +26,7 @@ from tests.metadata import topology
 IDENTITY = ClusterIdentity("prod", "production", 7)
 TICK = 1_767_225_600_000
 ALL = SelectionSettings()
+NO_PAGES = Pages({})
 
 # Broker 3 is down: `orders` is under-replicated, partition 1 of `single` is offline.
 THREE = topology(
@@ -52,7 +54,7 @@ def rows(batch: pa.RecordBatch, *columns: str) -> list[tuple[Any, ...]]:
 
 def test_brokers_count_what_they_hold_and_lead() -> None:
     """Replicas held, partitions led, and of those the under-replicated ones."""
-    brokers, _ = broker_samples(IDENTITY, TICK, THREE).batches
+    brokers, _ = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
     assert rows(
         brokers,
         "entity_name",
@@ -65,13 +67,13 @@ def test_brokers_count_what_they_hold_and_lead() -> None:
 
 def test_what_was_not_measured_is_null() -> None:
     """Without a broker's page its own metrics are null, not 0."""
-    brokers, _ = broker_samples(IDENTITY, TICK, THREE).batches
+    brokers, _ = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
     assert rows(brokers, "broker.messagesInPerSecond", "broker.isController") == [(None, None)] * 2
 
 
 def test_metadata_gives_the_cluster_its_counts() -> None:
     """Live brokers, topics, partitions, offline and under-replicated ones, availability."""
-    _, part = broker_samples(IDENTITY, TICK, THREE).batches
+    _, part = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
     row = cluster_row(IDENTITY, TICK, [part]).to_pylist()[0]
     assert {name: row[name] for name in row if name.startswith("cluster.")} == {
         "cluster.activeBrokerCount": 2,
@@ -109,7 +111,7 @@ def test_the_health_score_is_the_platforms(
 
 def test_topics_count_their_partitions() -> None:
     """Partition counts come from metadata; a topic that did not answer has only that it didn't."""
-    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, None, None).batches
+    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, NO_PAGES, {}).batches
     assert rows(
         batch,
         "topic",
@@ -130,7 +132,7 @@ def test_topics_count_their_partitions() -> None:
 def test_a_topics_sums_need_all_of_its_partitions() -> None:
     """Offsets and retained messages are null where one partition's are not known."""
     read = offsets(THREE, [0, 10, 5, 0, UNKNOWN], [10, 30, 5, 4, UNKNOWN])
-    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, read, None).batches
+    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, read, None, NO_PAGES, {}).batches
     assert rows(batch, "topic", "topic.offset", "topic.retainedMessages", "topic.consumerLag") == [
         ("orders", 45, 30, None),
         ("single", None, None, None),
@@ -146,14 +148,14 @@ def test_a_topics_lag_sums_its_groups() -> None:
         Group("b", commits=(("orders", 2, 1), ("gone", 0, 1))),
     )
     commits = commits_of(found, THREE)
-    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits).batches
+    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits, NO_PAGES, {}).batches
     assert rows(batch, "topic", "topic.consumerLag")[:2] == [("orders", 10), ("single", None)]
 
 
 def test_only_selected_topics_have_rows() -> None:
     """Include and exclude decide, for those that answered and those that did not."""
     only = SelectionSettings.model_validate({"include": ["e"], "exclude": ["single"]})
-    (batch,) = topic_samples(IDENTITY, TICK, only, THREE, None, None).batches
+    (batch,) = topic_samples(IDENTITY, TICK, only, THREE, None, None, NO_PAGES, {}).batches
     assert rows(batch, "topic") == [("orders",), ("secret",)]
 
 
@@ -239,13 +241,18 @@ def test_an_empty_cluster_gives_empty_batches() -> None:
     empty = topology([1], {})
     commits = commits_of(groups(), empty)
     read = offsets(empty, [], [])
-    assert topic_samples(IDENTITY, TICK, ALL, empty, read, commits).batches[0].num_rows == 0
+    assert (
+        topic_samples(IDENTITY, TICK, ALL, empty, read, commits, NO_PAGES, {}).batches[0].num_rows
+        == 0
+    )
     assert (
         group_samples(IDENTITY, TICK, commits, empty, read, _no_times(commits)).batches[0].num_rows
         == 0
     )
     assert (
-        broker_samples(IDENTITY, TICK, empty).batches[1].to_pylist()[0]["cluster.availability"]
+        broker_samples(IDENTITY, TICK, empty, NO_PAGES)
+        .batches[1]
+        .to_pylist()[0]["cluster.availability"]
         == 100
     )
 
@@ -255,14 +262,14 @@ def test_offsets_are_summed_exactly() -> None:
     huge = 2**60 + 1
     two = topology([1], {"t": [(1, [1], [1])] * 2})
     (batch,) = topic_samples(
-        IDENTITY, TICK, ALL, two, offsets(two, [0, 0], [huge, 1]), None
+        IDENTITY, TICK, ALL, two, offsets(two, [0, 0], [huge, 1]), None, NO_PAGES, {}
     ).batches
     assert rows(batch, "topic.offset") == [(huge + 1,)]
 
 
 def test_a_complete_tick_is_reported_as_ok() -> None:
     """Entities are counted without the cluster's part; nothing was missed."""
-    collected = broker_samples(IDENTITY, TICK, THREE)
+    collected = broker_samples(IDENTITY, TICK, THREE, NO_PAGES)
     result = TickResult(
         Ticks("prod", TICK, 30_000, kind="brokers"),
         Outcome.COMPLETED,
@@ -278,7 +285,7 @@ def test_a_complete_tick_is_reported_as_ok() -> None:
 
 def test_a_partial_tick_is_not_ok() -> None:
     """Its entities count, and it says what is missing."""
-    collected = broker_samples(IDENTITY, TICK, THREE)
+    collected = broker_samples(IDENTITY, TICK, THREE, NO_PAGES)
     result = TickResult(
         Ticks("prod", TICK, 30_000, kind="brokers"),
         Outcome.COMPLETED,
@@ -310,3 +317,28 @@ def test_missed_ticks_are_reported_with_their_number() -> None:
 
 def _no_times(commits: Any) -> Any:
     return np.full(len(commits.row), UNKNOWN, np.int64)
+
+
+def page(**more: Any) -> Page:
+    return Page(TICK, more.get("gauges", {}), {}, {}, more.get("sizes", {}))
+
+
+def test_a_page_gives_its_broker_gauges() -> None:
+    """A broker's page fills its row; the others' rows have nulls there."""
+    pages = Pages({2: page(gauges={"request.handlerIdle": 99.5, "broker.isController": 1})})
+    brokers, _ = broker_samples(IDENTITY, TICK, THREE, pages).batches
+    assert rows(brokers, "broker_id", "request.handlerIdle", "broker.isController") == [
+        (1, None, None),
+        (2, 99.5, 1),
+    ]
+
+
+def test_disk_size_needs_the_pages_of_all_live_brokers() -> None:
+    """A topic's logs are summed over brokers; with a page missing the sum is not known."""
+    both = Pages({1: page(sizes={"orders": 5}), 2: page(sizes={"orders": 7})})
+    one = Pages({1: page(sizes={"orders": 5})})
+    sizes = []
+    for pages in (both, one):
+        (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, {}).batches
+        sizes.append(rows(batch, "topic", "topic.diskSize")[:2])
+    assert sizes == [[("orders", 12), ("single", None)], [("orders", None), ("single", None)]]
