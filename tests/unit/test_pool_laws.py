@@ -205,6 +205,7 @@ def test_nobody_starves(priorities: list[Priority], size: int) -> None:
     assert {result.outcome for result in run(test())} == {Outcome.COMPLETED}
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 8),
     st.integers(0, 24),
