@@ -1,8 +1,10 @@
 """A bounded pool for concurrent work of any kind; knows neither Kafka nor Bytewax.
 
-async with Pool("pages", PoolSettings(size=8)) as pool:
-    result = await pool.submit(lambda left: fetch(url, timeout=left), key=url)
-    results = await pool.map_batch(urls, lambda url, left: fetch(url, timeout=left))
+::
+
+    async with Pool("pages", PoolSettings(size=8)) as pool:
+        result = await pool.submit(lambda left: fetch(url, timeout=left), key=url)
+        results = await pool.map_batch(urls, lambda url, left: fetch(url, timeout=left))
 """
 
 from operators.pool.pool import Pool

@@ -264,9 +264,11 @@ class Pool:
     def _expire(self) -> None:
         self._expiry = None
         now = self._now()
-        for task in self._queue.take_late(now):
-            self.stats.queued -= 1
-            self._fail_late(task, now)
+        for task in self._queue.late(now):
+            if task.phase is Phase.QUEUED:  # the end of one may be the end of another
+                self._queue.remove(task)
+                self.stats.queued -= 1
+                self._fail_late(task, now)
         self._watch(self._queue.earliest_deadline())
 
     def _fail_late(self, task: Task, now: float) -> None:
@@ -343,9 +345,11 @@ class Pool:
 
     def _fail(self, task: Task, now: float, error_class: str, error: str) -> None:
         """End a task by its own fault, or its target's."""
+        key = task.key
+        opened = key is not None and task.attempts > 0 and self._breakers.failed(key, now)
         self._end(task, Outcome.FAILED, now, None, error_class, error)
-        if task.key is not None and task.attempts and self._breakers.failed(task.key, now):
-            self._announce.breaker_opened(task.key, self.settings.breaker.probe)
+        if key is not None and opened:
+            self._announce.breaker_opened(key, self.settings.breaker.probe)
 
     def _end(
         self,

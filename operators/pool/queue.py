@@ -46,12 +46,9 @@ class AgeingQueue:
         """Take one out that waits."""
         self._lines[task.priority].remove(task)
 
-    def take_late(self, now: float) -> list[Task]:
-        """Take out those whose deadline has passed."""
-        late = [task for line in self._all for task in line if task.deadline <= now]
-        for task in late:
-            self.remove(task)
-        return late
+    def late(self, now: float) -> list[Task]:
+        """Those that wait although their deadline has passed."""
+        return [task for line in self._all for task in line if task.deadline <= now]
 
     def earliest_deadline(self) -> float:
         """The deadline that passes next; infinite where there is none."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -280,6 +281,37 @@ def test_a_deadline_ends_waiting_for_a_slot() -> None:
         (Outcome.FAILED, 0, 0.0),
     ]
     assert {r.error_class for r in results[1:]} == {"timeout"}
+
+
+def test_the_end_of_one_task_may_end_and_begin_others() -> None:
+    """What is called with a result may cancel other late tasks and offer new ones."""
+
+    async def test() -> tuple[list[tuple[str, str | None]], Pool]:
+        ended = []
+        async with pool_of(size=1, queue=3, timeout=60) as pool:
+
+            def done(key: str, result: Result[str]) -> None:
+                ended.append((key, result.error_class))
+                for other in ("a", "b", "c"):
+                    pool.cancel(other)
+                if key == "a":
+                    pool.offer(takes(1), lambda result: done("next", result), key=key)
+
+            pool.offer(takes(50), lambda _: None)
+            for key in ("a", "b", "c"):
+                pool.offer(takes(1), partial(done, key), key=key, deadline=10)
+            await asyncio.sleep(100)
+        return ended, pool
+
+    ended, pool = run(test())
+
+    assert sorted(ended) == [
+        ("a", "timeout"),
+        ("b", "cancelled"),
+        ("c", "cancelled"),
+        ("next", None),
+    ]
+    assert (pool.stats.queued, pool.stats.running) == (0, 0)
 
 
 def test_work_that_ignores_its_cancelling_is_abandoned() -> None:
