@@ -15,7 +15,7 @@ from rich.console import Console
 from flows.observe.event_log import EventLog
 from flows.observe.live import live_table
 from flows.observe.logs import configure_logs
-from flows.observe.native import captured_stderr
+from flows.observe.native import captured_stderr, real_stderr
 from flows.observe.picture import Job
 from flows.observe.server import ListenError, MetricsSettings, served
 from flows.observe.tally import Tally
@@ -66,12 +66,14 @@ def observe(
 
     with ExitStack() as stack:
         url = stack.enter_context(served(metrics, tally.picture, process_id))
-        stderr = stack.enter_context(captured_stderr(lambda lines: native.warning(lines)))
+        stderr = stack.enter_context(real_stderr())
         stack.enter_context(handler.to(stderr))
         console = Console(file=stderr)
         if live and console.is_terminal:
             stack.enter_context(live_table(console, tally.picture))
             stack.enter_context(handler.above(console))
+        # Innermost: what native code wrote last still comes above the table.
+        stack.enter_context(captured_stderr(lambda lines: native.warning(lines)))
         events.started(job, url)
         failed = True
         try:

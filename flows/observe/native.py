@@ -19,14 +19,23 @@ _PIPE_BYTES = 2**20
 
 
 @contextmanager
-def captured_stderr(tell: Callable[[str], None]) -> Iterator[TextIO]:
-    """Until the block ends, `tell` what is written to standard error; yields the real one.
-
-    Whole lines that come at once are told at once, from a thread. `tell` must write to the
-    stream that is yielded and not to `sys.stderr`, which comes back here.
-    """
+def real_stderr() -> Iterator[TextIO]:
+    """A stream to what standard error is now, whatever becomes of it meanwhile."""
     sys.stderr.flush()
     real = os.dup(_STDERR)
+    with os.fdopen(real, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as stream:
+        yield stream
+
+
+@contextmanager
+def captured_stderr(tell: Callable[[str], None]) -> Iterator[None]:
+    """Until the block ends, `tell` what is written to standard error.
+
+    Whole lines that come at once are told at once, from a thread; all of them before the block
+    has ended. `tell` must write to `real_stderr` and not to `sys.stderr`, which comes back here.
+    """
+    sys.stderr.flush()
+    before = os.dup(_STDERR)
     reading, writing = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         # Native code that writes while it holds the interpreter's lock must find room at once.
@@ -35,14 +44,14 @@ def captured_stderr(tell: Callable[[str], None]) -> Iterator[TextIO]:
     os.close(writing)
     reader = threading.Thread(target=_read, args=(reading, tell), name="mqpipe-stderr", daemon=True)
     reader.start()
-    with os.fdopen(real, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as stream:
-        try:
-            yield stream
-        finally:
-            sys.stderr.flush()
-            os.dup2(real, _STDERR)
-            # The pipe is at its end now, unless a child process still has it.
-            reader.join(timeout=1.0)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(before, _STDERR)
+        os.close(before)
+        # The pipe is at its end now, unless a child process still has it.
+        reader.join(timeout=1.0)
 
 
 def _read(reading: int, tell: Callable[[str], None]) -> None:
