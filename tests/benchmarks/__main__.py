@@ -1,0 +1,54 @@
+"""Runs every benchmark in turn: `python -m tests.benchmarks [--full] [--json DIR] [NAME …]`.
+
+Each is a script of its own (`python -m tests.benchmarks.bench_pool --help`), prints a table of
+medians and ratios, and is over in a few seconds unless `--full` is given.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SHORT: Mapping[str, Sequence[str]] = {
+    "pool": ("--tasks", "50000", "--repeat", "1"),
+    "isolation": ("--seconds", "5", "--interval", "0.5", "--targets", "20"),
+    "merge": ("--samples", "200000", "--repeat", "1"),
+}
+"""What makes a benchmark short where it is not so by itself."""
+
+FULL: Mapping[str, Sequence[str]] = {
+    "pool": ("--tasks", "1000000"),
+    "isolation": ("--seconds", "300"),
+}
+"""What makes a benchmark full where it knows no `--full`."""
+
+
+def main() -> int:
+    """Run the benchmarks; 1 where one failed."""
+    found = sorted(file.stem.removeprefix("bench_") for file in Path(__file__).parent.glob("bench_*.py"))
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(found))
+    parser.add_argument("--full", action="store_true", help="at the sizes of docs/performance.md")
+    parser.add_argument("--json", type=Path, metavar="DIR", help="also write <DIR>/<name>.json")
+    options = parser.parse_args()
+    unknown = sorted(set(options.names) - set(found))
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
+    failed = []
+    for name in options.names or found:
+        arguments = list(FULL.get(name, ("--full",)) if options.full else SHORT.get(name, ()))
+        if options.json is not None:
+            options.json.mkdir(parents=True, exist_ok=True)
+            arguments += ["--json", str(options.json / f"{name}.json")]
+        print(f"== {name} {' '.join(arguments)}", flush=True)
+        command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}", *arguments]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
