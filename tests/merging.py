@@ -125,7 +125,7 @@ class Harness:
 
     def wait(self, now: int) -> list[dict[str, Any]]:
         rows = self.take(self.merge.on_time(now))
-        while self.merge.due == 0:
+        while self.merge.has_gaps:
             rows += self.take(self.merge.on_time(now))
         return rows
 

@@ -111,10 +111,13 @@ class ClusterMerge:
         return gaps + sum(not tick.overdue for tick in self._ticks.values())
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether `on_time` has blocks of missed ticks to fill, whatever the time is."""
+        return self._fills is not None and self._fills.gaps > 0
+
+    @property
     def due(self) -> int | None:
-        """When (ms) `on_time` has something to do; None while it has nothing."""
-        if self._fills is not None and self._fills.gaps:
-            return 0
+        """The next deadline (ms) of a tick; None while none is open."""
         return min((t.deadline for t in self._ticks.values() if not t.overdue), default=None)
 
     def on_ticks(self, ticks: Ticks) -> Rows:

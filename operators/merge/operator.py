@@ -1,7 +1,7 @@
 """The merge as a Bytewax step, keyed by cluster."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import bytewax.operators as op
@@ -17,6 +17,9 @@ from operators.schedule import Clock, wall_clock
 from operators.ticks import TickResult, Ticks
 
 State = tuple[Any, ...]
+
+BLOCK_PAUSE = timedelta(milliseconds=100)
+"""Between two blocks of a long gap, so that sinks keep up and other clusters get their turn."""
 
 
 def merge(
@@ -50,6 +53,11 @@ def merge(
     inputs: KeyedStream[Ticks | TickResult] = op.merge(f"{step_id}_inputs", ticks, results)
 
     def merge_of(cluster: str) -> ClusterMerge:
+        if cluster not in clusters:
+            raise KeyError(
+                f"a tick of cluster `{cluster}`, of which the merge has no plan; it has plans of "
+                f"{', '.join(sorted(clusters))}: give it one for every cluster that has targets"
+            )
         return ClusterMerge(clusters[cluster], fill, on_coverage)
 
     def build(state: State | None) -> _Logic:
@@ -101,6 +109,8 @@ class _Logic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, State | None
         if self._cluster is None:
             # The state of a cluster that is no longer there: drop it at once.
             return datetime.now(UTC)
+        if self._cluster.has_gaps:
+            return datetime.now(UTC) + BLOCK_PAUSE
         due = self._cluster.due
         return None if due is None else datetime.fromtimestamp(due / 1000, UTC)
 

@@ -20,7 +20,7 @@ from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.offload import offload
 from operators.pool import Pool, PoolSettings
-from operators.schedule import RealTime, wall_clock
+from operators.schedule import RealTime, after, wall_clock
 from operators.schema.metrics import COLLECTION
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Ticks
@@ -51,8 +51,8 @@ def run(
 ) -> list[dict[str, Any]]:
     """Run for so many ticks; the rows that came out."""
     drain, background = Drain(settle=0.05), Background()
-    begin = wall_clock() // INTERVAL * INTERVAL
-    schedule = RealTime(until=begin + (ticks + 1) * INTERVAL)
+    begin = wall_clock()
+    schedule = RealTime(begin, until=after(begin, INTERVAL) + ticks * INTERVAL)
     targets = {f"prod/{kind}": Target("prod", kind, INTERVAL) for kind in KINDS}
     settings = PoolSettings.model_validate({"attempts": 1, "breaker": {"failures": 1_000}})
     pools = {kind: Pool(kind, settings, loop=background.loop) for kind in KINDS}

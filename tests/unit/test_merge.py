@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from operators.merge.fills import BLOCK_ROWS
+from operators.merge.levels import times_of
 from operators.merge.plan import Plan
 from operators.merge.settings import ExpectSettings, FillSettings
+from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, TOPIC
 from operators.ticks import Outcome
 from tests.merging import INTERVAL, KINDS, Harness, T, due, result, samples
@@ -269,6 +273,21 @@ def test_gap_is_filled_from_what_was_known_before_it() -> None:
         (10.0, 300),
         (10.0, 600),
     ]
+
+
+def test_long_gap_is_filled_block_by_block_through_a_restart() -> None:
+    """No block is much larger than `BLOCK_ROWS`, and after a restart the next block follows."""
+    missed = 2 * BLOCK_ROWS + 10
+    h = Harness(ExpectSettings(topics=("orders",)))
+    h.merge.on_ticks(due("topics", T + missed * INTERVAL, missed=missed, count=0))
+    blocks = []
+    while h.merge.has_gaps:
+        blocks.append([b for b in h.merge.on_time(0) if entity_type_of(b) is TOPIC])
+        h.restart()
+    sizes = [sum(batch.num_rows for batch in block) for block in blocks]
+    assert sizes == [BLOCK_ROWS, BLOCK_ROWS, 10]
+    ticks = np.concatenate([times_of(batch) for block in blocks for batch in block])
+    assert np.array_equal(ticks, T + INTERVAL * np.arange(missed))
 
 
 def test_coverage_counts_each_sample_once() -> None:
