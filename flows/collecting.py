@@ -1,5 +1,6 @@
 """What collects: targets, their pools and clients, and what merge has to know of each cluster."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
     clusters = config.clusters if config.collects else ()
     background = Background()
     collectors = Collectors(clusters, config.account_id)
+    pools: dict[str, Pool] = {}
     try:
         pools = background.run(_pools(config, background, seen))
         yield Collecting(
@@ -57,8 +59,13 @@ def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
         )
     finally:
         with suppress(TimeoutError):
-            background.run(collectors.close(), _CLOSING)
+            background.run(_close(pools, collectors), _CLOSING)
         background.close()
+
+
+async def _close(pools: Mapping[str, Pool], collectors: Collectors) -> None:
+    await asyncio.gather(*(pool.close() for pool in pools.values()))
+    await collectors.close()
 
 
 async def _pools(config: Config, background: Background, seen: Observation) -> dict[str, Pool]:

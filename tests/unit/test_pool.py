@@ -77,9 +77,10 @@ def stubborn(seconds: float) -> Callable[[float], Coroutine[Any, Any, None]]:
 
 
 class UnwellError(Exception):
-    """An error that another attempt does not mend."""
+    """An error that another attempt does not mend, and that brings its own class."""
 
     retryable = False
+    error_class = "unwell"
 
 
 def test_a_task_gives_its_value() -> None:
@@ -102,6 +103,7 @@ def test_an_error_is_data() -> None:
                 ConnectionResetError("gone"),
                 TimeoutError(),
                 ValueError("odd"),
+                UnwellError("own class"),
                 asyncio.CancelledError(),
                 SystemExit(3),
             ]
@@ -112,6 +114,7 @@ def test_an_error_is_data() -> None:
         (Outcome.FAILED, "connection", "gone"),
         (Outcome.FAILED, "timeout", "TimeoutError"),
         (Outcome.FAILED, "error", "odd"),
+        (Outcome.FAILED, "unwell", "own class"),
         (Outcome.FAILED, "cancelled", "CancelledError"),
         (Outcome.FAILED, "error", "3"),
     ]
@@ -681,7 +684,7 @@ def test_a_tasks_way_is_told_in_events() -> None:
         TaskCompleted("test", "a", 2, 0.1),
         TaskQueued("test", "b", 1, "normal", 1),
         TaskStarted("test", "b", 1),
-        TaskFailed("test", "b", Outcome.FAILED, 1, 0.0, "error", "bad"),
+        TaskFailed("test", "b", Outcome.FAILED, 1, 0.0, "unwell", "bad"),
         PoolStopping("test", 0),
         PoolStopped("test", 0),
     ]
