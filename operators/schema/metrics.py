@@ -77,6 +77,10 @@ class EntityType:
     identity: tuple[Identity, ...]
     metrics: tuple[Metric, ...]
 
+    def __hash__(self) -> int:
+        """By the name: a type is a dictionary's key in every batch's way."""
+        return hash(self.name)
+
     @property
     def numeric(self) -> tuple[Metric, ...]:
         """The metrics that are numbers."""

@@ -12,7 +12,7 @@ from operators.simulate.anomalies import Lever
 from operators.simulate.block import Block
 from operators.simulate.layout import Layout
 from operators.simulate.levers import Levers
-from operators.simulate.noise import Floats, Ints, Lanes, drift, key_of, phase
+from operators.simulate.noise import Floats, Lanes, drift, key_of, phase
 from operators.simulate.placement import Placement
 from operators.simulate.topology import Topology
 from operators.simulate.traffic import ERRORS, WANDER
@@ -40,15 +40,15 @@ FROM_PROTOCOL = frozenset({"broker.partitionCount", "broker.leaderCount"})
 class Load:
     """What a block brings to brokers; arrays have the shape (brokers, ticks)."""
 
-    messages: Ints
+    messages: Floats
     """Messages appended."""
-    bytes_in: Ints
+    bytes_in: Floats
     """Their bytes."""
-    bytes_out: Ints
+    bytes_out: Floats
     """Bytes that groups fetched."""
-    failed: Ints | None
+    failed: Floats | None
     """Messages that anomalies made fail."""
-    bytes_rejected: Ints | None
+    bytes_rejected: Floats | None
     """Bytes that were refused."""
 
 

@@ -148,8 +148,9 @@ class KafkaCluster:
         expected = self._traffic.expected(block)
         calm = self._traffic.messages(expected, uniform, block.seconds)
         wanted = levers.scaled(Lever.MESSAGES, calm)
-        messages = refuse(layout, levers, layout.reachable(wanted))
-        heat(layout, levers, messages)
+        reached = layout.reachable(wanted)
+        heat(layout, levers, reached)
+        messages = refuse(layout, levers, reached)
         failed = failures(messages, uniform)
         errors = levers.added(Lever.ERRORS, len(messages))
         erring = None
@@ -168,8 +169,8 @@ class KafkaCluster:
         rejected = None
         if refused:
             shape = (self._brokers.count, layout.ticks)
-            rejected = np.zeros(shape, np.int64)
-            failed = np.zeros(shape, np.int64) if failed is None else failed
+            rejected = np.zeros(shape)
+            failed = np.zeros(shape) if failed is None else failed
             for c in refused:
                 rejected[c.broker, c.ticks] += c.of(flow.size)
                 failed[c.broker, c.ticks] += c.messages

@@ -46,8 +46,13 @@ class Labels:
         if codes is None or codes.max(initial=NONE) == NONE:
             return None
         flat = codes.reshape(-1).astype(np.int32)
-        indices = pa.array(flat, mask=flat == NONE)
-        return pa.DictionaryArray.from_arrays(indices, [label for _, label in self.known])
+        indices = pa.Array.from_buffers(
+            pa.int32(),
+            len(flat),
+            [pa.py_buffer(np.packbits(flat != NONE, bitorder="little")), pa.py_buffer(flat)],
+        )
+        labels = pa.array([label for _, label in self.known], pa.string())
+        return pa.DictionaryArray.from_arrays(indices, labels)
 
 
 def paint(codes: Ints, entities: Ints, span: slice, code: Any) -> None:

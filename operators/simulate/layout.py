@@ -55,15 +55,15 @@ class Layout:
         """The placement at the last tick."""
         return self.stretches[-1][1]
 
-    def led(self, amounts: Ints) -> Ints:
-        """Whole amounts of topics as those of the brokers that lead them, by partitions' parts.
+    def led(self, amounts: Ints) -> Floats:
+        """Amounts of topics as those of the brokers that lead them, by partitions' parts.
 
-        Shape (topics, ticks) to (brokers, ticks). Exact: brokers' amounts add up to topics'.
+        Shape (topics, ticks) to (brokers, ticks).
         """
         made = [placement.led(amounts[:, span]) for span, placement in self.stretches]
         return made[0] if len(made) == 1 else np.concatenate(made, axis=1)
 
-    def appended(self, messages: Ints, each: Ints | None = None) -> Ints:
+    def appended(self, messages: Ints, each: Ints | None = None) -> Floats:
         """What brokers append: messages of topics, or their bytes, with the corrections.
 
         `each` are bytes of a message, shape (topics, ticks or 1).
@@ -77,7 +77,7 @@ class Layout:
         led = self.led(amounts)
         for c in self.corrections:
             led[c.broker, c.ticks] -= c.of(each)
-        return led
+        return np.maximum(led, 0.0)
 
     def spread(self, name: str) -> Ints:
         """A placement's figure of each broker or topic, shape (entities, ticks)."""
@@ -125,28 +125,6 @@ class Layout:
         return messages - messages * self.spread("lost") // WHOLE
 
 
-def refuse(layout: Layout, levers: Levers, messages: Ints) -> Ints:
-    """Messages less what brokers refuse to take; the layout gets the corrections."""
-    left = messages
-    taken: dict[int, Floats] = {}
-    for pull in levers.of(Lever.REFUSED):
-        left = left.copy() if left is messages else left
-        for i, broker in enumerate(pull.entities.tolist()):
-            share = _shares(pull, i, layout.ticks, taken.get(broker))
-            taken[broker] = taken.get(broker, 0.0) + share
-            for span, placement in layout.stretches:
-                mine = placement.link_broker == broker
-                topics = placement.link_topic[mine]
-                whole = messages[topics, span] * placement.link_parts[mine][:, None] // WHOLE
-                refused = (whole * share[span]).astype(np.int64)
-                left[topics, span] -= refused
-                layout.corrections += [
-                    Correction(pull, topic, broker, span, refused[n])
-                    for n, topic in enumerate(topics.tolist())
-                ]
-    return left
-
-
 def heat(layout: Layout, levers: Levers, messages: Ints) -> None:
     """Move shares of topics' messages to their first partitions, as corrections of the layout."""
     taken: dict[int, Floats] = {}
@@ -160,6 +138,34 @@ def heat(layout: Layout, levers: Levers, messages: Ints) -> None:
                 if leader != NOBODY:
                     moved = (messages[topic, span] * share[span]).astype(np.int64)
                     layout.corrections.append(Correction(pull, topic, leader, span, -moved))
+
+
+def refuse(layout: Layout, levers: Levers, messages: Ints) -> Ints:
+    """Messages less what brokers refuse to take; the layout gets the corrections.
+
+    What was moved to a broker before (`heat`) is refused by it too.
+    """
+    left, taken = messages, dict[int, Floats]()
+    moved = list(layout.corrections)
+    spread = messages.copy() if moved else messages
+    for c in moved:
+        spread[c.topic, c.ticks] += c.messages
+    for pull in levers.of(Lever.REFUSED):
+        left = left.copy() if left is messages else left
+        for i, broker in enumerate(pull.entities.tolist()):
+            share = _shares(pull, i, layout.ticks, taken.get(broker))
+            taken[broker] = taken.get(broker, 0.0) + share
+            offered = [(c.topic, c.ticks, -c.messages) for c in moved if c.broker == broker]
+            for span, placement in layout.stretches:
+                mine = placement.link_broker == broker
+                topics = placement.link_topic[mine]
+                led = spread[topics, span] * placement.link_parts[mine][:, None] // WHOLE
+                offered += [(t, span, led[n]) for n, t in enumerate(topics.tolist())]
+            for topic, span, whole in offered:
+                refused = (whole * share[span]).astype(np.int64)
+                left[topic, span] -= refused
+                layout.corrections.append(Correction(pull, topic, broker, span, refused))
+    return left
 
 
 def _shares(pull: Pull, place: int, ticks: int, taken: Floats | None) -> Floats:

@@ -94,14 +94,16 @@ class Timeline:
 
     def __init__(self, schedule: Schedule, relations: Relations) -> None:
         self._schedule, self._relations = schedule, relations
-        self._effects: dict[Anomaly, tuple[Effect, ...]] = {}
+        self._effects: dict[str, tuple[Effect, ...]] = {}
 
     def over(self, block: Block) -> list[tuple[Anomaly, tuple[Effect, ...]]]:
         """What is under way during a block or the tick before it, by its start."""
         first, last = int(block.times[0]) - block.interval, int(block.times[-1])
         found = self._schedule.between(first, last)
-        self._effects = {a: self._effects.get(a) or a.effects(self._relations) for a in found}
-        return list(self._effects.items())
+        self._effects = {
+            a.label: self._effects.get(a.label) or a.effects(self._relations) for a in found
+        }
+        return [(a, self._effects[a.label]) for a in found]
 
 
 def _pull(anomaly: Anomaly, effect: Effect, times: Ints) -> Pull | None:

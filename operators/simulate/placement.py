@@ -33,6 +33,7 @@ class Partitions:
         self.number = np.arange(len(self.topic)) - np.repeat(np.cumsum(counts) - counts, counts)
         self.parts = _parts(counts, skew)
         ring = np.arange(int(factors.max(initial=1)))
+        self._alike(np.stack([counts, factors, offsets]))
         first = offsets[self.topic] + self.number
         replicas = (first[:, None] + ring) % max(self.brokers, 1)
         self.replicas = np.where(ring < factors[self.topic][:, None], replicas, NOBODY)
@@ -41,6 +42,13 @@ class Partitions:
         """Parts that the fullest partition of each topic carries."""
         self.held = np.bincount(self.replicas[self.replicas >= 0], minlength=self.brokers)
         """Replicas that each broker holds."""
+
+    def _alike(self, shapes: Ints) -> None:
+        """Topics of the same shape lie alike: what holds for one of them holds for all."""
+        _, self.example, self.likeness = np.unique(
+            shapes, axis=1, return_index=True, return_inverse=True
+        )
+        self.by_likeness = Sums.over(self.likeness, len(self.example))
 
     def with_replica_on(self, brokers: Set[int]) -> Any:
         """Whether each partition has a replica on one of these brokers."""
@@ -94,16 +102,16 @@ class Placement:
         self._under()
         self._links(led)
 
-    def led(self, amounts: Ints) -> Ints:
-        """Whole amounts of topics, shape (topics, ticks), as those of the leading brokers.
+    def led(self, amounts: Ints) -> Floats:
+        """Amounts of topics, shape (topics, ticks), as those of the brokers that lead them.
 
-        Exact: the brokers' amounts add up to the topics'.
+        A broker's amount is a sum of whole parts, so it depends on nothing that it does not
+        lead, and the brokers' amounts add up to the topics'.
         """
-        spread = amounts.take(self.link_topic, axis=0)
-        spread *= self.link_parts[:, None]
-        sums = np.cumsum(self._by_broker.ordered(spread), axis=0)
-        sums //= WHOLE
-        return np.diff(sums, axis=0, prepend=0)
+        spread = self.partitions.by_likeness.of(amounts).take(self._link_likeness, axis=0)
+        spread *= self._link_parts[:, None]
+        amount: Floats = self._by_broker.ordered(spread) * (1 / WHOLE)
+        return amount
 
     def _under(self) -> None:
         table, trouble = self.partitions, self.trouble
@@ -128,7 +136,10 @@ class Placement:
             mine = self.link_topic == topic
             edges = np.concatenate(([0], np.cumsum(parts[mine])))
             self.link_parts[mine] = np.diff(edges * WHOLE // edges[-1])
-        self._by_broker = Sums.over(self.link_broker, table.brokers)
+        examples = np.flatnonzero(np.isin(self.link_topic, table.example))
+        self._link_likeness = table.likeness[self.link_topic[examples]]
+        self._link_parts = self.link_parts[examples]
+        self._by_broker = Sums.over(self.link_broker[examples], table.brokers)
 
 
 def _first(replicas: Ints, without: Set[int]) -> Ints:

@@ -34,7 +34,9 @@ class Sums:
 
     def ordered(self, values: Any, reduce: Any = np.add, empty: int = 0) -> Any:
         """The same of values that are in the order of their groups already."""
-        if len(self.rows) == self.count and self.count:
+        if len(self.take) == len(self.rows) == self.count:
+            return values  # one row each
+        if len(self.rows) == self.count:
             return reduce.reduceat(values, self.starts, axis=0)
         whole = np.full((self.count, values.shape[1]), empty, values.dtype)
         if len(self.rows):
