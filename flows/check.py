@@ -1,55 +1,148 @@
-"""`mqpipe check`: is this configuration right, what will it do, and what does it cost?"""
+"""`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
-from collections import Counter
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import pyarrow as pa
 import typer
 
 from flows.config import Config
-from operators.schema.arrow import entity_type_of
+from flows.cost import NOTHING, Cost, cost_of
+from operators.collect.collector import ClusterCollector
+from operators.collect.errors import CollectionError
+from operators.collect.settings import ClusterSettings
+from operators.schedule import at_or_after, wall_clock
 from operators.simulate import Shard, by_cluster
-from operators.ticks import Ticks
+from operators.ticks import TargetKind, Ticks
+from sinks.newrelic.probe import probe
+from sinks.parquet.store import Store
+
+_TICKS = 20
+"""Simulated ticks on which the cost is measured."""
+_TIMEOUT = 10.0
+"""Seconds that a cluster has to answer for each kind."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What some clusters give at each tick."""
+class Finding:
+    """What was found when something was reached for."""
 
-    entities: Counter[str]
-    """By entity type."""
-    points: int
-    """Metric values: also the number of unique series."""
-    bytes: int
-    """Arrow bytes, before any sink's compression."""
+    what: str
+    found: str
+    problems: tuple[str, ...] = ()
+    cost: Cost = NOTHING
 
 
-def check(config: Config) -> int:
-    """Print the plan and what it costs."""
-    shards = by_cluster(config.simulation) if config.simulates else {}
-    a_minute = 60 / config.interval
+def check(config: Config, *, connect: bool) -> int:
+    """Print the plan and its cost; with `connect` reach clusters and sinks, 1 where one fails."""
     typer.echo(f"mode {config.mode}, a tick every {config.interval:g} s")
-    if shards:
-        total = Counter[str]()
-        points = 0
-        for spec in shards.values():
-            batches = Shard(spec, config.account_id).step(Ticks(spec.cluster, 0, 1000))
-            total += Counter({entity_type_of(b).label: b.num_rows for b in batches})
-            points += sum(map(_points, batches))
-        samples = sum(total.values())
-        kinds = ", ".join(f"{count:,} {label}" for label, count in sorted(total.items()))
-        typer.echo(f"simulates {len(shards)} clusters: {samples:,} entities ({kinds})")
-        typer.echo(
-            f"  {samples * a_minute:,.0f} samples and {points * a_minute:,.0f} data points a "
-            f"minute, {points:,} series"
-        )
-    return 0
+    cost = NOTHING
+    if config.simulates:
+        simulated = _simulated(config)
+        cost += simulated
+        fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
+        typer.echo(f"simulates: {fleets}: {_entities(simulated)}")
+    findings = asyncio.run(_reach(config)) if connect else []
+    if config.collects:
+        for cluster in config.clusters:
+            typer.echo(f"collects: {cluster.name} ({cluster.bootstrap_servers})")
+        if not connect:
+            typer.echo("  what they hold, and so what they cost, shows with --connect")
+    for finding in findings:
+        cost += finding.cost
+        typer.echo(f"{'failed' if finding.problems else 'ok'}: {finding.what}: {finding.found}")
+        for problem in finding.problems:
+            typer.echo(f"  {problem}")
+    for line in _bill(config, cost):
+        typer.echo(line)
+    return 1 if any(finding.problems for finding in findings) else 0
 
 
-def _points(batch: pa.RecordBatch) -> int:
-    names = {metric.name for metric in entity_type_of(batch).numeric}
-    return sum(
-        batch.num_rows - batch.column(name).null_count
-        for name in batch.schema.names
-        if name in names
+def _simulated(config: Config) -> Cost:
+    now = at_or_after(wall_clock(), config.interval_ms)
+    cost = NOTHING
+    for spec in by_cluster(config.simulation).values():
+        ticks = Ticks(spec.cluster, now, config.interval_ms, _TICKS)
+        cost += cost_of(Shard(spec, config.account_id).step(ticks), _TICKS)
+    return cost
+
+
+def _bill(config: Config, cost: Cost) -> Iterator[str]:
+    a_minute = 60 / config.interval
+    yield (
+        f"in all: {cost.samples:,} entities; {cost.samples * a_minute:,.0f} samples and "
+        f"{cost.points * a_minute:,.0f} data points a minute; {cost.points:,} series"
+    )
+    if config.sinks.parquet is not None:
+        size = _size(cost.parquet_bytes * a_minute * 60)
+        yield f"sink parquet: {config.sinks.parquet.path}, about {size} an hour"
+    if config.sinks.newrelic is not None:
+        size = _size(cost.newrelic_bytes * a_minute * 60)
+        yield f"sink newrelic: {config.sinks.newrelic.region}, about {size} of events an hour"
+
+
+def _entities(cost: Cost) -> str:
+    if not cost.entities:
+        return "nothing"
+    kinds = ", ".join(f"{count:,} {label}" for label, count in sorted(cost.entities.items()))
+    return f"{cost.samples:,} entities ({kinds})"
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:,.0f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
+
+
+async def _reach(config: Config) -> list[Finding]:
+    clusters = config.clusters if config.collects else ()
+    found = await asyncio.gather(*(_cluster(config, cluster) for cluster in clusters))
+    findings = list(found)
+    if config.sinks.parquet is not None:
+        findings.append(_tried("sink parquet", Store(config.sinks.parquet.path).probe))
+    if config.sinks.newrelic is not None and config.account_id is not None:
+        try:
+            problems = await probe(config.sinks.newrelic, config.account_id, wall_clock())
+        except (OSError, ValueError) as error:
+            problems = [str(error)]
+        findings.append(Finding("sink newrelic", "one probe sent", tuple(problems)))
+    return findings
+
+
+def _tried(what: str, attempt: Callable[[], None]) -> Finding:
+    try:
+        attempt()
+    except OSError as error:
+        return Finding(what, "cannot be written", (str(error),))
+    return Finding(what, "can be written")
+
+
+async def _cluster(config: Config, cluster: ClusterSettings) -> Finding:
+    """Collect each kind once, as a tick would: what fails here would fail there."""
+    collector = ClusterCollector(cluster, config.account_id)
+    now = at_or_after(wall_clock(), config.interval_ms)
+
+    async def collect(kind: TargetKind) -> tuple[Cost, str | None]:
+        tick = Ticks(cluster.name, now, config.interval_ms, kind=kind)
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                collected = await collector.collect(tick, _TIMEOUT)
+        except TimeoutError:
+            return NOTHING, f"{kind}: no answer within {_TIMEOUT:g} s"
+        except CollectionError as error:
+            return NOTHING, f"{kind}: {error}"
+        return cost_of(collected.batches, 1), collected.error and f"{kind}: {collected.error}"
+
+    try:
+        found = await asyncio.gather(*(collect(kind) for kind in TargetKind))
+    finally:
+        await collector.close()
+    cost = sum((part for part, _ in found), NOTHING)
+    return Finding(
+        f"cluster {cluster.name}",
+        _entities(cost),
+        tuple(problem for _, problem in found if problem),
+        cost,
     )

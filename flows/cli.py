@@ -153,12 +153,15 @@ def export(
 @app.command()
 def check(
     config: RequiredConfig,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Also reach every cluster and sink.")
+    ] = False,
 ) -> None:
     """Validate a config and print the plan and what it costs.
 
-    Example: mqpipe check mqpipe.yaml
+    Example: mqpipe check mqpipe.yaml --connect
     """
-    raise typer.Exit(check_command(_config(config)))
+    raise typer.Exit(check_command(_config(config), connect=connect))
 
 
 @app.command()

@@ -123,6 +123,17 @@ class Store:
                 found[match[1].removeprefix(prefix)].append(file)
         return found
 
+    def probe(self) -> None:
+        """Write a file and delete it again, so that what stands in the way shows.
+
+        Raises:
+            OSError: it cannot be done.
+        """
+        name = f"{OPEN}/probe.tmp"
+        with self.create(name) as stream:
+            stream.write(b"mqpipe")
+        self.delete(name)
+
     def has_samples(self) -> bool:
         """Whether there are files in the layout of samples, whoever wrote them."""
         return any(_PUBLISHED.fullmatch(path) for path, _ in self._list("", recursive=True))

@@ -26,7 +26,9 @@ FULL: Mapping[str, Sequence[str]] = {
 
 def main() -> int:
     """Run the benchmarks; 1 where one failed."""
-    found = sorted(file.stem.removeprefix("bench_") for file in Path(__file__).parent.glob("bench_*.py"))
+    found = sorted(
+        file.stem.removeprefix("bench_") for file in Path(__file__).parent.glob("bench_*.py")
+    )
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(found))
     parser.add_argument("--full", action="store_true", help="at the sizes of docs/performance.md")
