@@ -7,7 +7,7 @@ from sinks.delivery import Patience
 from sinks.events import Listener, nobody
 from sinks.newrelic.sender import NewRelic
 from sinks.newrelic.settings import NewRelicSettings, Region, Shape
-from sinks.spool import SpooledSink, spooled_sink
+from sinks.spool import ADOPT_AFTER, SpooledSink, spooled_sink
 
 __all__ = ["NewRelic", "NewRelicSettings", "Region", "Shape", "newrelic_sink"]
 
@@ -20,14 +20,18 @@ def newrelic_sink(
     listener: Listener = nobody,
     grace_left: Callable[[], float] = lambda: 0.0,
     patience: Patience = Patience(),  # noqa: B008 - immutable
+    adopt_after: float = ADOPT_AFTER,
 ) -> SpooledSink:
     """The New Relic sink: takes `(cluster_name, batch)` items.
 
     `interval` is the time between two ticks in milliseconds; `grace_left` says how many seconds
-    of a drain are left.
+    of a drain are left; `adopt_after` seconds after the start spools that no one uses are looked
+    for.
 
     Raises:
         ValueError, OSError: the licence key cannot be read.
     """
     destination = NewRelic(settings, account_id, interval)
-    return spooled_sink(destination, settings.spool, dead_letters, listener, grace_left, patience)
+    return spooled_sink(
+        destination, settings.spool, dead_letters, listener, grace_left, patience, adopt_after
+    )

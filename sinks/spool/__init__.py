@@ -4,7 +4,15 @@ The sink (`sink`) appends samples to spools on disk (`store`), each a segment lo
 is not delivered (`backlog`); a thread (`sender`) delivers them in the background.
 """
 
+from sinks.spool.sender import ADOPT_AFTER
 from sinks.spool.sink import SpooledSink, spooled_sink
 from sinks.spool.store import SpoolInUseError, SpoolSettings, SpoolState
 
-__all__ = ["SpoolInUseError", "SpoolSettings", "SpoolState", "SpooledSink", "spooled_sink"]
+__all__ = [
+    "ADOPT_AFTER",
+    "SpoolInUseError",
+    "SpoolSettings",
+    "SpoolState",
+    "SpooledSink",
+    "spooled_sink",
+]

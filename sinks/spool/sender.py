@@ -25,7 +25,7 @@ _BEHIND = 30.0
 _PAUSE = 1.0
 """Seconds before a disk that failed is tried again."""
 
-_ADOPT_AFTER = 30.0
+ADOPT_AFTER = 30.0
 """Seconds after the start until spools that nobody uses any more are looked for."""
 
 
@@ -42,8 +42,10 @@ class Sender:
         directory: Path,
         patience: Patience = Patience(),  # noqa: B008 - immutable
         listener: Listener = nobody,
+        adopt_after: float = ADOPT_AFTER,
     ) -> None:
         self._destination = destination
+        self._adopt_after = adopt_after
         self._directory = directory
         courier = Courier(destination, patience, listener=listener)
         self._chunks = Chunks(courier, dead_letters, destination.name, listener)
@@ -105,7 +107,7 @@ class Sender:
 
     async def _adopt(self) -> None:
         """Deliver spools that no live process uses: partitions that moved, or have no items."""
-        await asyncio.sleep(_ADOPT_AFTER)
+        await asyncio.sleep(self._adopt_after)
         for directory in left_behind(self._directory):
             try:
                 spool = await asyncio.to_thread(Spool.adopt, directory)

@@ -29,7 +29,7 @@ from sinks.events import (
     ticks_by_origin,
 )
 from sinks.segments import DEFAULT_SEGMENT_BYTES
-from sinks.spool.sender import Sender
+from sinks.spool.sender import ADOPT_AFTER, Sender
 from sinks.spool.store import Spool, SpoolSettings, SpoolState
 
 PARTITIONS = 4
@@ -155,8 +155,9 @@ def spooled_sink(
     listener: Listener = nobody,
     grace_left: Callable[[], float] = lambda: 0.0,
     patience: Patience = Patience(),  # noqa: B008 - immutable
+    adopt_after: float = ADOPT_AFTER,
 ) -> SpooledSink:
     """The sink of a destination, with its spool in `<settings.path>/<destination's name>`."""
     directory = settings.directory_of(destination.name)
-    sender = Sender(destination, dead_letters, directory, patience, listener)
+    sender = Sender(destination, dead_letters, directory, patience, listener, adopt_after)
     return SpooledSink(destination.name, sender, directory, settings, listener, grace_left)

@@ -1,8 +1,10 @@
 """Delivery to New Relic, from the dataflow to the stand-in."""
 
+import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,16 @@ from typing import Any
 import bytewax.operators as op
 import pyarrow as pa
 import pytest
+import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
 from sinks.dead_letters import DeadLetters, DeadLetterSettings, dead_letter_files, read_letters
 from sinks.delivery import DeadLetter, Patience, rows_of
-from sinks.newrelic import NewRelicSettings, newrelic_sink
-from tests.newrelic.behaviour import Behaviour, Hang, Reset, Status, TruncatedAnswer
+from sinks.events import DeliveryRetried, SamplesWritten
+from sinks.newrelic import NewRelic, NewRelicSettings, newrelic_sink
+from sinks.redeliver import Redelivery, redeliver
+from tests.newrelic.behaviour import FAULTS, Behaviour, Hang, Ok, Reset, Status, TruncatedAnswer
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.stand_in import StandIn
 from tests.samples import tick
@@ -33,18 +38,37 @@ class Delivery:
     patience: Patience = QUICK
     options: dict[str, Any] = field(default_factory=dict)
     grace: float = 30.0
+    adopt_after: float = 30.0
     heard: list[object] = field(default_factory=list)
 
-    def run(self, batches: list[pa.RecordBatch]) -> None:
-        """Write batches and end."""
+    def run(self, batches: list[pa.RecordBatch], linger: Callable[[], None] = lambda: None) -> None:
+        """Write batches, do what `linger` does before the end, and end."""
+
+        def last_lingers(item: tuple[str, Any]) -> bool:
+            if item[1] is None:
+                linger()
+            return item[1] is not None
+
         flow = Dataflow("delivery")
         items = [(batch.column("cluster_name")[0].as_py(), batch) for batch in batches]
-        op.output("newrelic", op.input("in", flow, TestingSource(items)), self.sink())
+        stream = op.input("in", flow, TestingSource([*items, ("end", None)]))
+        stream = op.filter("linger", stream, last_lingers)
+        op.output("newrelic", stream, self.sink())
         run_main(flow, epoch_interval=timedelta(0))
 
-    def sink(self) -> Any:
-        """The sink."""
-        settings = NewRelicSettings.model_validate(
+    def redeliver(self) -> Redelivery:
+        """Send dead letters and the spool again."""
+        settings = self.settings()
+        return redeliver(
+            NewRelic(settings, 1, 30_000),
+            settings.spool,
+            DeadLetterSettings(path=self.directory / "dead"),
+            patience=replace(self.patience, attempts=3),
+        )
+
+    def settings(self) -> NewRelicSettings:
+        """What the sink is told."""
+        return NewRelicSettings.model_validate(
             {
                 "license_key": LICENSE_KEY,
                 "endpoint": self.newrelic.endpoint,
@@ -52,9 +76,27 @@ class Delivery:
                 **self.options,
             }
         )
+
+    def sink(self) -> Any:
+        """The sink."""
         letters = DeadLetters(DeadLetterSettings(path=self.directory / "dead"))
         return newrelic_sink(
-            settings, 1, 30_000, letters, self.heard.append, lambda: self.grace, self.patience
+            self.settings(),
+            1,
+            30_000,
+            letters,
+            self.heard.append,
+            lambda: self.grace,
+            self.patience,
+            self.adopt_after,
+        )
+
+    def written(self) -> int:
+        """How many samples the spool took over."""
+        return sum(
+            sum(event.by_origin.values())
+            for event in list(self.heard)
+            if isinstance(event, SamplesWritten)
         )
 
     def dead(self) -> list[DeadLetter]:
@@ -66,6 +108,17 @@ class Delivery:
 @pytest.fixture
 def delivery(newrelic: StandIn, tmp_path: Path) -> Delivery:
     return Delivery(newrelic, tmp_path)
+
+
+RATE_LIMIT = Status(429, retry_after=1)
+"""Not among the storm's faults: it would take its seconds."""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def now() -> int:
@@ -170,3 +223,201 @@ def test_one_sample_that_is_too_large_is_dead(delivery: Delivery) -> None:
     assert sum(rows_of(letter.samples) for letter in delivery.dead()) == 3
     assert {letter.status for letter in delivery.dead()} == {413}
     assert len(delivery.newrelic.requests) == 5
+
+
+@pytest.mark.parametrize("shape", ["metrics", "both"])
+def test_every_point_arrives_once(delivery: Delivery, shape: str) -> None:
+    """In shape metrics each number is a point; in shape both there are the events too."""
+    delivery.options["shape"] = shape
+    batches = ticks(10)
+
+    delivery.run(batches)
+
+    points = Counter((p["attributes"]["entityGuid"], p["name"]) for p in delivery.newrelic.metrics)
+    numbers = Counter(
+        (row["entity_guid"], "kafka.message.count")
+        for batch in batches
+        for row in batch.to_pylist()
+    )
+    assert points == numbers
+    assert keys_at(delivery.newrelic) == (keys_of(batches) if shape == "both" else Counter())
+    assert delivery.newrelic.dropped == []
+
+
+def test_payloads_stay_under_the_limit_of_either_reading(delivery: Delivery) -> None:
+    """Thousands of samples go in several payloads, each under 1 MB even before compression."""
+    delivery.newrelic.rules = replace(delivery.newrelic.rules, max_uncompressed=1_000_000)
+    batches = ticks(10, rows=800)
+
+    delivery.run(batches)
+
+    assert keys_at(delivery.newrelic) == keys_of(batches)
+    assert {request.status for request in delivery.newrelic.requests} == {200}
+    assert len(delivery.newrelic.requests) < 10
+
+
+def test_an_outage_is_only_a_wait(delivery: Delivery) -> None:
+    """While New Relic is down the dataflow runs on; once it is up again everything arrives."""
+    delivery.newrelic.down()
+    batches = ticks(50)
+    running = threading.Thread(target=delivery.run, args=[batches])
+    running.start()
+    wait_until(lambda: delivery.written() == 250)
+    wait_until(lambda: any(isinstance(event, DeliveryRetried) for event in delivery.heard))
+
+    delivery.newrelic.up()
+    running.join()
+
+    assert keys_at(delivery.newrelic) == keys_of(batches)
+    assert delivery.dead() == []
+
+
+def test_what_cannot_be_delivered_in_time_is_sent_at_the_next_start(delivery: Delivery) -> None:
+    """A drain leaves in the spool what it could not send; the next start sends it by itself."""
+    delivery.newrelic.down()
+    delivery.grace = 0.2
+    first, second = ticks(8), ticks(1)
+    delivery.run(first)
+
+    delivery.newrelic.up()
+    delivery.grace = 30.0
+    delivery.adopt_after = 0.0
+    spools = delivery.directory / "spool" / "newrelic"
+
+    def until_all_is_sent() -> None:
+        delivery.newrelic.wait_for(40)
+        wait_until(lambda: not list(spools.glob("left-*")))
+
+    delivery.run(second, linger=until_all_is_sent)
+
+    assert keys_at(delivery.newrelic) == keys_of(first) + keys_of(second)
+
+
+def test_a_wrong_key_is_said_once_and_nothing_is_lost(delivery: Delivery) -> None:
+    """With a wrong key the run goes on; every sample is a dead letter; the log has it once."""
+    delivery.options["license_key"] = "open-sesame"
+    batches = ticks(30)
+
+    with structlog.testing.capture_logs() as logs:
+        delivery.run(batches)
+
+    assert sum((keys_of(list(x.samples)) for x in delivery.dead()), Counter()) == keys_of(batches)
+    assert {letter.status for letter in delivery.dead()} == {403}
+    errors = [line for line in logs if line["log_level"] in ("error", "critical")]
+    assert [line["status"] for line in errors] == [403]
+    assert "open-sesame" not in str(logs) + str(delivery.heard)
+
+
+def test_the_first_success_tells_where_faults_show(delivery: Delivery) -> None:
+    """New Relic checks after its answer: the log says once by which query to look."""
+    with structlog.testing.capture_logs() as logs:
+        delivery.run(ticks(30))
+    assert len([line for line in logs if "NrIntegrationError" in line["event"]]) == 1
+
+
+def test_samples_that_are_too_old_are_dead_as_such(delivery: Delivery) -> None:
+    """New Relic would drop them behind a good answer; the others are sent."""
+    old, new = tick(now() - 25 * 3_600_000, 3), tick(now(), 2)
+    ahead = tick(now() + 25 * 3_600_000, 1)
+
+    delivery.run([old, new, ahead])
+
+    assert keys_at(delivery.newrelic) == keys_of([new])
+    assert delivery.newrelic.dropped == []
+    assert {(x.reason.split(":")[0], rows_of(x.samples)) for x in delivery.dead()} == {
+        ("older than 24 h", 3),
+        ("more than 24 h ahead", 1),
+    }
+
+
+def test_a_storm_of_faults_loses_nothing(delivery: Delivery) -> None:
+    """Under random answers of every kind each sample arrives at least once, or is dead."""
+    delivery.options["timeout"] = 1
+    delivery.newrelic.faults(seed=7, rate=0.5, among=[f for f in FAULTS if f != RATE_LIMIT])
+    batches = ticks(60)
+
+    delivery.run(batches)
+
+    dead = [batch for letter in delivery.dead() for batch in letter.samples]
+    assert set(keys_at(delivery.newrelic)) | set(keys_of(dead)) == set(keys_of(batches))
+
+
+def test_a_full_spool_blocks_until_there_is_room(delivery: Delivery) -> None:
+    """With `block` the dataflow waits; once New Relic is back everything arrives."""
+    delivery.options["spool"] = {"path": delivery.directory / "spool", "size": "1MiB"}
+    delivery.newrelic.down()
+    batches = ticks(400, rows=20)
+    running = threading.Thread(target=delivery.run, args=[batches])
+    with structlog.testing.capture_logs() as logs:
+        running.start()
+        wait_until(lambda: any("spool is full" in line["event"] for line in logs))
+        written = delivery.written()
+        delivery.newrelic.up()
+        running.join()
+
+    assert written < 8_000
+    assert set(keys_at(delivery.newrelic)) == set(keys_of(batches))
+    assert delivery.dead() == []
+
+
+def test_a_full_spool_gives_up_its_oldest(delivery: Delivery) -> None:
+    """With `oldest_to_dead_letters` the dataflow goes on, and what had to go is kept."""
+    delivery.options["spool"] = {
+        "path": delivery.directory / "spool",
+        "size": "1MiB",
+        "full": "oldest_to_dead_letters",
+    }
+    delivery.newrelic.down()
+    delivery.grace = 0.0
+    batches = ticks(400, rows=20)
+
+    delivery.run(batches)
+
+    reasons = {letter.reason for letter in delivery.dead()}
+    assert reasons == {"the spool was full and these were the oldest"}
+    gone = sum((keys_of(list(x.samples)) for x in delivery.dead()), Counter())
+    delivery.newrelic.up()
+    assert delivery.redeliver().problem is None
+    assert set(keys_at(delivery.newrelic)) == set(keys_of(batches))
+    assert set(gone) < set(keys_of(batches))
+    assert delivery.dead() == []
+
+
+def test_redelivery_sends_dead_letters_and_keeps_what_fails(delivery: Delivery) -> None:
+    """What is taken now is gone from the dead letters; what fails again counts its attempts."""
+    delivery.newrelic.always(Status(400))
+    batches = ticks(6)
+    delivery.run(batches)
+    delivery.newrelic.always(Ok())
+    delivery.newrelic.script([Status(400)])
+
+    done = delivery.redeliver()
+
+    dead = sum((keys_of(list(x.samples)) for x in delivery.dead()), Counter())
+    assert keys_at(delivery.newrelic) + dead == keys_of(batches)
+    assert (done.delivered, done.dead, done.spool_bytes, done.problem) == (
+        30 - dead.total(),
+        dead.total(),
+        0,
+        None,
+    )
+    assert {letter.attempts for letter in delivery.dead()} == {2}
+
+
+def test_redelivery_gives_up_where_new_relic_cannot_be_reached(delivery: Delivery) -> None:
+    """Spool and dead letters stay as they are, and the cause is told."""
+    delivery.newrelic.script([Status(400)])
+    delivery.run(ticks(1))
+    delivery.newrelic.down()
+    delivery.grace = 0.0
+    delivery.run(ticks(2))
+
+    done = delivery.redeliver()
+
+    assert done.delivered == 0
+    assert done.dead == 5
+    assert done.spool_bytes > 0
+    assert done.problem is not None
+    assert "connect" in done.problem.lower()
+    delivery.newrelic.up()
+    assert delivery.redeliver().delivered == 15
