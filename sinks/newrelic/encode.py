@@ -10,8 +10,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
+from typing import Literal, TypeAlias
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from isal import isal_zlib
@@ -30,6 +32,11 @@ from operators.schema.metrics import (
 
 PAYLOAD_BYTES = 1_000_000
 """The most bytes that New Relic takes in one POST."""
+
+TEXT = pa.large_string()
+
+Part: TypeAlias = pa.Array | str
+"""A piece of JSON: one string a row, or one that is the same in all rows."""
 
 _MAX_STRING = 4_096
 _MAX_NAME = 255
@@ -80,7 +87,7 @@ class Payload:
     raw_bytes: int
 
 
-def events(batch: pa.RecordBatch) -> pa.StringArray:
+def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
     """Each sample as an event: a JSON object followed by a comma.
 
     Nulls, NaN and infinities are left out. Strings over 4,096 characters are cut and end in `…`.
@@ -97,14 +104,16 @@ def events(batch: pa.RecordBatch) -> pa.StringArray:
         **{i.column: i.attribute for i in entity_type.identity},
         **{m.name: m.name for m in entity_type.metrics},
     }
-    parts: list[pa.Array | str] = [
+    parts: list[Part] = [
         f'{{"eventType":"{entity_type.event_type}","entityType":"{entity_type.name}"'
     ]
     parts += _members(batch, columns)
-    return _join([*parts, "},"])
+    return _rows([*parts, "},"], len(batch))
 
 
-def metric_blocks(batch: pa.RecordBatch, interval: int) -> tuple[pa.StringArray, pa.RecordBatch]:
+def metric_blocks(
+    batch: pa.RecordBatch, interval: int
+) -> tuple[pa.LargeStringArray, pa.RecordBatch]:
     """Each sample as a block of metric points, a JSON object followed by a comma; and the samples.
 
     A metric that OpenTelemetry knows has its name there, and a rate that is a counter there is
@@ -119,28 +128,27 @@ def metric_blocks(batch: pa.RecordBatch, interval: int) -> tuple[pa.StringArray,
     check_points(entity_type)
     points = _points(batch, entity_type, interval)
     if not points:
-        return pa.array([], pa.string()), batch.slice(0, 0)
-    some = reduce(pc.or_, [point.is_valid() for point in points])
-    if not pc.all(some).as_py():
-        # Arrow's join loses rows of which every part is null.
-        points, batch = [point.filter(some) for point in points], batch.filter(some)
-    metrics = pc.binary_join_element_wise(*points, ",", null_handling="skip")
-    rows = _join(
-        [
-            '{"common":{"timestamp":',
-            _number(batch.column("timestamp")),
-            ',"attributes":{',
-            *_point_attributes(batch, entity_type),
-            '}},"metrics":[',
-            metrics,
-            "]},",
-        ]
-    )
-    return rows, batch
+        return pa.array([], TEXT), batch.slice(0, 0)
+    nullable = [point for point in points if not isinstance(point, str)]
+    if len(nullable) == len(points):
+        some = reduce(pc.or_, [point.is_valid() for point in nullable])
+        if not pc.all(some).as_py():
+            # Arrow's join loses rows of which every part is null.
+            points, batch = [point.filter(some) for point in nullable], batch.filter(some)
+    parts = [
+        '{"common":{"timestamp":',
+        _number(batch.column("timestamp")),
+        ',"attributes":{',
+        *_point_attributes(batch, entity_type),
+        '}},"metrics":[',
+        _joined(points, ",", nulls="skip"),
+        "]},",
+    ]
+    return _rows(parts, len(batch)), batch
 
 
 def payloads(
-    rows: pa.StringArray,
+    rows: pa.LargeStringArray,
     max_bytes: int = PAYLOAD_BYTES,
     max_raw_bytes: int = PAYLOAD_BYTES,
 ) -> Iterator[Payload]:
@@ -151,7 +159,7 @@ def payloads(
     """
     if len(rows) == 0:
         return
-    offsets = np.frombuffer(rows.buffers()[1], np.int32)[rows.offset : rows.offset + len(rows) + 1]
+    offsets = np.frombuffer(rows.buffers()[1], np.int64)[rows.offset : rows.offset + len(rows) + 1]
     data = memoryview(rows.buffers()[2])
     start = 0
     while start < len(rows):
@@ -169,11 +177,9 @@ def payloads(
         start = stop
 
 
-def _members(
-    batch: pa.RecordBatch, columns: dict[str, str], quoted: bool = False
-) -> list[pa.Array | str]:
+def _members(batch: pa.RecordBatch, columns: dict[str, str], quoted: bool = False) -> list[Part]:
     """`,"name":value` of each column that is there; null where the value is."""
-    parts: list[pa.Array | str] = []
+    parts: list[Part] = []
     for column, name in columns.items():
         if column not in batch.schema.names:
             continue
@@ -181,22 +187,19 @@ def _members(
         if pa.types.is_dictionary(values.type):
             parts += _string_member(name, values)
             continue
-        number = _number(values)
         quote = '"' if quoted else ""
-        parts += _fragment(f",{json.dumps(name)}:{quote}", number, quote)
+        parts += _fragment(f",{json.dumps(name)}:{quote}", _number(values), quote)
     return parts
 
 
-def _fragment(before: str, values: pa.Array, after: str) -> list[pa.Array | str]:
+def _fragment(before: str, values: Part, after: str) -> list[Part]:
     """Values between two constants, as one nullable part, or as cheaper ones without nulls."""
-    if values.null_count == len(values):
-        return []
-    if values.null_count:
-        return [pc.binary_join_element_wise(before, values, after, "")]
-    return [before, values, after] if after else [before, values]
+    if isinstance(values, str) or values.null_count == 0:
+        return [before, values, after]
+    return [] if values.null_count == len(values) else [_joined([before, values, after])]
 
 
-def _string_member(name: str, values: pa.DictionaryArray) -> list[pa.Array | str]:
+def _string_member(name: str, values: pa.DictionaryArray) -> list[Part]:
     if values.null_count == len(values):
         return []
     if len(values.dictionary) > len(values):
@@ -205,16 +208,16 @@ def _string_member(name: str, values: pa.DictionaryArray) -> list[pa.Array | str
     words = values.dictionary
     if _needs_care(words):
         members = pa.array(
-            [None if w is None else key + _quoted(w) for w in words.to_pylist()], pa.string()
+            [None if w is None else key + _quoted(w) for w in words.to_pylist()], TEXT
         )
     else:
-        members = pc.binary_join_element_wise(f'{key}"', words, '"', "")
+        members = _joined([f'{key}"', words.cast(TEXT), '"'])
     if len(members) == 1 and values.null_count == 0:
         return [members[0].as_py()]
     return [members.take(values.indices)]
 
 
-def _needs_care(words: pa.StringArray) -> bool:
+def _needs_care(words: pa.LargeStringArray) -> bool:
     lengths = pc.max(pc.utf8_length(words)).as_py() or 0
     escapes = pc.any(pc.match_substring_regex(words, r'["\\\x00-\x1f\x7f]')).as_py()
     return lengths > _MAX_STRING or bool(escapes)
@@ -226,22 +229,29 @@ def _quoted(word: str) -> str:
     return json.dumps(word, ensure_ascii=False)
 
 
-def _number(values: pa.Array) -> pa.StringArray:
+def _number(values: pa.Array) -> Part:
     """Numbers as JSON; null where they are null or not finite. Times are integer milliseconds."""
     if pa.types.is_timestamp(values.type):
         values = values.cast(pa.int64())
+    elif pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
     elif pa.types.is_floating(values.type):
         finite = pc.is_finite(values)
         if not pc.all(finite).as_py():
             values = pc.if_else(finite, values, None)
-    elif pa.types.is_boolean(values.type):
-        values = values.cast(pa.int8())
-    return values.cast(pa.string())
+    if values.null_count == 0 and len(values):
+        bounds = pc.min_max(values).as_py()
+        if bounds["min"] == bounds["max"]:
+            return json.dumps(bounds["min"])
+    if pa.types.is_floating(values.type):
+        # Polars writes doubles three times as fast as Arrow, as exactly.
+        return pl.Series(values).cast(pl.String).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return values.cast(TEXT)
 
 
-def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> list[pa.StringArray]:
+def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> list[Part]:
     """Each metric's points; null where the metric is. Counts bear the start of their interval."""
-    starts = pc.subtract(batch.column("timestamp").cast(pa.int64()), interval).cast(pa.string())
+    starts = _number(pc.subtract(batch.column("timestamp").cast(pa.int64()), interval))
     points = []
     for metric in entity_type.numeric:
         if metric.name not in batch.schema.names:
@@ -252,14 +262,12 @@ def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> li
         counter = _is_counter(metric)
         if metric.kind is Kind.RATE and counter:
             values = pc.multiply(values, interval / 1000)
-        tail = _attributes_of(metric) + "}"
-        head = f'{{"name":{json.dumps(metric.otel or metric.name)},"type":'
+        head: list[Part] = [f'{{"name":{json.dumps(metric.otel or metric.name)},"type":']
         if counter:
-            head += f'"count","interval.ms":{interval},"timestamp":'
-            point = [head, starts, ',"value":', _number(values), tail]
+            head += [f'"count","interval.ms":{interval},"timestamp":', starts, ',"value":']
         else:
-            point = [f'{head}"gauge","value":', _number(values), tail]
-        points.append(pc.binary_join_element_wise(*point, ""))
+            head += ['"gauge","value":']
+        points.append(_joined([*head, _number(values), _attributes_of(metric) + "}"]))
     return points
 
 
@@ -273,10 +281,10 @@ def _attributes_of(metric: Metric) -> str:
     return f',"attributes":{json.dumps(dict(metric.otel_attributes))}'
 
 
-def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[pa.Array | str]:
+def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[Part]:
     identity = {i.column: i.attribute for i in entity_type.identity}
     words = {m.name: m.name for m in entity_type.metrics if m not in entity_type.numeric}
-    attributes: list[pa.Array | str] = [f'"entityType":"{entity_type.name}"']
+    attributes: list[Part] = [f'"entityType":"{entity_type.name}"']
     attributes += _members(batch, {**_COMMON, **identity, **words})
     if entity_type in _OTEL_ENTITIES:
         attributes += [f',"{key}":"{value}"' for key, value in _OTEL_COMMON.items()]
@@ -285,15 +293,27 @@ def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[pa
     return attributes
 
 
-def _join(parts: Sequence[pa.Array | str]) -> pa.StringArray:
+def _rows(parts: Sequence[Part], rows: int) -> pa.LargeStringArray:
     """One string a row; null parts are left out, and one part at least is never null."""
-    merged: list[pa.Array | str] = []
+    joined = _joined(parts, nulls="skip")
+    return pa.repeat(pa.scalar(joined, TEXT), rows) if isinstance(joined, str) else joined
+
+
+def _joined(
+    parts: Sequence[Part], separator: str = "", nulls: Literal["skip", "emit_null"] = "emit_null"
+) -> Part:
+    """Parts put together, row by row; neighbours that are the same in all rows beforehand."""
+    merged: list[Part] = []
     for part in parts:
         if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
+            merged[-1] += separator + part
         else:
             merged.append(part)
-    return pc.binary_join_element_wise(*merged, "", null_handling="skip")
+    if len(merged) == 1 and isinstance(merged[0], str):
+        return merged[0]
+    # Scalars that are Arrow's already cost a tenth of those that it makes of Python's.
+    arguments = [pa.scalar(p, TEXT) if isinstance(p, str) else p for p in (*merged, separator)]
+    return pc.binary_join_element_wise(*arguments, null_handling=nulls)
 
 
 @cache

@@ -18,7 +18,7 @@ from sinks.delivery import (
     rows_of,
     slice_of,
 )
-from sinks.newrelic.encode import PAYLOAD_BYTES, events, metric_blocks, payloads
+from sinks.newrelic.encode import PAYLOAD_BYTES, TEXT, events, metric_blocks, payloads
 from sinks.newrelic.settings import NewRelicSettings, Shape
 
 EVENTS = "events"
@@ -131,7 +131,7 @@ class NewRelic:
                 refused = f"one sample takes more than the {PAYLOAD_BYTES} bytes of a payload"
             yield Parcel(part, route, payload.body, refused)
 
-    def _encoded(self, samples: Samples, route: str) -> tuple[pa.StringArray, Samples]:
+    def _encoded(self, samples: Samples, route: str) -> tuple[pa.LargeStringArray, Samples]:
         """JSON objects, and the samples that they are of: one without numbers has no metrics."""
         if route == EVENTS:
             return _concatenated([events(batch) for batch in samples]), samples
@@ -234,5 +234,5 @@ def _filled(batches: Sequence[pa.RecordBatch]) -> Samples:
     return tuple(batch for batch in batches if batch.num_rows)
 
 
-def _concatenated(rows: Sequence[pa.StringArray]) -> pa.StringArray:
-    return pa.concat_arrays(rows) if rows else pa.array([], pa.string())
+def _concatenated(rows: Sequence[pa.LargeStringArray]) -> pa.LargeStringArray:
+    return pa.concat_arrays(rows) if rows else pa.array([], TEXT)

@@ -149,7 +149,9 @@ def test_payloads_keep_both_limits_and_every_row(
 ) -> None:
     """All rows are there, once, in order; only a payload of one row may be over a limit."""
     texts = ["".join(random.choices("abcdefghij", k=size)) for size in sizes]
-    rows = pa.array([json.dumps(text) + "," for text in ["dropped", *texts]]).slice(1)
+    rows = pa.array(
+        [json.dumps(text) + "," for text in ["dropped", *texts]], pa.large_string()
+    ).slice(1)
 
     cut = list(payloads(rows, max_bytes, max_raw_bytes))
 

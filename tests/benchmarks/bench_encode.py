@@ -1,0 +1,243 @@
+"""How fast samples become New Relic payloads, against the official telemetry SDK's own path.
+
+    python -m tests.benchmarks.bench_encode [--rounds 5] [--json]
+
+The samples are 240 ticks of a simulated fleet of 20 brokers, 200 topics and 50 groups, as Arrow
+batches. Ours encodes chunks of them on as many threads as there are cores, as the sender does;
+the SDK, which holds the interpreter's lock all the way, on one. Its path begins with one dict a
+sample, for it knows nothing else: then `Event`, `EventBatch.record` and the client's JSON and
+zlib; or `MetricBatch.record_gauge` for each number, and the same. Rates are medians of wall
+time; `one_core` is by CPU time. Where newrelic-telemetry-sdk is not installed (it is no
+dependency: `uv pip install newrelic-telemetry-sdk`), its steps are restated here, and the result
+says so.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import statistics
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from operators.schema.arrow import entity_type_of
+from operators.simulate import FleetSettings, Shard, SimulationSettings, shards
+from operators.ticks import Ticks
+from sinks.newrelic.encode import events, metric_blocks, payloads
+
+NEW_YEAR = 1_767_225_600_000
+INTERVAL = 30_000
+REQUIRED_RATIO = 20.0
+CHUNK = 16_384
+"""Rows that one thread encodes at a time."""
+SDK_BATCH = 1_000
+"""Samples of one of the SDK's payloads."""
+
+Work = Callable[[], object]
+Dicts = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """The SDK's way from dicts to compressed bodies."""
+
+    name: str
+    events: Callable[[Dicts], int]
+    metrics: Callable[[Dicts], int]
+
+
+def samples(ticks: int = 240) -> list[pa.RecordBatch]:
+    """A simulated fleet's samples, one batch an entity type."""
+    fleet = FleetSettings(name="bench", brokers=20, topics=200, groups=50)
+    [spec] = shards(SimulationSettings(seed=1, fleets=(fleet,)))
+    return Shard(spec, 1).step(Ticks(spec.cluster, NEW_YEAR, INTERVAL, ticks))
+
+
+def chunks(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Parts of at most `CHUNK` rows."""
+    return [b.slice(start, CHUNK) for b in batches for start in range(0, b.num_rows, CHUNK)]
+
+
+def as_events(batch: pa.RecordBatch) -> int:
+    """Encode as events; gives the bytes of the bodies."""
+    return sum(len(payload.body) for payload in payloads(events(batch)))
+
+
+def as_metrics(batch: pa.RecordBatch) -> int:
+    """Encode as metrics; gives the bytes of the bodies."""
+    rows, _ = metric_blocks(batch, INTERVAL)
+    return sum(len(payload.body) for payload in payloads(rows))
+
+
+def event_dicts(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Each sample as the SDK takes it: nulls left out, the time in milliseconds."""
+    entity_type = entity_type_of(batch)
+    names = {
+        "entity_guid": "entityGuid",
+        "entity_type": "entityType",
+        "entity_name": "entityName",
+        "cluster_name": "clusterName",
+        **{i.column: i.attribute for i in entity_type.identity},
+    }
+    columns = [column for column in batch.schema.names if column != "late"]
+    times = batch.column("timestamp").cast(pa.int64())
+    named = batch.select(columns).set_column(0, "timestamp", times)
+    named = named.rename_columns([names.get(column, column) for column in columns])
+    return [
+        {
+            "eventType": entity_type.event_type,
+            **{name: value for name, value in row.items() if value is not None},
+        }
+        for row in named.to_pylist()
+    ]
+
+
+def read_back(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The events in our payloads."""
+    for payload in payloads(events(batch)):
+        yield from json.loads(gzip.decompress(payload.body))
+
+
+def installed_sdk() -> Sdk:
+    """The SDK, or its steps restated."""
+    try:
+        from newrelic_telemetry_sdk import (
+            Event,
+            EventBatch,
+            EventClient,
+            MetricBatch,
+            MetricClient,
+        )
+    except ImportError:
+        return Sdk("restated", _restated_events, _restated_metrics)
+    event_client, metric_client = EventClient("key"), MetricClient("key")
+
+    def by_events(items: Dicts) -> int:
+        size = 0
+        for start in range(0, len(items), SDK_BATCH):
+            batch = EventBatch()
+            for item in items[start : start + SDK_BATCH]:
+                tags = dict(item)
+                batch.record(Event(tags.pop("eventType"), tags, tags.pop("timestamp")))
+            size += len(event_client._create_payload(*batch.flush(), None))
+        return size
+
+    def by_metrics(items: Dicts) -> int:
+        size = 0
+        for start in range(0, len(items), SDK_BATCH):
+            batch = MetricBatch()
+            for item in items[start : start + SDK_BATCH]:
+                tags, numbers = _tags_and_numbers(item)
+                for name, value in numbers:
+                    batch.record_gauge(name, value, tags)
+            size += len(metric_client._create_payload(*batch.flush()))
+        return size
+
+    return Sdk("newrelic-telemetry-sdk", by_events, by_metrics)
+
+
+def _restated_events(items: Dicts) -> int:
+    size = 0
+    for start in range(0, len(items), SDK_BATCH):
+        size += len(_compressed(tuple(dict(i) for i in items[start : start + SDK_BATCH])))
+    return size
+
+
+def _restated_metrics(items: Dicts) -> int:
+    size = 0
+    for start in range(0, len(items), SDK_BATCH):
+        points: dict[object, tuple[str, float, dict[str, Any], int]] = {}
+        for item in items[start : start + SDK_BATCH]:
+            tags, numbers = _tags_and_numbers(item)
+            for name, value in numbers:
+                key = (name, frozenset(tags.items()))
+                points[key] = (name, value, tags, int(time.time() * 1000))
+        metrics = [
+            {"name": name, "timestamp": at, "value": value, "attributes": dict(tags)}
+            for name, value, tags, at in points.values()
+        ]
+        size += len(_compressed([{"metrics": metrics}]))
+    return size
+
+
+def _compressed(payload: object) -> bytes:
+    compressor = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, 31)
+    return compressor.compress(json.dumps(payload).encode()) + compressor.flush()
+
+
+def _tags_and_numbers(item: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, float]]]:
+    numbers = [(k, v) for k, v in item.items() if "." in k and not isinstance(v, str)]
+    tags = {k: v for k, v in item.items() if "." not in k or isinstance(v, str)}
+    return tags, numbers
+
+
+def median(work: Work, rows: int, rounds: int, clock: Callable[[], float]) -> float:
+    """Rows a second, the median of several rounds after one to warm up."""
+    work()
+    rates = []
+    for _ in range(rounds):
+        start = clock()
+        work()
+        rates.append(rows / (clock() - start))
+    return statistics.median(rates)
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Samples a second of both sides in both shapes, and the ratios."""
+    batches = samples()
+    few = [batch.slice(0, batch.num_rows // 40) for batch in batches]
+    for batch in few:
+        if list(read_back(batch)) != event_dicts(batch):
+            raise AssertionError("both sides must make the same events")
+    rows, few_rows = (sum(batch.num_rows for batch in group) for group in (batches, few))
+    sdk, cores = installed_sdk(), len(os.sched_getaffinity(0))
+    result: dict[str, Any] = {"samples": rows, "cores": cores, "sdk": sdk.name}
+    with ThreadPoolExecutor(cores) as pool:
+        for shape, ours, theirs in (
+            ("events", as_events, sdk.events),
+            ("metrics", as_metrics, sdk.metrics),
+        ):
+
+            def encode(ours: Callable[[pa.RecordBatch], int] = ours) -> None:
+                list(pool.map(ours, chunks(batches)))
+
+            def by_sdk(theirs: Callable[[Dicts], int] = theirs) -> None:
+                for batch in few:
+                    theirs(event_dicts(batch))
+
+            for suffix, clock in (("", time.perf_counter), ("_one_core", time.process_time)):
+                # Before and after the SDK, and the slower counts: machines are noisy.
+                before = median(encode, rows, rounds, clock)
+                slow = median(by_sdk, few_rows, rounds, clock)
+                fast = min(before, median(encode, rows, rounds, clock))
+                result[f"{shape}_per_second{suffix}"] = round(fast)
+                result[f"sdk_{shape}_per_second{suffix}"] = round(slow)
+                result[f"{shape}_ratio{suffix}"] = round(fast / slow, 1)
+    return result
+
+
+def main() -> int:
+    """Measure and print; 1 where the ratio is not reached in either shape."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    arguments = parser.parse_args()
+    result = {**measure(arguments.rounds), "required_ratio": REQUIRED_RATIO}
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        for key, value in result.items():
+            print(f"{key:34} {value}")
+    reached = min(result["events_ratio"], result["metrics_ratio"]) >= REQUIRED_RATIO
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
