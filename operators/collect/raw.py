@@ -59,7 +59,7 @@ PAGES = pa.schema([("broker", pa.int32()), ("at", pa.int64())])
 COUNTERS = pa.schema(
     [("broker", pa.int32()), ("topic", NAME), ("name", NAME), ("value", pa.float64())]
 )
-"""`counters` of brokers (`topic` is null) or of topics: values since the broker's start."""
+"""`counters` of brokers (`topic` is null) and of topics: values since the broker's start."""
 
 
 def offsets_batch(
@@ -158,13 +158,19 @@ def broker_counters(pages: Pages) -> pa.RecordBatch:
 
 
 def topic_counters(pages: Pages, topics: Container[str]) -> pa.RecordBatch:
-    """The counters of the given topics; shape: COUNTERS."""
-    return _counters(
-        (broker, topic, name, value)
-        for broker, page in pages.pages.items()
-        for (name, topic), value in page.topic_counters.items()
-        if topic in topics
-    )
+    """The counters of the given topics, and the brokers' own by which a restart shows.
+
+    Shape: COUNTERS.
+    """
+    rows: list[tuple[int, str | None, str, float]] = []
+    for broker, page in pages.pages.items():
+        rows += [(broker, None, name, value) for name, value in page.counters.items()]
+        rows += [
+            (broker, topic, name, value)
+            for (name, topic), value in page.topic_counters.items()
+            if topic in topics
+        ]
+    return _counters(rows)
 
 
 def _counters(rows: Iterable[tuple[int, str | None, str, float]]) -> pa.RecordBatch:

@@ -9,7 +9,7 @@ from operators.collect.commits import Commits
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import Pages
 from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_counters
-from operators.collect.samples import Identity, collected_batch
+from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.settings import SelectionSettings
 from operators.collect.topology import Flags, Ints, Topology
 from operators.schema.metrics import TOPIC
@@ -27,6 +27,8 @@ def topic_samples(
     ids: Mapping[str, str],
 ) -> Collected:
     """One TOPIC row for each selected topic, those that did not answer among them.
+
+    Besides it comes a CLUSTER row, whose sums the derivation fills in.
 
     Without `offsets` or `commits` (None) the columns that they give are null. Sums over a topic's
     partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
@@ -78,7 +80,7 @@ def topic_samples(
     if commits is not None:
         raw["consumption"] = consumption_batch(commits, frozenset(names))
     batch = collected_batch(identity, tick, TOPIC, [(n,) for n in names], names, columns)
-    return Collected((batch,), raw)
+    return Collected((batch, cluster_part(identity, tick, {})), raw)
 
 
 def _lag(topology: Topology, offsets: Offsets, commits: Commits) -> tuple[Ints, Flags]:

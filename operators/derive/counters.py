@@ -1,0 +1,107 @@
+"""Counters of brokers' pages: what they grew by since the page before."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.derive.store import NOWHERE, Flags, Floats, Ints, Raw, at, concat, match, numbers
+
+KEYS = ("broker", "topic", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Growth of counters between two pages of each broker; one entry a counter."""
+
+    broker: Ints
+    topic: pa.Array
+    """Null for the broker's own counters."""
+    name: pa.Array
+    grown: Floats
+    """NaN where the broker's two pages cannot be compared."""
+    seconds: Floats
+    """Between the broker's two pages."""
+    complete: bool
+    """Whether the pages of all live brokers can be compared."""
+
+    def of_brokers(self, name: str) -> Ints:
+        """The entries of one counter of the brokers themselves."""
+        return np.flatnonzero(self._is(name) & ~np.asarray(self.topic.is_valid()))
+
+    def of_topics(self, name: str) -> Ints:
+        """The entries of one counter of the brokers' topics."""
+        return np.flatnonzero(self._is(name) & np.asarray(self.topic.is_valid()))
+
+    def _is(self, name: str) -> Flags:
+        found: Flags = np.asarray(pc.equal(self.name, name))
+        return found
+
+
+def growth(now: Raw, before: Raw, most: float) -> Growth:
+    """What each counter grew by.
+
+    A broker's pages cannot be compared where one is missing, where they are more than `most`
+    seconds apart, or where one of the broker's own counters went back: it was restarted. A
+    counter that is new on a page of a topic began at 0: brokers make them at the first traffic.
+    """
+    counters, earlier_counters = now["counters"], before["counters"]
+    brokers = numbers(counters, "broker")
+    values = np.asarray(counters.column("value"))
+    matched = match(counters, earlier_counters, KEYS)
+    of_topic = np.asarray(counters.column("topic").is_valid())
+    earlier = at(np.asarray(earlier_counters.column("value")), matched, 0)
+    earlier = np.where((matched == NOWHERE) & ~of_topic, np.nan, earlier)
+    restarted = set(brokers[~of_topic & (values < earlier)].tolist())
+    seconds = {b: s for b, s in _seconds(now, before, most).items() if b not in restarted}
+    between = np.array([seconds.get(broker, np.nan) for broker in brokers.tolist()], np.float64)
+    grown = values - earlier
+    grown[~(grown >= 0) | np.isnan(between)] = np.nan
+    return Growth(
+        brokers,
+        counters.column("topic"),
+        counters.column("name"),
+        grown,
+        between,
+        len(seconds) == now["pages"].num_rows,
+    )
+
+
+def kept_pages(now: Raw, before: Raw) -> Raw:
+    """The last page of each live broker, for the next tick: this one or the one before."""
+    pages, counters = now["pages"], now["counters"]
+    came = pages.filter(pages.column("at").is_valid())
+    if came.num_rows == pages.num_rows:
+        return {"pages": pages, "counters": counters}
+    missing = pages.filter(pages.column("at").is_null()).column("broker")
+    return {
+        name: concat([fresh, before[name].filter(pc.is_in(before[name].column("broker"), missing))])
+        for name, fresh in (("pages", came), ("counters", counters))
+    }
+
+
+def error_rate(failed: float, requests: float) -> float:
+    """The share of requests that failed, in percent; 0 where there were none; NaN stays NaN."""
+    if requests == 0:
+        return 0.0
+    rate = 100 * failed / requests
+    return 100.0 if rate > 100 else rate
+
+
+def _seconds(now: Raw, before: Raw, most: float) -> dict[int, float]:
+    """By broker: seconds between its two pages; those that cannot be compared are left out."""
+    then = before["pages"]
+    since = dict(zip(then.column("broker").to_pylist(), then.column("at").to_pylist(), strict=True))
+    pages = zip(
+        now["pages"].column("broker").to_pylist(),
+        now["pages"].column("at").to_pylist(),
+        strict=True,
+    )
+    return {
+        broker: (page_at - since[broker]) / 1000
+        for broker, page_at in pages
+        if page_at is not None
+        and since.get(broker) is not None
+        and 0 < page_at - since[broker] <= most * 1000
+    }

@@ -1,0 +1,206 @@
+"""Columns of consumer groups that compare two ticks, and lag in seconds."""
+
+from collections import defaultdict
+
+import numpy as np
+import pyarrow as pa
+
+from operators.derive.history import remembered, written_at
+from operators.derive.store import (
+    NOWHERE,
+    Floats,
+    Raw,
+    at,
+    carried,
+    grown_between,
+    match,
+    nullable,
+    numbers,
+    seconds_between,
+    with_columns,
+)
+from operators.schema.arrow import entity_type_of
+from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
+
+KEYS = ("group", "topic", "partition")
+TIMESTAMPS = "timestamps"
+HISTORY = "history"
+
+
+def derive_groups(
+    batches: tuple[pa.RecordBatch, ...], now: Raw, before: Raw, most: float
+) -> tuple[pa.RecordBatch, ...]:
+    """Groups' rates, membership changes and lag in seconds.
+
+    `consumerGroup.messagesConsumedPerSecond` is the growth of each commit over the time between
+    its two readings, summed over the partitions that had one before; null where a commit went
+    back: the group was reset and begins anew. `consumerGroup.lagTrend` is the growth of the total
+    lag over that time. `consumerGroup.membershipChanges` counts members that joined or left.
+    Readings that are more than `most` seconds apart are not compared.
+
+    Lag in seconds is the age of the first message after the commit, 0 where none waits; a group's
+    is that of its oldest partition. `consumerGroup.lagMethod` says how the age was found: by the
+    brokers' timestamps, or by the history of end offsets where they do not tell. It is null where
+    a partition's message was retained away or is older than what is known.
+    """
+    columns: dict[str, dict[str, float]] = {}
+    if "commits" in now:
+        commits = now["commits"]
+        age, by_history = _ages(commits, before["history"])
+        rows = match(commits, before["commits"], KEYS)
+        seconds = seconds_between(commits, before["commits"], rows, most)
+        columns["consumerGroup.messagesConsumedPerSecond"] = _consumed(
+            commits, before["commits"], rows, seconds
+        )
+        columns["consumerGroup.lagTrend"] = _lag_trend(commits, before["commits"], rows, seconds)
+        columns["consumerGroup.lagSeconds"], methods = _oldest(commits, age, by_history)
+    changes = _membership_changes(now["members"], before["members"])
+    derived = []
+    for batch in batches:
+        if entity_type_of(batch) is CONSUMER_GROUP:
+            groups = batch.column("consumer_group").to_pylist()
+            filled: dict[str, pa.Array] = {
+                name: nullable(np.array([of.get(group, np.nan) for group in groups], np.float64))
+                for name, of in columns.items()
+            }
+            filled["consumerGroup.membershipChanges"] = pa.array(
+                [changes.get(group) for group in groups], pa.int64()
+            )
+            if columns:
+                filled["consumerGroup.lagMethod"] = pa.array(
+                    [methods.get(group) for group in groups], pa.string()
+                )
+            derived.append(with_columns(batch, filled))
+        elif entity_type_of(batch) is PARTITION_OFFSET and columns:
+            derived.append(_partitions(batch, commits, age))
+        else:
+            derived.append(batch)
+    return tuple(derived)
+
+
+def kept_groups(now: Raw, before: Raw, partial: bool) -> Raw:
+    """What the next tick of groups needs: the last that was measured of each."""
+    kept = {"members": carried(now["members"], before["members"], ["group"], "group", partial)}
+    if "commits" not in now:
+        return {**kept, "commits": before["commits"], "history": before["history"]}
+    commits = now["commits"]
+    waiting = _lag(commits) > 0
+    told = np.asarray(commits.column("message_at").is_valid())
+    tracked = match(commits, before["history"], ("topic", "partition")) != NOWHERE
+    # Once brokers tell the times of a partition's messages, its history is not needed.
+    wanted = (waiting | tracked) & ~told
+    return {
+        **kept,
+        "commits": carried(commits, before["commits"], KEYS, "committed", partial),
+        "history": remembered(before["history"], commits, wanted),
+    }
+
+
+def _lag(commits: pa.RecordBatch) -> Floats:
+    """End minus committed offset, never negative; NaN where the end is not known."""
+    end = numbers(commits, "end").astype(np.float64)
+    end[end < 0] = np.nan
+    lag: Floats = np.maximum(0.0, end - numbers(commits, "committed"))
+    return lag
+
+
+def _ages(commits: pa.RecordBatch, history: pa.RecordBatch) -> tuple[Floats, np.ndarray]:
+    """By row: seconds that the first message after the commit waits; whether by history.
+
+    0 where none waits, NaN where it is not known.
+    """
+    lag = _lag(commits)
+    committed, start = numbers(commits, "committed"), numbers(commits, "start")
+    retained_away = (start > committed) | (start < 0)
+    message_at = numbers(commits, "message_at").astype(np.float64)
+    message_at[message_at < 0] = np.nan
+    unknown = (lag > 0) & np.isnan(message_at)
+    by_history = np.zeros(commits.num_rows, np.bool_)
+    if unknown.any():
+        rows = np.flatnonzero(unknown)
+        message_at[rows] = written_at(history, commits.take(pa.array(rows)))
+        by_history[rows] = True
+    age = np.maximum(0.0, (numbers(commits, "at") - message_at) / 1000)
+    age[retained_away] = np.nan
+    age[lag == 0] = 0.0
+    age[np.isnan(lag)] = np.nan
+    return age, by_history
+
+
+def _oldest(
+    commits: pa.RecordBatch, age: Floats, by_history: np.ndarray
+) -> tuple[dict[str, float], dict[str, str]]:
+    """By group: the greatest age over its partitions with a leader, and how it was found."""
+    led = np.asarray(commits.column("led"))
+    codes = np.asarray(commits.column("group").indices)[led]
+    names = commits.column("group").dictionary.to_pylist()
+    oldest = np.full(len(names), -1.0)
+    # A part that is not known makes the whole unknown.
+    np.maximum.at(oldest, codes, np.where(np.isnan(age), np.inf, age)[led])
+    oldest[np.isinf(oldest)] = np.nan
+    of_history = np.zeros(len(names), np.bool_)
+    np.logical_or.at(of_history, codes, by_history[led])
+    ages = {names[code]: float(oldest[code]) for code in np.unique(codes)}
+    methods = {
+        names[code]: HISTORY if of_history[code] else TIMESTAMPS
+        for code in np.unique(codes)
+        if oldest[code] > 0
+    }
+    return ages, methods
+
+
+def _consumed(
+    commits: pa.RecordBatch, before: pa.RecordBatch, rows: np.ndarray, seconds: Floats
+) -> dict[str, float]:
+    grown = grown_between(commits, before, "committed", rows)
+    went_back = (rows != NOWHERE) & np.isnan(grown)
+    rate = grown / seconds
+    rate[went_back] = np.nan
+    counted = ~np.isnan(seconds)
+    return _sums(commits, counted, rate)
+
+
+def _lag_trend(
+    commits: pa.RecordBatch, before: pa.RecordBatch, rows: np.ndarray, seconds: Floats
+) -> dict[str, float]:
+    grown = _lag(commits) - at(_lag(before), rows, np.nan)
+    led = np.asarray(commits.column("led"))
+    return _sums(commits, led, grown / seconds)
+
+
+def _sums(commits: pa.RecordBatch, counted: np.ndarray, values: Floats) -> dict[str, float]:
+    """Sums of the counted rows by group; a NaN among them makes the sum NaN."""
+    names = commits.column("group").dictionary.to_pylist()
+    codes = np.asarray(commits.column("group").indices)[counted]
+    sums = np.zeros(len(names))
+    np.add.at(sums, codes, values[counted])
+    return {names[code]: float(sums[code]) for code in np.unique(codes)}
+
+
+def _membership_changes(now: pa.RecordBatch, before: pa.RecordBatch) -> dict[str, int]:
+    """By group that was described twice: members that joined or left between."""
+    current, earlier = _members(now), _members(before)
+    return {
+        group: len(members ^ earlier[group])
+        for group, members in current.items()
+        if group in earlier
+    }
+
+
+def _members(rows: pa.RecordBatch) -> dict[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    groups = rows.column("group").to_pylist()
+    for group, member in zip(groups, rows.column("member").to_pylist(), strict=True):
+        members = found[group]
+        if member is not None:
+            members.add(member)
+    return found
+
+
+def _partitions(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> pa.RecordBatch:
+    keys = pa.RecordBatch.from_arrays(
+        [batch.column("consumer_group"), batch.column("topic"), batch.column("partition")],
+        names=list(KEYS),
+    )
+    rows = match(keys, commits, KEYS)
+    return with_columns(batch, {"consumer.lagSeconds": nullable(at(age, rows, np.nan))})

@@ -1,0 +1,142 @@
+"""The derivation as a Bytewax step, keyed by cluster."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import bytewax.operators as op
+import pyarrow as pa
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+
+from operators.collect.raw import COMMITS, CONSUMPTION, COUNTERS, MEMBERS, OFFSETS, PAGES
+from operators.derive.brokers import derive_brokers
+from operators.derive.counters import kept_pages
+from operators.derive.groups import derive_groups, kept_groups
+from operators.derive.history import HISTORY
+from operators.derive.store import Raw, frozen, thawed
+from operators.derive.topics import derive_topics, kept_topics
+from operators.ticks import Outcome, TargetKind, TickResult
+
+MOST_INTERVALS = 5
+"""Readings that are more than so many intervals apart are not compared: a mean over them would
+be no rate of this tick."""
+
+STATE_VERSION = 1
+
+State = tuple[int, str, dict[str, tuple[int, dict[str, bytes]]]]
+"""Version; cluster; by kind: the last tick (ms) and its raw measures as bytes."""
+
+
+class _Derive(Protocol):
+    def __call__(
+        self, batches: tuple[pa.RecordBatch, ...], now: Raw, before: Raw, most: float
+    ) -> tuple[pa.RecordBatch, ...]: ...
+
+
+class _Keep(Protocol):
+    def __call__(self, now: Raw, before: Raw, partial: bool) -> Raw: ...
+
+
+_RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
+    TargetKind.BROKERS: (
+        derive_brokers,
+        lambda now, before, partial: kept_pages(now, before),  # noqa: ARG005
+        {"pages": PAGES, "counters": COUNTERS},
+    ),
+    TargetKind.TOPICS: (
+        derive_topics,
+        kept_topics,
+        {"pages": PAGES, "counters": COUNTERS, "offsets": OFFSETS, "consumption": CONSUMPTION},
+    ),
+    TargetKind.GROUPS: (
+        derive_groups,
+        kept_groups,
+        {"members": MEMBERS, "commits": COMMITS, "history": HISTORY},
+    ),
+}
+"""By kind: how columns are derived, what is kept, and the shapes of that."""
+
+
+class ClusterDerivation:
+    """Fills in the derived columns of one cluster's results, tick by tick."""
+
+    def __init__(self, cluster: str, state: State | None = None) -> None:
+        self._cluster = cluster
+        self._last: dict[str, tuple[int, Raw]] = {}
+        self._frozen: dict[str, tuple[int, dict[str, bytes]]] = {}
+        if state is not None:
+            self._frozen = dict(state[2])
+            self._last = {kind: (tick, thawed(raw)) for kind, (tick, raw) in state[2].items()}
+
+    def derive(self, result: TickResult) -> TickResult:
+        """The result with its derived columns and without its raw measures.
+
+        A result without measures, of another kind of target, or of an earlier tick than the last
+        one passes as it is.
+        """
+        kind = str(result.tick.kind)
+        if kind not in _RULES or not result.raw:
+            return result
+        rule, keep, schemas = _RULES[kind]
+        tick, before = self._last.get(kind, (None, _nothing(schemas)))
+        if tick is not None and result.tick.start <= tick:
+            return replace(result, raw={})
+        most = MOST_INTERVALS * result.tick.interval / 1000
+        batches = rule(result.batches, result.raw, before, most)
+        partial = result.error_class is not None or result.outcome is not Outcome.COMPLETED
+        self._last[kind] = result.tick.start, keep(result.raw, before, partial)
+        self._frozen.pop(kind, None)
+        return replace(result, batches=batches, raw={})
+
+    def snapshot(self) -> State:
+        """The state, as plain values; see `State`."""
+        for kind, (tick, raw) in self._last.items():
+            if kind not in self._frozen:
+                self._frozen[kind] = tick, frozen(raw)
+        return STATE_VERSION, self._cluster, dict(self._frozen)
+
+
+def derive(
+    step_id: str, up: KeyedStream[TickResult], clusters: Collection[str]
+) -> KeyedStream[TickResult]:
+    """Fill in the columns that compare a target's ticks: rates, trends, lag in seconds.
+
+    Unit of parallelism: the cluster, by which the stream is keyed. State: the last raw measures
+    of each kind, so rates go on after a restart. State of a cluster that is not in `clusters`,
+    or of another version, is dropped.
+    """
+
+    def build(state: State | None) -> _Logic:
+        return _Logic(state, clusters)
+
+    return op.stateful_batch(step_id, up, build)
+
+
+class _Logic(StatefulBatchLogic[TickResult, TickResult, State | None]):
+    def __init__(self, state: State | None, clusters: Collection[str]) -> None:
+        readable = state is not None and state[0] == STATE_VERSION and state[1] in clusters
+        self._cluster = ClusterDerivation(state[1], state) if state and readable else None
+        self._left_over = None if readable else state
+
+    def on_batch(self, values: list[TickResult]) -> tuple[Iterable[TickResult], bool]:
+        derived = []
+        for result in values:
+            if self._cluster is None:
+                self._cluster, self._left_over = ClusterDerivation(result.tick.cluster), None
+            derived.append(self._cluster.derive(result))
+        return derived, StatefulBatchLogic.RETAIN
+
+    def on_notify(self) -> tuple[Iterable[Any], bool]:
+        return [], StatefulBatchLogic.DISCARD
+
+    def notify_at(self) -> datetime | None:
+        # The state of a cluster that is no longer there, or of another version, goes at once.
+        return None if self._left_over is None else datetime.now(UTC)
+
+    def snapshot(self) -> State | None:
+        return self._left_over if self._cluster is None else self._cluster.snapshot()
+
+
+def _nothing(schemas: Mapping[str, pa.Schema]) -> Raw:
+    return {name: pa.RecordBatch.from_pylist([], schema=schema) for name, schema in schemas.items()}

@@ -1,0 +1,155 @@
+"""Raw measures kept from tick to tick: matched by their keys, carried on, and as bytes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+NOWHERE = -1
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+Raw = Mapping[str, pa.RecordBatch]
+State = dict[str, bytes]
+"""Raw batches by name, as Arrow IPC streams."""
+
+
+def match(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> Ints:
+    """For each row of `now`: the row of `before` that has the same keys, or NOWHERE."""
+    now_key = np.zeros(now.num_rows, np.int64)
+    before_key = np.zeros(before.num_rows, np.int64)
+    for name in keys:
+        now_codes, before_codes, width = _codes(now.column(name), before.column(name))
+        now_key = now_key * width + now_codes
+        before_key = before_key * width + before_codes
+    if not before.num_rows:
+        return np.full(now.num_rows, NOWHERE, np.int64)
+    order = np.argsort(before_key, kind="stable")
+    place = np.searchsorted(before_key[order], now_key)
+    found = order[np.minimum(place, len(order) - 1)]
+    return np.where(before_key[found] == now_key, found, NOWHERE)
+
+
+def differs(now: pa.RecordBatch, before: pa.RecordBatch, matched: Ints, name: str) -> Flags:
+    """Whether matched rows have different values in a column; a null differs from none."""
+    now_codes, before_codes, _ = _codes(now.column(name), before.column(name))
+    valid_before = np.asarray(before.column(name).is_valid())
+    known = np.asarray(now.column(name).is_valid()) & at(valid_before, matched, False)
+    different: Flags = known & (now_codes != at(before_codes, matched, NOWHERE))
+    return different
+
+
+def carried(
+    now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str], known: str, partial: bool
+) -> pa.RecordBatch:
+    """What is kept for the next tick: the rows of `now` whose `known` column is not null.
+
+    Rows of `before` stay in place of those that are null now, and where the tick was `partial`
+    in place of those that did not come.
+    """
+    measured = now.filter(now.column(known).is_valid())
+    if not before.num_rows or (measured.num_rows == now.num_rows and not partial):
+        return measured
+    old = match(before, measured, keys) == NOWHERE
+    if not partial:
+        old &= match(before, now, keys) != NOWHERE
+    return concat([measured, before.filter(pa.array(old))])
+
+
+def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Batches of one schema as one, dictionaries joined."""
+    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+    whole = table.to_batches()
+    return whole[0] if whole else batches[0]
+
+
+def numbers(batch: pa.RecordBatch, name: str, unknown: int = NOWHERE) -> Ints:
+    """A column of whole numbers, `unknown` in place of nulls."""
+    return np.asarray(pc.fill_null(batch.column(name), unknown)).astype(np.int64)
+
+
+def at(values: NDArray[Any], rows: Ints, otherwise: float) -> NDArray[Any]:
+    """The values of rows; `otherwise` for NOWHERE."""
+    if not len(values):
+        return np.full(len(rows), otherwise)
+    return np.where(rows == NOWHERE, otherwise, values[rows])
+
+
+def grown_between(now: pa.RecordBatch, before: pa.RecordBatch, name: str, rows: Ints) -> Floats:
+    """Growth of a column between matched rows; NaN where it is not known twice, or went back."""
+    values, earlier = numbers(now, name), at(numbers(before, name), rows, NOWHERE)
+    grown: Floats = (values - earlier).astype(np.float64)
+    grown[(values < 0) | (earlier < 0) | (grown < 0)] = np.nan
+    return grown
+
+
+def seconds_between(now: pa.RecordBatch, before: pa.RecordBatch, rows: Ints, most: float) -> Floats:
+    """Seconds between matched rows by their column `at` (ms).
+
+    NaN where there is no match, no time between them, or more than `most` seconds.
+    """
+    seconds: Floats = (numbers(now, "at") - at(numbers(before, "at"), rows, 0)) / 1000
+    seconds[(rows == NOWHERE) | (seconds <= 0) | (seconds > most)] = np.nan
+    return seconds
+
+
+def with_columns(batch: pa.RecordBatch, columns: Mapping[str, Any]) -> pa.RecordBatch:
+    """The batch with some of its columns put in; values as Arrow arrays or sequences."""
+    for name, values in columns.items():
+        index = batch.schema.get_field_index(name)
+        field = batch.schema.field(index)
+        array = values if isinstance(values, pa.Array) else pa.array(values)
+        if array.type != field.type:
+            if pa.types.is_dictionary(field.type):
+                array = array.cast(pa.string()).dictionary_encode()
+            array = array.cast(field.type)
+        batch = batch.set_column(index, field, array)
+    return batch
+
+
+def nullable(values: Floats) -> pa.Array:
+    """Numbers, null in place of NaN."""
+    return pa.array(values, pa.float64(), mask=np.isnan(values))
+
+
+def frozen(raw: Raw) -> State:
+    """Raw batches as bytes."""
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    state = {}
+    for name, batch in raw.items():
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
+            writer.write_batch(batch)
+        state[name] = sink.getvalue().to_pybytes()
+    return state
+
+
+def thawed(state: State) -> dict[str, pa.RecordBatch]:
+    """The raw batches that `frozen` was given."""
+    batches = {}
+    for name, data in state.items():
+        with pa.ipc.open_stream(data) as reader:
+            batches[name] = reader.read_next_batch()
+    return batches
+
+
+def _codes(now: pa.Array, before: pa.Array) -> tuple[Ints, Ints, int]:
+    """Whole numbers that are equal where the values are, and one more than the greatest."""
+    if pa.types.is_dictionary(now.type):
+        width = len(now.dictionary) + 2
+        # Null is one code, a value that is not there now another.
+        null, other = width - 2, width - 1
+        mapping = pc.fill_null(pc.index_in(before.dictionary, value_set=now.dictionary), other)
+        mapped = mapping.to_numpy(zero_copy_only=False).astype(np.int64)
+        now_codes = np.asarray(pc.fill_null(now.indices, null)).astype(np.int64)
+        indices = np.asarray(pc.fill_null(before.indices, NOWHERE)).astype(np.int64)
+        return now_codes, at(mapped, indices, null).astype(np.int64), width
+    now_values = np.asarray(now).astype(np.int64)
+    before_values = np.asarray(before).astype(np.int64)
+    greatest = max(now_values.max(initial=0), before_values.max(initial=0))
+    return now_values, before_values, int(greatest) + 1

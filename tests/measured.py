@@ -1,0 +1,177 @@
+"""Results of ticks for tests, made of what was measured, and told in a few words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from operators.collect.brokers import broker_samples
+from operators.collect.collector import ClusterIdentity
+from operators.collect.commits import commits_of
+from operators.collect.group_state import Group, Groups
+from operators.collect.groups import group_samples
+from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.pages import Page, Pages
+from operators.collect.settings import SelectionSettings
+from operators.collect.topics import topic_samples
+from operators.schema.arrow import entity_type_of
+from operators.schema.metrics import EntityType
+from operators.ticks import Collected, Outcome, TickResult, Ticks
+from tests.metadata import topology
+
+INTERVAL = 10_000
+IDENTITY = ClusterIdentity("prod", "production", None)
+START = 1_767_225_600_000
+
+Ends = Mapping[str, Sequence[int | None]]
+"""By topic: the end offset of each partition; None where the leader did not answer."""
+
+
+def ms(number: float) -> int:
+    """The time of tick `number`."""
+    return START + round(number * INTERVAL)
+
+
+def brokers(number: int, pages: Mapping[int, Page], live: Sequence[int] = (1,)) -> TickResult:
+    """Tick `number` of the kind brokers."""
+    found = broker_samples(IDENTITY, ms(number), topology(live, {}), Pages(pages))
+    return _result("brokers", number, found)
+
+
+def topics(
+    number: int,
+    ends: Ends,
+    *,
+    start: int = 0,
+    epoch: int = 0,
+    ids: Mapping[str, str] | None = None,
+    leaderless: frozenset[tuple[str, int]] = frozenset(),
+    commits: Mapping[str, Mapping[str, Sequence[int]]] | None = None,
+    pages: Mapping[int, Page] | None = None,
+    partial: bool = False,
+) -> TickResult:
+    """Tick `number` of the kind topics; all starts and epochs are the same."""
+    cluster = _topology(ends, leaderless)
+    read = _offsets(cluster, ends, number, start, epoch)
+    groups = _groups(number, commits or {})
+    found = topic_samples(
+        IDENTITY,
+        ms(number),
+        SelectionSettings(),
+        cluster,
+        read,
+        commits_of(groups, cluster),
+        Pages(pages or {}),
+        {topic: f"id of {topic}" for topic in ends} if ids is None else ids,
+    )
+    return _result("topics", number, found, partial)
+
+
+def groups(
+    number: int,
+    ends: Ends,
+    commits: Mapping[str, Mapping[str, Sequence[int]]],
+    *,
+    start: int = 0,
+    members: Mapping[str, Sequence[str]] | None = None,
+    written: Mapping[tuple[str, int], int] | None = None,
+    partition_offsets: bool = False,
+    partial: bool = False,
+) -> TickResult:
+    """Tick `number` of the kind groups.
+
+    `commits` are each group's by topic. `written` says for a topic and committed offset when the
+    message there was written (ms).
+    """
+    cluster = _topology(ends, frozenset())
+    joined = commits_of(_groups(number, commits, members or {}), cluster)
+    times = written or {}
+    message_at = [
+        times.get((joined.topics[topic], offset), UNKNOWN)
+        for topic, offset in zip(joined.topic.tolist(), joined.committed.tolist(), strict=True)
+    ]
+    found = group_samples(
+        IDENTITY,
+        ms(number),
+        joined,
+        cluster,
+        _offsets(cluster, ends, number, start, 0),
+        np.array(message_at, np.int64),
+        partition_offsets,
+    )
+    return _result("groups", number, found, partial)
+
+
+def page(
+    number: float,
+    counters: Mapping[str, float] | None = None,
+    topic_counters: Mapping[tuple[str, str], float] | None = None,
+) -> Page:
+    """A broker's page of tick `number`."""
+    return Page(ms(number), {}, counters or {}, topic_counters or {}, {})
+
+
+def column(result: TickResult, entity_type: EntityType, name: str) -> dict[str, Any]:
+    """A column's values by the entity's name under its cluster."""
+    batches = [b for b in result.batches if entity_type_of(b) is entity_type]
+    rows = pa.Table.from_batches(batches).select(["entity_name", name]).to_pylist()
+    return {row["entity_name"].removeprefix("prod").lstrip("/"): row[name] for row in rows}
+
+
+def _result(kind: str, number: int, found: Collected, partial: bool = False) -> TickResult:
+    return TickResult(
+        Ticks("prod", ms(number), INTERVAL, kind=kind),
+        Outcome.COMPLETED,
+        found.batches,
+        found.raw,
+        attempts=1,
+        error_class="timeout" if partial else None,
+    )
+
+
+def _topology(ends: Ends, leaderless: frozenset[tuple[str, int]]) -> Any:
+    return topology(
+        [1],
+        {
+            topic: [(-1 if (topic, p) in leaderless else 1, [1], [1]) for p in range(len(of_topic))]
+            for topic, of_topic in ends.items()
+        },
+    )
+
+
+def _offsets(cluster: Any, ends: Ends, number: int, start: int, epoch: int) -> Offsets:
+    flat = [end for topic in cluster.topics for end in ends[topic]]
+    end = np.array([UNKNOWN if e is None else e for e in flat], np.int64)
+    known = end != UNKNOWN
+    return Offsets(
+        np.where(known, start, UNKNOWN),
+        end,
+        np.where(known, epoch, UNKNOWN),
+        np.where(known, ms(number), 0),
+        (),
+    )
+
+
+def _groups(
+    number: int,
+    commits: Mapping[str, Mapping[str, Sequence[int]]],
+    members: Mapping[str, Sequence[str]] | None = None,
+) -> Groups:
+    found = tuple(
+        Group(
+            group,
+            "Stable",
+            "classic",
+            tuple((members or {}).get(group, ())),
+            (),
+            tuple(
+                (topic, partition, offset)
+                for topic, offsets in of_group.items()
+                for partition, offset in enumerate(offsets)
+            ),
+            ms(number),
+        )
+        for group, of_group in commits.items()
+    )
+    return Groups(found, len(found), (), frozenset())
