@@ -111,7 +111,7 @@ def test_the_health_score_is_the_platforms(
 
 def test_topics_count_their_partitions() -> None:
     """Partition counts come from metadata; a topic that did not answer has only that it didn't."""
-    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, NO_PAGES, {}).batches
     assert rows(
         batch,
         "topic",
@@ -132,7 +132,7 @@ def test_topics_count_their_partitions() -> None:
 def test_a_topics_sums_need_all_of_its_partitions() -> None:
     """Offsets and retained messages are null where one partition's are not known."""
     read = offsets(THREE, [0, 10, 5, 0, UNKNOWN], [10, 30, 5, 4, UNKNOWN])
-    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, read, None, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, None, NO_PAGES, {}).batches
     assert rows(batch, "topic", "topic.offset", "topic.retainedMessages", "topic.consumerLag") == [
         ("orders", 45, 30, None),
         ("single", None, None, None),
@@ -148,14 +148,14 @@ def test_a_topics_lag_sums_its_groups() -> None:
         Group("b", commits=(("orders", 2, 1), ("gone", 0, 1))),
     )
     commits = commits_of(found, THREE)
-    (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits, NO_PAGES, {}).batches
     assert rows(batch, "topic", "topic.consumerLag")[:2] == [("orders", 10), ("single", None)]
 
 
 def test_only_selected_topics_have_rows() -> None:
     """Include and exclude decide, for those that answered and those that did not."""
     only = SelectionSettings.model_validate({"include": ["e"], "exclude": ["single"]})
-    (batch,) = topic_samples(IDENTITY, TICK, only, THREE, None, None, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, only, THREE, None, None, NO_PAGES, {}).batches
     assert rows(batch, "topic") == [("orders",), ("secret",)]
 
 
@@ -261,7 +261,7 @@ def test_offsets_are_summed_exactly() -> None:
     """Sums of large offsets lose no digit."""
     huge = 2**60 + 1
     two = topology([1], {"t": [(1, [1], [1])] * 2})
-    (batch,) = topic_samples(
+    batch, _ = topic_samples(
         IDENTITY, TICK, ALL, two, offsets(two, [0, 0], [huge, 1]), None, NO_PAGES, {}
     ).batches
     assert rows(batch, "topic.offset") == [(huge + 1,)]
@@ -339,6 +339,6 @@ def test_disk_size_needs_the_pages_of_all_live_brokers() -> None:
     one = Pages({1: page(sizes={"orders": 5})})
     sizes = []
     for pages in (both, one):
-        (batch,) = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, {}).batches
+        batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, {}).batches
         sizes.append(rows(batch, "topic", "topic.diskSize")[:2])
     assert sizes == [[("orders", 12), ("single", None)], [("orders", None), ("single", None)]]
