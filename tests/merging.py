@@ -1,6 +1,6 @@
 """A merge to be fed by hand: ticks, results, and everything that it emitted as rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,7 @@ def result(
     names: Iterable[Any] = (),
     outcome: Outcome = Outcome.COMPLETED,
     error: str | None = None,
-    cluster: dict[str, float] | None = None,
+    cluster: Mapping[str, float] | None = None,
     rate: float = 10.0,
     missed: int = 0,
 ) -> TickResult:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from operators.collect.cluster import cluster_row
 from operators.collect.report import collection_row
@@ -30,7 +31,10 @@ REMEMBERED = 100
 
 Rows = list[pa.RecordBatch]
 
+_log = structlog.get_logger(__name__)
+
 STATE_VERSION = 1
+_MISSING_REPLICAS = ("cluster.underReplicatedPartitions", "cluster.offlinePartitionsCount")
 _NEVER = -1
 _NOBODY = pa.array([], pa.string())
 
@@ -106,14 +110,13 @@ class ClusterMerge:
 
     @property
     def under_way(self) -> int:
-        """Ticks that are not over, and gaps that are not filled."""
-        gaps = 0 if self._fills is None else self._fills.gaps
-        return gaps + sum(not tick.overdue for tick in self._ticks.values())
+        """Ticks that are not over. Gaps are not among them: they can go on after a restart."""
+        return sum(not tick.overdue for tick in self._ticks.values())
 
     @property
     def has_gaps(self) -> bool:
         """Whether `on_time` has blocks of missed ticks to fill, whatever the time is."""
-        return self._fills is not None and self._fills.gaps > 0
+        return self._fills is not None and self._fills.has_gaps
 
     @property
     def due(self) -> int | None:
@@ -278,13 +281,14 @@ class ClusterMerge:
         return row + self._settle(opened, CLUSTER_KIND, row, complete=False)
 
     def _forget_brokers(self, tick: int, row: pa.RecordBatch) -> None:
-        """Forget brokers that are not up, if no partition lacks a replica on them.
+        """Forget brokers that are not up, if no partition misses a replica on them.
 
-        Metadata lists only brokers that are up. One that is down leaves each partition of which
-        it holds a replica under-replicated; where none is, it holds none, so it is gone for good.
+        Metadata lists only brokers that are up. One that is down leaves the partitions of which
+        it holds a replica under-replicated, or offline where it holds the only one; where there
+        are none of either, it holds nothing, so it is gone for good.
         """
-        under_replicated = row.column("cluster.underReplicatedPartitions")[0].as_py()
-        if self._fills is not None and under_replicated == 0:
+        missed = [row.column(name)[0].as_py() for name in _MISSING_REPLICAS]
+        if self._fills is not None and missed == [0, 0]:
             self._fills.of(TargetKind.BROKERS).forget_absent(tick)
 
     def _forget_overdue(self) -> None:
@@ -321,8 +325,14 @@ class ClusterMerge:
         )
 
     def restore(self, state: tuple[Any, ...]) -> None:
-        """Take up a snapshot. That of another version or account is set aside."""
+        """Take up a snapshot. That of another version or account is of no use: start anew."""
         if state[0] != STATE_VERSION or state[2] != self._plan.guid:
+            _log.warning(
+                "merge starts anew: its state is of another version or account",
+                cluster=self._plan.cluster,
+                version=state[0],
+                guid=state[2],
+            )
             return
         _, _, _, through, ticks, fills = state
         self._through = dict(through)

@@ -56,9 +56,9 @@ class Fills:
     # Gaps
 
     @property
-    def gaps(self) -> int:
-        """How many gaps are not filled to their end."""
-        return len(self._gaps)
+    def has_gaps(self) -> bool:
+        """Whether there are gaps that are not filled to their end."""
+        return bool(self._gaps)
 
     def open_gap(self, kind: str, ticks: Sequence[int]) -> None:
         """Leave ticks (ascending, ms) of a kind to be filled from what is known now."""

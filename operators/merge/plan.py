@@ -38,6 +38,8 @@ class Plan:
 
     def expected(self, kind: str) -> dict[EntityType, Names]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""
+        if kind == CLUSTER_KIND:
+            return {CLUSTER: {self.guid: self.cluster}}
         match kind:
             case TargetKind.BROKERS:
                 return {BROKER: {self._guid(BROKER, f"broker-{i}"): i for i in self.expect.brokers}}
@@ -46,8 +48,6 @@ class Plan:
             case TargetKind.GROUPS:
                 names = self.expect.groups
                 return {CONSUMER_GROUP: {self._guid(CONSUMER_GROUP, name): name for name in names}}
-            case "cluster":
-                return {CLUSTER: {self._guid(CLUSTER): self.cluster}}
         return {}
 
     @property

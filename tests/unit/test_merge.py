@@ -193,21 +193,25 @@ def test_expected_topic_is_filled_although_metadata_does_not_name_it() -> None:
     assert ("prod/orders", "filled", 1, False) in brief(h.rows)
 
 
-@pytest.mark.parametrize(("under_replicated", "filled"), [(3, True), (0, False)])
-def test_broker_is_down_while_partitions_lack_a_replica(
-    under_replicated: int, filled: bool
+@pytest.mark.parametrize(
+    ("under_replicated", "offline", "filled"), [(3, 0, True), (0, 1, True), (0, 0, False)]
+)
+def test_broker_is_down_while_a_partition_misses_it(
+    under_replicated: int, offline: int, filled: bool
 ) -> None:
     """A broker that is not named is filled while partitions miss it, and forgotten after that."""
     h = Harness(ExpectSettings(), FillSettings(stale_after=60))
     h.tick(T)
+    known = {
+        "underReplicatedPartitions": under_replicated,
+        "offlinePartitionsCount": offline,
+    }
     for n in (1, 2, 3):
         tick = T + n * INTERVAL
         h.give(*(due(kind, tick) for kind in KINDS))
         h.give(
-            result("brokers", tick, (1,)),
-            result(
-                "topics", tick, ("orders",), cluster={"underReplicatedPartitions": under_replicated}
-            ),
+            result("brokers", tick, (1,), cluster=known),
+            result("topics", tick, ("orders",)),
             result("groups", tick, ("billing",)),
         )
     assert (("prod/broker-2", "filled", 3, False) in brief(h.rows)) is filled
@@ -321,6 +325,16 @@ def test_snapshot_encodes_only_what_changed() -> None:
     h.tick(T)
     first, second = h.merge.snapshot()[5][1], h.merge.snapshot()[5][1]
     assert all(a is b for kind in first for a, b in zip(first[kind], second[kind], strict=True))
+
+
+def test_state_of_another_account_is_set_aside() -> None:
+    """GUIDs hold the account: with another one, what was known is of other entities."""
+    h = Harness(ExpectSettings(), FillSettings(stale_after=0))
+    h.tick(T)
+    h.plan = Plan("prod", "production", 7, ExpectSettings())
+    h.restart()
+    h.give(*(due(kind, T + INTERVAL) for kind in KINDS))
+    assert [r["entity_guid"].split("|")[0] for r in h.wait(T + INTERVAL + 15_000)] == ["7"]
 
 
 def test_what_is_no_longer_expected_and_was_never_seen_is_forgotten() -> None:
