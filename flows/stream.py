@@ -10,6 +10,7 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
 from flows.collecting import Collecting
+from operators.derive import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.merge import CoverageListener, FillSettings, merge
@@ -42,7 +43,8 @@ def stream(parts: Stream) -> Dataflow:
     ticks = op.input("targets", flow, parts.targets)
     simulated = op.input("fleets", flow, parts.fleets)
     collected = _collect(ticks, parts)
-    merged = _merge(ticks, collected, parts)
+    derived = derive("derive", collected, parts.collecting.plans)
+    merged = _merge(ticks, derived, parts)
     samples = _observed(op.merge("samples", merged, simulated), parts)
     for name, sink in parts.sinks.items():
         op.output(name, samples, sink)
