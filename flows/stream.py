@@ -53,7 +53,7 @@ def stream(parts: Stream) -> Dataflow:
 
 def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult]:
     collecting = parts.collecting
-    return offload(
+    results = offload(
         "collect",
         ticks,
         collecting.work,
@@ -62,6 +62,7 @@ def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult
         deadline=lambda _: collecting.deadline,
         priorities=collecting.priorities,
     )
+    return derive("derive", results, collecting.plans.keys())
 
 
 def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: Stream) -> Samples:
