@@ -21,15 +21,16 @@ def numbered(
     cluster: str = "sim-eu",
     entity_type: EntityType = BROKER,
     start: int = NEW_YEAR,
+    interval: int = INTERVAL,
 ) -> pa.RecordBatch:
-    """One row for each number: the entity named by it, at tick `start + number * INTERVAL`."""
+    """One row for each number: the entity named by it, at tick `start + number * interval`."""
     numbers = list(numbers)
     metric = next(m for m in entity_type.metrics if m.type == pa.float64())
     return sample_batch(
         entity_type,
         len(numbers),
         {
-            "timestamp": [start + n * INTERVAL for n in numbers],
+            "timestamp": [start + n * interval for n in numbers],
             "entity_guid": [f"{entity_type.label}-{n}" for n in numbers],
             "entity_name": [f"{cluster}/{n}" for n in numbers],
             "cluster_name": cluster,

@@ -9,56 +9,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import bytewax.operators as op
-import pyarrow as pa
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import cluster_main
 
-from operators.schema.metrics import BROKER, TOPIC
 from sinks.parquet import ParquetSettings, RolledParquet, RollSettings, StraightParquet
 from sinks.parquet.store import Store
 from sinks.segments import SegmentLog
-from tests.samples import numbered
-
-PARTS = ["sim-eu", "sim-us"]
-ROWS = 20
-"""Rows of a batch."""
-
-
-class _Numbers(StatefulSourcePartition[tuple[str, pa.RecordBatch], int]):
-    def __init__(self, part: str, batches: int, state: int | None) -> None:
-        self._part, self._batches, self._next = part, batches, state or 0
-
-    def next_batch(self) -> list[tuple[str, pa.RecordBatch]]:
-        if self._next >= self._batches:
-            raise StopIteration
-        numbers = range(self._next * ROWS, (self._next + 1) * ROWS)
-        entity_type = TOPIC if self._next % 3 == 0 else BROKER
-        self._next += 1
-        return [(self._part, numbered(numbers, self._part, entity_type))]
-
-    def next_awake(self) -> datetime:
-        return datetime.now(UTC) + timedelta(milliseconds=2)
-
-    def snapshot(self) -> int:
-        return self._next
-
-
-class _NumberSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], int]):
-    def __init__(self, batches: int) -> None:
-        self._batches = batches
-
-    def list_parts(self) -> list[str]:
-        return PARTS
-
-    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> _Numbers:
-        return _Numbers(for_part, self._batches, resume_state)
+from tests.crash.numbers import PARTS, NumberSource
 
 
 def _sink(kind: str, directory: Path) -> RolledParquet | StraightParquet:
@@ -97,7 +60,7 @@ def main() -> None:
         store.mkdir()
         init_db_dir(store, 1)
     flow = Dataflow("crash")
-    stream = op.input("numbers", flow, _NumberSource(batches))
+    stream = op.input("numbers", flow, NumberSource(batches))
     op.output("parquet", stream, _sink(kind, directory))
     print("running", flush=True)
     cluster_main(

@@ -10,7 +10,7 @@ from subprocess import PIPE
 
 import pytest
 
-from tests.crash.parquet_flow import PARTS, ROWS
+from tests.crash.numbers import PARTS, ROWS
 from tests.samples import numbers_in
 
 KILLS = int(os.environ.get("MQPIPE_TEST_KILLS", "6"))
