@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,6 +28,7 @@ from confluent_kafka.admin import (
 
 from operators.collect.errors import CollectionError, Problem, kafka_error, problem_of
 from operators.collect.topology import Topology, topology_of
+from operators.schema.kafka import DebugLog
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class KafkaClient:
         # Its own thread: the one call that blocks waits here, and holds up this cluster alone.
         self._thread: ThreadPoolExecutor | None = None
         self._errors: deque[tuple[float, KafkaError]] = deque(maxlen=_ERRORS_KEPT)
-        self._log = _DebugLog(logging.getLogger("librdkafka"))
+        self._log = DebugLog()
 
     async def topology(self, timeout: float) -> Topology:
         """Brokers, topics and partitions, from one metadata request."""
@@ -331,13 +331,3 @@ def _spec(asked: int) -> OffsetSpec:
         MAX_TIMESTAMP: OffsetSpec.max_timestamp,
     }
     return specs[asked]() if asked in specs else at_or_after(asked)
-
-
-class _DebugLog:
-    """A logger as librdkafka's binding calls it, one level for all."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
-    def log(self, _level: int, message: str, *args: Any) -> None:
-        self._logger.debug(message, *args)

@@ -1,13 +1,14 @@
 """Settings of a collected cluster: an entry of `clusters` in the config."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, Field
 
 from operators.merge.settings import ExpectSettings
 from operators.pool import Priority
+from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
 from operators.schema.settings import Settings
 
 
@@ -30,23 +31,12 @@ class SelectionSettings(Settings):
         return found and not any(pattern.search(name) for pattern in self.exclude)
 
 
-def _property(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
-
-
 def _page(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("write the page's URL like http://broker-1:7071/metrics")
     return url
 
-
-Property = Annotated[
-    SecretStr, BeforeValidator(_property, json_schema_input_type=str | int | float | bool)
-]
-"""The value of a librdkafka property. Any of them may be a secret, so none is ever shown."""
 
 PageUrl = Annotated[str, AfterValidator(_page)]
 
@@ -57,7 +47,7 @@ class ClusterSettings(Settings):
     name: str = Field(pattern=r"^[^:/\s]+$", description="the cluster's name; no `:` and no `/`")
     environment: str = Field(default="production", description="production, staging, …")
     bootstrap_servers: str = Field(
-        pattern=r"^\s*[^\s,]+(\s*,\s*[^\s,]+)*\s*$",
+        pattern=BOOTSTRAP_SERVERS,
         description="some of its brokers: `host:port`, with commas between",
     )
     client: dict[str, Property] = Field(

@@ -1,0 +1,67 @@
+"""What the ends of a Kafka connection share: its settings, and what a message of samples is.
+
+A message is one batch of samples of one cluster and entity type, as `ipc.encode` gives it. Its
+key is the cluster, its timestamp the first tick's, and it spans at most `MESSAGE_SPAN`.
+"""
+
+import logging
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from operators.schema.settings import Settings
+
+SCHEMA_VERSION_HEADER = "mqpipe.schema_version"
+ENTITY_TYPE_HEADER = "mqpipe.entity_type"
+
+MESSAGE_SPAN = 3_600_000
+"""Milliseconds from a message's first tick within which all its samples lie.
+
+So whoever looks for samples from a time on finds them in messages from that time less this on.
+"""
+
+BOOTSTRAP_SERVERS = r"^\s*[^\s,]+(\s*,\s*[^\s,]+)*\s*$"
+"""Pattern of `host:port`, with commas between several."""
+
+
+def _property(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+Property = Annotated[
+    SecretStr, BeforeValidator(_property, json_schema_input_type=str | int | float | bool)
+]
+"""The value of a librdkafka property. Any of them may be a secret, so none is ever shown."""
+
+
+class KafkaConnection(Settings):
+    """How a Kafka cluster is reached."""
+
+    bootstrap_servers: str = Field(
+        pattern=BOOTSTRAP_SERVERS,
+        description="some of its brokers: `host:port`, with commas between",
+    )
+    client: dict[str, Property] = Field(
+        default_factory=dict, description="any librdkafka property, such as `security.protocol`"
+    )
+
+    def client_config(self) -> dict[str, str]:
+        """The librdkafka properties in clear: for the client, never to be shown."""
+        properties = {name: value.get_secret_value() for name, value in self.client.items()}
+        return {**properties, "bootstrap.servers": self.bootstrap_servers}
+
+
+class DebugLog:
+    """A logger as librdkafka's binding calls it, which logs everything at debug level.
+
+    What librdkafka's lines tell is in the errors that it returns too.
+    """
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("librdkafka")
+
+    def log(self, _level: int, message: str, *args: Any) -> None:
+        """Log one line."""
+        self._logger.debug(message, *args)

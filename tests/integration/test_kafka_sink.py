@@ -1,0 +1,152 @@
+"""The Kafka sink against a real broker: everything arrives, whatever happens on the way."""
+
+import asyncio
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from operators.schema.ipc import decode
+from operators.schema.metrics import TOPIC
+from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.delivery import Parcel, RetryLater
+from sinks.events import DeliveryRetried, SamplesDelivered
+from sinks.kafka import Kafka, KafkaSettings, kafka_sink
+from sinks.spool import SpoolSettings
+from tests.kafka.cluster import Kafka as KafkaFixture
+from tests.kafka.cluster import KafkaCluster
+from tests.samples import INTERVAL, NEW_YEAR, numbered
+
+pytestmark = pytest.mark.kafka
+
+
+def settings(bootstrap: str, path: Path, topic: str, **more: Any) -> KafkaSettings:
+    spool = SpoolSettings(path=path / "spool")
+    return KafkaSettings(bootstrap_servers=bootstrap, topic=topic, spool=spool, **more)
+
+
+def deliver(kafka: KafkaSettings, path: Path, *batches: pa.RecordBatch, grace: float = 60) -> None:
+    """Through the sink's partitions, as the engine calls them."""
+    dead = DeadLetters(DeadLetterSettings(path=path / "dead"))
+    sink = kafka_sink(kafka, dead, grace_left=lambda: grace)
+    part = sink.build_part("step", "spool-0", None)
+    part.write_batch(list(batches))
+    part.snapshot()
+    part.close()
+
+
+def consume(bootstrap: str, topic: str) -> list[Any]:
+    """All messages of a topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test"})
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    found = []
+    for number in partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), 10)
+        consumer.assign([TopicPartition(topic, number, low)])
+        while low < high:
+            message = consumer.poll(10)
+            assert message is not None
+            assert message.error() is None
+            found.append(message)
+            low = (message.offset() or 0) + 1
+    consumer.close()
+    return found
+
+
+def numbers(messages: list[Any]) -> list[int]:
+    names = [n for m in messages for n in decode(m.value()).column("entity_name").to_pylist()]
+    return sorted(int(name.rpartition("/")[2]) for name in names)
+
+
+def new_topic() -> str:
+    return f"samples-{uuid.uuid4().hex[:8]}"
+
+
+def test_a_message_says_what_it_is(kafka: KafkaFixture, tmp_path: Path) -> None:
+    """Key, timestamp, headers, and a topic that was made for it."""
+    topic = new_topic()
+    sink = settings(kafka.bootstrap_servers, tmp_path, topic, partitions=3)
+    first, second = numbered([5, 4], "prod"), numbered([6], "test", TOPIC)
+    deliver(sink, tmp_path, first, second)
+    messages = {m.key(): m for m in consume(kafka.bootstrap_servers, topic)}
+    assert messages.keys() == {b"prod", b"test"}
+    assert decode(messages[b"prod"].value()).to_pylist() == first.to_pylist()
+    assert decode(messages[b"test"].value()).to_pylist() == second.to_pylist()
+    assert messages[b"prod"].timestamp()[1] == NEW_YEAR + 4 * INTERVAL
+    assert dict(messages[b"test"].headers()) == {
+        "mqpipe.schema_version": b"1",
+        "mqpipe.entity_type": b"MESSAGE_QUEUE_TOPIC",
+    }
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    config = admin.describe_configs([resource])[resource].result()
+    assert config["compression.type"].value == "producer"
+    assert len(admin.list_topics(topic).topics[topic].partitions) == 3
+
+
+def test_a_topic_that_is_there_is_left_as_it_is(kafka: KafkaFixture, tmp_path: Path) -> None:
+    """Also one that takes only small messages: they are made smaller, and nothing is lost."""
+    topic = new_topic()
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    new = NewTopic(topic, num_partitions=1, config={"max.message.bytes": "20000"})
+    admin.create_topics([new])[topic].result()
+    sink = settings(kafka.bootstrap_servers, tmp_path, topic)
+    deliver(sink, tmp_path, numbered(range(2000)), numbered(range(2000, 2100)))
+    messages = consume(kafka.bootstrap_servers, topic)
+    assert numbers(messages) == list(range(2100))
+    assert max(len(m.value()) for m in messages) <= 20_000
+    assert not (tmp_path / "dead").exists()
+
+
+@pytest.mark.slow
+def test_an_outage_is_waited_for(tmp_path: Path) -> None:
+    """The broker dies before anything was sent, and comes back: everything arrives."""
+    topic = new_topic()
+    delivered, retried = threading.Event(), threading.Event()
+
+    def listener(event: object) -> None:
+        if isinstance(event, SamplesDelivered):
+            delivered.set()
+        if isinstance(event, DeliveryRetried):
+            retried.set()
+
+    with KafkaCluster(1) as cluster:
+        sink = settings(
+            cluster.bootstrap_servers, tmp_path, topic, client={"message.timeout.ms": 2_000}
+        )
+        dead = DeadLetters(DeadLetterSettings(path=tmp_path / "dead"))
+        spooled = kafka_sink(sink, dead, listener, lambda: 60.0)
+        part = spooled.build_part("step", "spool-0", None)
+        part.write_batch([numbered(range(10))])
+        part.snapshot()
+        assert delivered.wait(60)
+        cluster.kill(1)
+        part.write_batch([numbered(range(10, 20))])
+        part.snapshot()
+        assert retried.wait(60)
+        cluster.start(1)
+        part.close()
+        assert set(numbers(consume(cluster.bootstrap_servers, topic))) == set(range(20))
+
+
+def test_a_cluster_that_is_not_there_is_no_success(tmp_path: Path) -> None:
+    """The failure says so and can be tried again; nothing ends in silence."""
+    destination = Kafka(
+        settings("127.0.0.1:1", tmp_path, "absent", client={"socket.timeout.ms": 1_000})
+    )
+    (parcel,) = destination.pack((numbered([1]),), None, 0)
+
+    async def send(parcel: Parcel) -> None:
+        await destination.start()
+        try:
+            await destination.send(parcel)
+        finally:
+            await destination.stop()
+
+    with pytest.raises(RetryLater, match="topic `absent` cannot be described"):
+        asyncio.run(send(parcel))
