@@ -14,15 +14,16 @@ import typer
 
 from flows.check import check as check_command
 from flows.config import Config
-from flows.export import ExportError, ExportOptions, UsageError
+from flows.errors import CommandError
+from flows.export import ExportOptions
 from flows.export import export as export_command
 from flows.init import init as init_command
 from flows.loading import ConfigError, load, parse
 from flows.observe.logs import configure_logs
+from flows.redeliver import redeliver as redeliver_command
 from flows.run import RunOptions
 from flows.run import run as run_command
-from flows.runtime import FlowError, Workers
-from flows.state import StateError
+from flows.runtime import Workers
 from flows.templates import DEFAULT, template
 from flows.times import parse_time
 from operators.schema.settings import parse_duration
@@ -165,6 +166,17 @@ def check(
 
 
 @app.command()
+def redeliver(config: RequiredConfig) -> None:
+    """Send dead letters, and what waits in spools, again; what fails is kept.
+
+    Refuses beside a live run of the same state.
+
+    Example: mqpipe redeliver mqpipe.yaml
+    """
+    raise typer.Exit(redeliver_command(_config(config)))
+
+
+@app.command()
 def init(
     file: Annotated[Path, typer.Argument(metavar="[FILE]")] = Path("mqpipe.yaml"),
 ) -> None:
@@ -183,9 +195,9 @@ def main() -> None:
         app()
     except ConfigError as error:
         _fail(str(error), 2)
-    except UsageError as error:
-        _fail(f"mqpipe: {error}", 2)
-    except (ExportError, FlowError, StateError, OSError) as error:
+    except CommandError as error:
+        _fail(f"mqpipe: {error}", error.code)
+    except OSError as error:
         _fail(f"mqpipe: {error}", 1)
 
 

@@ -11,6 +11,7 @@ import typer
 from bytewax.dataflow import Dataflow
 
 from flows.config import Config
+from flows.errors import CommandError, UsageError
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold
 from flows.times import show_time
@@ -53,14 +54,6 @@ class Span:
     """Fingerprint of all fleets' shapes and anomalies."""
 
 
-class ExportError(Exception):
-    """An export cannot be done as it was asked for; the message says why and what to do."""
-
-
-class UsageError(ExportError):
-    """The options do not make sense together."""
-
-
 def dataflow(fleets: FleetSource, parquet: StraightParquet) -> Dataflow:
     """Ticks and simulation in, files out."""
     flow = Dataflow("mqpipe-export")
@@ -74,7 +67,7 @@ def export(config: Config, options: ExportOptions) -> int:
 
     Raises:
         UsageError: the range is empty, or there is no fleet.
-        ExportError: samples are in the way, or there is nothing to resume.
+        CommandError: samples are in the way, or there is nothing to resume.
         StateError, FlowError: see there.
     """
     config = _with(config, options)
@@ -161,7 +154,7 @@ def _begin(store: Store, state: JobState, span: Span, options: ExportOptions) ->
     if options.resume and begun:
         differs = [key for key, value in asdict(span).items() if begun.get(key) != value]
         if differs:
-            raise ExportError(
+            raise CommandError(
                 f"--resume: this export was begun with another {', '.join(differs)} "
                 f"({_readable(replace(span, **{k: begun[k] for k in differs}))}); give the same, "
                 "or --overwrite to start over"
@@ -171,7 +164,7 @@ def _begin(store: Store, state: JobState, span: Span, options: ExportOptions) ->
         store.clear()
     elif store.has_samples():
         advice = "there is nothing to resume there; " if options.resume else "--resume goes on, "
-        raise ExportError(
+        raise CommandError(
             f"{store.path} holds samples: {advice}--overwrite removes them, or give another --out"
         )
     state.forget()

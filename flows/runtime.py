@@ -20,6 +20,7 @@ from bytewax.recovery import (
 )
 from bytewax.testing import cluster_main
 
+from flows.errors import FlowError
 from operators.drain import Drain
 
 log = structlog.get_logger("mqpipe.runtime")
@@ -35,10 +36,6 @@ class Workers:
     threads: int = 1
     addresses: Sequence[str] = ()
     process_id: int = 0
-
-
-class FlowError(Exception):
-    """A dataflow ended by an error; the message is its cause's."""
 
 
 def execute(

@@ -14,12 +14,10 @@ from typing import Any
 
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
+from flows.errors import StateError
+
 RECOVERY_PARTITIONS = 8
 """Fixed for the life of a store, whatever the number of workers."""
-
-
-class StateError(Exception):
-    """A state directory cannot be used; the message says which, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def stream(parts: Stream) -> Dataflow:
     ticks = op.input("targets", flow, parts.targets)
     simulated = op.input("fleets", flow, parts.fleets)
     collected = _collect(ticks, parts)
-    derived = derive("derive", collected, parts.collecting.plans)
+    derived = derive("derive", collected, parts.collecting.plans.keys())
     merged = _merge(ticks, derived, parts)
     samples = _observed(op.merge("samples", merged, simulated), parts)
     for name, sink in parts.sinks.items():
@@ -53,7 +53,7 @@ def stream(parts: Stream) -> Dataflow:
 
 def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult]:
     collecting = parts.collecting
-    results = offload(
+    return offload(
         "collect",
         ticks,
         collecting.work,
@@ -62,7 +62,6 @@ def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult
         deadline=lambda _: collecting.deadline,
         priorities=collecting.priorities,
     )
-    return derive("derive", results, collecting.plans.keys())
 
 
 def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: Stream) -> Samples:

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.mqpipe import mqpipe, samples
-from tests.newrelic.behaviour import Reset, Status
+from tests.mqpipe import mqpipe, samples, start, stop, wait_for_log
+from tests.newrelic.behaviour import Ok, Reset, Status
 from tests.newrelic.stand_in import StandIn
 
 pytestmark = pytest.mark.timeout(180)
@@ -76,3 +76,26 @@ def test_every_sample_arrives_at_least_once_when_it_misbehaves(
     assert set(received(newrelic)) == set(written)
     assert max(received(newrelic).values()) <= 2, "only what a reset hid is sent again"
     assert list((tmp_path / "dead").rglob("*.parquet")) == []
+
+
+def test_what_a_wrong_key_kept_is_redelivered(tmp_path: Path, newrelic: StandIn) -> None:
+    """Refused samples wait in dead letters, the run goes on, and redeliver sends them."""
+    newrelic.always(Status(403))
+    written = run(tmp_path, newrelic, "3s")
+    assert newrelic.events == []
+    newrelic.always(Ok())
+    ended = mqpipe(tmp_path, "redeliver", "c.yaml")
+    assert ended.code == 0, ended.err
+    assert received(newrelic) == written
+    again = mqpipe(tmp_path, "redeliver", "c.yaml")
+    assert (again.code, "0 samples delivered" in again.out) == (0, True)
+
+
+def test_redeliver_refuses_beside_a_live_run(tmp_path: Path, newrelic: StandIn) -> None:
+    """The state is locked: a live run delivers by itself."""
+    run(tmp_path, newrelic, "1s")
+    process = start(tmp_path, "run", "c.yaml", "--no-live")
+    wait_for_log(process, "run started")
+    refused = mqpipe(tmp_path, "redeliver", "c.yaml")
+    assert (refused.code, "another mqpipe uses this state" in refused.err) == (1, True)
+    assert stop(process).code == 0

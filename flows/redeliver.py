@@ -1,0 +1,42 @@
+"""`mqpipe redeliver`: dead letters, and what waits in spools, once more."""
+
+import typer
+
+from flows.config import Config
+from flows.errors import CommandError, UsageError
+from flows.state import hold
+from sinks.newrelic import NewRelic
+from sinks.redeliver import Redelivery
+from sinks.redeliver import redeliver as send_again
+from sinks.spool import SpoolInUseError
+
+
+def redeliver(config: Config) -> int:
+    """Send every network sink's dead letters and spool again; 1 where some were not delivered.
+
+    What fails is kept.
+
+    Raises:
+        UsageError: the config has no network sink.
+        StateError: a live run has this state.
+    """
+    newrelic = config.sinks.newrelic
+    if newrelic is None or config.account_id is None:
+        raise UsageError("nothing to redeliver: the config has no sink that spools")
+    with hold(config.recovery.path / "run"):
+        destination = NewRelic(newrelic, config.account_id, config.interval_ms)
+        try:
+            outcome = send_again(destination, newrelic.spool, config.dead_letters)
+        except SpoolInUseError as error:
+            raise CommandError(str(error)) from error
+    return _report("newrelic", outcome)
+
+
+def _report(sink: str, outcome: Redelivery) -> int:
+    typer.echo(
+        f"{sink}: {outcome.delivered:,} samples delivered, {outcome.dead:,} stay dead letters, "
+        f"{outcome.spool_bytes:,} bytes wait in the spool"
+    )
+    if outcome.problem is not None:
+        typer.echo(f"mqpipe: {sink}: {outcome.problem}", err=True)
+    return 1 if outcome.problem or outcome.dead or outcome.spool_bytes else 0
