@@ -51,7 +51,7 @@ class Span:
     interval: int
     seed: int
     shards: str
-    """Fingerprint of all fleets' shapes and anomalies."""
+    """Digest of the fleets: shapes, patterns and anomalies."""
 
 
 def dataflow(fleets: FleetSource, parquet: StraightParquet) -> Dataflow:
@@ -139,7 +139,7 @@ def _span(
     end = options.end if options.end is not None else begun.get("end", at_or_after(now, interval))
     start = options.start if options.start is not None else begun.get("start", end - _DAY)
     _not_empty(start, end)
-    shapes = sha256(repr(sorted(s.fingerprint for s in shards.values())).encode())
+    shapes = sha256(repr(sorted(s.digest for s in shards.values())).encode())
     return Span(start, end, interval, config.simulation.seed, shapes.hexdigest()[:16])
 
 

@@ -1,9 +1,17 @@
 """Simulated fleets: physics, patterns, anomalies, vectorised over entities and ticks.
 
 A shard is one simulated cluster. `shards(settings)` makes the specifications, `Shard` turns
-ticks into samples.
+ticks into samples, `anomaly_table` tells what went wrong. What patterns (`Scene`), anomalies
+(`Kind`, `Case`, `Effect`, `Lever`) and generators (`Generator`, `Block`) of one's own need is
+here too.
 """
 
+from operators.simulate.anomalies import Case, Effect, Kind, Lever
+from operators.simulate.block import Block
+from operators.simulate.generators import Generator, GeneratorError
+from operators.simulate.occurrences import UnknownEntityError
+from operators.simulate.patterns import Scene
+from operators.simulate.plugins import PluginError
 from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
 from operators.simulate.shard import Shard, ShardState
 from operators.simulate.spec import (
@@ -20,15 +28,25 @@ from operators.simulate.truth import ANOMALIES, anomaly_table
 __all__ = [
     "ANOMALIES",
     "AnomalySettings",
+    "Block",
+    "Case",
+    "Effect",
     "FleetSettings",
+    "Generator",
+    "GeneratorError",
     "GroupShape",
+    "Kind",
+    "Lever",
+    "PluginError",
     "QueueShape",
+    "Scene",
     "Shard",
     "ShardSpec",
     "ShardState",
     "SimulationSettings",
     "TopicShape",
     "Topology",
+    "UnknownEntityError",
     "anomaly_table",
     "by_cluster",
     "cluster_names",

@@ -49,7 +49,8 @@ def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
         raise PluginError(kind, name, f"{type(error).__name__}: {error}") from error
     names = sorted({*known, *(e.name for e in entry_points(group=group))})
     near = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean `{near[0]}`?" if near else f"; there are {', '.join(names)}"
+    hint = f"; there are {', '.join(names)}" if names else ""
+    hint = f"; did you mean `{near[0]}`?" if near else hint
     raise PluginError(
         kind,
         name,

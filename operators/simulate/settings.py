@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from operators.schema.settings import Duration, Settings
+from operators.simulate import plugins
 from operators.simulate.anomalies import kind_of
 from operators.simulate.patterns import AnyPattern, BusinessHours
 from operators.simulate.presets import REPLICATION_FACTOR, Provider
@@ -37,6 +38,20 @@ class GroupSettings(Settings):
     consumers: int | None = Field(
         default=None, ge=1, description="Members; one for three partitions."
     )
+
+
+class GeneratorSettings(Settings):
+    """What makes a fleet's samples instead of the built-in physics."""
+
+    use: str = Field(description="An entry point of mqpipe.generators, or module:name.")
+    options: dict[str, Any] = Field(default={}, description="Its keyword arguments.")
+
+    @field_validator("use")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        if not callable(plugins.load("generator", name)):
+            raise plugins.PluginError("generator", name, "it cannot be called")
+        return name
 
 
 class FleetSettings(Settings):
@@ -92,6 +107,9 @@ class FleetSettings(Settings):
         default=604800.0, gt=0, description="How long topics keep messages."
     )
     pattern: AnyPattern = Field(default=BusinessHours(), description="How traffic moves with time.")
+    generator: GeneratorSettings | None = Field(
+        default=None, description="A generator of one's own; without, the provider's physics."
+    )
 
     @field_validator("time_zone")
     @classmethod

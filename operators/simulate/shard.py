@@ -1,12 +1,13 @@
 """A shard at work: from ticks to batches, with a state that survives restarts."""
 
+from typing import Any
+
 import pyarrow as pa
 import structlog
 
 from operators.schema.metrics import Origin
 from operators.simulate.block import Block
-from operators.simulate.kafka import KafkaCluster
-from operators.simulate.queues import QueueCluster, State
+from operators.simulate.generators import generator_of
 from operators.simulate.spec import ShardSpec
 from operators.ticks import Ticks
 
@@ -14,8 +15,8 @@ STATE_VERSION = 1
 
 _log = structlog.get_logger(__name__)
 
-ShardState = tuple[int, str, State]
-"""Version, the shard's fingerprint, whole numbers as bytes, and what anomalies left."""
+ShardState = tuple[int, str, Any]
+"""Version, the shard's fingerprint, and its generator's state."""
 
 
 class Shard:
@@ -34,15 +35,14 @@ class Shard:
         origin: Origin = Origin.SIMULATED,
     ) -> None:
         self.spec = spec
-        physics = KafkaCluster if spec.provider == "kafka" else QueueCluster
-        self._cluster = physics(spec, account_id, origin)
+        self._generator = generator_of(spec, account_id, origin)
         if state is not None:
             self._resume(state)
 
     def _resume(self, state: ShardState) -> None:
         version, fingerprint, kept = state
         if (version, fingerprint) == (STATE_VERSION, self.spec.fingerprint):
-            self._cluster.restore(kept)
+            self._generator.restore(kept)
             return
         _log.warning(
             "fleet starts anew: its seed or its shape has changed",
@@ -55,8 +55,8 @@ class Shard:
 
         Rows are entity-major. Blocks must follow each other in time.
         """
-        return self._cluster.step(Block.of(ticks.start, ticks.interval, ticks.count))
+        return self._generator.step(Block.of(ticks.start, ticks.interval, ticks.count))
 
     def snapshot(self) -> ShardState:
         """The state after the last step, small and plain."""
-        return (STATE_VERSION, self.spec.fingerprint, self._cluster.state())
+        return (STATE_VERSION, self.spec.fingerprint, self._generator.state())

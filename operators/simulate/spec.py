@@ -55,7 +55,14 @@ class ShardSpec:
     @property
     def fingerprint(self) -> str:
         """Changes with the seed and with what the cluster holds: then its state is of no use."""
-        return sha256(repr((self.seed, self.cluster, self.topology)).encode()).hexdigest()[:16]
+        shape = (self.seed, self.cluster, self.topology, self.settings.generator)
+        return sha256(repr(shape).encode()).hexdigest()[:16]
+
+    @property
+    def digest(self) -> str:
+        """Changes with all that the samples depend on, patterns and anomalies among it."""
+        said = [s.model_dump_json() for s in (self.settings, *self.anomalies)]
+        return sha256(repr((self.fingerprint, said)).encode()).hexdigest()[:16]
 
 
 def shards(settings: SimulationSettings) -> list[ShardSpec]:

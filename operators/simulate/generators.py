@@ -1,0 +1,93 @@
+"""What makes a shard's samples: the physics of its provider, or a generator of one's own."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from operators.schema.arrow import entity_type_of, schema_of
+from operators.schema.metrics import Origin
+from operators.simulate import plugins
+from operators.simulate.block import Block
+from operators.simulate.kafka import KafkaCluster
+from operators.simulate.queues import QueueCluster
+from operators.simulate.spec import ShardSpec
+
+
+class Generator(Protocol):
+    """Makes the samples of one shard, block by block.
+
+    One of one's own is what `factory(spec, account_id, origin, **options)` gives, where the
+    factory is an entry point of `mqpipe.generators` or `module:name`. It computes and does no
+    I/O, for it runs on a worker's thread. Its samples depend on nothing but the specification,
+    the ticks and its state, whatever the blocks.
+    """
+
+    def step(self, block: Block) -> list[pa.RecordBatch]:
+        """Samples of a block: one batch for each entity type, `schema_of` that type."""
+
+    def state(self) -> Any:
+        """What the next block goes on from: small and plain, for it is pickled."""
+
+    def restore(self, state: Any) -> None:
+        """Go on from a `state`."""
+
+
+class GeneratorError(RuntimeError):
+    """A generator of one's own gave what samples are not."""
+
+    def __init__(self, use: str, cluster: str, why: str) -> None:
+        super().__init__(use, cluster, why)
+        self.use = use
+        self.cluster = cluster
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"generator `{self.use}` of cluster `{self.cluster}`: {self.why}"
+
+
+def generator_of(spec: ShardSpec, account_id: int | None, origin: Origin) -> Generator:
+    """The generator of a shard.
+
+    Raises:
+        PluginError: the settings name a generator that is not there.
+    """
+    own = spec.settings.generator
+    if own is not None:
+        return _Checked(own.use, own.options, spec, account_id, origin)
+    physics = KafkaCluster if spec.provider == "kafka" else QueueCluster
+    return physics(spec, account_id, origin)
+
+
+class _Checked:
+    """A generator of one's own, whose batches are looked at before they go on."""
+
+    def __init__(
+        self,
+        use: str,
+        options: Mapping[str, Any],
+        spec: ShardSpec,
+        account_id: int | None,
+        origin: Origin,
+    ) -> None:
+        self._use, self._cluster = use, spec.cluster
+        self._own: Generator = plugins.load("generator", use)(spec, account_id, origin, **options)
+        self.state = self._own.state
+        self.restore = self._own.restore
+
+    def step(self, block: Block) -> list[pa.RecordBatch]:
+        made = self._own.step(block)
+        for batch in made:
+            if not isinstance(batch, pa.RecordBatch):
+                raise self._error(f"a batch is a {type(batch).__name__}, not a RecordBatch")
+            try:
+                expected = schema_of(entity_type_of(batch))
+            except ValueError as error:
+                raise self._error(f"{error}; make batches with `sample_batch`") from error
+            if batch.schema != expected:
+                odd = [f.name for f in batch.schema if f not in expected]
+                raise self._error(f"columns are not those of the entity type: {odd or 'too few'}")
+        return made
+
+    def _error(self, why: str) -> GeneratorError:
+        return GeneratorError(self._use, self._cluster, why)
