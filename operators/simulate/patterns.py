@@ -45,7 +45,7 @@ class Constant(Settings):
     """factor = value."""
 
     kind: Literal["constant"] = "constant"
-    value: float = Field(default=1.0, ge=0, description="The factor, at all times.")
+    value: float = Field(default=1.0, ge=0, description="the factor, at all times")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -56,7 +56,7 @@ class Random(Settings):
     """factor = 1 + amplitude · (2u − 1), u uniform, drawn afresh for every second."""
 
     kind: Literal["random"] = "random"
-    amplitude: float = Field(default=0.2, ge=0, le=1, description="Largest distance from 1.")
+    amplitude: float = Field(default=0.2, ge=0, le=1, description="largest distance from 1")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -71,8 +71,8 @@ class RandomWalk(Settings):
     """
 
     kind: Literal["random_walk"] = "random_walk"
-    amplitude: float = Field(default=0.3, ge=0, le=1, description="Largest distance from 1.")
-    period: Duration = Field(default=3600.0, gt=0, description="Time of the quickest turns.")
+    amplitude: float = Field(default=0.3, ge=0, le=1, description="largest distance from 1")
+    period: Duration = Field(default=3600.0, gt=0, description="time of the quickest turns")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -88,9 +88,9 @@ class Sine(Settings):
     """factor = 1 + amplitude · sin(2π · (t / period + phase)), t since 1970 in UTC."""
 
     kind: Literal["sine"] = "sine"
-    amplitude: float = Field(default=0.5, ge=0, le=1, description="Largest distance from 1.")
-    period: Duration = Field(default=86400.0, gt=0, description="Time from crest to crest.")
-    phase: float = Field(default=0.0, description="Share of the period by which it is ahead.")
+    amplitude: float = Field(default=0.5, ge=0, le=1, description="largest distance from 1")
+    period: Duration = Field(default=86400.0, gt=0, description="time from crest to crest")
+    phase: float = Field(default=0.0, description="share of the period by which it is ahead")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -117,12 +117,12 @@ class BusinessHours(Settings):
     """
 
     kind: Literal["business_hours"] = "business_hours"
-    office: float = Field(default=1.0, ge=0, description="Factor of the hours 9 to 17.")
-    peak: float = Field(default=1.3, ge=0, description="Factor of the hours 10, 11, 14 and 15.")
-    evening: float = Field(default=0.6, ge=0, description="Factor of the hours 18 to 22.")
-    night: float = Field(default=0.2, ge=0, description="Factor of the hours 23 to 8.")
-    weekend: float = Field(default=0.3, ge=0, description="Factor of weekends and holidays.")
-    ramp: Duration = Field(default=1800.0, le=3600, description="How long an hour takes to set in.")
+    office: float = Field(default=1.0, ge=0, description="factor of the hours 9 to 17")
+    peak: float = Field(default=1.3, ge=0, description="factor of the hours 10, 11, 14 and 15")
+    evening: float = Field(default=0.6, ge=0, description="factor of the hours 18 to 22")
+    night: float = Field(default=0.2, ge=0, description="factor of the hours 23 to 8")
+    weekend: float = Field(default=0.3, ge=0, description="factor of weekends and holidays")
+    ramp: Duration = Field(default=1800.0, le=3600, description="how long an hour takes to set in")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -149,7 +149,7 @@ class Seasonal(Settings):
         default=(1.0, 1.0, 1.0, 1.0, 1.0, 0.85, 0.85, 0.85, 1.25, 1.4, 1.4, 1.4),
         min_length=12,
         max_length=12,
-        description="Factors of January to December.",
+        description="factors of January to December",
     )
 
     def at(self, times: Ints, scene: Scene) -> Floats:
@@ -164,8 +164,8 @@ class Growth(Settings):
     """
 
     kind: Literal["growth"] = "growth"
-    since: AwareDatetime = Field(description="When the growth begins.")
-    rate: float = Field(default=0.05, gt=-1, description="Growth in 30 days: 0.05 is 5 %.")
+    since: AwareDatetime = Field(description="when the growth begins")
+    rate: float = Field(default=0.05, gt=-1, description="growth in 30 days: 0.05 is 5 %")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -178,9 +178,9 @@ class Step(Settings):
     """factor = `factor` from `start` to `end`, else 1."""
 
     kind: Literal["step"] = "step"
-    start: AwareDatetime = Field(description="When the step comes.")
-    end: AwareDatetime | None = Field(default=None, description="When it goes; without, it stays.")
-    factor: float = Field(default=2.0, ge=0, description="The factor between the two.")
+    start: AwareDatetime = Field(description="when the step comes")
+    end: AwareDatetime | None = Field(default=None, description="when it goes; without, it stays")
+    factor: float = Field(default=2.0, ge=0, description="the factor between the two")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -197,9 +197,9 @@ class Bursts(Settings):
     """
 
     kind: Literal["bursts"] = "bursts"
-    every: Duration = Field(default=3600.0, gt=0, description="Time that has one burst.")
-    length: Duration = Field(default=300.0, gt=0, description="Length of a burst, at most `every`.")
-    factor: float = Field(default=3.0, ge=0, description="Factor in the middle of a burst.")
+    every: Duration = Field(default=3600.0, gt=0, description="time that has one burst")
+    length: Duration = Field(default=300.0, gt=0, description="length of a burst, at most `every`")
+    factor: float = Field(default=3.0, ge=0, description="factor in the middle of a burst")
 
     @model_validator(mode="after")
     def _fits(self) -> "Bursts":
@@ -219,10 +219,10 @@ class Recorded(Settings):
     """The shape of a recorded metric, looped: factor = value / mean, straight between samples."""
 
     kind: Literal["recorded"] = "recorded"
-    path: str = Field(description="Parquet file or directory, such as mqpipe's own samples.")
-    metric: str = Field(default="topic.messagesInPerSecond", description="The column to follow.")
+    path: str = Field(description="Parquet file or directory, such as mqpipe's own samples")
+    metric: str = Field(default="topic.messagesInPerSecond", description="the column to follow")
     entity: str | None = Field(
-        default=None, description="Value of `entity_name`; without, the mean of all."
+        default=None, description="value of `entity_name`; without, the mean of all"
     )
 
     @model_validator(mode="after")
@@ -260,7 +260,7 @@ class Sum(Settings):
     """factor = Σ of the parts."""
 
     kind: Literal["sum"] = "sum"
-    of: tuple["AnyPattern", ...] = Field(min_length=1, description="The parts.")
+    of: tuple["AnyPattern", ...] = Field(min_length=1, description="the parts")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -274,7 +274,7 @@ class Product(Settings):
     """factor = Π of the parts."""
 
     kind: Literal["product"] = "product"
-    of: tuple["AnyPattern", ...] = Field(min_length=1, description="The parts.")
+    of: tuple["AnyPattern", ...] = Field(min_length=1, description="the parts")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -288,8 +288,8 @@ class Shift(Settings):
     """factor(t) = part(t − by): the part, that much later."""
 
     kind: Literal["shift"] = "shift"
-    of: "AnyPattern" = Field(description="The part.")
-    by: Duration = Field(description="How much later.")
+    of: "AnyPattern" = Field(description="the part")
+    by: Duration = Field(description="how much later")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -300,9 +300,9 @@ class Clip(Settings):
     """factor = min(high, max(low, part))."""
 
     kind: Literal["clip"] = "clip"
-    of: "AnyPattern" = Field(description="The part.")
-    low: float = Field(default=0.0, ge=0, description="Least factor.")
-    high: float | None = Field(default=None, gt=0, description="Greatest factor.")
+    of: "AnyPattern" = Field(description="the part")
+    low: float = Field(default=0.0, ge=0, description="least factor")
+    high: float | None = Field(default=None, gt=0, description="greatest factor")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -317,8 +317,8 @@ class Custom(Settings):
     its arguments.
     """
 
-    kind: str = Field(description="Entry point or module:name.")
-    options: dict[str, Any] = Field(default={}, description="Keyword arguments of the function.")
+    kind: str = Field(description="entry point or module:name")
+    options: dict[str, Any] = Field(default={}, description="keyword arguments of the function")
 
     @field_validator("kind")
     @classmethod

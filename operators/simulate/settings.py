@@ -19,32 +19,32 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 class TopicSettings(Settings):
     """A topic of a fleet by name; what is left out comes from the preset of its name."""
 
-    name: Name = Field(description="The topic's name.")
-    partitions: int | None = Field(default=None, ge=1, description="Partitions.")
+    name: Name = Field(description="the topic's name")
+    partitions: int | None = Field(default=None, ge=1, description="partitions")
     replication_factor: int | None = Field(
-        default=None, ge=1, description="Replicas of a partition."
+        default=None, ge=1, description="replicas of a partition"
     )
     messages_per_second: float | None = Field(
-        default=None, ge=0, description="Level at a factor of 1."
+        default=None, ge=0, description="level at a factor of 1"
     )
-    message_size: int | None = Field(default=None, ge=1, description="Bytes of a message.")
+    message_size: int | None = Field(default=None, ge=1, description="bytes of a message")
 
 
 class GroupSettings(Settings):
     """A consumer group of a fleet by name."""
 
-    name: Name = Field(description="The group's id.")
-    topics: tuple[Name, ...] = Field(min_length=1, description="The topics that it reads.")
+    name: Name = Field(description="the group's id")
+    topics: tuple[Name, ...] = Field(min_length=1, description="the topics that it reads")
     consumers: int | None = Field(
-        default=None, ge=1, description="Members; one for three partitions."
+        default=None, ge=1, description="members; one for three partitions"
     )
 
 
 class GeneratorSettings(Settings):
     """What makes a fleet's samples instead of the built-in physics."""
 
-    use: str = Field(description="An entry point of mqpipe.generators, or module:name.")
-    options: dict[str, Any] = Field(default={}, description="Its keyword arguments.")
+    use: str = Field(description="an entry point of mqpipe.generators, or module:name")
+    options: dict[str, Any] = Field(default={}, description="its keyword arguments")
 
     @field_validator("use")
     @classmethod
@@ -60,55 +60,53 @@ class FleetSettings(Settings):
     Kafka has brokers, topics and groups, the other providers have queues.
     """
 
-    name: Name = Field(description="The fleet's name; of several clusters: <name>-1, <name>-2, …")
-    provider: Provider = Field(default="kafka", description="What it is a fleet of.")
+    name: Name = Field(description="the fleet's name; of several clusters: <name>-1, <name>-2, …")
+    provider: Provider = Field(default="kafka", description="what it is a fleet of")
     environment: str = Field(
-        default="production", description="production, staging, development, test."
+        default="production", description="production, staging, development, test"
     )
     time_zone: str = Field(
-        default="UTC", description="Time zone of its users, such as Europe/Berlin."
+        default="UTC", description="time zone of its users, such as Europe/Berlin"
     )
-    holidays: tuple[date, ...] = Field(default=(), description="Local dates that count as weekend.")
-    clusters: int = Field(default=1, ge=1, description="Number of clusters.")
-    brokers: int | tuple[int, ...] = Field(default=3, description="Brokers, or their ids.")
+    holidays: tuple[date, ...] = Field(default=(), description="local dates that count as weekend")
+    clusters: int = Field(default=1, ge=1, description="number of clusters")
+    brokers: int | tuple[int, ...] = Field(default=3, description="brokers, or their ids")
     topics: int | tuple[TopicSettings, ...] = Field(
-        default=10, description="Topics, or a list of them."
+        default=10, description="topics, or a list of them"
     )
     groups: int | tuple[GroupSettings, ...] = Field(
-        default=5, description="Consumer groups, or a list of them."
+        default=5, description="consumer groups, or a list of them"
     )
-    queues: int = Field(default=10, ge=1, description="Queues of the providers that have queues.")
+    queues: int = Field(default=10, ge=1, description="queues of the providers that have queues")
     partitions: int | None = Field(
-        default=None, ge=1, description="Partitions of a topic; without, by its name's preset."
+        default=None, ge=1, description="partitions of a topic; without, by its name's preset"
     )
     replication_factor: int = Field(
         default=REPLICATION_FACTOR,
         ge=1,
-        description="Replicas of a partition, at most the brokers.",
+        description="replicas of a partition, at most the brokers",
     )
     messages_per_second: float | None = Field(
         default=None,
         ge=0,
-        description="Level of a cluster; without, by provider, environment and size.",
+        description="level of a cluster; without, by provider, environment and size",
     )
-    message_size: int = Field(default=1000, ge=1, description="Mean bytes of a message.")
+    message_size: int = Field(default=1000, ge=1, description="mean bytes of a message")
     skew: float = Field(
-        default=0.5, ge=0, le=3, description="Zipf exponent over topics, and partitions."
+        default=0.5, ge=0, le=3, description="Zipf exponent over topics, and partitions"
     )
     capacity: float = Field(
         default=1.8,
         ge=0,
-        description="What groups can consume, as a multiple of their topics' level.",
+        description="what consumers can take, as a multiple of the level of what they read",
     )
     noise: float = Field(
-        default=0.2, ge=0, le=0.9, description="Largest stray of a topic's traffic."
+        default=0.2, ge=0, le=0.9, description="largest stray of a topic's traffic"
     )
-    retention: Duration = Field(
-        default=604800.0, gt=0, description="How long topics keep messages."
-    )
-    pattern: AnyPattern = Field(default=BusinessHours(), description="How traffic moves with time.")
+    retention: Duration = Field(default=604800.0, gt=0, description="how long topics keep messages")
+    pattern: AnyPattern = Field(default=BusinessHours(), description="how traffic moves with time")
     generator: GeneratorSettings | None = Field(
-        default=None, description="A generator of one's own; without, the provider's physics."
+        default=None, description="a generator of one's own; without, the provider's physics"
     )
 
     @field_validator("time_zone")
@@ -150,28 +148,28 @@ class FleetSettings(Settings):
 class AnomalySettings(Settings):
     """Something that goes wrong: once (`entity` and `start`), or at a `rate`."""
 
-    kind: str = Field(description="A built-in kind, an entry point, or module:name.")
-    entity: str | None = Field(default=None, description="Path of the entity where it starts.")
-    start: AwareDatetime | None = Field(default=None, description="When it sets in.")
+    kind: str = Field(description="a built-in kind, an entry point, or module:name")
+    entity: str | None = Field(default=None, description="path of the entity where it starts")
+    start: AwareDatetime | None = Field(default=None, description="when it sets in")
     duration: Duration = Field(
-        default=900.0, gt=0, description="From its onset to its recovery's end."
+        default=900.0, gt=0, description="from its onset to its recovery's end"
     )
     onset: float | None = Field(
-        default=None, ge=0, le=1, description="Share of the duration until its peak; by the kind."
+        default=None, ge=0, le=1, description="share of the duration until its peak; by the kind"
     )
     recovery: float | None = Field(
-        default=None, ge=0, le=1, description="Share of the duration that it abates; by the kind."
+        default=None, ge=0, le=1, description="share of the duration that it abates; by the kind"
     )
     magnitude: float = Field(
-        default=1.0, gt=0, description="Its strength beside the kind's ordinary one."
+        default=1.0, gt=0, description="its strength beside the kind's ordinary one"
     )
     rate: float | None = Field(
         default=None,
         gt=0,
         le=100,
-        description="Expected number an entity and day, over all fleets.",
+        description="expected number an entity and day, over all fleets",
     )
-    fleet: str | None = Field(default=None, description="The only fleet that `rate` is for.")
+    fleet: str | None = Field(default=None, description="the only fleet that `rate` is for")
 
     @field_validator("kind")
     @classmethod
@@ -195,8 +193,8 @@ class AnomalySettings(Settings):
 class SimulationSettings(Settings):
     """What is simulated."""
 
-    seed: int = Field(default=42, ge=0, description="The same seed gives the same samples.")
-    fleets: tuple[FleetSettings, ...] = Field(default=(), description="The simulated fleets.")
+    seed: int = Field(default=42, ge=0, description="the same seed gives the same samples")
+    fleets: tuple[FleetSettings, ...] = Field(default=(), description="the simulated fleets")
     anomalies: tuple[AnomalySettings, ...] = Field(
-        default=(), description="What goes wrong in them."
+        default=(), description="what goes wrong in them"
     )
