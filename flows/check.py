@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import typer
 
@@ -14,6 +15,7 @@ from operators.collect.settings import ClusterSettings
 from operators.schedule import at_or_after, wall_clock
 from operators.simulate import Shard, by_cluster
 from operators.ticks import TargetKind, Ticks
+from sinks.kafka.probe import probe as probe_topic
 from sinks.newrelic.probe import probe
 from sinks.parquet.store import Store
 
@@ -102,6 +104,11 @@ async def _reach(config: Config) -> list[Finding]:
     findings = list(found)
     if config.sinks.parquet is not None:
         findings.append(_tried("sink parquet", Store(config.sinks.parquet.path).probe))
+    if config.sinks.kafka is not None:
+        settings = config.sinks.kafka
+        findings.append(
+            await asyncio.to_thread(_tried, "sink kafka", partial(probe_topic, settings))
+        )
     if config.sinks.newrelic is not None and config.account_id is not None:
         try:
             problems = await probe(config.sinks.newrelic, config.account_id, wall_clock())
@@ -111,12 +118,11 @@ async def _reach(config: Config) -> list[Finding]:
     return findings
 
 
-def _tried(what: str, attempt: Callable[[], None]) -> Finding:
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
     try:
-        attempt()
+        return Finding(what, attempt())
     except OSError as error:
-        return Finding(what, "cannot be written", (str(error),))
-    return Finding(what, "can be written")
+        return Finding(what, "cannot be reached", (str(error),))
 
 
 async def _cluster(config: Config, cluster: ClusterSettings) -> Finding:

@@ -14,6 +14,7 @@ from operators.pool import PoolsSettings
 from operators.schema.settings import Duration, Settings
 from operators.simulate import SimulationSettings, shards
 from sinks.dead_letters import DeadLetterSettings
+from sinks.kafka import KafkaSettings
 from sinks.newrelic import NewRelicSettings
 from sinks.parquet import ParquetSettings
 
@@ -31,6 +32,7 @@ class SinksSettings(Settings):
 
     parquet: ParquetSettings | None = Field(default=None, description="Parquet files")
     newrelic: NewRelicSettings | None = Field(default=None, description="New Relic")
+    kafka: KafkaSettings | None = Field(default=None, description="a Kafka topic, to be replayed")
 
 
 class RecoverySettings(Settings):

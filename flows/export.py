@@ -18,9 +18,9 @@ from flows.times import show_time
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
-from operators.simulate import ShardSpec, by_cluster
+from operators.simulate import ShardSpec, anomaly_table, by_cluster
 from sinks.parquet import ParquetSettings, StraightParquet
-from sinks.parquet.store import Store
+from sinks.parquet.store import ANOMALIES_FILE, Store
 
 log = structlog.get_logger("mqpipe.export")
 
@@ -109,6 +109,7 @@ def export(config: Config, options: ExportOptions) -> int:
         if drain.requested:
             log.warning("export stopped", next="go on with --resume")
             return 0
+        store.write_table(anomaly_table(shards.values(), span.start, span.end), ANOMALIES_FILE)
         state.remember("export", {**asdict(span), "complete": True})
         state.forget()
     _report(parquet.path, shards, span, time.monotonic() - began)

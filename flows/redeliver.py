@@ -3,9 +3,9 @@
 import typer
 
 from flows.config import Config
+from flows.delivering import destinations
 from flows.errors import CommandError, UsageError
 from flows.state import hold
-from sinks.newrelic import NewRelic
 from sinks.redeliver import Redelivery
 from sinks.redeliver import redeliver as send_again
 from sinks.spool import SpoolInUseError
@@ -20,16 +20,17 @@ def redeliver(config: Config) -> int:
         UsageError: the config has no network sink.
         StateError: a live run has this state.
     """
-    newrelic = config.sinks.newrelic
-    if newrelic is None or config.account_id is None:
+    if not any(destinations(config)):
         raise UsageError("nothing to redeliver: the config has no sink that spools")
+    codes = []
     with hold(config.recovery.path / "run"):
-        destination = NewRelic(newrelic, config.account_id, config.interval_ms)
-        try:
-            outcome = send_again(destination, newrelic.spool, config.dead_letters)
-        except SpoolInUseError as error:
-            raise CommandError(str(error)) from error
-    return _report("newrelic", outcome)
+        for destination, spool in destinations(config):
+            try:
+                outcome = send_again(destination, spool, config.dead_letters)
+            except SpoolInUseError as error:
+                raise CommandError(str(error)) from error
+            codes.append(_report(destination.name, outcome))
+    return max(codes)
 
 
 def _report(sink: str, outcome: Redelivery) -> int:

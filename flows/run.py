@@ -11,6 +11,7 @@ from bytewax.outputs import Sink
 
 from flows.collecting import Collecting, collecting
 from flows.config import Config
+from flows.delivering import network_sinks, spool_sizes
 from flows.observe import Job, Observation, observe
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold, new_run_id
@@ -20,8 +21,6 @@ from operators.fleets import FleetSource
 from operators.schedule import RealTime, after, wall_clock
 from operators.simulate import ShardSpec, by_cluster
 from operators.targets import TargetSource
-from sinks.dead_letters import DeadLetters
-from sinks.newrelic import newrelic_sink
 from sinks.parquet import RolledParquet
 
 
@@ -127,20 +126,11 @@ def _sinks(
             {"seed": str(config.simulation.seed)},
             listener,
         )
-    if config.sinks.newrelic is not None and config.account_id is not None:
-        sinks["newrelic"] = newrelic_sink(
-            config.sinks.newrelic,
-            config.account_id,
-            config.interval_ms,
-            DeadLetters(config.dead_letters, listener),
-            listener,
-            lambda: drain.grace_left,
-        )
+    sinks.update(network_sinks(config, drain, listener))
     return sinks
 
 
 def _job(config: Config, fleets: list[str]) -> Job:
-    newrelic = config.sinks.newrelic
     return Job(
         name="run",
         interval=config.interval,
@@ -152,7 +142,7 @@ def _job(config: Config, fleets: list[str]) -> Job:
         ],
         fleets=fleets,
         sinks=[name for name in type(config.sinks).model_fields if getattr(config.sinks, name)],
-        spools={} if newrelic is None else {"newrelic": newrelic.spool.size},
+        spools=spool_sizes(config),
     )
 
 

@@ -19,7 +19,10 @@ OPEN = "_open"
 """Folder of files that are still being written. Readers pass over names that start with `_`."""
 
 ANOMALIES = "_anomalies"
-"""Folder of the table of simulated anomalies."""
+"""Folder of what describes simulated anomalies."""
+
+ANOMALIES_FILE = f"{ANOMALIES}/anomalies.parquet"
+"""The table of simulated anomalies: what a detector should find."""
 
 _PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
 _UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
@@ -123,8 +126,8 @@ class Store:
                 found[match[1].removeprefix(prefix)].append(file)
         return found
 
-    def probe(self) -> None:
-        """Write a file and delete it again, so that what stands in the way shows.
+    def probe(self) -> str:
+        """Write a file and delete it again, so that what stands in the way shows; its words.
 
         Raises:
             OSError: it cannot be done.
@@ -133,6 +136,18 @@ class Store:
         with self.create(name) as stream:
             stream.write(b"mqpipe")
         self.delete(name)
+        return "can be written"
+
+    def write_table(self, table: pa.Table, path: str) -> None:
+        """Write a whole file, which appears at once.
+
+        Raises:
+            DiskFullError: no room in the store.
+        """
+        draft = f"{OPEN}/{path.replace('/', '.')}.tmp"
+        with self.create(draft) as stream, self.clear_errors():
+            pq.write_table(table, stream, compression="zstd")
+        self.move(draft, path)
 
     def has_samples(self) -> bool:
         """Whether there are files in the layout of samples, whoever wrote them."""

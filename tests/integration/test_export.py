@@ -114,3 +114,23 @@ def test_wrong_command_line_is_code_2(tmp_path: Path, options: list[str], word: 
     assert ended.code == 2
     assert word in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_anomalies_are_written_as_a_table_beside_the_samples(tmp_path: Path) -> None:
+    """What happened, to what, when: the ground truth that a detector is scored against."""
+    (tmp_path / "c.yaml").write_text(
+        "simulation:\n"
+        "  fleets: [{name: a}]\n"
+        "  anomalies:\n"
+        "    - {kind: broker_down, entity: a/broker-2, start: '2026-01-01T00:10:00Z',"
+        " duration: 10m}\n"
+        "sinks: {parquet: {path: out}}\n"
+    )
+    ended = mqpipe(tmp_path, "export", "c.yaml", *HOUR)
+    assert ended.code == 0, ended.err
+    [row] = pl.read_parquet(tmp_path / "out/_anomalies/anomalies.parquet").to_dicts()
+    assert (row["kind"], row["entity"]) == ("broker_down", "a/broker-2")
+    broker = samples(tmp_path / "out", "broker").filter(pl.col("entity_name") == "a/broker-2")
+    shaped = broker.filter(pl.col("anomaly") == row["label"])["timestamp"]
+    assert row["start"] <= shaped.min() <= shaped.max() <= row["end"]  # type: ignore[operator]
+    assert list((tmp_path / "out/_open").iterdir()) == []

@@ -1,0 +1,58 @@
+"""The network sinks of a configuration: one spool and one sender each."""
+
+from collections.abc import Callable, Iterator
+
+from flows.config import Config
+from operators.drain import Drain
+from sinks.dead_letters import DeadLetters
+from sinks.delivery import Destination
+from sinks.kafka import Kafka, kafka_sink
+from sinks.newrelic import NewRelic, newrelic_sink
+from sinks.spool import SpooledSink, SpoolSettings
+
+
+def network_sinks(
+    config: Config, drain: Drain, listener: Callable[[object], None]
+) -> dict[str, SpooledSink]:
+    """The sinks that spool, by name; they deliver while the drain has grace left.
+
+    Raises:
+        ValueError, OSError: the licence key cannot be read.
+    """
+    sinks: dict[str, SpooledSink] = {}
+    letters = DeadLetters(config.dead_letters, listener)
+
+    def grace_left() -> float:
+        return drain.grace_left
+
+    if config.sinks.newrelic is not None and config.account_id is not None:
+        sinks["newrelic"] = newrelic_sink(
+            config.sinks.newrelic,
+            config.account_id,
+            config.interval_ms,
+            letters,
+            listener,
+            grace_left,
+        )
+    if config.sinks.kafka is not None:
+        sinks["kafka"] = kafka_sink(config.sinks.kafka, letters, listener, grace_left)
+    return sinks
+
+
+def destinations(config: Config) -> Iterator[tuple[Destination, SpoolSettings]]:
+    """Where network sinks deliver to, and the spool of each.
+
+    Raises:
+        ValueError, OSError: the licence key cannot be read.
+    """
+    if config.sinks.newrelic is not None and config.account_id is not None:
+        newrelic = config.sinks.newrelic
+        yield NewRelic(newrelic, config.account_id, config.interval_ms), newrelic.spool
+    if config.sinks.kafka is not None:
+        yield Kafka(config.sinks.kafka), config.sinks.kafka.spool
+
+
+def spool_sizes(config: Config) -> dict[str, int]:
+    """How many bytes each network sink's spool may take."""
+    sinks = {"newrelic": config.sinks.newrelic, "kafka": config.sinks.kafka}
+    return {name: sink.spool.size for name, sink in sinks.items() if sink is not None}
