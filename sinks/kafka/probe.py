@@ -1,5 +1,7 @@
 """Whether the topic of the samples can be reached."""
 
+from typing import Any
+
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -16,7 +18,7 @@ def probe(settings: KafkaSettings) -> str:
         OSError: the brokers cannot be reached, and why.
     """
     causes: list[str] = []
-    config = {**settings.client_config(), "error_cb": lambda error: causes.append(error.str())}
+    config: dict[str, Any] = {**settings.client_config(), "error_cb": lambda error: causes.append(error.str())}
     try:
         admin = AdminClient(config, logger=DebugLog())
         topics = admin.list_topics(timeout=_TIMEOUT).topics
