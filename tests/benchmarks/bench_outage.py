@@ -1,0 +1,222 @@
+"""New Relic is down for a while: does everything arrive, is memory flat, do others keep time?
+
+    python -m tests.benchmarks.bench_outage [--rate 20000] [--up 15] [--down 600] [--json]
+
+A job writes `rate` samples a second to New Relic, ten ticks a second, and beside them, on the
+same worker, a probe ticks every 100 ms into a sink that notes how late it is. New Relic answers
+for `up` seconds, refuses connections for `down` seconds, and answers again until the spool is
+empty. Exit 1 where a sample is missing, memory grew by more than 100 MB during the outage, or
+the probe's 99th percentile is over 100 ms.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import bytewax.operators as op
+import numpy as np
+import pyarrow as pa
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.testing import run_main
+
+from operators.schema.arrow import sample_batch
+from operators.schema.metrics import TOPIC
+from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.newrelic import NewRelicSettings, newrelic_sink
+from tests.newrelic.payload import LICENSE_KEY
+from tests.newrelic.stand_in import Request, StandIn
+
+TICK = 0.1
+"""Seconds."""
+Item = tuple[str, Any]
+
+
+class _Ticks(StatefulSourcePartition[Item, None]):
+    """One item a tick: when it was due, and its samples where the partition has any."""
+
+    def __init__(self, name: str, rows: int, until: float) -> None:
+        self._name, self._rows, self._until = name, rows, until
+        self._due = time.time() + TICK
+        self._columns: dict[str, Any] = {
+            metric.name: np.random.default_rng(1).lognormal(3, 1, rows)
+            for metric in TOPIC.metrics
+            if metric.type == pa.float64()
+        }
+        self._entities = pa.array([f"{name}/{n}" for n in range(rows)]).dictionary_encode()
+
+    def next_batch(self) -> list[Item]:
+        if self._due >= self._until:
+            raise StopIteration
+        item = (self._name, self._samples() if self._rows else self._due)
+        self._due += TICK
+        return [item]
+
+    def next_awake(self) -> datetime:
+        return datetime.fromtimestamp(self._due, UTC)
+
+    def snapshot(self) -> None:
+        return None
+
+    def _samples(self) -> pa.RecordBatch:
+        columns: dict[str, Any] = {
+            "timestamp": np.full(self._rows, round(self._due * 1000)),
+            "entity_guid": self._entities,
+            "entity_name": self._entities,
+            "topic": self._entities,
+            "cluster_name": self._name,
+            "provider": "kafka",
+            "environment": "bench",
+            "origin": "simulated",
+            **self._columns,
+        }
+        return sample_batch(TOPIC, self._rows, columns)
+
+
+class _Source(FixedPartitionedSource[Item, None]):
+    def __init__(self, parts: list[str], rows: int, until: float) -> None:
+        self._parts, self._rows, self._until = parts, rows, until
+
+    def list_parts(self) -> list[str]:
+        return self._parts
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Ticks:
+        return _Ticks(for_part, self._rows, self._until)
+
+
+class _Lateness(DynamicSink[Item]):
+    """Notes how late the probe's ticks arrive, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_LatenessPartition":
+        return _LatenessPartition(self.seconds)
+
+
+class _LatenessPartition(StatelessSinkPartition[Item]):
+    def __init__(self, seconds: list[float]) -> None:
+        self._seconds = seconds
+
+    def write_batch(self, items: list[Item]) -> None:
+        self._seconds += [time.time() - due for _, due in items]
+
+
+def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
+    """The job; prints what it saw as JSON."""
+    settings = NewRelicSettings.model_validate(
+        {"license_key": LICENSE_KEY, "endpoint": endpoint, "spool": {"path": directory / "spool"}}
+    )
+    letters = DeadLetters(DeadLetterSettings(path=directory / "dead"))
+    lateness, memory = _Lateness(), list[tuple[float, float]]()
+    start, clusters = time.time(), 5
+    flow = Dataflow("outage")
+    parts = [f"cluster-{n}" for n in range(clusters)]
+    rows = round(rate * TICK / clusters)
+    samples = op.input("samples", flow, _Source(parts, rows, start + seconds))
+    sink = newrelic_sink(settings, 1, round(TICK * 1000), letters, grace_left=lambda: 600.0)
+    op.output("newrelic", samples, sink)
+    probe = op.input("probe", flow, _Source(["probe"], 0, start + seconds))
+    op.output("lateness", probe, lateness)
+
+    def watch() -> None:
+        while True:
+            memory.append((time.time() - start, resident_mb()))
+            time.sleep(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    run_main(flow, epoch_interval=timedelta(seconds=1))
+    late = sorted(lateness.seconds)
+    print(
+        json.dumps(
+            {
+                "probe_ticks": len(late),
+                "probe_late_median_ms": round(statistics.median(late) * 1000, 1),
+                "probe_late_p99_ms": round(late[int(len(late) * 0.99)] * 1000, 1),
+                "memory": memory,
+                "dead_letter_files": len(list((directory / "dead").rglob("*.parquet"))),
+                "seconds": round(time.time() - start, 1),
+            }
+        )
+    )
+
+
+def resident_mb() -> float:
+    """This process's resident memory."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * 4096 / 1e6
+
+
+def measure(rate: int, up: float, down: float) -> dict[str, Any]:
+    """Run the job beside a stand-in that goes down and comes back."""
+    kept: list[int] = []
+
+    def count(request: Request) -> None:
+        kept.append(request.kept)
+
+    seconds = up + down + up
+    with StandIn(keep=False, on_request=count) as newrelic, tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.benchmarks.bench_outage", "--job", folder]
+        command += ["--endpoint", newrelic.endpoint, "--rate", str(rate), "--seconds", str(seconds)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            time.sleep(up)
+            newrelic.down()
+            time.sleep(down)
+            newrelic.up()
+            output, _ = process.communicate()
+    seen: dict[str, Any] = json.loads(output.splitlines()[-1])
+    memory = [(at, mb) for at, mb in seen.pop("memory")]
+    before = max(mb for at, mb in memory if at < up)
+    during = max(mb for at, mb in memory if up <= at < up + down)
+    written = round(rate * TICK / 5) * 5 * seen["probe_ticks"]
+    return {
+        "rate": rate,
+        "down_seconds": down,
+        "written": written,
+        "arrived": sum(kept),
+        "memory_before_mb": round(before),
+        "memory_during_mb": round(during),
+        "memory_after_mb": round(max(mb for at, mb in memory if at >= up + down)),
+        **seen,
+    }
+
+
+def main() -> int:
+    """Measure and print; 1 where it does not hold."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rate", type=int, default=20_000, help="samples a second")
+    parser.add_argument("--up", type=float, default=15.0, help="seconds before and after")
+    parser.add_argument("--down", type=float, default=600.0, help="seconds of the outage")
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--endpoint", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.job is not None:
+        job(arguments.endpoint, arguments.rate, arguments.seconds, arguments.job)
+        return 0
+    result = measure(arguments.rate, arguments.up, arguments.down)
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        for key, value in result.items():
+            print(f"{key:24} {value}")
+    holds = (
+        result["arrived"] >= result["written"]
+        and result["memory_during_mb"] - result["memory_before_mb"] < 100
+        and result["probe_late_p99_ms"] < 100
+    )
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
