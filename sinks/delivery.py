@@ -163,6 +163,7 @@ class Courier:
         self._delivered = 0
         self._not_before: dict[str, float] = {}
         self._failing_since: float | None = None
+        self._told: set[int | str] = set()
         self._log = structlog.get_logger(__name__).bind(sink=destination.name)
 
     async def deliver(
@@ -299,6 +300,7 @@ class Courier:
             self._log.info("delivery works again", after_seconds=seconds)
 
     def _dead(self, parcel: Parcel, rejected: Rejected, attempts: int) -> DeadLetter:
+        self._tell(parcel, rejected)
         return DeadLetter(
             parcel.samples,
             self._destination.name,
@@ -310,9 +312,25 @@ class Courier:
             self._now(),
         )
 
+    def _tell(self, parcel: Parcel, rejected: Rejected) -> None:
+        """Say what is refused, each status (or reason, where there is none) once."""
+        kind = rejected.status or rejected.reason
+        if kind not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(kind)
+            self._log.error(
+                "samples are refused; they, and further ones, go to dead letters",
+                status=rejected.status,
+                reason=rejected.reason,
+                answer=rejected.answer[:200],
+                route=parcel.route,
+                samples=rows_of(parcel.samples),
+            )
+
     def _now(self) -> int:
         return round(self._clock() * 1000)
 
+
+_MOST_TOLD = 100
 
 _REPACK_AFTER = 600.0
 """Seconds after which a parcel that waits is packed anew: samples in it may have become too old."""

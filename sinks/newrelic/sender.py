@@ -15,7 +15,6 @@ from sinks.delivery import (
     RetryLater,
     Samples,
     TooLarge,
-    rows_of,
     slice_of,
 )
 from sinks.newrelic.encode import PAYLOAD_BYTES, TEXT, events, metric_blocks, payloads
@@ -63,7 +62,7 @@ class NewRelic:
             Shape.BOTH: (EVENTS, METRICS),
         }[settings.shape]
         self._session: aiohttp.ClientSession | None = None
-        self._told: set[int | str] = set()
+        self._hinted = False
         self._log = structlog.get_logger(__name__)
 
     def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
@@ -113,13 +112,9 @@ class NewRelic:
             raise RetryLater(reason) from error
         except (aiohttp.ClientError, OSError) as error:
             raise RetryLater(f"{type(error).__name__}: {error}") from error
-        try:
-            judge(status, headers.get("Retry-After"), answer)
-        except Rejected as rejected:
-            self._tell(status, rejected.reason, answer, rows_of(parcel.samples))
-            raise
-        if "hint" not in self._told:
-            self._told.add("hint")
+        judge(status, headers.get("Retry-After"), answer)
+        if not self._hinted:
+            self._hinted = True
             self._log.info(_HINT)
 
     def _packed(self, samples: Samples, route: str) -> Iterator[Parcel]:
@@ -137,18 +132,6 @@ class NewRelic:
             return _concatenated([events(batch) for batch in samples]), samples
         encoded = [metric_blocks(batch, self._interval) for batch in samples]
         return _concatenated([rows for rows, _ in encoded]), tuple(batch for _, batch in encoded)
-
-    def _tell(self, status: int, reason: str, answer: str, samples: int) -> None:
-        """Say what New Relic refuses, each status once."""
-        if status not in self._told:
-            self._told.add(status)
-            self._log.error(
-                "New Relic refused samples; they and further ones go to dead letters",
-                status=status,
-                reason=reason,
-                answer=answer[:200],
-                samples=samples,
-            )
 
 
 def judge(status: int, retry_after: str | None, answer: str) -> None:

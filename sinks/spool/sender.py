@@ -51,15 +51,15 @@ class Sender:
         self._chunks = Chunks(courier, dead_letters, destination.name, listener)
         self._lock = threading.Lock()
         self._drains: dict[Path, _Drain] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: _LoopThread | None = None
         self._adoption: Future[None] | None = None
         self._eviction: Future[None] | None = None
 
     def add(self, spool: Spool) -> None:
         """Deliver this spool from now on."""
         with self._lock:
-            if self._loop is None:
-                self._loop = _loop_in_a_thread(f"{self._destination.name}-sender")
+            if self._thread is None:
+                self._thread = _LoopThread(f"{self._destination.name}-sender")
                 self._submit(self._destination.start()).result()
                 self._adoption = self._submit(self._adopt())
             drain = _Drain(spool, self._chunks)
@@ -68,8 +68,8 @@ class Sender:
 
     def wake(self, spool: Spool) -> None:
         """More of this spool is released."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._drains[spool.directory].wake)
+        if self._thread is not None:
+            self._thread.loop.call_soon_threadsafe(self._drains[spool.directory].wake)
 
     def finish(self, spool: Spool, grace: float) -> bool:
         """Deliver what is released for at most `grace` seconds, then close the spool.
@@ -79,10 +79,10 @@ class Sender:
         delivered = self._submit(self._drains[spool.directory].finish(grace)).result()
         with self._lock:
             del self._drains[spool.directory]
-            if not self._drains and self._loop is not None:
+            if not self._drains and self._thread is not None:
                 self._submit(self._stop()).result()
-                self._loop.call_soon_threadsafe(self._loop.stop)
-                self._loop = None
+                self._thread.stop()
+                self._thread = None
         return delivered
 
     def evict(self) -> None:
@@ -93,17 +93,16 @@ class Sender:
                 self._eviction = self._submit(self._chunks.evict(oldest.spool))
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        if self._loop is None:
+        if self._thread is None:
             work.close()
             raise RuntimeError("the sender has no spools")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        return self._thread.submit(work)
 
     async def _stop(self) -> None:
         for future in (self._adoption, self._eviction):
             if future is not None:
                 future.cancel()
         await self._destination.stop()
-        await asyncio.get_running_loop().shutdown_default_executor()
 
     async def _adopt(self) -> None:
         """Deliver spools that no live process uses: partitions that moved, or have no items."""
@@ -112,6 +111,9 @@ class Sender:
             try:
                 spool = await asyncio.to_thread(Spool.adopt, directory)
             except SpoolInUseError:
+                continue
+            except (OSError, ValueError) as error:
+                _log.error("a spool that was left cannot be read", error=str(error))
                 continue
             try:
                 await self._chunks.deliver_all(spool)
@@ -154,31 +156,45 @@ class Chunks:
 
     async def evict(self, spool: Spool) -> None:
         """Move a spool's oldest segment to dead letters."""
-        chunk = await asyncio.to_thread(spool.oldest_segment)
+        _log.warning("oldest samples go to dead letters: the spool is full", sink=self._sink)
+        try:
+            end = await asyncio.to_thread(spool.end_of_oldest_segment)
+        except OSError as error:
+            _log.error("the oldest segment cannot be closed", sink=self._sink, error=str(error))
+            return
+        while (lane := spool.backlog.lanes[0]).start < end:
+            part = Lane(lane.start, end if lane.end is None else min(lane.end, end))
+            if (chunk := await asyncio.to_thread(spool.read, part)) is not None:
+                await self._give_up(spool, chunk)
+
+    async def _give_up(self, spool: Spool, chunk: Chunk) -> None:
         reason = "the spool was full and these were the oldest"
-        letter = DeadLetter(chunk.samples, self._sink, "", reason, at=round(spool.now * 1000))
-        _log.warning("oldest samples moved to dead letters: the spool is full", sink=self._sink)
+        now = round(spool.now * 1000)
+        letter = DeadLetter(chunk.samples, self._sink, "", reason, at=now)
         await self._settle(spool, chunk, [letter])
         counts = count_by_origin(chunk.samples)
         self._listener(SamplesDead(self._sink, "", counts, reason, None))
 
     async def _settle(self, spool: Spool, chunk: Chunk, letters: list[DeadLetter]) -> None:
         """Keep what died, then note the rest as delivered; a full disk is waited for."""
-        reported = False
+        if letters:
+            await self._on_disk(lambda: self._dead_letters.put(letters))
+        if chunk.unreadable:
+            await self._on_disk(lambda: self._dead_letters.put_unreadable(chunk.unreadable))
+        await self._on_disk(lambda: spool.settle(chunk))
+        self._listener(SpoolDepth(self._sink, spool.name, spool.unsent_bytes, spool.disk_bytes))
+
+    async def _on_disk(self, work: Callable[[], None]) -> None:
+        """Do work that needs the disk; where that fails, say so once and try until it does not."""
+        failed = False
         while True:
             try:
-                if letters or chunk.unreadable:
-                    await asyncio.to_thread(self._dead_letters.put, letters)
-                    letters = []
-                    await asyncio.to_thread(self._dead_letters.put_unreadable, chunk.unreadable)
-                spool.settle(chunk)
-                break
+                return await asyncio.to_thread(work)
             except OSError as error:
-                if not reported:
+                if not failed:
                     _log.error("delivery waits for the disk", sink=self._sink, error=str(error))
-                reported = True
+                failed = True
                 await asyncio.sleep(_PAUSE)
-        self._listener(SpoolDepth(self._sink, spool.name, spool.unsent_bytes, spool.disk_bytes))
 
 
 class _Drain:
@@ -247,12 +263,19 @@ def _old(backlog: Backlog) -> Lane | None:
     return backlog.old
 
 
-def _loop_in_a_thread(name: str) -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+class _LoopThread:
+    """An event loop in a thread of its own."""
 
-    def run() -> None:
-        loop.run_forever()
-        loop.close()
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._thread.start()
 
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return loop
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def stop(self) -> None:
+        self.submit(self.loop.shutdown_default_executor()).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()

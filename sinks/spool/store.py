@@ -26,7 +26,7 @@ from operators.schema.settings import ByteSize, Settings
 from sinks.dead_letters import Unreadable
 from sinks.delivery import Samples
 from sinks.segments import DEFAULT_SEGMENT_BYTES, Position, SegmentLog
-from sinks.spool import backlog
+from sinks.spool.backlog import Backlog, Lane, load, save
 
 _CHUNK_ROWS = 8_192
 _CHUNK_BYTES = 4 * 2**20
@@ -83,7 +83,7 @@ class Chunk:
 class Spool:
     """One partition on disk: its log, and what of it is not delivered.
 
-    One thread writes (`resume`, `append`, `release`), one loop delivers (all else).
+    One thread writes (`resume`, `append`, `release`); any others deliver.
 
     Raises:
         SpoolInUseError: another process has it.
@@ -102,11 +102,16 @@ class Spool:
         self._segment_bytes = segment_bytes
         self._lock = _locked(directory)
         self._writing = threading.Lock()
+        self._changing = threading.Lock()
         self._file = directory / "backlog.json"
-        self.backlog = backlog.load(self._file)
-        self._log = SegmentLog(directory, segment_bytes)
+        try:
+            self.backlog = load(self._file)
+            self._log = SegmentLog(directory, segment_bytes)
+            save(self._file, self.backlog)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._released = self._log.end
-        backlog.save(self._file, self.backlog)
 
     @classmethod
     def adopt(cls, directory: Path, segment_bytes: int = DEFAULT_SEGMENT_BYTES) -> "Spool":
@@ -177,7 +182,7 @@ class Spool:
         end = max(Position(segment, offset), self.backlog.start)
         self._log.truncate(end)
         self._released = self._log.end
-        self._save(self.backlog.resumed(self._log.end))
+        self._change(lambda backlog: backlog.resumed(self._log.end))
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Write one batch of samples.
@@ -194,23 +199,21 @@ class Spool:
         with self._writing:
             self._released = self._log.flush()
 
-    def read(self, lane: backlog.Lane) -> Chunk | None:
+    def read(self, lane: Lane) -> Chunk | None:
         """The next records of a lane, or None where none is released."""
         end = self._released if lane.end is None else lane.end
         if lane.start >= end:
             return None
-        return self._chunk(lane.start, end, _CHUNK_ROWS, _CHUNK_BYTES)
+        return self._chunk(lane.start, end)
 
-    def oldest_segment(self) -> Chunk:
-        """Everything undelivered of the oldest segment, which is closed if it is the open one."""
-        lane = self.backlog.lanes[0]
-        next_segment = Position(lane.start.segment + 1, 0)
+    def end_of_oldest_segment(self) -> Position:
+        """Where the oldest undelivered segment ends; it is closed if it is the open one."""
+        segment = self.backlog.start.segment
         with self._writing:
-            if lane.start.segment == self._log.end.segment:
+            if segment == self._log.end.segment:
                 self._log.roll()
                 self._released = self._log.end
-        end = next_segment if lane.end is None else min(lane.end, next_segment)
-        return self._chunk(lane.start, end, None, None)
+        return Position(segment + 1, 0)
 
     def settle(self, chunk: Chunk) -> None:
         """A chunk is delivered, or in dead letters; segments without anything else go.
@@ -218,20 +221,21 @@ class Spool:
         Raises:
             OSError: the backlog cannot be saved.
         """
-        self._save(self.backlog.delivered(chunk.end))
+        self._change(lambda backlog: backlog.delivered(chunk.end))
+        with self._writing:
+            if self._log.end.offset >= self._segment_bytes:
+                self._drop_open_segment()
         self._log.drop_before(self.backlog.start.segment)
 
     def split(self) -> None:
         """The open lane is behind: what waits in it becomes an old lane."""
-        self._save(self.backlog.split(self._released))
+        self._change(lambda backlog: backlog.split(self._released))
 
     def close(self) -> None:
         """Leave the spool to others; what is delivered takes no room any more."""
-        if self.is_delivered and self.backlog.live.start == self._log.end > Position(0, 0):
-            self._log.roll()
-            self._released = self._log.end
-            self._save(self.backlog.delivered(self._log.end))
-            self._log.drop_before(self._log.end.segment)
+        with self._writing:
+            if self._log.end.offset:
+                self._drop_open_segment()
         self._log.close()
         os.close(self._lock)
 
@@ -239,14 +243,22 @@ class Spool:
         """Remove the directory of a spool that is closed."""
         shutil.rmtree(self.directory)
 
-    def _save(self, changed: backlog.Backlog) -> None:
-        if changed != self.backlog:
-            backlog.save(self._file, changed)
-            self.backlog = changed
+    def _drop_open_segment(self) -> None:
+        """Remove the open segment, where everything in it is delivered."""
+        if self.backlog.old is None and self.backlog.live.start == self._log.end:
+            self._log.roll()
+            self._released = self._log.end
+            self._change(lambda backlog: backlog.delivered(self._log.end))
+            self._log.drop_before(self._log.end.segment)
 
-    def _chunk(
-        self, start: Position, end: Position, max_rows: int | None, max_bytes: int | None
-    ) -> Chunk:
+    def _change(self, change: Callable[[Backlog], Backlog]) -> None:
+        with self._changing:
+            changed = change(self.backlog)
+            if changed != self.backlog:
+                save(self._file, changed)
+                self.backlog = changed
+
+    def _chunk(self, start: Position, end: Position) -> Chunk:
         samples: list[pa.RecordBatch] = []
         unreadable: list[Unreadable] = []
         stamps: list[float] = []
@@ -259,7 +271,7 @@ class Spool:
                 rows += samples[-1].num_rows
             except BatchDecodeError as error:
                 unreadable.append(self._unreadable(position, payload, error.reason))
-            if (max_rows and rows >= max_rows) or (max_bytes and size >= max_bytes):
+            if rows >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
                 end = position
                 break
         now = self._clock()

@@ -213,27 +213,31 @@ def test_ages_are_told(spool: Spool, clock: Clock) -> None:
     assert spool.oldest == 1_000.0
 
 
+def give_up_oldest_segment(spool: Spool) -> list[int]:
+    """What an eviction does."""
+    end = spool.end_of_oldest_segment()
+    return deliver(spool, Lane(spool.backlog.start, end))
+
+
 def test_the_oldest_segment_can_be_given_up(spool: Spool) -> None:
     """Its undelivered records are handed out, and its room comes back."""
     append(spool, *range(30))
     spool.release()
     before = spool.disk_bytes
 
-    chunk = spool.oldest_segment()
-    spool.settle(chunk)
+    given_up = give_up_oldest_segment(spool)
 
-    given_up = sum(batch.num_rows for batch in chunk.samples)
-    assert 0 < given_up < 30
+    assert given_up == list(range(len(given_up)))
+    assert 0 < len(given_up) < 30
     assert spool.disk_bytes < before
-    assert deliver(spool) == list(range(given_up, 30))
+    assert deliver(spool) == list(range(len(given_up), 30))
 
 
 def test_the_open_segment_can_be_given_up_too(spool: Spool) -> None:
     """Where there is only one segment it is closed, and writing goes on in the next."""
     append(spool, 1)
     spool.release()
-    chunk = spool.oldest_segment()
-    spool.settle(chunk)
+    assert give_up_oldest_segment(spool) == [1]
     append(spool, 2)
     spool.release()
     assert deliver(spool) == [2]
@@ -245,11 +249,23 @@ def test_a_chunk_under_way_when_its_segment_is_given_up_changes_nothing(spool: S
     spool.release()
     under_way = spool.read(spool.backlog.live)
     assert under_way is not None
-    spool.settle(spool.oldest_segment())
+    give_up_oldest_segment(spool)
     append(spool, 2)
     spool.release()
     spool.settle(under_way)
     assert deliver(spool) == [2]
+
+
+def test_a_full_segment_goes_as_soon_as_it_is_delivered(spool: Spool) -> None:
+    """A record larger than a segment does not keep its room until the next is written."""
+    spool.append(numbered(range(3_000)))
+    spool.release()
+    assert spool.disk_bytes > 20_000
+    deliver(spool)
+    assert spool.disk_bytes == 0
+    append(spool, 7)
+    spool.release()
+    assert deliver(spool) == [7]
 
 
 def test_two_cannot_use_one_spool(spool: Spool, tmp_path: Path, clock: Clock) -> None:

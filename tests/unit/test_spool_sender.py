@@ -1,0 +1,199 @@
+"""The sender: which samples go first, and what it does when the disk or the destination fails."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from sinks.dead_letters import (
+    DeadLetters,
+    DeadLetterSettings,
+    dead_letter_files,
+    read_letters,
+)
+from sinks.delivery import DeadLetter, Parcel, Patience, Rejected, RetryLater, Samples, rows_of
+from sinks.events import SpoolDepth
+from sinks.spool.sender import Sender
+from sinks.spool.store import Spool
+from tests.samples import numbered
+
+CHUNK = 9_000
+"""Rows of one batch; more than the sender reads at a time."""
+
+
+class Gate:
+    """A destination that holds back parcels until a test lets them pass, one parcel a batch."""
+
+    name = "gate"
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+        self.held: Callable[[int], bool] = lambda _: False
+        self.changed = threading.Condition()
+        self.answer: Exception | None = None
+
+    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+        for batch in samples:
+            yield Parcel((batch,), route or "only", None)
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def send(self, parcel: Parcel) -> None:
+        first = int(parcel.samples[0].column("entity_name")[0].as_py().rpartition("/")[2])
+        if self.held(first):
+            raise RetryLater("held")
+        if self.answer is not None:
+            raise self.answer
+        with self.changed:
+            self.got.append(first)
+            self.changed.notify_all()
+
+    def wait_for(self, *numbers: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: set(numbers) <= set(self.got), 30), self.got
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sender_of(gate: Gate, directory: Path, letters: DeadLetters | None = None) -> Sender:
+    letters = letters or DeadLetters(DeadLetterSettings(path=directory / "dead"))
+    patience = Patience(factor=0.001, maximum=0.01)
+    return Sender(gate, letters, directory / "spool", patience, adopt_after=0.01)
+
+
+def write(sender: Sender, spool: Spool, *starts: int) -> None:
+    for start in starts:
+        spool.append(numbered(range(start, start + CHUNK)))
+    spool.release()
+    sender.wake(spool)
+
+
+def test_new_samples_do_not_wait_for_old_ones(tmp_path: Path) -> None:
+    """What an outage left behind is sent oldest first, and new samples pass it."""
+    gate, clock = Gate(), Clock()
+    spool = Spool(tmp_path / "spool" / "spool-0", clock=clock)
+    sender = sender_of(gate, tmp_path)
+    gate.held = lambda number: True
+    sender.add(spool)
+    write(sender, spool, 0, 10_000, 20_000)
+    clock.now += 60
+
+    gate.held = lambda number: number in (10_000, 20_000)
+    gate.wait_for(0)
+    write(sender, spool, 30_000)
+    gate.wait_for(30_000)
+
+    assert gate.got == [0, 30_000]
+    gate.held = lambda number: False
+    assert sender.finish(spool, grace=30)
+    assert gate.got == [0, 30_000, 10_000, 20_000]
+
+
+def test_samples_go_in_order_of_age(tmp_path: Path) -> None:
+    """Without an outage each waits for those before it."""
+    gate = Gate()
+    spool = Spool(tmp_path / "spool" / "spool-0")
+    sender = sender_of(gate, tmp_path)
+    sender.add(spool)
+    starts = [n * 10_000 for n in range(6)]
+    write(sender, spool, *starts)
+    assert sender.finish(spool, grace=30)
+    assert gate.got == starts
+
+
+def test_a_grace_that_is_over_leaves_the_rest(tmp_path: Path) -> None:
+    """The end is not waited for; the next sender sends what is left."""
+    gate = Gate()
+    gate.held = lambda number: number == 10_000
+    spool = Spool(tmp_path / "spool" / "spool-0")
+    sender = sender_of(gate, tmp_path)
+    sender.add(spool)
+    write(sender, spool, 0, 10_000)
+    gate.wait_for(0)
+
+    assert not sender.finish(spool, grace=0.05)
+
+    gate.held = lambda number: False
+    again = Spool(tmp_path / "spool" / "spool-0")
+    sender.add(again)
+    assert sender.finish(again, grace=30)
+    assert gate.got == [0, 10_000]
+
+
+def test_a_spool_that_nobody_uses_is_emptied_and_removed(tmp_path: Path) -> None:
+    """Its directory may bear any name: a partition that has no items now, or one moved aside."""
+    gate = Gate()
+    left = Spool(tmp_path / "spool" / "spool-3")
+    left.append(numbered([5]))
+    left.close()
+    spool = Spool(tmp_path / "spool" / "spool-0")
+    sender = sender_of(gate, tmp_path)
+    sender.add(spool)
+
+    gate.wait_for(5)
+
+    while [path.name for path in (tmp_path / "spool").iterdir()] != ["spool-0"]:
+        time.sleep(0.01)
+    assert sender.finish(spool, grace=30)
+
+
+def test_nothing_is_noted_as_delivered_before_its_dead_are_kept(tmp_path: Path) -> None:
+    """Where dead letters cannot be written the sender waits for the disk and tries again."""
+
+    class FullDisk(DeadLetters):
+        refusals = 1
+
+        def put(self, letters: Iterable[DeadLetter]) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError(28, "No space left on device")
+            super().put(letters)
+
+    gate = Gate()
+    gate.answer = Rejected("no", 400)
+    spool = Spool(tmp_path / "spool" / "spool-0")
+    letters = FullDisk(DeadLetterSettings(path=tmp_path / "dead"))
+    sender = sender_of(gate, tmp_path, letters)
+    sender.add(spool)
+    write(sender, spool, 0)
+
+    assert sender.finish(spool, grace=30)
+
+    [file] = dead_letter_files(tmp_path / "dead")
+    assert sum(rows_of(letter.samples) for letter in read_letters(file)) == CHUNK
+
+
+def test_a_sender_can_begin_anew(tmp_path: Path) -> None:
+    """When its last spool is finished its thread ends; another spool starts it again."""
+    gate = Gate()
+    sender = sender_of(gate, tmp_path)
+    for start in (0, 10_000):
+        spool = Spool(tmp_path / "spool" / "spool-0")
+        sender.add(spool)
+        write(sender, spool, start)
+        assert sender.finish(spool, grace=30)
+    assert gate.got == [0, 10_000]
+    assert "gate-sender" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_depth_is_told(tmp_path: Path) -> None:
+    """After each chunk listeners hear how much is left."""
+    heard: list[object] = []
+    gate = Gate()
+    letters = DeadLetters(DeadLetterSettings(path=tmp_path / "dead"))
+    sender = Sender(gate, letters, tmp_path / "spool", listener=heard.append)
+    spool = Spool(tmp_path / "spool" / "spool-0")
+    sender.add(spool)
+    write(sender, spool, 0, 10_000)
+    assert sender.finish(spool, grace=30)
+    depths = [event.unsent_bytes for event in heard if isinstance(event, SpoolDepth)]
+    assert len(depths) == 2
+    assert depths[0] > depths[1] == 0
