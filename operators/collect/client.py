@@ -21,12 +21,15 @@ from confluent_kafka.admin import (
     AdminClient,
     ConsumerGroupDescription,
     ConsumerGroupListing,
+    DescribeClusterResult,
+    ListConsumerGroupsResult,
     ListOffsetsResultInfo,
     OffsetSpec,
     TopicDescription,
 )
 
 from operators.collect.errors import CollectionError, Problem, kafka_error, problem_of
+from operators.collect.once import Once
 from operators.collect.topology import Topology, topology_of
 from operators.schema.kafka import DebugLog
 
@@ -56,6 +59,12 @@ the coordinator comes back, librdkafka 2.16 uses freed memory and the process di
 issue 4605). Instead the caller stops waiting, and the client is replaced: see `retire`.
 """
 
+LATE = 0.5
+"""Seconds after its time-out at which a request is given up that librdkafka did not end."""
+
+ERRORS_FOR = 60.0
+"""Seconds for which an error of a connection may explain why a request failed."""
+
 _ERRORS_KEPT = 20
 
 EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
@@ -83,6 +92,7 @@ class KafkaClient:
     def __init__(self, cluster: str, config: Mapping[str, str]) -> None:
         self.cluster = cluster
         self._config = {**DEFAULTS, **config}
+        self._connection = Once[AdminClient]()
         self._admin: AdminClient | None = None
         # Its own thread: the one call that blocks waits here, and holds up this cluster alone.
         self._thread: ThreadPoolExecutor | None = None
@@ -100,23 +110,26 @@ class KafkaClient:
         except KafkaException as error:
             raise self._failed(error, what, "Describe on the topics") from error
 
-    async def topic_ids(self, topics: Sequence[str], timeout: float) -> dict[str, str | KafkaError]:
-        """The id of each topic; a topic that is deleted and created anew has another one."""
-        what = f"{self.cluster}: describe topics"
-
-        async def describe(some: list[str]) -> dict[str, TopicDescription | KafkaError]:
-            futures = await self._call(
-                what,
-                lambda admin: admin.describe_topics(TopicCollection(some), request_timeout=timeout),
-            )
-            return await self._answers(what, futures)
-
-        answers = await asyncio.gather(*(describe(some) for some in chunks(topics, A_REQUEST)))
+    async def topic_ids(self, topics: Sequence[str], timeout: float) -> dict[str, str]:
+        """The id of each topic that tells; one that was made anew has another one than before."""
+        answers = await asyncio.gather(
+            *(self._describe_topics(some, timeout) for some in chunks(topics, A_REQUEST))
+        )
         return {
-            topic: answer if isinstance(answer, KafkaError) else str(answer.topic_id)
+            topic: str(answer.topic_id)
             for chunk in answers
             for topic, answer in chunk.items()
+            if not isinstance(answer, KafkaError)
         }
+
+    async def _describe_topics(
+        self, topics: list[str], timeout: float
+    ) -> dict[str, TopicDescription | KafkaError]:
+        return await self._ask(
+            f"{self.cluster}: describe topics",
+            lambda admin: admin.describe_topics(TopicCollection(topics), request_timeout=timeout),
+            timeout,
+        )
 
     async def offsets(
         self, wanted: Mapping[tuple[str, int], int], timeout: float
@@ -126,33 +139,19 @@ class KafkaClient:
         That is EARLIEST, LATEST, MAX_TIMESTAMP, or a time (ms): the first offset at or after it.
         Give partitions of one leader: whoever shares a call waits for its slowest leader.
         """
-        what = f"{self.cluster}: list offsets"
-        parts = [dict(part) for part in chunks(list(wanted.items()), A_REQUEST)]
-        answers = await asyncio.gather(
-            *(self._offsets(what, part, timeout) for part in parts), return_exceptions=True
-        )
-        found: dict[tuple[str, int], Offset | KafkaError] = {}
-        for chunk, answer in zip(parts, answers, strict=True):
-            if isinstance(answer, BaseException):
-                error = kafka_error(answer.__cause__ or answer)
-                if error is None:
-                    raise answer
-                found |= dict.fromkeys(chunk, error)
-            else:
-                found |= answer
-        return found
+        parts = chunks(list(wanted.items()), A_REQUEST)
+        answers = await asyncio.gather(*(self._offsets(dict(part), timeout) for part in parts))
+        return {partition: answer for part in answers for partition, answer in part.items()}
 
     async def _offsets(
-        self, what: str, wanted: Mapping[tuple[str, int], int], timeout: float
+        self, wanted: Mapping[tuple[str, int], int], timeout: float
     ) -> dict[tuple[str, int], Offset | KafkaError]:
-        request = {
-            TopicPartition(topic, p): _spec(what_of) for (topic, p), what_of in wanted.items()
-        }
-        futures = await self._call(
-            what, lambda admin: admin.list_offsets(request, request_timeout=timeout)
+        request = {TopicPartition(topic, p): _spec(asked) for (topic, p), asked in wanted.items()}
+        answers: dict[TopicPartition, ListOffsetsResultInfo | KafkaError] = await self._ask(
+            f"{self.cluster}: list offsets",
+            lambda admin: admin.list_offsets(request, request_timeout=timeout),
+            timeout,
         )
-        answers: dict[TopicPartition, ListOffsetsResultInfo | KafkaError]
-        answers = await self._answers(what, futures)
         return {
             (tp.topic, tp.partition): answer
             if isinstance(answer, KafkaError)
@@ -166,55 +165,53 @@ class KafkaClient:
         """All consumer groups, and the errors of brokers that did not name theirs."""
         what = f"{self.cluster}: list the consumer groups"
         needs = "Describe on Cluster, or on each group"
-        futures = await self._call(
-            what, lambda admin: {"": admin.list_consumer_groups(request_timeout=timeout)}
+        listing: ListConsumerGroupsResult = await self._ask_one(
+            what,
+            lambda admin: admin.list_consumer_groups(request_timeout=timeout),
+            timeout,
+            needs,
         )
-        try:
-            listing = await asyncio.wrap_future(futures[""])
-        except KafkaException as error:
-            raise self._failed(error, what, needs) from error
-        errors = [kafka_error(error) or error for error in listing.errors]
+        failures = listing.errors or []
+        errors = [found for error in failures if (found := kafka_error(error)) is not None]
         if errors and not listing.valid:
             raise self._failed(errors[0], what, needs)
-        return listing.valid, errors
+        return listing.valid or [], errors
 
     async def group(self, group: str) -> ConsumerGroupDescription:
         """A group's state, type and members. Waits until cancelled: see `retire`."""
-        futures = await self._call(
+        description: ConsumerGroupDescription = await self._ask_one(
             f"{self.cluster}: describe the group {group}",
             lambda admin: admin.describe_consumer_groups(
                 [group], request_timeout=GROUP_REQUEST_TIMEOUT
-            ),
+            )[group],
+            None,
+            f"Describe on Group {group}",
         )
-        return await asyncio.wrap_future(futures[group])
+        return description
 
     async def commits(self, group: str) -> list[TopicPartition]:
         """A group's committed offsets. Waits until cancelled: see `retire`."""
         request = [ConsumerGroupTopicPartitions(group)]
-        futures = await self._call(
+        answer: ConsumerGroupTopicPartitions = await self._ask_one(
             f"{self.cluster}: list the offsets of the group {group}",
             lambda admin: admin.list_consumer_group_offsets(
                 request, request_timeout=GROUP_REQUEST_TIMEOUT
-            ),
+            )[group],
+            None,
+            f"Describe on Group {group}",
         )
-        answer = await asyncio.wrap_future(futures[group])
         return answer.topic_partitions or []
 
     async def permitted(self, timeout: float) -> tuple[str | None, frozenset[str]]:
         """The cluster's id, and the names of the operations on it that this client may do."""
-        what = f"{self.cluster}: describe the cluster"
-        futures = await self._call(
-            what,
-            lambda admin: {
-                "": admin.describe_cluster(
-                    include_authorized_operations=True, request_timeout=timeout
-                )
-            },
+        answer: DescribeClusterResult = await self._ask_one(
+            f"{self.cluster}: describe the cluster",
+            lambda admin: admin.describe_cluster(
+                include_authorized_operations=True, request_timeout=timeout
+            ),
+            timeout,
+            "Describe on Cluster",
         )
-        try:
-            answer = await asyncio.wrap_future(futures[""])
-        except KafkaException as error:
-            raise self._failed(error, what, "Describe on Cluster") from error
         operations = answer.authorized_operations or ()
         return answer.cluster_id, frozenset(operation.name for operation in operations)
 
@@ -224,40 +221,80 @@ class KafkaClient:
         What other calls still wait for is not disturbed. To be called when group requests were
         given up: their coordinators are forgotten with the client that knew them.
         """
+        self._serve()
+        self._connection.forget()
         self._admin = None
-
-    @property
-    def causes(self) -> list[KafkaError]:
-        """What the connections reported of late, the newest first."""
-        if self._admin is not None:
-            self._admin.poll(0)
-        since = time.monotonic() - 60
-        return [error for at, error in reversed(self._errors) if at > since]
 
     async def close(self) -> None:
         """End the connections and the thread."""
-        self._admin = None
+        self.retire()
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._thread = None
 
+    async def _ask(
+        self,
+        what: str,
+        call: Callable[[AdminClient], Mapping[Any, Future[Any]]],
+        timeout: float | None,
+        needs: str = "",
+    ) -> dict[Any, Any]:
+        """What the call's futures give by key, KafkaErrors in place of those that failed."""
+        # Held until the answers are there: librdkafka drops the requests of a client that is gone.
+        admin = await self._connected()
+        try:
+            futures = call(admin)
+            async with asyncio.timeout(None if timeout is None else timeout + LATE):
+                await all_done(futures.values())
+        except (KafkaException, ValueError, TypeError, TimeoutError) as error:
+            raise self._failed(error, what, needs) from error
+        answers = {}
+        for key, future in futures.items():
+            failure = future.exception()
+            found = None if failure is None else kafka_error(failure)
+            if failure is not None and found is None:
+                raise self._failed(failure, what, needs) from failure
+            answers[key] = future.result() if failure is None else found
+        return answers
+
+    async def _ask_one(
+        self,
+        what: str,
+        call: Callable[[AdminClient], Future[Any]],
+        timeout: float | None,
+        needs: str,
+    ) -> Any:
+        answers = await self._ask(what, lambda admin: {"": call(admin)}, timeout, needs)
+        if isinstance(answers[""], KafkaError):
+            raise self._failed(answers[""], what, needs)
+        return answers[""]
+
     async def _connected(self) -> AdminClient:
-        if self._admin is None:
-            try:
-                self._admin = await self._in_thread(self._connect)
-            except (KafkaException, ValueError, TypeError) as error:
-                what = f"{self.cluster}: make a client"
-                problem = problem_of(error, what)
-                raise CollectionError(Problem("config", problem.text)) from error
-        self._admin.poll(0)  # Serves logs and errors; they queue up otherwise.
+        self._admin = await self._connection.get(self._connect)
+        self._serve()
         return self._admin
 
-    def _connect(self) -> AdminClient:
+    async def _connect(self) -> AdminClient:
         config: dict[str, Any] = {**self._config, "error_cb": self._on_error}
-        return AdminClient(config, logger=self._log)
+        try:
+            return await self._in_thread(lambda: AdminClient(config, logger=self._log))
+        except (KafkaException, ValueError, TypeError) as error:
+            problem = problem_of(error, f"{self.cluster}: make a client")
+            raise CollectionError(Problem("config", problem.text)) from error
+
+    def _serve(self) -> None:
+        """Take the logs and errors that the client has queued."""
+        if self._admin is not None:
+            self._admin.poll(0)
 
     def _on_error(self, error: KafkaError) -> None:
         self._errors.append((time.monotonic(), error))
+
+    def _causes(self) -> list[KafkaError]:
+        """What the connections reported of late, the newest first."""
+        self._serve()
+        since = time.monotonic() - ERRORS_FOR
+        return [error for at, error in reversed(self._errors) if at > since]
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         if self._thread is None:
@@ -265,33 +302,10 @@ class KafkaClient:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    async def _call(
-        self, what: str, call: Callable[[AdminClient], Mapping[Any, Future[Any]]]
-    ) -> Mapping[Any, Future[Any]]:
-        admin = await self._connected()
-        try:
-            return call(admin)
-        except (KafkaException, ValueError, TypeError) as error:
-            raise self._failed(error, what) from error
-
-    async def _answers(self, what: str, futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
-        """Values of the futures, KafkaErrors in place of those that failed."""
-        await all_done(futures.values())
-        answers = {}
-        for key, future in futures.items():
-            error = future.exception()
-            if error is None:
-                answers[key] = future.result()
-            elif (found := kafka_error(error)) is not None:
-                answers[key] = found
-            else:
-                raise self._failed(error, what) from error
-        return answers
-
     def _failed(
         self, error: BaseException | KafkaError, what: str, needs: str = ""
     ) -> CollectionError:
-        return CollectionError(problem_of(error, what, needs, self.causes))
+        return CollectionError(problem_of(error, what, needs, self._causes()))
 
 
 async def all_done(futures: Collection[Future[Any]]) -> None:

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription
 
 from operators.collect.client import KafkaClient
-from operators.collect.errors import Problem, problem_of
+from operators.collect.errors import CollectionError, Problem, problem_of
 from operators.collect.settings import SelectionSettings
 
 IN_FLIGHT = 100
@@ -76,7 +76,10 @@ async def read_groups(
     begun = time.monotonic()
     listings, errors = await client.group_listing(listing_timeout)
     problems = [
-        problem_of(error, f"{client.cluster}: list the consumer groups of a broker")
+        Problem(
+            problem_of(error, "").error_class,
+            f"{client.cluster}: a broker did not name its consumer groups: {error.str()}",
+        )
         for error in errors
     ]
     chosen = sorted({g.group_id for g in listings if selection.selects(g.group_id)})
@@ -124,14 +127,17 @@ class _Reading:
             )
         at = time.time_ns() // 1_000_000
         problems = []
-        needs = f"Describe on Group {group}"
-        for answer, what in ((described, "describe"), (commits, "list the offsets of")):
-            if isinstance(answer, asyncio.CancelledError):
+        for answer in (described, commits):
+            if isinstance(answer, CollectionError):
+                problems.append(answer.problem)
+            elif isinstance(answer, BaseException):
                 raise answer
-            if isinstance(answer, BaseException):
-                problems.append(
-                    problem_of(answer, f"{client.cluster}: {what} the group {group}", needs)
-                )
+        if not isinstance(commits, BaseException):
+            refused = next((c for c in commits if c.error is not None), None)
+            if refused is not None and refused.error is not None:
+                what = f"{client.cluster}: commits of the group {group} on {refused.topic}"
+                needs = f"Describe on Topic {refused.topic}"
+                problems.append(problem_of(refused.error, what, needs))
         return _group(group, described, commits, at), problems
 
 
@@ -144,7 +150,9 @@ def _group(
     committed = (
         None
         if isinstance(commits, BaseException)
-        else tuple((c.topic, c.partition, c.offset) for c in commits if c.offset >= 0)
+        else tuple(
+            (c.topic, c.partition, c.offset) for c in commits if not c.error and c.offset >= 0
+        )
     )
     if isinstance(described, BaseException):
         return Group(group, commits=committed, at=at)

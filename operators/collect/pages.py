@@ -185,6 +185,8 @@ class PageReader:
             return error.problem
         except TimeoutError:
             return Problem("timeout", f"{what}: no answer within {timeout:.1f} s")
+        except aiohttp.ClientConnectorError as error:
+            return Problem("refused", f"{what}: {error.os_error}")
         except aiohttp.ClientConnectionError as error:
             return Problem("refused", f"{what}: {error}")
         except (aiohttp.ClientError, UnicodeDecodeError) as error:

@@ -39,7 +39,7 @@ class TopicIds:
             found = {}
         for topic in changed:
             topic_id = found.get(topic)
-            if isinstance(topic_id, str):
+            if topic_id is not None:
                 self._known[topic] = signatures[topic], topic_id
             else:
                 self._known.pop(topic, None)

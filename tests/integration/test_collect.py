@@ -1,14 +1,9 @@
 """What is collected from a real cluster equals what Kafka's own tools say of it."""
 
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Producer, TopicPartition
 
-from operators.schema.metrics import BROKER, CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of
 from tests.kafka.ask import (
     described_group,
@@ -20,61 +15,9 @@ from tests.kafka.ask import (
     total_lag,
 )
 from tests.kafka.cluster import Kafka
+from tests.kafka.doing import commit, create_topic, delete_topic, member, produce
 
 pytestmark = pytest.mark.kafka
-
-
-def create_topic(kafka: Kafka, partitions: int = 3, replicas: int = 1) -> str:
-    topic = f"topic-{uuid.uuid4().hex[:8]}"
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.create_topics([NewTopic(topic, partitions, replicas)])[topic].result(30)
-    # Metadata of a new topic reaches the brokers a little later.
-    while not _has_leaders(admin, topic, partitions):
-        pass
-    return topic
-
-
-def _has_leaders(admin: AdminClient, topic: str, partitions: int) -> bool:
-    found = admin.list_topics(topic, timeout=10).topics[topic].partitions
-    return len(found) == partitions and all(p.leader >= 0 for p in found.values())
-
-
-def produce(kafka: Kafka, topic: str, counts: Sequence[int]) -> None:
-    """So many messages to each partition."""
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "acks": "all"})
-    for partition, count in enumerate(counts):
-        for number in range(count):
-            producer.produce(topic, str(number).encode(), partition=partition)
-    assert producer.flush(30) == 0
-
-
-def commit(kafka: Kafka, topic: str, group: str, offsets: Sequence[int]) -> None:
-    """Commit for a group that has no members."""
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    partitions = [TopicPartition(topic, p, offset) for p, offset in enumerate(offsets)]
-    request = [ConsumerGroupTopicPartitions(group, partitions)]
-    admin.alter_consumer_group_offsets(request)[group].result(30)
-
-
-@contextmanager
-def member(kafka: Kafka, group: str, topic: str, **more: str) -> Iterator[Consumer]:
-    """A consumer that has joined its group and has partitions."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka.bootstrap_servers,
-            "group.id": group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            **more,
-        }
-    )
-    try:
-        consumer.subscribe([topic])
-        while not consumer.assignment():
-            consumer.poll(0.1)
-        yield consumer
-    finally:
-        consumer.close()
 
 
 def test_topics_equal_kafka_topics(kafka: Kafka) -> None:
@@ -152,3 +95,88 @@ def test_brokers_have_their_partitions(kafka: Kafka) -> None:
 
 def _or_dash(value: int | None) -> str:
     return "-" if value is None else str(value)
+
+
+def test_a_group_outlives_its_members(kafka: Kafka) -> None:
+    """When the last member has left, the group is Empty and its lag goes on to be told."""
+    topic = create_topic(kafka, 1)
+    produce(kafka, topic, [5])
+    group = f"group-{topic}"
+    with member(kafka, group, topic) as consumer:
+        consumer.commit(offsets=[TopicPartition(topic, 0, 2)], asynchronous=False)
+    produce(kafka, topic, [4])
+    row = row_of(collect_once(settings_of(kafka))["groups"], CONSUMER_GROUP, group)
+    assert row["consumerGroup.state"] == group_state(kafka, group)["STATE"] == "Empty"
+    assert row["consumerGroup.totalLag"] == total_lag(described_group(kafka, group)) == 7
+    assert row["consumerGroup.activeConsumers"] == 0
+
+
+def test_a_group_that_never_committed_has_members_and_no_lag(kafka: Kafka) -> None:
+    """As in Kafka's tool: its partitions are there with an end offset and without a lag."""
+    topic = create_topic(kafka, 1)
+    produce(kafka, topic, [5])
+    group = f"group-{topic}"
+    with member(kafka, group, topic):
+        collected = collect_once(settings_of(kafka, partition_offsets=True))["groups"]
+        (told,) = described_group(kafka, group)
+    row = row_of(collected, CONSUMER_GROUP, group)
+    assert row["consumerGroup.activeConsumers"] == 1
+    assert row["consumerGroup.totalLag"] is None
+    (partition,) = [r for r in rows_of(collected, PARTITION_OFFSET) if r["topic"] == topic]
+    assert [told["CURRENT-OFFSET"], told["LAG"]] == ["-", "-"]
+    assert partition["consumer.lag"] is None
+    assert partition["consumer.hwm"] == int(told["LOG-END-OFFSET"]) == 5
+
+
+def test_a_deleted_topic_is_gone_and_its_groups_are_not(kafka: Kafka) -> None:
+    """No sample of the topic, and a lag of its group over what is left."""
+    gone, left = create_topic(kafka, 1), create_topic(kafka, 1)
+    produce(kafka, left, [5])
+    group = f"group-{left}"
+    for topic in (gone, left):
+        commit(kafka, topic, group, [0])
+    delete_topic(kafka, gone)
+    found = collect_once(settings_of(kafka))
+    assert gone not in [r["topic"] for r in rows_of(found["topics"], TOPIC)]
+    row = row_of(found["groups"], CONSUMER_GROUP, group)
+    assert row["consumerGroup.totalLag"] == total_lag(described_group(kafka, group)) == 5
+
+
+def test_an_open_transaction_counts_as_kafka_counts_it(kafka: Kafka) -> None:
+    """End offsets and lag are by the high-water mark, as in Kafka's tool."""
+    topic = create_topic(kafka, 1)
+    group = f"group-{topic}"
+    commit(kafka, topic, group, [0])
+    producer = Producer(
+        {"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"tx-{topic}"}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for _ in range(3):
+        producer.produce(topic, b"not yet")
+    producer.flush(30)
+    try:
+        row = row_of(collect_once(settings_of(kafka))["groups"], CONSUMER_GROUP, group)
+        assert row["consumerGroup.totalLag"] == total_lag(described_group(kafka, group)) == 3
+    finally:
+        producer.abort_transaction(30)
+
+
+def test_include_and_exclude_choose_topics_and_groups(kafka: Kafka) -> None:
+    """Only what is selected has samples; what was left out is still counted in the cluster."""
+    topic, other = create_topic(kafka, 1), create_topic(kafka, 1)
+    for name in (topic, other):
+        commit(kafka, name, f"group-{name}", [0])
+    found = collect_once(
+        settings_of(
+            kafka,
+            topics={"include": [f"^{topic}$"]},
+            groups={"exclude": [f"^(?!group-{topic}$)"]},
+        )
+    )
+    assert [r["topic"] for r in rows_of(found["topics"], TOPIC)] == [topic]
+    assert [r["consumer_group"] for r in rows_of(found["groups"], CONSUMER_GROUP)] == [
+        f"group-{topic}"
+    ]
+    (cluster,) = rows_of(found["brokers"], CLUSTER)
+    assert cluster["cluster.globalTopicCount"] >= 2

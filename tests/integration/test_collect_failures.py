@@ -1,0 +1,108 @@
+"""A broker of three dies or hangs and comes back: collection goes on, and nothing stays stuck."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from operators.collect.collector import ClusterCollector
+from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, TOPIC
+from operators.ticks import Collected
+from tests.integration.collecting import rows_of, settings_of, tick
+from tests.kafka.cluster import KafkaCluster
+from tests.kafka.doing import commit, create_topic, produce
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+
+TIME_LEFT = 5.0
+PATIENCE = 60.0
+"""Seconds in which the cluster itself must be whole again, on a busy machine."""
+Found = Mapping[str, Collected]
+
+GROUPS = [f"group-{n}" for n in range(12)]
+
+
+def cluster_of(found: Found) -> dict[str, Any]:
+    (row,) = rows_of(found["brokers"], CLUSTER)
+    return row
+
+
+def whole(found: Found) -> bool:
+    """Whether nothing is missing anywhere."""
+    groups = [r["consumer_group"] for r in rows_of(found["groups"], CONSUMER_GROUP)]
+    return (
+        all(collected.error is None for collected in found.values())
+        and cluster_of(found)["cluster.underReplicatedPartitions"] == 0
+        and cluster_of(found)["cluster.activeBrokerCount"] == 3
+        and sorted(groups) == sorted(GROUPS)
+    )
+
+
+def told(found: Found) -> str:
+    """What the last tick said, for a test that fails."""
+    groups = [r["consumer_group"] for r in rows_of(found["groups"], CONSUMER_GROUP)]
+    errors = [collected.error for collected in found.values()]
+    return f"{errors} {groups} {cluster_of(found)}"
+
+
+def threads_and_files() -> tuple[int, int]:
+    gc.collect()
+    me = Path("/proc/self")
+    return len(list((me / "task").iterdir())), len(list((me / "fd").iterdir()))
+
+
+@pytest.mark.parametrize(("fail", "mend"), [("kill", "start"), ("pause", "resume")])
+def test_a_broker_that_fails_costs_what_only_it_knows(
+    fresh_kafka3: KafkaCluster, fail: str, mend: str
+) -> None:
+    """Each tick gives samples of the rest, the loss is seen, and after it all is as before."""
+    kafka = fresh_kafka3
+    safe, single = create_topic(kafka, 3, 3), create_topic(kafka, 3, 1)
+    produce(kafka, safe, [5, 5, 5])
+    for group in GROUPS:
+        commit(kafka, safe, group, [1, 1, 1])
+    settings = settings_of(kafka, broker_metrics=dict(kafka.metrics_urls))
+
+    async def run() -> None:
+        collector = ClusterCollector(settings)
+        numbers = count()
+
+        async def ticks_until(done: Callable[[Found], bool]) -> Found:
+            deadline = monotonic() + PATIENCE
+            while True:
+                found = await tick(collector, next(numbers), TIME_LEFT)
+                if done(found):
+                    return found
+                assert monotonic() < deadline, told(found)
+
+        def lost(found: Found) -> bool:
+            topics = {r["topic"] for r in rows_of(found["topics"], TOPIC)}
+            assert topics >= {safe, single}
+            if cluster_of(found)["cluster.activeBrokerCount"] == 2:
+                return True
+            # Until the cluster itself has noticed, what is missing is said.
+            assert found["brokers"].error_class in ("refused", "timeout")
+            return False
+
+        try:
+            await ticks_until(whole)
+            before = threads_and_files()
+            for broker in kafka.broker_ids:
+                await asyncio.to_thread(getattr(kafka, fail), broker)
+                found = await ticks_until(lost)
+                assert cluster_of(found)["cluster.underReplicatedPartitions"] >= 3
+                await asyncio.to_thread(getattr(kafka, mend), broker)
+                await ticks_until(whole)
+            threads, files = threads_and_files()
+            assert files <= before[1]
+            # Pages are parsed on the loop's few shared threads, which stay.
+            assert threads <= before[0] + 6
+        finally:
+            await collector.close()
+
+    asyncio.run(run())
