@@ -34,7 +34,7 @@ run: install ## a simulated fleet, streamed into ./samples
 	$(BIN)/mqpipe run
 
 test: install ## every test, the real Kafka broker's among them
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n auto
 	$(BIN)/pytest tests/integration
 	$(BIN)/pytest tests/crash
 

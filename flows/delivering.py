@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 from flows.config import Config
-from operators.drain import Drain
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination
 from sinks.kafka import Kafka, kafka_sink
@@ -12,18 +11,15 @@ from sinks.spool import SpooledSink, SpoolSettings
 
 
 def network_sinks(
-    config: Config, drain: Drain, listener: Callable[[object], None]
+    config: Config, listener: Callable[[object], None], grace_left: Callable[[], float]
 ) -> dict[str, SpooledSink]:
-    """The sinks that spool, by name; they deliver while the drain has grace left.
+    """The sinks that spool, by name; at the end they deliver while there is grace left (s).
 
     Raises:
         ValueError, OSError: the licence key cannot be read.
     """
     sinks: dict[str, SpooledSink] = {}
     letters = DeadLetters(config.dead_letters, listener)
-
-    def grace_left() -> float:
-        return drain.grace_left
 
     if config.sinks.newrelic is not None and config.account_id is not None:
         sinks["newrelic"] = newrelic_sink(

@@ -1,7 +1,7 @@
 """`mqpipe export`: simulated fleets over any time range, as fast as the machine goes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
@@ -12,6 +12,8 @@ from bytewax.dataflow import Dataflow
 
 from flows.config import Config
 from flows.errors import CommandError, UsageError
+from flows.observe.progress import samples_progress
+from flows.observe.units import size
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold
 from flows.times import show_time
@@ -54,11 +56,14 @@ class Span:
     """Digest of the fleets: shapes, patterns and anomalies."""
 
 
-def dataflow(fleets: FleetSource, parquet: StraightParquet) -> Dataflow:
-    """Ticks and simulation in, files out."""
+def dataflow(
+    fleets: FleetSource, parquet: StraightParquet, advance: Callable[[int], None]
+) -> Dataflow:
+    """Ticks and simulation in, files out; `advance` is told how many rows came."""
     flow = Dataflow("mqpipe-export")
     samples = op.input("fleets", flow, fleets)
-    op.output("parquet", samples, parquet)
+    seen = op.inspect("progress", samples, lambda _step, item: advance(item[1].num_rows))
+    op.output("parquet", seen, parquet)
     return flow
 
 
@@ -87,32 +92,28 @@ def export(config: Config, options: ExportOptions) -> int:
             return 0
         began = time.monotonic()
         drain = Drain(grace=config.shutdown.grace, settle=0)
-        flow = dataflow(
-            FleetSource(
-                shards,
-                span.interval,
-                Range(span.start, span.end),
+        fleets = FleetSource(
+            shards, span.interval, Range(span.start, span.end), drain, account_id=config.account_id
+        )
+        files = StraightParquet(parquet, list(shards), state.run, {"seed": str(span.seed)})
+        if not options.progress:
+            log.info("export started", out=parquet.path, **_readable(span))
+        with samples_progress(_samples(shards, span), options.progress) as advance:
+            execute(
+                dataflow(fleets, files, advance),
                 drain,
-                account_id=config.account_id,
-            ),
-            StraightParquet(parquet, list(shards), state.run, {"seed": str(span.seed)}),
-        )
-        log.info("export started", out=parquet.path, **_readable(span))
-        execute(
-            flow,
-            drain,
-            Workers(options.workers),
-            config.recovery.epoch,
-            state.recovery(),
-            config.shutdown.grace,
-        )
+                Workers(options.workers),
+                config.recovery.epoch,
+                state.recovery(),
+                config.shutdown.grace,
+            )
         if drain.requested:
-            log.warning("export stopped", next="go on with --resume")
+            typer.echo("stopped; go on with --resume", err=True)
             return 0
         store.write_table(anomaly_table(shards.values(), span.start, span.end), ANOMALIES_FILE)
         state.remember("export", {**asdict(span), "complete": True})
         state.forget()
-    _report(parquet.path, shards, span, time.monotonic() - began)
+    _report(store, shards, span, time.monotonic() - began)
     return 0
 
 
@@ -182,10 +183,18 @@ def _readable(span: Span) -> dict[str, object]:
     }
 
 
-def _report(path: str, shards: Mapping[str, ShardSpec], span: Span, seconds: float) -> None:
-    ticks = Range(span.start, span.end).due(at_or_after(span.start, span.interval), span.interval)
-    entities = sum(spec.entities for spec in shards.values())
+def _ticks(span: Span) -> int:
+    return Range(span.start, span.end).due(at_or_after(span.start, span.interval), span.interval)
+
+
+def _samples(shards: Mapping[str, ShardSpec], span: Span) -> int:
+    return sum(spec.entities for spec in shards.values()) * _ticks(span)
+
+
+def _report(store: Store, shards: Mapping[str, ShardSpec], span: Span, seconds: float) -> None:
+    samples = _samples(shards, span)
     typer.echo(
-        f"{path}: {entities * ticks:,} samples of {entities:,} entities, {ticks:,} ticks from "
-        f"{show_time(span.start)} to {show_time(span.end)}, in {seconds:.1f} s"
+        f"{store.path}: {samples:,} samples at {_ticks(span):,} ticks from "
+        f"{show_time(span.start)} to {show_time(span.end)}, {size(store.size())} of Parquet, "
+        f"in {seconds:.1f} s ({samples / seconds:,.0f} samples/s)"
     )

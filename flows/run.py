@@ -126,7 +126,7 @@ def _sinks(
             {"seed": str(config.simulation.seed)},
             listener,
         )
-    sinks.update(network_sinks(config, drain, listener))
+    sinks.update(network_sinks(config, listener, lambda: drain.grace_left))
     return sinks
 
 

@@ -18,7 +18,10 @@ def probe(settings: KafkaSettings) -> str:
         OSError: the brokers cannot be reached, and why.
     """
     causes: list[str] = []
-    config: dict[str, Any] = {**settings.client_config(), "error_cb": lambda error: causes.append(error.str())}
+    config: dict[str, Any] = {
+        **settings.client_config(),
+        "error_cb": lambda error: causes.append(error.str()),
+    }
     try:
         admin = AdminClient(config, logger=DebugLog())
         topics = admin.list_topics(timeout=_TIMEOUT).topics

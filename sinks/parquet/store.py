@@ -149,6 +149,13 @@ class Store:
             pq.write_table(table, stream, compression="zstd")
         self.move(draft, path)
 
+    def size(self) -> int:
+        """Bytes of all files of samples."""
+        selector = pafs.FileSelector(self._base, recursive=True, allow_not_found=True)
+        found = self._fs.get_file_info(selector)
+        skip = len(self._base) + 1
+        return sum(f.size for f in found if f.is_file and _PUBLISHED.fullmatch(f.path[skip:]))
+
     def has_samples(self) -> bool:
         """Whether there are files in the layout of samples, whoever wrote them."""
         return any(_PUBLISHED.fullmatch(path) for path, _ in self._list("", recursive=True))
