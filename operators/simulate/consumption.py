@@ -1,6 +1,7 @@
 """What consumers do with what comes: backlog, lag, commits, exact in messages."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,8 @@ class Consumption:
         self.by_topic = Sums.over(topic, topics)
         self.backlog = np.zeros(len(group), np.int64)
         self.uncommitted = np.zeros(len(group), np.int64)
+        self.away: Any = None
+        """Which pairs are away; None where all are there."""
 
     @property
     def lag(self) -> Ints:
@@ -50,13 +53,25 @@ class Consumption:
         """Messages that each pair can read in an interval; shape (pairs, 1)."""
         return np.rint(self.capacity * seconds).astype(np.int64)[:, None]
 
+    def arrivals(self, messages: Ints) -> Ints:
+        """Messages of topics, shape (topics, ticks), as they come to each pair that is there."""
+        came = messages.take(self.topic, axis=0)
+        if self.away is not None:
+            came[self.away] = 0
+        return came
+
+    def keep(self, there: Any) -> None:
+        """Only these pairs are there from now on; those that are not have nothing left to do."""
+        self.away = ~there
+        self.backlog[self.away] = self.uncommitted[self.away] = 0
+
     def advance(self, messages: Ints, capacity: Ints, uniform: Lanes, seconds: float) -> Consumed:
         """Move on by a block.
 
         `messages` are the topics' counts and `uniform` random numbers, of shape (topics, ticks);
         `capacity` is that of pairs, of shape (pairs, ticks or 1).
         """
-        came = messages.take(self.topic, axis=0)
+        came = self.arrivals(messages)
         before = self.backlog[:, None]
         backlog = backlog_of(before, came - capacity)
         read = came

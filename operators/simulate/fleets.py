@@ -25,7 +25,7 @@ def topology_of(fleet: FleetSettings, seed: int, cluster: str) -> Topology:
     brokers = fleet.brokers
     ids = tuple(range(1, brokers + 1)) if isinstance(brokers, int) else tuple(sorted(brokers))
     topics = _topics(fleet, key, len(ids))
-    return Topology(brokers=ids, topics=topics, groups=_groups(fleet, topics))
+    return Topology(brokers=ids, topics=topics, groups=_groups(fleet, topics, key))
 
 
 def _topics(fleet: FleetSettings, key: int, brokers: int) -> tuple[TopicShape, ...]:
@@ -39,6 +39,7 @@ def _topics(fleet: FleetSettings, key: int, brokers: int) -> tuple[TopicShape, .
     skew = _zipf(len(listed), fleet.skew, key) if counted else np.ones(len(listed))
     levels = _scaled(fleet, presets * skew, counted)
     sizes = _sizes(fleet, len(listed), key)
+    lasting = _lasting(fleet.churn if counted else 0.0, len(listed), key_of(key, "topics"))
     return tuple(
         TopicShape(
             name=topic.name,
@@ -48,12 +49,15 @@ def _topics(fleet: FleetSettings, key: int, brokers: int) -> tuple[TopicShape, .
             if topic.messages_per_second is None
             else topic.messages_per_second,
             message_size=topic.message_size or int(size),
+            lasting=lasts,
         )
-        for topic, level, size in zip(listed, levels, sizes, strict=True)
+        for topic, level, size, lasts in zip(listed, levels, sizes, lasting, strict=True)
     )
 
 
-def _groups(fleet: FleetSettings, topics: tuple[TopicShape, ...]) -> tuple[GroupShape, ...]:
+def _groups(
+    fleet: FleetSettings, topics: tuple[TopicShape, ...], key: int
+) -> tuple[GroupShape, ...]:
     if isinstance(fleet.groups, int):
         names = names_of(GROUP_NAMES, fleet.groups)
         reads = _spread(fleet.groups, len(topics))
@@ -65,8 +69,10 @@ def _groups(fleet: FleetSettings, topics: tuple[TopicShape, ...]) -> tuple[Group
     else:
         listed = list(fleet.groups)
     place = {topic.name: i for i, topic in enumerate(topics)}
+    churn = fleet.churn if isinstance(fleet.groups, int) else 0.0
+    lasting = _lasting(churn, len(listed), key_of(key, "groups"))
     groups = []
-    for group in listed:
+    for group, lasts in zip(listed, lasting, strict=True):
         strange = [t for t in group.topics if t not in place]
         if strange:
             raise ValueError(
@@ -76,7 +82,7 @@ def _groups(fleet: FleetSettings, topics: tuple[TopicShape, ...]) -> tuple[Group
         read = tuple(place[t] for t in group.topics)
         partitions = sum(topics[i].partitions for i in read)
         consumers = group.consumers or -(-partitions // 3)
-        groups.append(GroupShape(group.name, read, consumers, fleet.capacity))
+        groups.append(GroupShape(group.name, read, consumers, fleet.capacity, lasts))
     return tuple(groups)
 
 
@@ -105,6 +111,12 @@ def _queues(fleet: FleetSettings, key: int) -> tuple[QueueShape, ...]:
             names, presets, levels, _sizes(fleet, len(names), key), strict=True
         )
     )
+
+
+def _lasting(churn: float, count: int, key: int) -> list[bool]:
+    """Which entities do not come and go; a random share `churn` of them does."""
+    lasting: list[bool] = (hashed(key, np.arange(count)) >= churn).tolist()
+    return lasting
 
 
 def _zipf(count: int, exponent: float, key: int) -> np.ndarray:

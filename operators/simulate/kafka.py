@@ -21,8 +21,9 @@ from operators.simulate.layout import Layout, Layouts, heat, refuse
 from operators.simulate.levers import Levers, Timeline
 from operators.simulate.local_time import HOUR
 from operators.simulate.noise import Floats, Ints, Lanes, draws, hashed, key_of, lanes
-from operators.simulate.occurrences import Schedule
+from operators.simulate.occurrences import Anomaly, Schedule
 from operators.simulate.placement import WHOLE, Partitions, Placement
+from operators.simulate.presence import Presence, Present
 from operators.simulate.relations import Relations
 from operators.simulate.shadow import Driven, Shadow, Trace
 from operators.simulate.spec import ShardSpec
@@ -67,9 +68,11 @@ class KafkaCluster:
         self._partitions = np.array([t.partitions for t in topology.topics], np.int64)
         self._replicas = np.array([t.replication_factor for t in topology.topics], np.int64)
         self._consumers = np.array([g.consumers for g in topology.groups], np.int64)[:, None]
-        table = _partitions(spec)
-        self._largest: Ints = table.largest[:, None]
-        self._layouts = Layouts(table)
+        self._table = _partitions(spec)
+        self._largest: Ints = self._table.largest[:, None]
+        self._layouts = Layouts(self._table)
+        self._presence = Presence(topology, spec.key)
+        self._present: Present | None = None
         self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
         self._pairs = _pairs(spec)
         relations = Relations(self._pairs.group, self._pairs.topic, self._layouts.ordinary)
@@ -96,8 +99,33 @@ class KafkaCluster:
         self._shadow = Shadow(traces)
 
     def step(self, block: Block) -> list[pa.RecordBatch]:
-        """Samples of a block, one batch for each entity type that the cluster has."""
-        happening = self._timeline.over(block)
+        """Samples of a block: one batch for each entity type that the cluster has.
+
+        Where topics or groups come or go within the block, there is one for each stretch.
+        """
+        if self._presence.always:
+            return self._step(block)
+        batches = []
+        for stretch, present in self._presence.split(block):
+            self._admit(present)
+            batches += self._step(stretch)
+        return batches
+
+    def _admit(self, present: Present) -> None:
+        """Forget what is away: a topic that comes back begins at offset 0, a group without lag."""
+        pairs = self._pairs
+        pairs.keep(present.topics[pairs.topic] & present.groups[pairs.group])
+        self._end[~present.topics] = self._retained[~present.topics] = 0
+        if self._present is None or present.absent_topics != self._present.absent_topics:
+            self._layouts = Layouts(self._table.without(present.absent_topics))
+        self._present = present
+
+    def _is_there(self, anomaly: Anomaly) -> bool:
+        there = None if self._present is None else self._present.of(anomaly.entity_type)
+        return there is None or bool(there[anomaly.root])
+
+    def _step(self, block: Block) -> list[pa.RecordBatch]:
+        happening = [pair for pair in self._timeline.over(block) if self._is_there(pair[0])]
         levers = Levers(happening, block.times)
         before = self._layouts.over(Levers(happening, block.before.times))
         layout = self._layouts.over(levers)
@@ -146,6 +174,8 @@ class KafkaCluster:
         failed = those of an ordinary day + messages · errors of anomalies + what was not taken.
         """
         expected = self._traffic.expected(block)
+        if self._present is not None:
+            expected[~self._present.topics] = 0.0
         calm = self._traffic.messages(expected, uniform, block.seconds)
         wanted = levers.scaled(Lever.MESSAGES, calm)
         reached = layout.reachable(wanted)
@@ -252,7 +282,7 @@ class KafkaCluster:
         before = pairs.by_group.ordered(lag_before[:, None])
         parts = self._fullest(levers).take(pairs.topic, axis=0)
         fullest = -(-(consumed.lag * parts) // WHOLE)
-        end = topics["topic.offset"].take(pairs.topic, axis=0)
+        end = pairs.arrivals(topics["topic.offset"])
         ages = age(consumed.lag, flow.expected.take(pairs.topic, axis=0))
         metrics = {
             "consumerGroup.totalLag": total,
@@ -307,7 +337,7 @@ class KafkaCluster:
         metrics: dict[str, Any] = {}
         if not layout.calm:
             offline = layout.spread("offline").sum(axis=0)
-            partitions = max(int(self._partitions.sum()), 1)
+            partitions = max(len(layout.last.partitions.topic), 1)
             availability = 100.0 * (partitions - offline) / partitions
             metrics = {
                 "cluster.activeBrokerCount": (~layout.in_trouble("dead")).sum(axis=0),
@@ -326,13 +356,40 @@ class KafkaCluster:
     def _batches(
         self, block: Block, metrics: dict[EntityType, dict[str, Any]], labels: Labels | None
     ) -> list[pa.RecordBatch]:
-        return [
-            columns.batch(
-                block.times, metrics[kind], None if labels is None else labels.column(kind)
-            )
-            for kind, columns in self._columns.items()
-            if columns.count
-        ]
+        if self._present is not None:
+            for kind, counts in self._counts(block.ticks, self._present).items():
+                metrics[kind] = counts | metrics[kind]
+        batches = []
+        for kind, columns in self._columns.items():
+            column = None if labels is None else labels.column(kind)
+            if columns.count:
+                batch = columns.batch(block.times, metrics[kind], column)
+                there = None if self._present is None else self._present.of(kind)
+                if there is not None and not there.all():
+                    batch = batch.filter(pa.array(np.repeat(there, block.ticks)))
+                batches.append(batch)
+        return batches
+
+    def _counts(self, ticks: int, present: Present) -> dict[EntityType, dict[str, Any]]:
+        """What else changes as topics and groups come and go."""
+        pairs, ordinary = self._pairs, self._layouts.ordinary
+        partitions = np.where(present.topics, self._partitions, 0)
+        assigned = np.where(pairs.away, 0, partitions[pairs.topic])[:, None]
+        of_cluster = {
+            "cluster.globalTopicCount": present.topics.sum(),
+            "cluster.globalPartitionCount": partitions.sum(),
+            "cluster.consumerGroupCount": present.groups.sum(),
+        }
+        of_brokers = {
+            "broker.partitionCount": ordinary.partitions.held,
+            "broker.leaderCount": ordinary.leaders,
+        }
+        of_groups = {"consumerGroup.assignedPartitions": pairs.by_group.ordered(assigned)[:, 0]}
+        return {
+            CLUSTER: {name: np.full(ticks, count) for name, count in of_cluster.items()},
+            BROKER: {name: np.repeat(counts, ticks) for name, counts in of_brokers.items()},
+            CONSUMER_GROUP: {name: np.repeat(counts, ticks) for name, counts in of_groups.items()},
+        }
 
     def _make_columns(self, account_id: int | None, origin: Origin) -> dict[EntityType, Columns]:
         """The columns that do not change unless an anomaly changes them."""

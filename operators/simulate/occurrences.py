@@ -17,6 +17,7 @@ from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, Entit
 from operators.simulate.anomalies import Case, Effect, Kind, kind_of
 from operators.simulate.local_time import DAY
 from operators.simulate.noise import Ints, hashed, key_of
+from operators.simulate.presence import Presence
 from operators.simulate.relations import Relations
 from operators.simulate.settings import AnomalySettings
 from operators.simulate.topology import Topology
@@ -76,7 +77,7 @@ class UnknownEntityError(ValueError):
 
 
 class Schedule:
-    """The anomalies of one cluster.
+    """The anomalies of one cluster. One whose root is away when it starts does not happen.
 
     Raises:
         UnknownEntityError: an anomaly of the settings starts at an entity of this cluster that
@@ -87,12 +88,14 @@ class Schedule:
         self, cluster: str, topology: Topology, settings: tuple[AnomalySettings, ...], key: int
     ) -> None:
         self._paths = paths_of(cluster, topology)
+        self._presence = Presence(topology, key)
         # Keyed by what they say, so that one more in the settings does not move the others.
         keyed = [
             (s, key_of(key, s.model_dump_json(exclude_defaults=True), settings[:i].count(s)))
             for i, s in enumerate(settings)
         ]
-        self._fixed = [self._scheduled(s, k) for s, k in keyed if s.entity is not None]
+        fixed = [self._scheduled(s, k) for s, k in keyed if s.entity is not None]
+        self._fixed = [a for a in fixed if self._is_there(a)]
         self._rates = [(s, k) for s, k in keyed if s.rate is not None]
         self._longest = max((round(s.duration * 1000) for s, _ in self._rates), default=0)
         self._days: dict[int, list[Anomaly]] = {}
@@ -106,9 +109,15 @@ class Schedule:
                 del self._days[day]
             for day in range(first, last + 1):
                 if day not in self._days:
-                    self._days[day] = list(self._drawn(day))
+                    self._days[day] = [a for a in self._drawn(day) if self._is_there(a)]
                 found += [a for a in self._days[day] if a.start <= end and a.end >= start]
         return sorted(found, key=lambda a: (a.start, a.label))
+
+    def _is_there(self, anomaly: Anomaly) -> bool:
+        if self._presence.always:
+            return True
+        there = self._presence.at(anomaly.start).of(anomaly.entity_type)
+        return there is None or bool(there[anomaly.root])
 
     def _scheduled(self, settings: AnomalySettings, key: int) -> Anomaly:
         kind = kind_of(settings.kind)

@@ -1,6 +1,7 @@
 """Where partitions lie: replicas on brokers, and who leads when brokers are down."""
 
 from collections.abc import Set
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,22 +34,32 @@ class Partitions:
         self.number = np.arange(len(self.topic)) - np.repeat(np.cumsum(counts) - counts, counts)
         self.parts = _parts(counts, skew)
         ring = np.arange(int(factors.max(initial=1)))
-        self._alike(np.stack([counts, factors, offsets]))
+        shapes = np.stack([counts, factors, offsets])
+        likeness: Ints = np.unique(shapes, axis=1, return_inverse=True)[1]
+        self.likeness = likeness
+        """Topics of one likeness lie alike: what holds for one of them holds for all."""
+        self.by_likeness = Sums.over(likeness, int(likeness.max(initial=-1)) + 1)
         first = offsets[self.topic] + self.number
         replicas = (first[:, None] + ring) % max(self.brokers, 1)
         self.replicas = np.where(ring < factors[self.topic][:, None], replicas, NOBODY)
         """Brokers of each partition's replicas; shape (partitions, most replicas), padded."""
         self.largest = self.parts[self.number == 0]
         """Parts that the fullest partition of each topic carries."""
-        self.held = np.bincount(self.replicas[self.replicas >= 0], minlength=self.brokers)
-        """Replicas that each broker holds."""
 
-    def _alike(self, shapes: Ints) -> None:
-        """Topics of the same shape lie alike: what holds for one of them holds for all."""
-        _, self.example, self.likeness = np.unique(
-            shapes, axis=1, return_index=True, return_inverse=True
-        )
-        self.by_likeness = Sums.over(self.likeness, len(self.example))
+    @property
+    def held(self) -> Ints:
+        """Replicas that each broker holds."""
+        return np.bincount(self.replicas[self.replicas >= 0], minlength=self.brokers)
+
+    def without(self, topics: Set[int]) -> "Partitions":
+        """Those of the other topics, while these topics are away."""
+        if not topics:
+            return self
+        rest = copy(self)
+        there = ~np.isin(self.topic, list(topics))
+        rest.topic, rest.number = self.topic[there], self.number[there]
+        rest.parts, rest.replicas = self.parts[there], self.replicas[there]
+        return rest
 
     def with_replica_on(self, brokers: Set[int]) -> Any:
         """Whether each partition has a replica on one of these brokers."""
@@ -136,7 +147,8 @@ class Placement:
             mine = self.link_topic == topic
             edges = np.concatenate(([0], np.cumsum(parts[mine])))
             self.link_parts[mine] = np.diff(edges * WHOLE // edges[-1])
-        examples = np.flatnonzero(np.isin(self.link_topic, table.example))
+        _, first = np.unique(table.likeness[table.topic], return_index=True)
+        examples = np.flatnonzero(np.isin(self.link_topic, table.topic[first]))
         self._link_likeness = table.likeness[self.link_topic[examples]]
         self._link_parts = self.link_parts[examples]
         self._by_broker = Sums.over(self.link_broker[examples], table.brokers)

@@ -103,6 +103,12 @@ class FleetSettings(Settings):
     noise: float = Field(
         default=0.2, ge=0, le=0.9, description="largest stray of a topic's traffic"
     )
+    churn: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of topics and groups that come and go, each for some weeks",
+    )
     retention: Duration = Field(default=604800.0, gt=0, description="how long topics keep messages")
     pattern: AnyPattern = Field(default=BusinessHours(), description="how traffic moves with time")
     generator: GeneratorSettings | None = Field(
@@ -134,12 +140,14 @@ class FleetSettings(Settings):
     @model_validator(mode="after")
     def _of_the_provider(self) -> "FleetSettings":
         kafka_only = {
-            "brokers", "topics", "groups", "partitions", "replication_factor", "retention",
+            "brokers", "topics", "groups", "partitions", "replication_factor", "churn", "retention",
         }  # fmt: skip
         foreign = {"queues"} if self.provider == "kafka" else kafka_only
         given = sorted(foreign & self.model_fields_set)
         if given:
             raise ValueError(f"a {self.provider} fleet has no {', '.join(given)}")
+        if self.churn and not (isinstance(self.topics, int) or isinstance(self.groups, int)):
+            raise ValueError("`churn` is of counted topics and groups; the listed ones last")
         if self.provider == "kafka" and self.brokers in (0, ()):
             raise ValueError("a Kafka cluster has at least one broker")
         return self

@@ -66,6 +66,8 @@ class Shadow:
         moved |= (calm.capacity != real.capacity).any(axis=1)
         traced = {trace[0]: trace for trace in self.traces}
         moved[list(traced)] = True
+        if pairs.away is not None:
+            moved &= ~pairs.away
         chosen = np.flatnonzero(moved)
         undisturbed = before[chosen].copy()
         was = np.zeros(len(chosen), np.bool_)

@@ -49,7 +49,7 @@ class ShardSpec:
 
     @property
     def entities(self) -> int:
-        """Samples a tick."""
+        """Samples a tick, at most: entities that come and go may be away."""
         return self.topology.entities
 
     @property

@@ -13,6 +13,8 @@ class TopicShape:
     messages: float
     message_size: int
     """Bytes of a message."""
+    lasting: bool = True
+    """Whether it is always there, or comes and goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class GroupShape:
     consumers: int
     capacity: float
     """What it can consume, as a multiple of its topics' level."""
+    lasting: bool = True
+    """Whether it is always there, or comes and goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +52,5 @@ class Topology:
 
     @property
     def entities(self) -> int:
-        """Samples a tick: the cluster's own and one of each entity."""
+        """Samples a tick, at most: the cluster's own and one of each entity."""
         return 1 + sum(map(len, (self.brokers, self.topics, self.groups, self.queues)))
