@@ -6,10 +6,10 @@ ticks into samples, `anomaly_table` tells what went wrong. What patterns (`Scene
 here too.
 """
 
-from operators.simulate.anomalies import Case, Effect, Kind, Lever
+from operators.simulate.anomalies.kinds import Case, Effect, Kind, Lever
+from operators.simulate.anomalies.occurrences import UnknownEntityError
 from operators.simulate.block import Block
 from operators.simulate.generators import Generator, GeneratorError
-from operators.simulate.occurrences import UnknownEntityError
 from operators.simulate.patterns import Scene
 from operators.simulate.plugins import PluginError
 from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings

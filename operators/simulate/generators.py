@@ -9,7 +9,7 @@ from operators.schema.arrow import entity_type_of, schema_of
 from operators.schema.metrics import Origin
 from operators.simulate import plugins
 from operators.simulate.block import Block
-from operators.simulate.kafka import KafkaCluster
+from operators.simulate.kafka.cluster import KafkaCluster
 from operators.simulate.queues import QueueCluster
 from operators.simulate.spec import ShardSpec
 

@@ -6,16 +6,16 @@ import numpy as np
 import pyarrow as pa
 
 from operators.schema.metrics import CLUSTER, QUEUE, Origin
-from operators.simulate.anomalies import Effect, Lever
+from operators.simulate.anomalies.kinds import Effect, Lever
+from operators.simulate.anomalies.labels import NONE, Labels, paint
+from operators.simulate.anomalies.levers import Levers, Timeline
+from operators.simulate.anomalies.occurrences import Anomaly, Schedule
+from operators.simulate.anomalies.relations import Relations
+from operators.simulate.anomalies.shadow import Driven, Shadow, Trace
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
 from operators.simulate.consumption import Consumption, age
-from operators.simulate.labels import NONE, Labels, paint
-from operators.simulate.levers import Levers, Timeline
 from operators.simulate.noise import Floats, Ints, Lanes, draws, lanes
-from operators.simulate.occurrences import Anomaly, Schedule
-from operators.simulate.relations import Relations
-from operators.simulate.shadow import Driven, Shadow, Trace
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import Traffic, error_rate, failures, health_score
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, field_validator, m
 
 from operators.schema.settings import Duration, Settings
 from operators.simulate import plugins
-from operators.simulate.anomalies import kind_of
+from operators.simulate.anomalies.kinds import kind_of
 from operators.simulate.patterns import AnyPattern, BusinessHours
 from operators.simulate.presets import REPLICATION_FACTOR, Provider
 

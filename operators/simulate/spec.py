@@ -7,9 +7,9 @@ from hashlib import sha256
 
 import numpy as np
 
+from operators.simulate.anomalies.occurrences import Schedule, UnknownEntityError
 from operators.simulate.fleets import topology_of
 from operators.simulate.noise import Floats, Ints, key_of
-from operators.simulate.occurrences import Schedule, UnknownEntityError
 from operators.simulate.patterns import AnyPattern, Scene
 from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
 from operators.simulate.topology import Topology

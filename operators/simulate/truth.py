@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import pyarrow as pa
 
 from operators.schema.arrow import TIMESTAMP
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
-from operators.simulate import kafka, queues
-from operators.simulate.anomalies import Effect, Lever
+from operators.simulate import queues
+from operators.simulate.anomalies.kinds import Effect, Lever
+from operators.simulate.anomalies.occurrences import Anomaly, Schedule, paths_of
+from operators.simulate.anomalies.relations import Relations
+from operators.simulate.kafka import cluster
 from operators.simulate.noise import Ints
-from operators.simulate.occurrences import Anomaly, Schedule, paths_of
-from operators.simulate.relations import Relations
 from operators.simulate.spec import ShardSpec
 
 ANOMALIES = pa.schema(
@@ -37,7 +37,7 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
     """The anomalies that are under way in [start, end), ms since 1970; schema: ANOMALIES."""
     rows = []
     for spec in specs:
-        relations = (kafka if spec.provider == "kafka" else queues).relations_of(spec)
+        relations = (cluster if spec.provider == "kafka" else queues).relations_of(spec)
         schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
         paths = paths_of(spec.cluster, spec.topology)
         rows += [
@@ -130,6 +130,6 @@ class _Reach:
         if lever is Lever.DOWN:
             # Leaders are elected by the active controller, which is the first broker that is up.
             self.brokers.add(0 if broker else min(1, relations.brokers - 1))
-            alone = np.intersect1d(relations.held_by(broker), relations.unreplicated)
+            alone = relations.only_on(broker)
             self.groups.update(relations.readers_of(alone).tolist())
             self.brokers.update(relations.leaders_of(alone).tolist())

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
 from operators.simulate import AnomalySettings, Shard, SimulationSettings, anomaly_table, shards
-from operators.simulate.anomalies import KINDS, Effect, Kind, Lever
-from operators.simulate.occurrences import UnknownEntityError
+from operators.simulate.anomalies.kinds import KINDS, Effect, Kind, Lever
+from operators.simulate.anomalies.occurrences import UnknownEntityError
 from tests.unit.simulated import INTERVAL, KEY, START, samples, spec_of
 
 ONSET = datetime(2026, 1, 1, 10, 10, 10, tzinfo=UTC)

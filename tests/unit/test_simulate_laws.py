@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, QUEUE, TOPIC
 from operators.simulate import Shard, ShardSpec
-from operators.simulate.anomalies import KINDS
+from operators.simulate.anomalies.kinds import KINDS
 from tests.unit.simulated import INTERVAL, samples, spec_of
 
 SECONDS = INTERVAL / 1000

@@ -14,11 +14,11 @@ from math import exp
 import numpy as np
 
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
-from operators.simulate.anomalies import Case, Effect, Kind, kind_of
+from operators.simulate.anomalies.kinds import Case, Effect, Kind, kind_of
+from operators.simulate.anomalies.relations import Relations
 from operators.simulate.local_time import DAY
 from operators.simulate.noise import Ints, hashed, key_of
 from operators.simulate.presence import Presence
-from operators.simulate.relations import Relations
 from operators.simulate.settings import AnomalySettings
 from operators.simulate.topology import Topology
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from operators.simulate.anomalies.labels import NONE, Labels, carried, with_next_tick
 from operators.simulate.consumption import Consumption, backlog_of
-from operators.simulate.labels import NONE, Labels, carried, with_next_tick
 from operators.simulate.noise import Ints
 
 Trace = tuple[int, int, int, str]

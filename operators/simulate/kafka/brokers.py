@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from operators.schema.metrics import BROKER
 from operators.simulate import presets
-from operators.simulate.anomalies import Lever
+from operators.simulate.anomalies.kinds import Lever
+from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
-from operators.simulate.layout import Layout
-from operators.simulate.levers import Levers
-from operators.simulate.noise import Floats, Lanes, drift, key_of, phase
-from operators.simulate.placement import Placement
+from operators.simulate.kafka.layout import Layout
+from operators.simulate.kafka.placement import Placement
+from operators.simulate.kafka.topics import Flow
+from operators.simulate.noise import Floats, Ints, Lanes, drift, key_of, phase
 from operators.simulate.topology import Topology
 from operators.simulate.traffic import ERRORS, WANDER
 
@@ -52,11 +53,34 @@ class Load:
     """Bytes that were refused."""
 
 
+def load_of(flow: Flow, layout: Layout, out: Ints) -> Load:
+    """What the topics' traffic brings to the brokers that lead them; `out` are commits."""
+    refused = [c for c in layout.corrections if c.pull.effect.lever is Lever.REFUSED]
+    failed = None if flow.erring is None else layout.led(flow.erring)
+    rejected = None
+    if refused:
+        shape = (layout.last.partitions.brokers, layout.ticks)
+        rejected = np.zeros(shape)
+        failed = np.zeros(shape) if failed is None else failed
+        for c in refused:
+            rejected[c.broker, c.ticks] += c.of(flow.size)
+            failed[c.broker, c.ticks] += c.messages
+    return Load(
+        messages=layout.appended(flow.messages),
+        bytes_in=layout.appended(flow.messages, flow.size),
+        bytes_out=layout.led(out * flow.size),
+        failed=failed,
+        bytes_rejected=rejected,
+    )
+
+
 class Brokers:
     """The brokers of a cluster: what is ordinary for them, and their metrics."""
 
     def __init__(self, topology: Topology, ordinary: Placement, key: int) -> None:
         self.count = len(topology.brokers)
+        self.names = [f"broker-{b}" for b in topology.brokers]
+        self._ids = list(topology.brokers)
         self._ordinary = ordinary
         self._key = key_of(key, "brokers")
         level = np.array([round(t.messages * t.message_size) for t in topology.topics], np.int64)
@@ -135,6 +159,21 @@ class Brokers:
             "replication.isrExpandsPerSecond": np.maximum(-grown, 0) / block.seconds,
             "replication.leaderElectionPerSecond": controller * elections,
             "replication.uncleanLeaderElectionPerSecond": controller * unclean,
+        }
+
+    def constants(self) -> dict[str, Any]:
+        """What does not change unless an anomaly changes it."""
+        return {
+            "broker_id": self._ids,
+            "net.bytesRejectedPerSecond": 0.0,
+            "replication.unreplicatedPartitions": 0,
+            "replication.isrShrinksPerSecond": 0.0,
+            "replication.isrExpandsPerSecond": 0.0,
+            "replication.leaderElectionPerSecond": 0.0,
+            "replication.uncleanLeaderElectionPerSecond": 0.0,
+            "broker.partitionCount": self._ordinary.partitions.held,
+            "broker.leaderCount": self._ordinary.leaders,
+            "broker.isController": [int(place == 0) for place in range(self.count)],
         }
 
     def _control(self, layout: Layout) -> Floats:

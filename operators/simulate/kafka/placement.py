@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.simulate.anomalies.relations import Replicas
 from operators.simulate.noise import Floats, Ints, hashed
 from operators.simulate.sums import Sums
 from operators.simulate.topology import Topology
@@ -60,6 +61,17 @@ class Partitions:
         rest.topic, rest.number = self.topic[there], self.number[there]
         rest.parts, rest.replicas = self.parts[there], self.replicas[there]
         return rest
+
+    def as_replicas(self) -> Replicas:
+        """All replicas; the preferred leaders lead."""
+        row, place = np.nonzero(self.replicas != NOBODY)
+        return Replicas(
+            partition=row,
+            topic=self.topic[row],
+            broker=self.replicas[row, place],
+            leads=place == 0,
+            share=self.parts[row] / WHOLE,
+        )
 
     def with_replica_on(self, brokers: Set[int]) -> Any:
         """Whether each partition has a replica on one of these brokers."""

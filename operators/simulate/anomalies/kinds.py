@@ -13,8 +13,8 @@ import numpy as np
 
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
 from operators.simulate import plugins
+from operators.simulate.anomalies.relations import Relations
 from operators.simulate.noise import Floats, Ints
-from operators.simulate.relations import Relations
 
 
 class Lever(StrEnum):

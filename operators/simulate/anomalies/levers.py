@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from operators.simulate.anomalies import FACTORS, Effect, Lever
+from operators.simulate.anomalies.kinds import FACTORS, Effect, Lever
+from operators.simulate.anomalies.occurrences import Anomaly, Schedule
+from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 from operators.simulate.noise import Floats, Ints
-from operators.simulate.occurrences import Anomaly, Schedule
-from operators.simulate.relations import Relations
 
 
 @dataclass(frozen=True, slots=True)

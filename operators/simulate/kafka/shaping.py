@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
-from operators.simulate.anomalies import Effect, Lever
+from operators.simulate.anomalies.kinds import Effect, Lever
+from operators.simulate.anomalies.labels import NONE, Labels, paint
+from operators.simulate.anomalies.levers import Levers
+from operators.simulate.anomalies.occurrences import Anomaly
+from operators.simulate.anomalies.shadow import Driven, Shadow
 from operators.simulate.consumption import Consumption
-from operators.simulate.labels import NONE, Labels, paint
-from operators.simulate.layout import Layout
-from operators.simulate.levers import Levers
+from operators.simulate.kafka.layout import Layout
 from operators.simulate.noise import Ints
-from operators.simulate.occurrences import Anomaly
-from operators.simulate.shadow import Driven, Shadow
 
 OF_BROKERS = (Lever.CPU, Lever.MEMORY, Lever.LATENCY, Lever.REFUSED)
 """Levers whose effect shows on the broker itself."""
@@ -42,7 +42,7 @@ class Shaping:
     """Layout and levers at the tick before the block."""
 
 
-def label_kafka(
+def label(
     shaping: Shaping,
     happening: Sequence[tuple[Anomaly, tuple[Effect, ...]]],
     pairs: Consumption,

@@ -1,0 +1,1 @@
+"""The physics of a simulated Kafka cluster."""

@@ -1,0 +1,244 @@
+"""A simulated Kafka cluster as a whole: all metrics follow from messages produced.
+
+Counts of messages are whole numbers and the source of truth; rates are counts divided by the
+interval. The docstring of each `metrics` is the exact formula of the metrics that it returns.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType, Origin
+from operators.simulate.anomalies.kinds import Lever
+from operators.simulate.anomalies.labels import Labels
+from operators.simulate.anomalies.levers import Levers, Timeline
+from operators.simulate.anomalies.occurrences import Anomaly, Schedule
+from operators.simulate.anomalies.relations import Relations
+from operators.simulate.anomalies.shadow import Driven, Shadow, Trace
+from operators.simulate.block import Block
+from operators.simulate.columns import Columns
+from operators.simulate.kafka.brokers import Brokers, load_of, without_dead
+from operators.simulate.kafka.groups import Groups, pairs_of
+from operators.simulate.kafka.layout import Layout, Layouts
+from operators.simulate.kafka.placement import Partitions
+from operators.simulate.kafka.shaping import Shaping, label
+from operators.simulate.kafka.topics import Flow, Topics
+from operators.simulate.noise import Ints, draws, key_of, lanes
+from operators.simulate.presence import Presence, Present
+from operators.simulate.spec import ShardSpec
+from operators.simulate.traffic import error_rate, health_score
+
+State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
+"""End offsets, retained messages, backlog, uncommitted; and what anomalies left behind."""
+
+Metrics = dict[EntityType, dict[str, Any]]
+
+
+class KafkaCluster:
+    """One simulated Kafka cluster: its parts, its state, and the step over a block."""
+
+    def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin) -> None:
+        topology = spec.topology
+        self._key = spec.key
+        self._table = _partitions(spec)
+        self._layouts = Layouts(self._table)
+        self._pairs = pairs_of(topology)
+        self._topics = Topics(spec)
+        self._groups = Groups(topology, self._pairs, self._table.largest, spec.key)
+        self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
+        self._presence = Presence(topology, spec.key)
+        self._present: Present | None = None
+        schedule = Schedule(spec.cluster, topology, spec.anomalies, spec.key)
+        self._timeline = Timeline(schedule, relations_of(spec))
+        self._shadow = Shadow()
+        parts: tuple[tuple[EntityType, Sequence[str | None], dict[str, Any]], ...] = (
+            (CLUSTER, [None], self._constants()),
+            (BROKER, self._brokers.names, self._brokers.constants()),
+            (TOPIC, self._topics.names, self._topics.constants()),
+            (CONSUMER_GROUP, self._groups.names, self._groups.constants(self._topics.partitions)),
+        )
+        self._columns = [
+            Columns(kind, spec, account_id, origin, names, constants)
+            for kind, names, constants in parts
+            if names
+        ]
+
+    def state(self) -> State:
+        """What the next block goes on from."""
+        topics, pairs = self._topics, self._pairs
+        arrays = (topics.end, topics.retained, pairs.backlog, pairs.uncommitted)
+        return tuple(a.tobytes() for a in arrays), self._shadow.traces
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`."""
+        arrays, traces = state
+        topics, pairs = self._topics, self._pairs
+        topics.end, topics.retained, pairs.backlog, pairs.uncommitted = (
+            np.frombuffer(b, np.int64).copy() for b in arrays
+        )
+        self._shadow = Shadow(traces)
+
+    def step(self, block: Block) -> list[pa.RecordBatch]:
+        """Samples of a block: one batch for each entity type that the cluster has.
+
+        Where topics or groups come or go within the block, there is one for each stretch.
+        """
+        if self._presence.always:
+            return self._step(block)
+        batches = []
+        for stretch, present in self._presence.split(block):
+            self._admit(present)
+            batches += self._step(stretch)
+        return batches
+
+    def _step(self, block: Block) -> list[pa.RecordBatch]:
+        happening = [pair for pair in self._timeline.over(block) if self._is_there(pair[0])]
+        levers = Levers(happening, block.times)
+        levers_before = Levers(happening, block.before.times)
+        layout, before = self._layouts.over(levers), self._layouts.over(levers_before)
+        topics = len(self._topics.names)
+        drawn = draws(self._key, block.first, block.ticks, topics + self._brokers.count)
+        uniform, of_brokers = lanes(drawn[:, :topics]), lanes(drawn[:, topics:])
+
+        pairs = self._pairs
+        flow = self._topics.flow(block, levers, layout, uniform)
+        lag_before, backlog_before = pairs.lag, pairs.backlog
+        ordinary = pairs.capacities(block.seconds)
+        capacity = levers.scaled(Lever.CAPACITY, ordinary, pairs.group)
+        consumed = pairs.advance(flow.messages, capacity, uniform[:, :, 3], block.seconds)
+
+        out, lag = pairs.by_topic.of(consumed.out), pairs.by_topic.of(consumed.lag)
+        of_topics = self._topics.metrics(block, flow, layout, out, lag)
+        load = load_of(flow, layout, out)
+        metrics = {
+            CLUSTER: self._metrics(block, flow, layout, lag),
+            BROKER: self._brokers.metrics(block, load, layout, of_brokers, levers),
+            TOPIC: of_topics,
+            CONSUMER_GROUP: self._groups.metrics(
+                block, flow, levers, of_topics["topic.offset"], consumed, lag_before
+            ),
+        }
+        if not (layout.calm and before.calm):
+            metrics[BROKER] |= self._brokers.trouble(block, layout, before, levers)
+            metrics[BROKER] = without_dead(metrics[BROKER], layout.in_trouble("dead"))
+        labels = None
+        if happening or self._shadow:
+            shaping = Shaping(
+                calm=Driven(flow.calm, ordinary),
+                real=Driven(flow.messages, capacity),
+                wanted=flow.wanted,
+                backlog_before=backlog_before,
+                backlog=consumed.backlog,
+                levers=levers,
+                layout=layout,
+                before=before,
+                levers_before=levers_before,
+            )
+            labels = label(shaping, happening, pairs, self._shadow)
+        return self._batches(block, metrics, labels)
+
+    def _metrics(self, block: Block, flow: Flow, layout: Layout, lag: Ints) -> dict[str, Any]:
+        """Metrics of the cluster: sums of its topics'; `lag` is that of topics' readers.
+
+        errorRate = 100 · Σ failed / Σ (messages + failed), availability = 100 · partitions with
+        a leader / partitions, healthScore = min(100, 0.2 · max(0, 100 − 10 · errorRate) +
+        0.8 · availability).
+        """
+        total = flow.messages.sum(axis=0)
+        errors = error_rate(flow.failed.sum(axis=0), total)
+        availability: Any = 100.0
+        metrics: dict[str, Any] = {}
+        if not layout.calm:
+            offline = layout.spread("offline").sum(axis=0)
+            partitions = max(len(layout.last.partitions.topic), 1)
+            availability = 100.0 * (partitions - offline) / partitions
+            metrics = {
+                "cluster.activeBrokerCount": (~layout.in_trouble("dead")).sum(axis=0),
+                "cluster.offlinePartitionsCount": offline,
+                "cluster.underReplicatedPartitions": layout.under_replicated().sum(axis=0),
+                "cluster.availability": availability,
+            }
+        return metrics | {
+            "cluster.totalLag": lag.sum(axis=0),
+            "cluster.messagesInPerSecond": total / block.seconds,
+            "cluster.bytesInPerSecond": (flow.messages * flow.size).sum(axis=0) / block.seconds,
+            "cluster.errorRate": errors,
+            "cluster.healthScore": health_score(errors, availability),
+        }
+
+    def _constants(self) -> dict[str, Any]:
+        return {
+            "cluster.activeBrokerCount": self._brokers.count,
+            "cluster.globalTopicCount": len(self._topics.names),
+            "cluster.globalPartitionCount": int(self._topics.partitions.sum()),
+            "cluster.offlinePartitionsCount": 0,
+            "cluster.underReplicatedPartitions": 0,
+            "cluster.consumerGroupCount": len(self._groups.names),
+            "cluster.availability": 100.0,
+        }
+
+    def _batches(
+        self, block: Block, metrics: Metrics, labels: Labels | None
+    ) -> list[pa.RecordBatch]:
+        if self._present is not None:
+            for kind, counts in self._counts(self._present, block.ticks).items():
+                metrics[kind] = counts | metrics[kind]
+        batches = []
+        for columns in self._columns:
+            kind = columns.entity_type
+            anomaly = None if labels is None else labels.column(kind)
+            batch = columns.batch(block.times, metrics[kind], anomaly)
+            there = None if self._present is None else self._present.of(kind)
+            if there is not None and not there.all():
+                batch = batch.filter(pa.array(np.repeat(there, block.ticks)))
+            batches.append(batch)
+        return batches
+
+    # Churn
+
+    def _admit(self, present: Present) -> None:
+        """Only these topics and groups are there from now on."""
+        pairs = self._pairs
+        pairs.keep(present.topics[pairs.topic] & present.groups[pairs.group])
+        self._topics.keep(present.topics)
+        if self._present is None or present.absent_topics != self._present.absent_topics:
+            self._layouts = Layouts(self._table.without(present.absent_topics))
+        self._present = present
+
+    def _is_there(self, anomaly: Anomaly) -> bool:
+        there = None if self._present is None else self._present.of(anomaly.entity_type)
+        return there is None or bool(there[anomaly.root])
+
+    def _counts(self, present: Present, ticks: int) -> Metrics:
+        """What else changes as topics and groups come and go."""
+        ordinary = self._layouts.ordinary
+        partitions = np.where(present.topics, self._topics.partitions, 0)
+        counts = {
+            CLUSTER: {
+                "cluster.globalTopicCount": present.topics.sum(keepdims=True),
+                "cluster.globalPartitionCount": partitions.sum(keepdims=True),
+                "cluster.consumerGroupCount": present.groups.sum(keepdims=True),
+            },
+            BROKER: {
+                "broker.partitionCount": ordinary.partitions.held,
+                "broker.leaderCount": ordinary.leaders,
+            },
+            CONSUMER_GROUP: {"consumerGroup.assignedPartitions": self._groups.assigned(partitions)},
+        }
+        return {
+            kind: {name: np.repeat(values, ticks) for name, values in named.items()}
+            for kind, named in counts.items()
+        }
+
+
+def relations_of(spec: ShardSpec) -> Relations:
+    """Who is touched by whom in the cluster."""
+    pairs = pairs_of(spec.topology)
+    table = _partitions(spec)
+    return Relations(pairs.group, pairs.topic, table.brokers, table.as_replicas())
+
+
+def _partitions(spec: ShardSpec) -> Partitions:
+    return Partitions(spec.topology, spec.settings.skew, key_of(spec.key, "placement"))

@@ -1,0 +1,144 @@
+"""Topics of a simulated Kafka cluster: what comes into them and what they keep."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from operators.simulate.anomalies.kinds import Lever
+from operators.simulate.anomalies.levers import Levers
+from operators.simulate.block import Block
+from operators.simulate.kafka.layout import Layout, heat, refuse
+from operators.simulate.local_time import HOUR
+from operators.simulate.noise import Floats, Ints, Lanes
+from operators.simulate.spec import ShardSpec
+from operators.simulate.traffic import Traffic, error_rate, failures
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What comes into topics in a block; arrays have the shape (topics, ticks)."""
+
+    expected: Floats
+    """Messages/s to be expected on an ordinary day."""
+    calm: Ints
+    """Messages that would come without anomalies."""
+    wanted: Ints
+    """Messages that producers send."""
+    messages: Ints
+    """Messages that are appended."""
+    size: Ints
+    """Bytes of one, shape (topics, ticks or 1)."""
+    failed: Ints
+    """Messages that are refused."""
+    erring: Ints | None
+    """Of them, those for which an anomaly is to blame that pulls at the topic."""
+
+
+class Topics:
+    """The topics of a cluster; their state is end offsets and retained messages."""
+
+    def __init__(self, spec: ShardSpec) -> None:
+        topics, retention = spec.topology.topics, spec.settings.retention
+        self.names = [t.name for t in topics]
+        self.partitions = np.array([t.partitions for t in topics], np.int64)
+        self._replicas = np.array([t.replication_factor for t in topics], np.int64)
+        self._size = np.array([t.message_size for t in topics], np.int64)[:, None]
+        self._traffic = Traffic(spec, [t.messages for t in topics])
+        self._checks = max(1, round(retention * 1000 / HOUR))
+        self.end = np.rint(self._traffic.levels * retention).astype(np.int64)
+        """End offsets, summed over partitions."""
+        self.retained = self.end.copy()
+        """Messages that are kept."""
+        self._away: Any = None
+
+    def keep(self, there: Any) -> None:
+        """Only these topics are there from now on; one that comes back begins at offset 0."""
+        self._away = ~there
+        self.end[self._away] = self.retained[self._away] = 0
+
+    def flow(self, block: Block, levers: Levers, layout: Layout, uniform: Lanes) -> Flow:
+        """What comes: the traffic, what anomalies make of it, and what finds no leader.
+
+        failed = those of an ordinary day + messages · errors of anomalies + what was not taken.
+        """
+        expected = self._traffic.expected(block)
+        if self._away is not None:
+            expected[self._away] = 0.0
+        calm = self._traffic.messages(expected, uniform, block.seconds)
+        wanted = levers.scaled(Lever.MESSAGES, calm)
+        reached = layout.reachable(wanted)
+        heat(layout, levers, reached)
+        messages = refuse(layout, levers, reached)
+        failed = failures(messages, uniform)
+        errors = levers.added(Lever.ERRORS, len(messages))
+        erring = None
+        if errors is not None:
+            erring = (messages * np.minimum(errors, 1)).astype(np.int64)
+            failed += erring
+        if messages is not wanted:
+            failed += wanted - messages
+        size = levers.scaled(Lever.SIZE, self._size)
+        return Flow(expected, calm, wanted, messages, size, failed, erring)
+
+    def metrics(
+        self, block: Block, flow: Flow, layout: Layout, out: Ints, lag: Ints
+    ) -> dict[str, Any]:
+        """Metrics of topics; `out` and `lag` are commits and lag of all their readers.
+
+        messagesIn = messages / s, messagesOut = commits / s, bytes = messages · message size,
+        offset = Σ messages, errorRate = 100 · failed / (messages + failed), diskSize =
+        retained · message size · replicas.
+        """
+        seconds = block.seconds
+        offset = np.cumsum(flow.messages, axis=1)
+        retained = self._retain(offset, block)
+        offset += self.end[:, None]
+        self.end = offset[:, -1].copy()
+        metrics = {
+            "topic.messagesInPerSecond": flow.messages / seconds,
+            "topic.messagesOutPerSecond": out / seconds,
+            "topic.bytesInPerSecond": flow.messages * flow.size / seconds,
+            "topic.bytesOutPerSecond": out * flow.size / seconds,
+            "topic.offset": offset,
+            "topic.retainedMessages": retained,
+            "topic.diskSize": retained * (self._size * self._replicas[:, None]),
+            "topic.consumerLag": lag,
+            "topic.errorRate": error_rate(flow.failed, flow.messages),
+        }
+        if not layout.calm:
+            offline = layout.spread("offline")
+            metrics |= {
+                "topic.underReplicatedPartitions": layout.under_replicated(),
+                "topic.offlinePartitions": offline,
+                "topic.partitionsWithNonPreferredLeader": layout.spread("non_preferred"),
+                "topic.respondsToMetadataRequests": (offline == 0).astype(np.int8),
+            }
+        return metrics
+
+    def constants(self) -> dict[str, Any]:
+        """What does not change unless an anomaly changes it."""
+        return {
+            "topic": self.names,
+            "topic.partitionCount": self.partitions,
+            "topic.replicationFactor": self._replicas,
+            "topic.underReplicatedPartitions": 0,
+            "topic.offlinePartitions": 0,
+            "topic.partitionsWithNonPreferredLeader": 0,
+            "topic.respondsToMetadataRequests": 1,
+        }
+
+    def _retain(self, added: Ints, block: Block) -> Ints:
+        """Retained messages: every full hour the oldest leave, 1 / (retention in hours) of all."""
+        retained = added + self.retained[:, None]
+        checks = block.times // HOUR - (block.times - block.interval) // HOUR
+        gone = np.zeros(len(retained), np.int64)
+        begin = 0
+        for tick in np.flatnonzero(checks).tolist():
+            retained[:, begin:tick] -= gone[:, None]
+            due = min(int(checks[tick]), self._checks)
+            gone += (retained[:, tick] - gone) * due // self._checks
+            begin = tick
+        retained[:, begin:] -= gone[:, None]
+        self.retained = retained[:, -1].copy()
+        return retained
