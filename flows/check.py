@@ -9,6 +9,7 @@ import typer
 
 from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of
+from operators.collect.check import missing_permissions
 from operators.collect.collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
@@ -146,9 +147,8 @@ async def _cluster(config: Config, cluster: ClusterSettings) -> Finding:
     finally:
         await collector.close()
     cost = sum((part for part, _ in found), NOTHING)
-    return Finding(
-        f"cluster {cluster.name}",
-        _entities(cost),
-        tuple(problem for _, problem in found if problem),
-        cost,
-    )
+    problems = [problem for _, problem in found if problem]
+    if any(not problem for _, problem in found):
+        # It answers: what is not shown may be for a permission.
+        problems += [problem.text for problem in await missing_permissions(cluster, _TIMEOUT)]
+    return Finding(f"cluster {cluster.name}", _entities(cost), tuple(problems), cost)

@@ -28,7 +28,7 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from operators.collect.errors import CollectionError, Problem, kafka_error, problem_of
+from operators.collect.errors import CollectionError, Problem, class_of, kafka_error, problem_of
 from operators.collect.once import Once
 from operators.collect.topology import Topology, topology_of
 from operators.schema.kafka import DebugLog
@@ -62,10 +62,10 @@ issue 4605). Instead the caller stops waiting, and the client is replaced: see `
 LATE = 0.5
 """Seconds after its time-out at which a request is given up that librdkafka did not end."""
 
-ERRORS_FOR = 60.0
-"""Seconds for which an error of a connection may explain why a request failed."""
+TROUBLES_FOR = 60.0
+"""Seconds for which the trouble of a connection may explain why a request failed."""
 
-_ERRORS_KEPT = 20
+_TROUBLES_KEPT = 20
 
 EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
 """What can be asked of a partition's offsets besides the first one at or after a time (ms)."""
@@ -96,8 +96,7 @@ class KafkaClient:
         self._admin: AdminClient | None = None
         # Its own thread: the one call that blocks waits here, and holds up this cluster alone.
         self._thread: ThreadPoolExecutor | None = None
-        self._errors: deque[tuple[float, KafkaError]] = deque(maxlen=_ERRORS_KEPT)
-        self._log = DebugLog()
+        self._troubles: deque[tuple[float, Problem]] = deque(maxlen=_TROUBLES_KEPT)
 
     async def topology(self, timeout: float) -> Topology:
         """Brokers, topics and partitions, from one metadata request."""
@@ -122,9 +121,16 @@ class KafkaClient:
             if not isinstance(answer, KafkaError)
         }
 
+    async def topic_errors(self, topics: Sequence[str], timeout: float) -> dict[str, KafkaError]:
+        """Why topics cannot be described; those that can be are left out."""
+        answers = await self._describe_topics(list(topics), timeout)
+        return {t: answer for t, answer in answers.items() if isinstance(answer, KafkaError)}
+
     async def _describe_topics(
         self, topics: list[str], timeout: float
     ) -> dict[str, TopicDescription | KafkaError]:
+        if not topics:
+            return {}
         return await self._ask(
             f"{self.cluster}: describe topics",
             lambda admin: admin.describe_topics(TopicCollection(topics), request_timeout=timeout),
@@ -277,7 +283,7 @@ class KafkaClient:
     async def _connect(self) -> AdminClient:
         config: dict[str, Any] = {**self._config, "error_cb": self._on_error}
         try:
-            return await self._in_thread(lambda: AdminClient(config, logger=self._log))
+            return await self._in_thread(lambda: AdminClient(config, logger=_Log(self._trouble)))
         except (KafkaException, ValueError, TypeError) as error:
             problem = problem_of(error, f"{self.cluster}: make a client")
             raise CollectionError(Problem("config", problem.text)) from error
@@ -288,13 +294,16 @@ class KafkaClient:
             self._admin.poll(0)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._errors.append((time.monotonic(), error))
+        self._trouble(class_of(error), error.str())
 
-    def _causes(self) -> list[KafkaError]:
+    def _trouble(self, error_class: str, text: str) -> None:
+        self._troubles.append((time.monotonic(), Problem(error_class, text)))
+
+    def _causes(self) -> list[Problem]:
         """What the connections reported of late, the newest first."""
         self._serve()
-        since = time.monotonic() - ERRORS_FOR
-        return [error for at, error in reversed(self._errors) if at > since]
+        since = time.monotonic() - TROUBLES_FOR
+        return [trouble for at, trouble in reversed(self._troubles) if at > since]
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         if self._thread is None:
@@ -345,3 +354,17 @@ def _spec(asked: int) -> OffsetSpec:
         MAX_TIMESTAMP: OffsetSpec.max_timestamp,
     }
     return specs[asked]() if asked in specs else at_or_after(asked)
+
+
+class _Log(DebugLog):
+    """Librdkafka's log, in which alone it is said that a broker refuses our certificate."""
+
+    def __init__(self, on_trouble: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self._on_trouble = on_trouble
+
+    def log(self, level: int, message: str, *args: Any) -> None:
+        """Log one line: its kind, the client, the text."""
+        super().log(level, message, *args)
+        if args[0] == "FAIL" and "SSL" in args[-1]:
+            self._on_trouble("tls", args[-1])

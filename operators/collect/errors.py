@@ -104,7 +104,7 @@ def problem_of(
     error: BaseException | KafkaError,
     what: str,
     needs: str = "",
-    causes: Iterable[KafkaError] = (),
+    causes: Iterable[Problem] = (),
 ) -> Problem:
     """What an error of the client's means.
 
@@ -119,21 +119,27 @@ def problem_of(
         if isinstance(error, TimeoutError):
             return Problem("timeout", f"{what}: {_ADVICE['timeout']}")
         return Problem("unknown", f"{what}: {type(error).__name__}: {error}")
-    class_ = _CLASS_OF.get(found.name(), "unknown")
+    class_ = class_of(found)
+    why = found.str() or found.name()
     if class_ in ("timeout", "refused"):
         # The cause of the silence says more than the silence.
-        for cause in causes:
-            cause_class = _CLASS_OF.get(cause.name(), "unknown")
-            if cause_class in ("auth", "tls", "resolve") or (
-                cause_class == "refused" and "refused" in cause.str()
-            ):
-                class_, found = cause_class, cause
-                break
-    why = found.str() or found.name()
+        telling = next((cause for cause in causes if _tells(cause)), None)
+        if telling is not None:
+            class_, why = telling.error_class, telling.text
     if class_ == "authorization":
         return Problem(class_, f"{what}: not permitted ({found.name()}); grant {needs}")
     advice = _ADVICE.get(class_)
     return Problem(class_, f"{what}: {why}" + (f"; {advice}" if advice else ""))
+
+
+def class_of(error: KafkaError) -> str:
+    """The class of an error of librdkafka's or of a broker's."""
+    return _CLASS_OF.get(error.name(), "unknown")
+
+
+def _tells(cause: Problem) -> bool:
+    """Whether a connection's trouble says why nobody answers."""
+    return cause.error_class in ("auth", "tls", "resolve") or "refused" in cause.text
 
 
 def summary(problems: Iterable[Problem]) -> tuple[str | None, str | None]:

@@ -9,11 +9,14 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription
 
 from operators.collect.client import KafkaClient
-from operators.collect.errors import CollectionError, Problem, problem_of
+from operators.collect.errors import CollectionError, Problem, class_of, problem_of
 from operators.collect.settings import SelectionSettings
 
 IN_FLIGHT = 100
 """Groups asked at a time."""
+
+DESCRIBE = "DESCRIBE"
+"""The operation on the cluster without which groups are not listed."""
 
 SUSPECTS_IN_FLIGHT = 4
 """Groups asked at a time of those that did not answer last time: a coordinator that hangs is
@@ -77,11 +80,13 @@ async def read_groups(
     listings, errors = await client.group_listing(listing_timeout)
     problems = [
         Problem(
-            problem_of(error, "").error_class,
+            class_of(error),
             f"{client.cluster}: a broker did not name its consumer groups: {error.str()}",
         )
         for error in errors
     ]
+    if not listings:
+        problems += await _unseen(client, listing_timeout)
     chosen = sorted({g.group_id for g in listings if selection.selects(g.group_id)})
     left = max(0.0, timeout - (time.monotonic() - begun))
     # Those that answered last time first, so that suspects cannot delay them.
@@ -169,6 +174,24 @@ def _group(
         assigned,
         committed,
         at,
+    )
+
+
+async def _unseen(client: KafkaClient, timeout: float) -> list[Problem]:
+    """Why no group is shown, if it is for a permission: Kafka does not say so by itself."""
+    try:
+        _, operations = await client.permitted(timeout)
+    except CollectionError as error:
+        return [error.problem]
+    return [] if DESCRIBE in operations else [no_cluster_describe(client.cluster)]
+
+
+def no_cluster_describe(cluster: str) -> Problem:
+    """What it means that a client may not describe the cluster."""
+    return Problem(
+        "authorization",
+        f"{cluster}: may not describe the cluster, so Kafka shows only groups that the client may "
+        "describe by name; grant Describe on Cluster, and Describe on the groups",
     )
 
 
