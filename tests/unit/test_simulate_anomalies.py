@@ -125,6 +125,9 @@ def test_a_dead_broker_moves_leaders_and_loads_the_others() -> None:
     down = (pl.col("timestamp") > ONSET) & (pl.col("timestamp") < ONSET + timedelta(minutes=14))
     assert dead.filter(down)["broker.leaderCount"].sum() == 0
     assert dead.filter(down)["broker.cpuUsage"].null_count() == 28
+    by_broker = others.group_by("broker_id", maintain_order=True)
+    changes = [max(b["broker.leaderCount"]) - min(b["broker.leaderCount"]) for _, b in by_broker]
+    assert all(changes)
     taken_over = others.filter(down)["broker.leaderCount"].sum()
     led = real[CLUSTER].filter(down)["cluster.globalPartitionCount"].sum()
     assert taken_over == led

@@ -21,9 +21,10 @@ NOBODY = -1
 class Partitions:
     """Every partition of a cluster, in the order of topics.
 
-    Partition j of a topic lies on the brokers offset + j, offset + j + 1, … of the ring of
-    brokers, the first of them its preferred leader; offsets are random. Partitions carry parts
-    of their topic's traffic by Zipf's law with the exponent `skew`.
+    On the ring of N brokers, partition j of a topic has its preferred leader at offset + j and
+    its other replicas at 1 + (j + r) mod (N − 1) places from there, r = 0, 1, …, as Kafka itself
+    assigns them; so what a broker leads falls to many when it dies. Offsets are random.
+    Partitions carry parts of their topic's traffic by Zipf's law with the exponent `skew`.
     """
 
     def __init__(self, topology: Topology, skew: float, key: int) -> None:
@@ -34,15 +35,16 @@ class Partitions:
         self.topic = np.repeat(np.arange(self.topics), counts)
         self.number = np.arange(len(self.topic)) - np.repeat(np.cumsum(counts) - counts, counts)
         self.parts = _parts(counts, skew)
-        ring = np.arange(int(factors.max(initial=1)))
+        rank = np.arange(int(factors.max(initial=1)))
         shapes = np.stack([counts, factors, offsets])
         likeness: Ints = np.unique(shapes, axis=1, return_inverse=True)[1]
         self.likeness = likeness
         """Topics of one likeness lie alike: what holds for one of them holds for all."""
         self.by_likeness = Sums.over(likeness, int(likeness.max(initial=-1)) + 1)
         first = offsets[self.topic] + self.number
-        replicas = (first[:, None] + ring) % max(self.brokers, 1)
-        self.replicas = np.where(ring < factors[self.topic][:, None], replicas, NOBODY)
+        away = 1 + (self.number[:, None] + rank - 1) % max(self.brokers - 1, 1)
+        replicas = (first[:, None] + np.where(rank, away, 0)) % max(self.brokers, 1)
+        self.replicas = np.where(rank < factors[self.topic][:, None], replicas, NOBODY)
         """Brokers of each partition's replicas; shape (partitions, most replicas), padded."""
         self.largest = self.parts[self.number == 0]
         """Parts that the fullest partition of each topic carries."""
