@@ -45,6 +45,8 @@ def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
             return found
         for entry in entry_points(group=group, name=name):
             return entry.load()
+    except ModuleNotFoundError as error:
+        raise PluginError(kind, name, f"{error}; is its folder in PYTHONPATH?") from error
     except Exception as error:
         raise PluginError(kind, name, f"{type(error).__name__}: {error}") from error
     names = sorted({*known, *(e.name for e in entry_points(group=group))})

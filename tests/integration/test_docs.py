@@ -33,8 +33,11 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_page_does_what_it_says(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """A page's blocks, tried from top to bottom in one folder."""
+def test_page_does_what_it_says(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page's blocks, tried from top to bottom in one folder, from which modules are imported."""
+    monkeypatch.syspath_prepend(tmp_path)
     environment = {
         **os.environ,
         **PLACEHOLDERS,

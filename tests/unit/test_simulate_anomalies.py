@@ -236,7 +236,7 @@ def test_a_kind_of_ones_own() -> None:
     [
         ({"kind": "spoke", "rate": 1}, "did you mean `spike`?"),
         ({"kind": "tests.unit.simulated:START", "rate": 1}, "it is no Kind but int"),
-        ({"kind": "no.such.module:kind", "rate": 1}, "ModuleNotFoundError"),
+        ({"kind": "no.such.module:kind", "rate": 1}, "is its folder in PYTHONPATH"),
         ({"kind": "spike"}, "give `entity` and `start`, or a `rate`"),
         ({"kind": "spike", "rate": 1, "entity": "sim/orders"}, "not both"),
         ({"kind": "spike", "rate": 1, "onset": 0.7, "recovery": 0.7}, "together are at most 1"),

@@ -202,7 +202,7 @@ def test_a_pattern_of_ones_own() -> None:
     [
         ("buisness_hours", "did you mean `business_hours`?"),
         (f"{__name__}:nothing", "AttributeError"),
-        ("no.such.module:pattern", "ModuleNotFoundError"),
+        ("no.such.module:pattern", "is its folder in PYTHONPATH"),
         (f"{__name__}:broken", "it must give 4 finite factors"),
         ({"kind": f"{__name__}:lunch", "options": {"height": 1}}, "unexpected keyword"),
         ({"kind": "sine", "amplitude": 2}, "less than or equal to 1"),
