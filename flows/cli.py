@@ -21,6 +21,8 @@ from flows.init import init as init_command
 from flows.loading import ConfigError, load, parse
 from flows.observe.logs import configure_logs
 from flows.redeliver import redeliver as redeliver_command
+from flows.report.command import ReportOptions
+from flows.report.command import report as report_command
 from flows.run import RunOptions
 from flows.run import run as run_command
 from flows.runtime import Workers
@@ -174,6 +176,23 @@ def redeliver(config: RequiredConfig) -> None:
     Example: mqpipe redeliver mqpipe.yaml
     """
     raise typer.Exit(redeliver_command(_config(config)))
+
+
+@app.command()
+def report(
+    uri: Annotated[
+        str, typer.Argument(metavar="URI", help="Directory or object storage with samples.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("report.html"),
+    png: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also each plot as a PNG file.")
+    ] = None,
+) -> None:
+    """One self-contained page of plots from Parquet samples of any number.
+
+    Example: mqpipe report ./samples --out report.html
+    """
+    raise typer.Exit(report_command(uri, ReportOptions(out, png)))
 
 
 @app.command()

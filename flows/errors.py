@@ -3,6 +3,8 @@
 CommandError            1: the work cannot be done, or failed
 StateError            a state directory cannot be used
 FlowError             the dataflow failed
+flows.samples.SamplesError            there are no samples to read
+flows.report.library.MissingExtraError  what draws plots is not installed
 UsageError              2: the options, or the config for this command, make no sense
 flows.loading.ConfigError  2: the config is wrong
 """

@@ -156,6 +156,11 @@ class Store:
         skip = len(self._base) + 1
         return sum(f.size for f in found if f.is_file and _PUBLISHED.fullmatch(f.path[skip:]))
 
+    def published(self, label: str) -> list[str]:
+        """Paths of the published files of an entity type, by date."""
+        paths = (path for path, _ in self._list(f"type={label}", recursive=True))
+        return sorted(path for path in paths if _PUBLISHED.fullmatch(path))
+
     def has_samples(self) -> bool:
         """Whether there are files in the layout of samples, whoever wrote them."""
         return any(_PUBLISHED.fullmatch(path) for path, _ in self._list("", recursive=True))

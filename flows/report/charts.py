@@ -1,0 +1,480 @@
+"""Vega-Lite specifications: one plot from frames and marks. Nothing here knows a metric's name.
+
+Colours come from the theme by way of `style` names and ranges, so that one specification is
+drawn in light and in dark.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import polars.selectors as cs
+
+from flows.report.marks import Marks
+
+Spec = dict[str, Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+"""Names the version of the language; nothing is fetched from there."""
+
+LANE = 17
+"""Height of a lane of anomalies, in pixels."""
+ROW = 15
+"""Height of a heat map's row, in pixels."""
+WIDE = 520
+"""Width in pixels from which anomalies are labelled by name rather than by number."""
+
+WHOLE = ",d"
+"""How whole numbers are written."""
+
+ZOOM = {
+    "name": "zoom",
+    "select": {
+        "type": "interval",
+        "encodings": ["x"],
+        "zoom": "wheel![event.ctrlKey || event.metaKey]",
+    },
+    "bind": "scales",
+}
+"""Drag to move, wheel with Ctrl to zoom, so that the page still scrolls; double-click resets."""
+
+_SHORT = "format(datum.value, abs(datum.value) < 1 ? '~g' : '~s')"
+"""Numbers of an axis: 0, 500, 1.5k, 2M."""
+
+_TIME_AXIS: Spec = {
+    "title": None,
+    "labelOverlap": True,
+    "grid": False,
+    "labelExpr": (
+        "utchours(datum.value) || utcminutes(datum.value) || utcseconds(datum.value)"
+        " ? utcFormat(datum.value, utcseconds(datum.value) ? '%H:%M:%S' : '%H:%M')"
+        " : utcFormat(datum.value, '%d %b')"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line: a column of the frame, what it is called, and how its values are written."""
+
+    column: str
+    title: str
+    format: str = ",.1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The time axis that all plots share, ms since 1970."""
+
+    start: int
+    end: int
+
+    def time(self, field: str = "time") -> Spec:
+        """Encoding of a column with such times."""
+        return {"field": field, "type": "temporal", "scale": {"type": "utc"}, "axis": _TIME_AXIS}
+
+
+def lines(
+    frame: pl.DataFrame,
+    series: Sequence[Series],
+    axis: Axis,
+    marks: Marks | None = None,
+    *,
+    y: str,
+    height: int = 180,
+    band: tuple[str, str] | None = None,
+    domain: tuple[float, float] | None = None,
+    stacked: bool = False,
+) -> Spec:
+    """Lines over time, or a stack of areas; `y` titles the axis with its unit.
+
+    `frame` has `time` (ms) and the series' columns; a null breaks a line. `band` names two
+    columns between which an area is shaded.
+    """
+    top = 0 if marks is None or not marks.lanes else marks.lanes * LANE + 4
+    names = {one.column: one.title for one in series}
+    scale: Spec = {"rangeMax": top, "zero": True, "nice": True}
+    if domain is None and not frame.select(pl.max_horizontal(pl.col(list(names)).max())).item():
+        domain = (0, 1)
+    if domain is not None:
+        scale |= {"domain": list(domain), "zero": False, "nice": False}
+    step = 1 if all(one.format == WHOLE for one in series) else 0
+    values: Spec = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": scale,
+        "axis": {"title": y, "labelExpr": _SHORT, "tickCount": 4, "tickMinStep": step},
+    }
+    mark: Spec = {"type": "line", "clip": True}
+    if stacked:
+        mark = {"type": "area", "clip": True, "opacity": 0.75, "line": False}
+        values["stack"] = "zero"
+    drawn: Spec = {
+        "transform": [
+            {"fold": list(names), "as": ["column", "value"]},
+            {"calculate": f"{_lookup(names)}[datum.column]", "as": "series"},
+        ],
+        "mark": mark,
+        "encoding": {
+            "x": axis.time(),
+            "y": values,
+            "color": _colours(list(names.values()), filled=stacked),
+        },
+    }
+    layers = [_frame(axis), *_behind(axis, marks)]
+    if band is not None:
+        layers.append(_band(band, axis, values))
+    layers += [drawn, _hover(series, axis), *_anomalies(axis, marks)]
+    return _plot(_broken(frame, marks), height + top, layers)
+
+
+def heat_map(
+    frame: pl.DataFrame,
+    axis: Axis,
+    marks: Marks | None = None,
+    *,
+    rows: Sequence[str],
+    width: int,
+    metrics: Mapping[str, str],
+    range_: str = "heatmap",
+    domain: tuple[float, float] | None = None,
+) -> Spec:
+    """Cells of `width` ms over time; a cell that is not there has no samples.
+
+    `frame` has `row` (one of `rows`, in their order), `time` (ms), a column for each of
+    `metrics` (column to title; of several, the reader chooses), and `filled`, the share of
+    filled samples, which underlines a cell.
+    """
+    top = 0 if marks is None or not marks.lanes else marks.lanes * LANE + 4
+    place: Spec = {
+        "field": "row",
+        "type": "nominal",
+        "sort": list(rows),
+        "scale": {"domain": list(rows), "range": [top, top + ROW * len(rows)], "padding": 0.08},
+        "axis": {"title": None, "labelLimit": 140},
+    }
+    chosen = next(iter(metrics))
+    colour: Spec = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"range": range_, "zero": True} | ({"domain": list(domain)} if domain else {}),
+        "legend": {"title": None, "format": "~s", "orient": "top", "gradientLength": 160},
+    }
+    cells: Spec = {
+        "transform": [
+            {"calculate": "datum[metric]", "as": "value"},
+            {"filter": "isValid(datum.value)"},
+            {"calculate": f"datum.time + {width}", "as": "until"},
+        ],
+        "mark": {"type": "rect", "clip": True},
+        "encoding": {
+            "x": axis.time(),
+            "x2": {"field": "until"},
+            "y": place,
+            "color": colour,
+            "tooltip": [
+                _when("time"),
+                {"field": "row", "title": "of"},
+                *({"field": c, "title": t, "format": ",.1f"} for c, t in metrics.items()),
+            ],
+        },
+    }
+    filled: Spec = {
+        "transform": [
+            {"filter": "datum.filled > 0"},
+            {"calculate": f"datum.time + {width}", "as": "until"},
+        ],
+        "mark": {"type": "bar", "style": "filled", "clip": True, "height": {"band": 0.3}},
+        "encoding": {
+            "x": axis.time(),
+            "x2": {"field": "until"},
+            "y": {"field": "row", "type": "nominal", "sort": list(rows)},
+            "tooltip": [_when("time"), {"field": "filled", "title": "filled", "format": ".0%"}],
+        },
+    }
+    layers = [_frame(axis), cells, *_anomalies(axis, marks)]
+    if frame["filled"].max():
+        layers.insert(2, filled)
+    spec = _plot(frame, top + ROW * len(rows), layers)
+    choice: Spec = {"name": "metric", "value": chosen}
+    if len(metrics) > 1:
+        labels = list(metrics.values())
+        choice["bind"] = {
+            "input": "select",
+            "options": list(metrics),
+            "labels": labels,
+            "name": "show ",
+        }
+    return spec | {"params": [choice]}
+
+
+def bars(
+    frame: pl.DataFrame, axis: Axis, *, width: int, y: str, colours: Mapping[str, str], height: int
+) -> Spec:
+    """Stacked bars of `width` ms. `frame` has `time`, `series` (one of `colours`) and `value`.
+
+    They are rectangles stacked here: Vega-Lite pads the axis of its own bars, and the plots would
+    not be of one span.
+    """
+    order = pl.col("series").replace_strict({name: n for n, name in enumerate(colours)})
+    high = pl.col("value").cum_sum().over("time")
+    stacked = frame.sort(order, "time").with_columns(high=high, low=high - pl.col("value"))
+    drawn: Spec = {
+        "mark": {"type": "rect", "clip": True},
+        "encoding": {
+            "x": axis.time(),
+            "x2": {"field": "until"},
+            "y": {
+                "field": "low",
+                "type": "quantitative",
+                "axis": {"title": y, "labelExpr": _SHORT, "tickCount": 3},
+            },
+            "y2": {"field": "high"},
+            "color": _colours(list(colours), list(colours.values()), filled=True),
+            "tooltip": [
+                _when("time", "from"),
+                _when("until", "to"),
+                {"field": "series", "title": "origin"},
+                {"field": "value", "title": f"{y}, each", "format": WHOLE},
+            ],
+        },
+    }
+    return _plot(_merged(stacked, width), height, [_frame(axis), drawn])
+
+
+def _merged(bars_: pl.DataFrame, width: int) -> pl.DataFrame:
+    """Bars side by side that are alike as one, without seams; `until` is where it ends."""
+    alike = pl.struct("series", "low", "high")
+    begins = (alike != alike.shift()) | (pl.col("time") != pl.col("time").shift() + width)
+    return (
+        bars_.with_columns(run=begins.fill_null(value=True).cum_sum())
+        .group_by("run", maintain_order=True)
+        .agg(pl.all().exclude("time").first(), pl.col("time").min(), until=pl.col("time").max())
+        .with_columns(pl.col("until") + width)
+        .drop("run")
+    )
+
+
+def lanes(axis: Axis, marks: Marks) -> Spec:
+    """Anomalies alone, each in its lane."""
+    return _plot(
+        None, marks.lanes * LANE + 4, [_frame(axis), *_anomalies(axis, marks, shade=False)]
+    )
+
+
+def _frame(axis: Axis) -> Spec:
+    """A layer that shows nothing: it gives the time axis its span and lets it be zoomed.
+
+    A span in more than one layer, or in one of rectangles, makes Vega-Lite warn.
+    """
+    scale = {"type": "utc", "domain": [axis.start, axis.end], "nice": False}
+    return {
+        "data": _rows([{"time": axis.start}]),
+        "mark": {"type": "point", "opacity": 0},
+        "params": [ZOOM],
+        "encoding": {"x": {**axis.time(), "scale": scale}},
+    }
+
+
+def _plot(frame: pl.DataFrame | None, height: int, layers: Sequence[Spec]) -> Spec:
+    spec: Spec = {"$schema": SCHEMA, "width": "container", "height": height, "layer": list(layers)}
+    return spec if frame is None else spec | {"data": _data(frame)}
+
+
+def _broken(frame: pl.DataFrame, marks: Marks | None) -> pl.DataFrame:
+    """Rows without values in gaps, so that no line is drawn across them."""
+    times = frame["time"]
+    middles = [(g.start + g.end) // 2 for g in marks.gaps if not g.open] if marks else []
+    # A gap within a bucket has no middle of its own: the bucket's value is there.
+    width = times.diff().min()
+    inside = [
+        middle
+        for middle in middles
+        if isinstance(width, int) and ((times - middle).abs().min() or 0) > width / 2  # type: ignore[operator]
+    ]
+    gaps = pl.DataFrame({"time": inside}, schema={"time": pl.Int64})
+    return pl.concat([frame, gaps], how="diagonal").sort("time")
+
+
+def _data(frame: pl.DataFrame) -> Spec:
+    """Values as CSV, a third of what they are as objects."""
+    kinds = {n: "number" if kind.is_numeric() else "string" for n, kind in frame.schema.items()}
+    text = frame.with_columns(cs.float().round_sig_figs(4)).write_csv()
+    return {"values": text, "format": {"type": "csv", "parse": kinds}}
+
+
+def _rows(rows: Sequence[Spec]) -> Spec:
+    return {"values": list(rows)}
+
+
+def _when(field: str, title: str = "time") -> Spec:
+    return {
+        "field": field,
+        "type": "temporal",
+        "title": title,
+        "timeUnit": "utcyearmonthdatehoursminutesseconds",
+        "format": "%Y-%m-%d %H:%M:%S",
+    }
+
+
+def _lookup(names: Mapping[str, str]) -> str:
+    pairs = ", ".join(f"{_text(column)}: {_text(title)}" for column, title in names.items())
+    return f"{{{pairs}}}"
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", " ")
+    return f"'{escaped}'"
+
+
+def _colours(
+    names: Sequence[str], range_: Sequence[str] | None = None, *, filled: bool = False
+) -> Spec:
+    scale: Spec = {"domain": list(names)}
+    if range_ is not None:
+        scale["range"] = list(range_)
+    symbol = "square" if filled else "stroke"
+    legend = {"title": None, "orient": "bottom", "symbolType": symbol, "labelLimit": 180}
+    return {
+        "field": "series",
+        "type": "nominal",
+        "scale": scale,
+        "legend": legend if len(names) > 1 else None,
+    }
+
+
+def _behind(axis: Axis, marks: Marks | None) -> list[Spec]:
+    layers: list[Spec] = []
+    if marks is None:
+        return layers
+    if marks.filled:
+        rows = [{"from": f.start, "to": f.end, "share": f.share} for f in marks.filled]
+        layers.append(
+            {
+                "data": _rows(rows),
+                "mark": {"type": "rect", "style": "filled", "clip": True},
+                "encoding": {
+                    "x": axis.time("from"),
+                    "x2": {"field": "to"},
+                    "opacity": {
+                        "field": "share",
+                        "type": "quantitative",
+                        "scale": {"domain": [0, 1], "range": [0.12, 0.4]},
+                        "legend": None,
+                    },
+                    "tooltip": [
+                        {"field": "share", "title": "filled", "format": ".0%"},
+                        _when("from", "from"),
+                        _when("to", "to"),
+                    ],
+                },
+            }
+        )
+    if marks.gaps:
+        rows = [{"from": g.start, "to": g.end, "ticks": g.ticks} for g in marks.gaps]
+        layers.append(
+            {
+                "data": _rows(rows),
+                "mark": {"type": "rect", "style": "gap", "clip": True},
+                "encoding": {
+                    "x": axis.time("from"),
+                    "x2": {"field": "to"},
+                    "tooltip": [
+                        {"field": "ticks", "title": "missing ticks"},
+                        _when("from", "after"),
+                        _when("to", "before"),
+                    ],
+                },
+            }
+        )
+    return layers
+
+
+def _anomalies(axis: Axis, marks: Marks | None, *, shade: bool = True) -> list[Spec]:
+    if marks is None or not marks.anomalies:
+        return []
+    rows = [
+        {
+            "from": p.anomaly.start,
+            "to": max(p.anomaly.end, p.anomaly.start + 1),
+            "name": p.anomaly.name,
+            "number": str(p.anomaly.number),
+            "left": p.left,
+            "label": p.anomaly.label,
+            "top": 2 + p.lane * LANE,
+            "bottom": 2 + p.lane * LANE + LANE - 3,
+            "middle": 2 + p.lane * LANE + (LANE - 3) / 2,
+        }
+        for p in marks.anomalies
+    ]
+    tooltip = [{"field": "label", "title": "anomaly"}, _when("from", "from"), _when("to", "to")]
+
+    def pixels(field: str) -> Spec:
+        return {"field": field, "type": "quantitative", "scale": None, "axis": None}
+
+    x = {"x": axis.time("from"), "x2": {"field": "to"}}
+    band: Spec = {"mark": {"type": "rect", "style": "anomaly-band", "clip": True}, "encoding": x}
+    bar: Spec = {
+        "mark": {"type": "rect", "style": "anomaly", "clip": True},
+        "encoding": {**x, "y": pixels("top"), "y2": {"field": "bottom"}, "tooltip": tooltip},
+    }
+    label: Spec = {
+        "transform": [
+            {"calculate": f"width < {WIDE} ? datum.number : datum.name", "as": "text"},
+        ],
+        "mark": {
+            "type": "text",
+            "style": "anomaly-label",
+            "clip": True,
+            "align": {"expr": "datum.left ? 'right' : 'left'"},
+            "dx": {"expr": "datum.left ? -3 : 3"},
+        },
+        "encoding": {
+            "x": axis.time("from"),
+            "y": pixels("middle"),
+            "text": {"field": "text"},
+            "tooltip": tooltip,
+        },
+    }
+    parts = [band, bar, label] if shade else [bar, label]
+    return [{"data": _rows(rows), "layer": parts}]
+
+
+def _band(columns: tuple[str, str], axis: Axis, values: Spec) -> Spec:
+    low, high = columns
+    return {
+        "mark": {"type": "area", "style": "range", "clip": True},
+        "encoding": {
+            "x": axis.time(),
+            "y": {"field": low, "type": "quantitative", "axis": values["axis"]},
+            "y2": {"field": high},
+        },
+    }
+
+
+def _hover(series: Sequence[Series], axis: Axis) -> Spec:
+    """A rule at the pointer that says every series' value there."""
+    return {
+        "mark": {"type": "rule", "style": "hover", "clip": True},
+        "params": [
+            {
+                "name": "hover",
+                "select": {
+                    "type": "point",
+                    "fields": ["time"],
+                    "nearest": True,
+                    "on": "pointermove",
+                    "clear": "pointerout",
+                },
+            }
+        ],
+        "encoding": {
+            "x": axis.time(),
+            "opacity": {"condition": {"param": "hover", "empty": False, "value": 1}, "value": 0},
+            "tooltip": [
+                _when("time"),
+                *({"field": s.column, "title": s.title, "format": s.format} for s in series),
+            ],
+        },
+    }

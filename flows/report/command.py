@@ -1,0 +1,56 @@
+"""`mqpipe report`: from a URI to a page, and to a PNG of each plot."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import typer
+
+from flows.report import library
+from flows.report.anomalies import anomalies
+from flows.report.gaps import gaps
+from flows.report.overview import overview
+from flows.report.page import page
+from flows.report.plots import MOST_CLUSTERS, plots_of
+from flows.report.summary import summarize
+from flows.samples import find_samples
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What the command line says."""
+
+    out: Path = Path("report.html")
+    png: Path | None = None
+
+
+def report(uri: str, options: ReportOptions) -> int:
+    """Make a report of the samples below a URI.
+
+    Raises:
+        SamplesError: there are none.
+        MissingExtraError: what draws the plots is not installed.
+        OSError: the report cannot be written.
+    """
+    samples = find_samples(uri)
+    with ThreadPoolExecutor(1) as background:
+        # The library takes seconds to put together, about as long as a day's samples to read.
+        script = background.submit(library.script)
+        summary = summarize(samples)
+        found, missing = anomalies(summary), gaps(summary)
+        table = overview(summary, found, missing)
+        busiest = table.sort("messages", descending=True, nulls_last=True)["cluster"]
+        plots = plots_of(summary, found, missing, sorted(busiest.head(MOST_CLUSTERS)))
+        text = page(summary, table, plots, found, missing, script.result())
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text, encoding="utf-8")
+    typer.echo(f"{options.out}: {summary.rows:,} samples of {table.height} clusters")
+    if options.png is not None:
+        options.png.mkdir(parents=True, exist_ok=True)
+        for plot in plots:
+            title = f"{plot.cluster}: {plot.title}" if plot.cluster else plot.title
+            image = library.png(plot.spec, title)
+            (options.png / f"{quote(plot.name, safe='')}.png").write_bytes(image)
+        typer.echo(f"{options.png}: {len(plots)} plots")
+    return 0

@@ -1,0 +1,57 @@
+"""The drawing library: Vega-Lite, from the package that carries it.
+
+vl-convert-python has both what a page needs (Vega, Vega-Lite and vega-embed as one script) and a
+renderer to PNG that needs no browser. It is an extra: 85 MB that a streaming job has no use for.
+"""
+
+from typing import Any
+
+from flows.errors import CommandError
+from flows.report import themes
+from flows.report.charts import Spec
+
+VERSION = "6.1"
+"""Version of Vega-Lite."""
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
+
+
+class MissingExtraError(CommandError):
+    """The extra `report` is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the report's plots need the package vl-convert-python: install mqpipe with its extra "
+            "`report`, or `uv pip install vl-convert-python`"
+        )
+
+
+def script() -> str:
+    """JavaScript that makes `vegaEmbed` known to a page; about 0.9 MB.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+    """
+    text: str = _package().javascript_bundle(_SNIPPET, vl_version=VERSION)
+    return text
+
+
+def png(spec: Spec, title: str, width: int = 1000, scale: float = 2.0) -> bytes:
+    """A plot as PNG, on white, `width` pixels wide before it is scaled.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+    """
+    plot = {**spec, "width": width, "title": title}
+    config = {**themes.LIGHT, "background": "white", "font": "Liberation Sans, Arial, sans-serif"}
+    image: bytes = _package().vegalite_to_png(
+        plot, vl_version=VERSION, config=config, scale=scale, allowed_base_urls=[]
+    )
+    return image
+
+
+def _package() -> Any:
+    try:
+        import vl_convert
+    except ImportError:
+        raise MissingExtraError from None
+    return vl_convert

@@ -1,0 +1,377 @@
+"""Which plots a report has: of the fleet, and of each cluster."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from flows.report import charts
+from flows.report.anomalies import Anomaly, place
+from flows.report.charts import WHOLE, Axis, Series, Spec
+from flows.report.gaps import Gap
+from flows.report.marks import Marks, marks_of
+from flows.report.summary import OF_BROKERS, TOP, Measure, Summary
+from flows.report.themes import ORIGIN_COLOURS
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    CONSUMER_GROUP,
+    ENTITY_TYPES,
+    QUEUE,
+    Metric,
+    Origin,
+)
+
+MOST_CLUSTERS = 40
+"""Clusters that are drawn one by one; the table has all of them."""
+MOST_ROWS = 40
+"""Rows of a heat map."""
+
+_FLEET_LANES = 12
+_METRICS: Mapping[str, Metric] = {m.name: m for t in ENTITY_TYPES for m in t.metrics}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One plot; `name` is unique and names its file. `cluster` is None for the whole fleet."""
+
+    name: str
+    title: str
+    note: str
+    spec: Spec
+    cluster: str | None = None
+
+
+def plots_of(
+    summary: Summary, found: Sequence[Anomaly], missing: Sequence[Gap], clusters: Sequence[str]
+) -> list[Plot]:
+    """The fleet's plots, then those of the given clusters. What has no values is left out."""
+    drawing = _Drawing(summary, found, missing)
+    plots = list(drawing.fleet())
+    for cluster in clusters:
+        plots += drawing.cluster(cluster)
+    return plots
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    summary: Summary
+    found: Sequence[Anomaly]
+    missing: Sequence[Gap]
+
+    @property
+    def axis(self) -> Axis:
+        return Axis(self.summary.buckets.start, self.summary.buckets.end)
+
+    @property
+    def each(self) -> str:
+        """How long a bucket is, in words."""
+        return words(self.summary.buckets.width)
+
+    def fleet(self) -> Iterator[Plot]:
+        """What tells of all clusters at once."""
+        clusters = self.summary.clusters
+        if clusters["messages"].count():
+            yield self._fleet_traffic()
+        worst = self.summary.lags.filter(pl.col("lag") > 0)
+        if worst.height:
+            yield self._fleet_lags(worst)
+        if clusters["health"].count():
+            yield self._fleet_health()
+        yield self._coverage(None)
+        if self.found:
+            yield self._fleet_anomalies()
+
+    def cluster(self, cluster: str) -> Iterator[Plot]:
+        """What tells of one cluster."""
+        own = self.summary.clusters.filter(pl.col("cluster") == cluster)
+        marks = self._marks(cluster, CLUSTER.label)
+        if own["messages"].count():
+            yield Plot(
+                f"{cluster}-traffic",
+                "Traffic",
+                f"{_unit('cluster.messagesInPerSecond')}: mean of {self.each}, shaded up to its "
+                f"highest tick{_left_out(marks)}",
+                charts.lines(
+                    own,
+                    [Series("messages", "messages/s")],
+                    self.axis,
+                    marks,
+                    y=_unit("cluster.messagesInPerSecond"),
+                    band=("messages", "peak"),
+                ),
+                cluster,
+            )
+        if own["lag"].count():
+            yield Plot(
+                f"{cluster}-lag",
+                "Lag",
+                f"{_unit('cluster.totalLag')}, all groups together: highest of {self.each}"
+                f"{_left_out(marks)}",
+                charts.lines(
+                    own,
+                    [Series("lag", "lag", WHOLE)],
+                    self.axis,
+                    marks,
+                    y=_unit("cluster.totalLag"),
+                ),
+                cluster,
+            )
+        yield from self._lags_of(cluster)
+        yield from self._brokers_of(cluster)
+        yield from self._health_of(cluster, own, marks)
+        yield self._coverage(cluster)
+
+    def _marks(self, cluster: str, *types: str) -> Marks:
+        return marks_of(cluster, types, self.summary, self.found, self.missing)
+
+    def _fleet_traffic(self) -> Plot:
+        traffic = self.summary.clusters.select("cluster", "time", "messages")
+        frame, series = _widest(traffic, "cluster", "messages", TOP, others=True)
+        return Plot(
+            "fleet-traffic",
+            "Traffic of all clusters",
+            f"{_unit('cluster.messagesInPerSecond')}: mean of {self.each}",
+            charts.lines(
+                frame,
+                series,
+                self.axis,
+                y=_unit("cluster.messagesInPerSecond"),
+                stacked=True,
+                height=220,
+            ),
+        )
+
+    def _fleet_lags(self, lags: pl.DataFrame) -> Plot:
+        series_of = lags.select("entity", "time", value="lag")
+        frame, series = _widest(series_of, "entity", "value", TOP, format_=WHOLE, highest=True)
+        return Plot(
+            "fleet-lag",
+            "Top lagging groups and queues",
+            f"{_unit('consumerGroup.totalLag')}: highest of {self.each}",
+            charts.lines(frame, series, self.axis, y=_unit("consumerGroup.totalLag"), height=220),
+        )
+
+    def _fleet_health(self) -> Plot:
+        cells = self.summary.clusters.filter(pl.col("health").is_not_null())
+        worst = cells.group_by("cluster").agg(pl.col("health").mean()).sort("health", "cluster")
+        rows = sorted(worst["cluster"].head(MOST_ROWS))
+        wide = self.summary.cell_buckets
+        frame = (
+            cells.filter(pl.col("cluster").is_in(rows))
+            .group_by(pl.col("cluster").alias("row"), wide.time("time"))
+            .agg(pl.col("health").min(), pl.lit(0.0).alias("filled"))
+            .sort("row", "time")
+        )
+        return Plot(
+            "fleet-health",
+            "Health",
+            f"health score (0 to 100) of each cluster: lowest of {words(wide.width)}"
+            + ("" if worst.height <= MOST_ROWS else f", the {MOST_ROWS} lowest"),
+            charts.heat_map(
+                frame,
+                self.axis,
+                rows=rows,
+                width=self._cell(wide.width),
+                metrics={"health": "health score"},
+                range_="diverging",
+                domain=(0, 100),
+            ),
+        )
+
+    def _fleet_anomalies(self) -> Plot:
+        placed = place(self.found, self.axis.start, self.axis.end, _FLEET_LANES)
+        marks = Marks((), (), placed, len(self.found) - len(placed))
+        return Plot(
+            "fleet-anomalies",
+            "Anomalies",
+            f"what was wrong in simulated clusters, and when{_left_out(marks)}",
+            charts.lanes(self.axis, marks),
+        )
+
+    def _coverage(self, cluster: str | None) -> Plot:
+        presence = self.summary.presence
+        if cluster is not None:
+            presence = presence.filter(pl.col("cluster") == cluster)
+        frame = (
+            presence.group_by("time", pl.col("origin").alias("series"))
+            .agg((pl.col("rows") - pl.col("late")).sum().alias("value"))
+            .sort("series", "time")
+        )
+        there = set(frame["series"])
+        return Plot(
+            f"{cluster or 'fleet'}-coverage",
+            "Coverage",
+            f"samples of {self.each} by origin",
+            charts.bars(
+                frame,
+                self.axis,
+                width=self._cell(self.summary.buckets.width),
+                y="samples",
+                colours={o.value: ORIGIN_COLOURS[o.value] for o in Origin if o.value in there},
+                height=90,
+            ),
+            cluster,
+        )
+
+    def _lags_of(self, cluster: str) -> Iterator[Plot]:
+        lags = self.summary.lags.filter(pl.col("cluster") == cluster)
+        for type_, name, title, metric in (
+            (CONSUMER_GROUP.label, "groups", "Top lagging groups", "consumerGroup.totalLag"),
+            (QUEUE.label, "queues", "Deepest queues", "queue.depth"),
+        ):
+            own = lags.filter(pl.col("type") == type_)
+            if own.height == 0:
+                continue
+            marks = self._marks(cluster, type_)
+            named = own.select(_without(cluster, "entity"), "time", value="lag")
+            frame, series = _widest(named, "entity", "value", TOP, format_=WHOLE, highest=True)
+            yield Plot(
+                f"{cluster}-{name}",
+                title,
+                f"{_unit(metric)}: highest of {self.each}{_left_out(marks)}",
+                charts.lines(frame, series, self.axis, marks, y=_unit(metric)),
+                cluster,
+            )
+
+    def _brokers_of(self, cluster: str) -> Iterator[Plot]:
+        cells = self.summary.cells.filter(pl.col("cluster") == cluster)
+        shown = [m for m in OF_BROKERS if cells[m.column].count()]
+        if not shown:
+            return
+        marks = self._marks(cluster, BROKER.label)
+        first = shown[0].column
+        brokers = cells.group_by("entity").agg(pl.col(first).max())
+        loudest = brokers.sort([first, "entity"], descending=[True, False], nulls_last=True)
+        chosen = loudest["entity"].head(MOST_ROWS)
+        frame = (
+            cells.filter(pl.col("entity").is_in(chosen.implode()))
+            .select(
+                _without(cluster, "entity").alias("row"),
+                "time",
+                "filled",
+                *(m.column for m in shown),
+            )
+            .sort("row", "time")
+        )
+        rows = sorted(frame["row"].unique(), key=_natural)
+        wide = self.summary.cell_buckets.width
+        note = ", ".join(f"{_title(m)} ({m.how.value} of {words(wide)})" for m in shown[:1])
+        yield Plot(
+            f"{cluster}-brokers",
+            "Brokers",
+            note
+            + ("" if brokers.height <= MOST_ROWS else f", the {MOST_ROWS} highest")
+            + _left_out(marks),
+            charts.heat_map(
+                frame,
+                self.axis,
+                marks,
+                rows=rows,
+                width=self._cell(wide),
+                metrics={m.column: _title(m) for m in shown},
+            ),
+            cluster,
+        )
+
+    def _health_of(self, cluster: str, own: pl.DataFrame, marks: Marks) -> Iterator[Plot]:
+        percents = [Series("health", "health score"), Series("availability", "availability %")]
+        percents = [s for s in percents if own[s.column].count()]
+        if percents:
+            lowest = min(float(own[s.column].min()) for s in percents)  # type: ignore[arg-type]
+            yield Plot(
+                f"{cluster}-health",
+                "Health",
+                f"lowest of {self.each}{_left_out(marks)}",
+                charts.lines(
+                    own, percents, self.axis, marks, y="0 to 100", domain=(_floor(lowest), 100)
+                ),
+                cluster,
+            )
+        if own["errors"].count():
+            yield Plot(
+                f"{cluster}-errors",
+                "Errors",
+                f"% of requests that failed: highest of {self.each}{_left_out(marks)}",
+                charts.lines(own, [Series("errors", "errors %", ",.2f")], self.axis, marks, y="%"),
+                cluster,
+            )
+        partitions = [
+            Series("under_replicated", "under-replicated", WHOLE),
+            Series("offline", "offline", WHOLE),
+        ]
+        partitions = [s for s in partitions if own[s.column].count()]
+        if partitions:
+            yield Plot(
+                f"{cluster}-partitions",
+                "Partitions in trouble",
+                f"{_unit('cluster.offlinePartitionsCount')}: highest of {self.each}"
+                f"{_left_out(marks)}",
+                charts.lines(own, partitions, self.axis, marks, y="partitions"),
+                cluster,
+            )
+
+    def _cell(self, width: int) -> int:
+        """A bucket is drawn at least as wide as an interval, or ticks would look like gaps."""
+        return max(width, self.summary.interval or 0)
+
+
+def words(ms: int) -> str:
+    """A duration as a person writes it: `90 s`, `5 min`, `6 h`, `2 d`."""
+    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
+        if ms >= size and ms % size == 0:
+            return f"{ms // size} {unit}"
+    return f"{ms / 1000:g} s"
+
+
+def _widest(
+    frame: pl.DataFrame,
+    key: str,
+    value: str,
+    most: int,
+    *,
+    others: bool = False,
+    highest: bool = False,
+    format_: str = ",.1f",
+) -> tuple[pl.DataFrame, list[Series]]:
+    """The largest series side by side, a column each, `time` first; the rest as one if asked."""
+    size = pl.col(value).max() if highest else pl.col(value).mean()
+    ranked = frame.group_by(key).agg(size).sort([value, key], descending=[True, False])[key]
+    chosen = list(ranked[:most])
+    series = [Series(f"s{n}", name, format_) for n, name in enumerate(chosen)]
+    columns = [
+        pl.col(value).filter(pl.col(key) == name).first().alias(f"s{n}")
+        for n, name in enumerate(chosen)
+    ]
+    if others and len(ranked) > most:
+        columns.append(pl.col(value).filter(~pl.col(key).is_in(chosen)).sum().alias("others"))
+        series.append(Series("others", f"{len(ranked) - most} others", format_))
+    return frame.group_by("time").agg(columns).sort("time"), series
+
+
+def _without(cluster: str, column: str) -> pl.Expr:
+    """An entity's path without its cluster."""
+    return pl.col(column).str.strip_prefix(f"{cluster}/")
+
+
+def _floor(percent: float) -> float:
+    """Where an axis up to 100 begins, so that a dip to this is seen."""
+    return next((100 - room for room in (1, 2, 5, 10, 20, 50) if percent > 100 - 0.9 * room), 0)
+
+
+def _natural(name: str) -> tuple[str, int]:
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0)
+
+
+def _unit(metric: str) -> str:
+    return _METRICS[metric].unit
+
+
+def _title(measure: Measure) -> str:
+    metric = _METRICS[measure.metric]
+    return f"{metric.meaning}, {metric.unit}"
+
+
+def _left_out(marks: Marks) -> str:
+    return f"; {marks.left_out} more anomalies in the table" if marks.left_out else ""

@@ -1,0 +1,256 @@
+"""Samples of any number brought down to what a page can hold.
+
+Every query is a streaming aggregation over buckets of time, clusters and entities: its memory
+grows with these, never with the number of samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+from flows.report.buckets import MOST_CELLS, Buckets, buckets
+from flows.samples import Samples
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    COLLECTION,
+    CONSUMER_GROUP,
+    QUEUE,
+    TOPIC,
+    EntityType,
+    Origin,
+)
+
+TOP = 8
+"""Entities of a ranking that a cluster's plot draws."""
+RANKED = 20
+"""Entities of a ranking that are listed for a cluster."""
+
+
+class How(StrEnum):
+    """How a bucket's or an entity's values become one."""
+
+    MEAN = "mean"
+    LOWEST = "min"
+    HIGHEST = "max"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One metric, and what of it is kept. `column` names it in a summary."""
+
+    column: str
+    metric: str
+    how: How
+
+    @property
+    def expr(self) -> pl.Expr:
+        """The aggregation, named `column`."""
+        value = pl.col(self.metric)
+        return {
+            How.MEAN: value.mean,
+            How.LOWEST: value.min,
+            How.HIGHEST: value.max,
+            How.LAST: value.last,
+        }[self.how]().alias(self.column)
+
+
+OF_CLUSTERS = (
+    Measure("messages", "cluster.messagesInPerSecond", How.MEAN),
+    Measure("peak", "cluster.messagesInPerSecond", How.HIGHEST),
+    Measure("bytes", "cluster.bytesInPerSecond", How.MEAN),
+    Measure("lag", "cluster.totalLag", How.HIGHEST),
+    Measure("health", "cluster.healthScore", How.LOWEST),
+    Measure("availability", "cluster.availability", How.LOWEST),
+    Measure("errors", "cluster.errorRate", How.HIGHEST),
+    Measure("under_replicated", "cluster.underReplicatedPartitions", How.HIGHEST),
+    Measure("offline", "cluster.offlinePartitionsCount", How.HIGHEST),
+    Measure("brokers_up", "cluster.activeBrokerCount", How.LOWEST),
+)
+OF_BROKERS = (
+    Measure("cpu", "broker.cpuUsage", How.MEAN),
+    Measure("messages", "broker.messagesInPerSecond", How.MEAN),
+    Measure("produce_time", "request.produceTime99Percentile", How.HIGHEST),
+    Measure("under_replicated", "replication.unreplicatedPartitions", How.HIGHEST),
+)
+OF_GROUPS = (
+    Measure("lag", "consumerGroup.totalLag", How.HIGHEST),
+    Measure("mean", "consumerGroup.totalLag", How.MEAN),
+    Measure("seconds", "consumerGroup.lagSeconds", How.HIGHEST),
+    Measure("changes", "consumerGroup.membershipChanges", How.HIGHEST),
+)
+OF_QUEUES = (
+    Measure("lag", "queue.depth", How.HIGHEST),
+    Measure("mean", "queue.depth", How.MEAN),
+    Measure("seconds", "queue.oldestMessageAge", How.HIGHEST),
+)
+OF_TOPICS = (
+    Measure("messages", "topic.messagesInPerSecond", How.MEAN),
+    Measure("peak", "topic.messagesInPerSecond", How.HIGHEST),
+    Measure("bytes", "topic.bytesInPerSecond", How.MEAN),
+    Measure("lag", "topic.consumerLag", How.HIGHEST),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a report is drawn from. Times are ms since 1970 and starts of buckets.
+
+    Frames: `presence` has `type` (label), `cluster`, `origin`, `provider`, `environment`, `time`,
+    `rows`, `late`, `first`, `last`; `clusters` has `cluster`, `time` and OF_CLUSTERS; `cells`
+    has `cluster`, `entity`, `time` (of the wider `cell_buckets`), `filled` (share of samples) and
+    OF_BROKERS; `groups`,
+    `queues` and `topics` have `cluster`, `entity` and their measures over the whole span;
+    `lags` has `cluster`, `entity`, `type`, `time`, `lag` of each cluster's TOP; `shaped` has
+    `type`, `cluster`, `anomaly`, `rows`, `first`, `last`; `targets` has `cluster`, `kind`,
+    `error_class`, `ticks`, `missed`, `error`.
+    """
+
+    samples: Samples
+    interval: int | None
+    buckets: Buckets
+    cell_buckets: Buckets
+    presence: pl.DataFrame
+    clusters: pl.DataFrame
+    cells: pl.DataFrame
+    groups: pl.DataFrame
+    queues: pl.DataFrame
+    topics: pl.DataFrame
+    lags: pl.DataFrame
+    shaped: pl.DataFrame
+    targets: pl.DataFrame
+
+    @property
+    def rows(self) -> int:
+        """Number of samples."""
+        return int(self.presence["rows"].sum())
+
+
+def summarize(samples: Samples) -> Summary:
+    """Read all samples, twice where they are of groups and queues, in memory that stays flat."""
+    first, last = samples.span()
+    interval = samples.interval()
+    narrow = buckets(first, last, interval)
+    wide = buckets(first, last, interval, MOST_CELLS)
+    presence, shaped = [], []
+    found: dict[EntityType, list[pl.DataFrame]] = {}
+    for entity_type in samples.files:
+        scan = samples.scan(entity_type)
+        queries = [_presence(scan, narrow), _shaped(scan), *_own(entity_type, scan, narrow, wide)]
+        here, labels, *found[entity_type] = pl.collect_all(queries, engine="streaming")
+        presence.append(here.with_columns(type=pl.lit(entity_type.label)))
+        shaped.append(labels.with_columns(type=pl.lit(entity_type.label)))
+    for entity_type in (CLUSTER, BROKER, CONSUMER_GROUP, QUEUE, TOPIC, COLLECTION):
+        if entity_type not in found:
+            nothing = _own(entity_type, samples.scan(entity_type), narrow, wide)
+            found[entity_type] = pl.collect_all(nothing)
+    groups, queues = found[CONSUMER_GROUP][0], found[QUEUE][0]
+    lags = [
+        _lags(samples, CONSUMER_GROUP, OF_GROUPS[0], groups, narrow),
+        _lags(samples, QUEUE, OF_QUEUES[0], queues, narrow),
+    ]
+    return Summary(
+        samples=samples,
+        interval=interval,
+        buckets=narrow,
+        cell_buckets=wide,
+        presence=pl.concat(presence).sort("type", "cluster", "time", "origin"),
+        clusters=found[CLUSTER][0].sort("cluster", "time"),
+        cells=found[BROKER][0].sort("cluster", "entity", "time"),
+        groups=groups.sort(["lag", "entity"], descending=[True, False], nulls_last=True),
+        queues=queues.sort(["lag", "entity"], descending=[True, False], nulls_last=True),
+        topics=found[TOPIC][0].sort(
+            ["messages", "entity"], descending=[True, False], nulls_last=True
+        ),
+        lags=pl.concat(lags).sort("cluster", "entity", "time"),
+        shaped=pl.concat(shaped).sort("first", "anomaly", "type"),
+        targets=found[COLLECTION][0].sort("cluster", "kind", "error_class"),
+    )
+
+
+_CLUSTER = pl.col("cluster_name").alias("cluster")
+_ENTITY = pl.col("entity_name").alias("entity")
+_TIME = pl.col("timestamp").cast(pl.Int64)
+_FIRST, _LAST = _TIME.min().alias("first"), _TIME.max().alias("last")
+_ROWS = pl.len().cast(pl.Int64).alias("rows")
+
+
+def _presence(scan: pl.LazyFrame, over: Buckets) -> pl.LazyFrame:
+    late = pl.col("late").fill_null(value=False).sum().cast(pl.Int64).alias("late")
+    keys = (_CLUSTER, "origin", "provider", "environment", over.time())
+    return scan.group_by(*keys).agg(_ROWS, late, _FIRST, _LAST).with_columns(*_strings(keys[:4]))
+
+
+def _shaped(scan: pl.LazyFrame) -> pl.LazyFrame:
+    keys = (_CLUSTER, "anomaly")
+    marked = scan.filter(pl.col("anomaly").is_not_null())
+    return marked.group_by(*keys).agg(_ROWS, _FIRST, _LAST).with_columns(*_strings(keys))
+
+
+def _own(
+    entity_type: EntityType, scan: pl.LazyFrame, narrow: Buckets, wide: Buckets
+) -> list[pl.LazyFrame]:
+    """The queries that an entity type has beside those that all have."""
+    if entity_type is CLUSTER:
+        return [_grouped(scan, (_CLUSTER, narrow.time()), OF_CLUSTERS)]
+    if entity_type is BROKER:
+        filled = (pl.col("origin") == Origin.FILLED.value).mean().alias("filled")
+        return [_grouped(scan, (_CLUSTER, _ENTITY, wide.time()), OF_BROKERS, filled)]
+    if entity_type is CONSUMER_GROUP:
+        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_GROUPS)]
+    if entity_type is QUEUE:
+        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_QUEUES)]
+    if entity_type is TOPIC:
+        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_TOPICS)]
+    if entity_type is COLLECTION:
+        return [_targets(scan)]
+    return []
+
+
+def _grouped(
+    scan: pl.LazyFrame, keys: Sequence[pl.Expr], measures: Sequence[Measure], *more: pl.Expr
+) -> pl.LazyFrame:
+    exprs = [*(m.expr for m in measures), *more]
+    return scan.group_by(*keys).agg(exprs).with_columns(*_strings(keys))
+
+
+def _lags(
+    samples: Samples, entity_type: EntityType, lag: Measure, ranked: pl.DataFrame, over: Buckets
+) -> pl.DataFrame:
+    """Lag over time of each cluster's TOP of a ranking."""
+    place = pl.col("lag").rank("ordinal", descending=True).over("cluster")
+    chosen = ranked.filter((pl.col("lag") > 0) & (place <= TOP))["entity"]
+    scan = samples.scan(entity_type).filter(pl.col("entity_name").is_in(chosen.implode()))
+    return (
+        _grouped(scan, (_CLUSTER, _ENTITY, over.time()), [lag])
+        .with_columns(type=pl.lit(entity_type.label))
+        .collect(engine="streaming")
+    )
+
+
+def _targets(scan: pl.LazyFrame) -> pl.LazyFrame:
+    keys = (
+        _CLUSTER,
+        pl.col("target_kind").alias("kind"),
+        pl.col("collection.errorClass").alias("error_class"),
+    )
+    return (
+        scan.group_by(*keys)
+        .agg(
+            pl.len().cast(pl.Int64).alias("ticks"),
+            pl.col("collection.ok").cast(pl.Int64).sum().alias("ok"),
+            pl.col("collection.missed").sum().alias("missed"),
+            pl.col("collection.duration").max().alias("longest"),
+            pl.col("collection.error").cast(pl.String).drop_nulls().last().alias("error"),
+        )
+        .with_columns(*_strings(keys))
+    )
+
+
+def _strings(keys: Sequence[pl.Expr | str]) -> list[pl.Expr]:
+    """Dictionary codes mean nothing outside their file's dictionary; a summary has words."""
+    names = [key if isinstance(key, str) else key.meta.output_name() for key in keys]
+    return [pl.col(name).cast(pl.String) for name in names if name != "time"]
