@@ -14,12 +14,14 @@ SHORT: Mapping[str, Sequence[str]] = {
     "pool": ("--tasks", "50000", "--repeat", "1"),
     "isolation": ("--seconds", "5", "--interval", "0.5", "--targets", "20"),
     "merge": ("--samples", "200000", "--repeat", "1"),
+    "simulate": ("--rows", "200000", "--repeat", "1"),
 }
 """What makes a benchmark short where it is not so by itself."""
 
 FULL: Mapping[str, Sequence[str]] = {
     "pool": ("--tasks", "1000000"),
     "isolation": ("--seconds", "300"),
+    "simulate": ("--rows", "5000000"),
 }
 """What makes a benchmark full where it knows no `--full`."""
 
