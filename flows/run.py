@@ -152,5 +152,7 @@ def _state(config: Config, options: RunOptions) -> Iterator[JobState]:
         with tempfile.TemporaryDirectory(prefix="mqpipe-") as folder:
             yield JobState(Path(folder), new_run_id())
     else:
-        with hold(config.recovery.path / "run", options.workers.process_id) as state:
+        workers = options.workers
+        path = config.recovery.path / "run"
+        with hold(path, workers.process_id, workers.processes) as state:
             yield state

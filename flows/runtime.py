@@ -5,9 +5,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -29,6 +30,10 @@ _LAST_RESORT = 5.0
 """Seconds after the grace period in which the engine itself must have ended."""
 
 
+_POLL = 0.1
+_STDOUT, _STDERR = 1, 2
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """How a dataflow is spread: threads in this process, processes in the cluster."""
@@ -36,6 +41,11 @@ class Workers:
     threads: int = 1
     addresses: Sequence[str] = ()
     process_id: int = 0
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are."""
+        return max(1, len(self.addresses))
 
 
 def execute(
@@ -55,26 +65,66 @@ def execute(
     Raises:
         FlowError: the dataflow failed; the cause is chained.
     """
-    with _signals(drain, grace):
-        try:
-            cluster_main(
-                flow,
-                list(workers.addresses),
-                workers.process_id,
-                epoch_interval=timedelta(seconds=epoch),
-                recovery_config=recovery,
-                worker_count_per_proc=workers.threads,
-            )
-        except (NoPartitionsError, MissingPartitionsError, InconsistentPartitionsError) as error:
-            raise FlowError(
-                f"the recovery store is incomplete or mixed with another one ({error}); "
-                "restore all of its files, or remove the state directory to start anew"
-            ) from error
-        except KeyboardInterrupt:
-            return False
-        except Exception as error:
-            raise FlowError(root_cause(error)) from error
+
+    def work() -> None:
+        cluster_main(
+            flow,
+            list(workers.addresses),
+            workers.process_id,
+            epoch_interval=timedelta(seconds=epoch),
+            recovery_config=recovery,
+            worker_count_per_proc=workers.threads,
+        )
+
+    with _signals(drain, grace), _quiet_stdout(workers):
+        engine = _Engine(work)
+        while not engine.ended(_POLL):
+            if workers.addresses and drain.requested and not drain.opened:
+                log.info("ended before all processes of the cluster were there")
+                return True
+    if engine.error is not None:
+        raise FlowError(_explained(engine.error, workers)) from engine.error
     return not (drain.requested and drain.under_way > 0)
+
+
+class _Engine:
+    """The engine in a thread of its own.
+
+    While it waits for other processes it sees no signals; the main thread does. A thread that
+    still waits does not keep the process from ending.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+        self._work = work
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="engine", daemon=True).start()
+
+    def ended(self, timeout: float) -> bool:
+        """Wait for its end for so many seconds."""
+        return self._ended.wait(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._ended.set()
+
+
+def _explained(error: BaseException, workers: Workers) -> str:
+    if isinstance(error, NoPartitionsError | MissingPartitionsError | InconsistentPartitionsError):
+        return (
+            f"the recovery store is incomplete or mixed with another one ({error}); "
+            "restore all of its files, or remove the state directory to start anew"
+        )
+    if workers.addresses and not isinstance(error, Exception):
+        return (
+            f"another process of the cluster is gone ({error}), and a cluster ends as a whole; "
+            "start all processes again, they go on where the last snapshot was"
+        )
+    return root_cause(error)
 
 
 def root_cause(error: BaseException) -> str:
@@ -82,6 +132,22 @@ def root_cause(error: BaseException) -> str:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return str(error) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet_stdout(workers: Workers) -> Iterator[None]:
+    """Standard output carries results only, but there the engine tells that it waits for others.
+
+    Processes of a cluster have no results, so it stays closed for them.
+    """
+    if workers.addresses:
+        os.dup2(_STDERR, _STDOUT)
+    try:
+        yield
+    finally:
+        if workers.addresses:
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), _STDOUT)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,10 @@ RECOVERY_PARTITIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job's state directory, locked for this process. `run` is part of its files' names."""
+    """A job's state directory, which the processes of a cluster share.
+
+    `run` is part of its files' names.
+    """
 
     path: Path
     run: str
@@ -34,16 +37,9 @@ class JobState:
             StateError: the store cannot be made.
         """
         store = self.path / "recovery"
-        if not store.exists():
-            # Made elsewhere and renamed: a store with some of its partitions cannot be used.
-            draft = self.path / f".recovery.{os.getpid()}"
-            try:
-                shutil.rmtree(draft, ignore_errors=True)
-                draft.mkdir(parents=True)
-                init_db_dir(draft, RECOVERY_PARTITIONS)
-                draft.rename(store)
-            except OSError as error:
-                raise StateError(f"{store}: cannot make the recovery store: {error}") from error
+        with _one_at_a_time(self.path):
+            if not store.exists():
+                _create_recovery_store(store)
         return RecoveryConfig(str(store))
 
     def remember(self, name: str, values: Mapping[str, Any]) -> None:
@@ -60,9 +56,10 @@ class JobState:
         Notes the present ones for the next start: Bytewax panics at a start where a stored
         partition is not listed.
         """
-        known = self.recall("partitions")
-        before = frozenset(known.get(step, ()))
-        self.remember("partitions", {**known, step: sorted(before | names)})
+        with _one_at_a_time(self.path):
+            known = self.recall("partitions")
+            before = frozenset(known.get(step, ()))
+            self.remember("partitions", {**known, step: sorted(before | names)})
         return before - names
 
     def forget(self) -> None:
@@ -73,32 +70,69 @@ class JobState:
 
 
 @contextmanager
-def hold(path: Path, process_id: int = 0) -> Iterator[JobState]:
-    """A job's state directory, created and locked while the block runs.
+def hold(path: Path, process_id: int = 0, processes: int = 1) -> Iterator[JobState]:
+    """A job's state directory, created and locked for this process while the block runs.
 
     Raises:
         StateError: another live job holds it, or it cannot be written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / f"lock-{process_id}", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StateError(f"{path}: cannot keep state here: {error.strerror}") from error
+    with _locked(path / f"lock-{process_id}"):
+        for file in path.glob("lock-*"):
+            # A process of a cluster that was larger may not have ended yet.
+            if int(file.name.removeprefix("lock-")) >= processes:
+                with _locked(file):
+                    pass
+        with _one_at_a_time(path):
+            document = path / "run.json"
+            run = read_document(document).get("run")
+            if run is None:
+                run = new_run_id()
+                write_atomically(document, json.dumps({"run": run}))
+        yield JobState(path, run)
+
+
+@contextmanager
+def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a file's lock while the block runs.
+
+    Raises:
+        StateError: another process holds it (unless `wait`), or there can be no such file.
+    """
+    try:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StateError(f"{file.parent}: cannot keep state here: {error.strerror}") from error
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             raise StateError(
-                f"{path}: another mqpipe uses this state; stop it, or set recovery.path"
+                f"{file.parent}: another mqpipe uses this state; stop it, or set recovery.path"
             ) from error
-        document = path / "run.json"
-        run = read_document(document).get("run")
-        if run is None:
-            run = new_run_id()
-            write_atomically(document, json.dumps({"run": run}))
-        yield JobState(path, run)
+        yield
     finally:
         os.close(lock)
+
+
+def _one_at_a_time(path: Path) -> AbstractContextManager[None]:
+    """What the processes of a cluster do to their shared state, each after the other."""
+    return _locked(path / "lock", wait=True)
+
+
+def _create_recovery_store(store: Path) -> None:
+    # Made elsewhere and renamed: a store with some of its partitions cannot be used.
+    draft = store.with_name(f".{store.name}.{os.getpid()}")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        init_db_dir(draft, RECOVERY_PARTITIONS)
+        draft.rename(store)
+    except OSError as error:
+        raise StateError(f"{store}: cannot make the recovery store: {error}") from error
 
 
 def new_run_id() -> str:

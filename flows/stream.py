@@ -17,6 +17,7 @@ from operators.merge import CoverageListener, FillSettings, merge
 from operators.offload import offload
 from operators.targets import TargetSource
 from operators.ticks import TickResult, Ticks
+from operators.together import drain_together
 
 Samples = KeyedStream[pa.RecordBatch]
 
@@ -48,6 +49,7 @@ def stream(parts: Stream) -> Dataflow:
     samples = _observed(op.merge("samples", merged, simulated), parts)
     for name, sink in parts.sinks.items():
         op.output(name, samples, sink)
+    drain_together("drain", flow, parts.drain)
     return flow
 
 

@@ -26,6 +26,16 @@ class Drain:
         self._lock = threading.Lock()
         self._under_way = 0
         self._requested_at: float | None = None
+        self._opened = False
+
+    def open(self) -> None:
+        """The sources are there: from here on the end is theirs."""
+        self._opened = True
+
+    @property
+    def opened(self) -> bool:
+        """Whether the sources were built."""
+        return self._opened
 
     def request(self) -> None:
         """Ask for the end; asking again changes nothing."""

@@ -52,6 +52,8 @@ def test_step_ids_of_the_stream() -> None:
         "mqpipe.derive",
         "mqpipe.merge",
         "mqpipe.parquet",
+        "mqpipe.drain_asked",
+        "mqpipe.drain_told",
     }
 
 

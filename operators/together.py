@@ -1,0 +1,79 @@
+"""Processes of a cluster end together: where one is asked to drain, all are."""
+
+from datetime import UTC, datetime, timedelta
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from operators.drain import Drain
+
+EARS = 256
+"""Partitions that hear of a drain: fixed for ever, at least one for each worker of a cluster."""
+
+_POLL = timedelta(milliseconds=200)
+
+Notice = tuple[str, None]
+"""Which partition it is for."""
+
+
+def drain_together(step_id: str, flow: Dataflow, drain: Drain) -> None:
+    """Pass a request to drain, which is this process's, on to all processes.
+
+    By it each worker also has a source of its own, which stays open as long as anything is under
+    way in its process, even where that process has no targets and no shards.
+    """
+    asked = op.input(f"{step_id}_asked", flow, _Asked(drain))
+    op.output(f"{step_id}_told", asked, _Told(drain))
+
+
+class _Asked(DynamicSource[Notice]):
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_AskedPartition":
+        self._drain.open()
+        return _AskedPartition(self._drain)
+
+
+class _AskedPartition(StatelessSourcePartition[Notice]):
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+        self._told = False
+
+    def next_batch(self) -> list[Notice]:
+        if self._drain.may_end:
+            raise StopIteration
+        if not self._drain.requested or self._told:
+            return []
+        self._told = True
+        return [(str(ear), None) for ear in range(EARS)]
+
+    def next_awake(self) -> datetime:
+        return datetime.now(UTC) + _POLL
+
+
+class _Told(FixedPartitionedSink[None, None]):
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+
+    def list_parts(self) -> list[str]:
+        return [str(ear) for ear in range(EARS)]
+
+    def part_fn(self, item_key: str) -> int:
+        return int(item_key)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_ToldPartition":
+        return _ToldPartition(self._drain)
+
+
+class _ToldPartition(StatefulSinkPartition[None, None]):
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+
+    def write_batch(self, values: list[None]) -> None:
+        self._drain.request()
+
+    def snapshot(self) -> None:
+        return
