@@ -102,6 +102,7 @@ class KafkaClient:
         """Brokers, topics and partitions, from one metadata request."""
         what = f"{self.cluster}: read the metadata"
         admin = await self._connected()
+        self._serve()
         try:
             return await self._in_thread(
                 lambda: topology_of(admin.list_topics(timeout=timeout), time.time())
@@ -277,7 +278,6 @@ class KafkaClient:
 
     async def _connected(self) -> AdminClient:
         self._admin = await self._connection.get(self._connect)
-        self._serve()
         return self._admin
 
     async def _connect(self) -> AdminClient:
@@ -289,7 +289,7 @@ class KafkaClient:
             raise CollectionError(Problem("config", problem.text)) from error
 
     def _serve(self) -> None:
-        """Take the logs and errors that the client has queued."""
+        """Take the logs and errors that the client has queued: at each tick, and at a failure."""
         if self._admin is not None:
             self._admin.poll(0)
 

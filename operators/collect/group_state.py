@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import ConsumerGroupDescription
+from confluent_kafka.admin import ConsumerGroupDescription, ConsumerGroupListing
 
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, class_of, problem_of
@@ -30,7 +30,14 @@ _STATES = {
     "PREPARING_REBALANCING": "PreparingRebalance",
     "COMPLETING_REBALANCING": "CompletingRebalance",
 }
+MEMBERLESS = frozenset({"Empty", "Dead"})
+"""States in which a group has no members."""
+
 _TYPES = {"CLASSIC": "classic", "CONSUMER": "consumer"}
+
+
+Described = ConsumerGroupDescription | ConsumerGroupListing
+"""What tells a group's state: its description, or its listing where it has no members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +94,13 @@ async def read_groups(
     ]
     if not listings:
         problems += await _unseen(client, listing_timeout)
-    chosen = sorted({g.group_id for g in listings if selection.selects(g.group_id)})
+    chosen = {g.group_id: g for g in listings if selection.selects(g.group_id)}
     left = max(0.0, timeout - (time.monotonic() - begun))
-    # Those that answered last time first, so that suspects cannot delay them.
     reading = _Reading(client, suspects)
-    tasks = {group: asyncio.create_task(reading.group(group)) for group in chosen}
+    tasks = {
+        group: asyncio.create_task(reading.group(listing))
+        for group, listing in sorted(chosen.items())
+    }
     groups: list[Group] = []
     silent: list[str] = []
     if tasks:
@@ -123,12 +132,15 @@ class _Reading:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._suspect_slots = asyncio.Semaphore(SUSPECTS_IN_FLIGHT)
 
-    async def group(self, group: str) -> tuple[Group, list[Problem]]:
-        """A group's answers, and the problems in place of those that failed."""
-        client = self._client
+    async def group(self, listing: ConsumerGroupListing) -> tuple[Group, list[Problem]]:
+        """A group's answers, and the problems in place of those that failed.
+
+        A group that is listed as empty has no members to ask for.
+        """
+        client, group = self._client, listing.group_id
         async with self._suspect_slots if group in self._suspects else self._slots:
             described, commits = await asyncio.gather(
-                client.group(group), client.commits(group), return_exceptions=True
+                self._described(listing), client.commits(group), return_exceptions=True
             )
         at = time.time_ns() // 1_000_000
         problems = []
@@ -145,10 +157,14 @@ class _Reading:
                 problems.append(problem_of(refused.error, what, needs))
         return _group(group, described, commits, at), problems
 
+    async def _described(self, listing: ConsumerGroupListing) -> Described:
+        memberless = _state_of(listing) in MEMBERLESS
+        return listing if memberless else await self._client.group(listing.group_id)
+
 
 def _group(
     group: str,
-    described: ConsumerGroupDescription | BaseException,
+    described: Described | BaseException,
     commits: Sequence[TopicPartition] | BaseException,
     at: int,
 ) -> Group:
@@ -161,20 +177,33 @@ def _group(
     )
     if isinstance(described, BaseException):
         return Group(group, commits=committed, at=at)
+    # A listing was not described for having no members.
+    members = described.members if isinstance(described, ConsumerGroupDescription) else []
     assigned = tuple(
         (tp.topic, tp.partition)
-        for member in described.members
+        for member in members
         for tp in (member.assignment.topic_partitions if member.assignment else ())
     )
     return Group(
         group,
-        _STATES.get(described.state.name),
-        _TYPES.get(described.type.name),
-        tuple(sorted(member.member_id for member in described.members)),
+        _state_of(described),
+        _type_of(described),
+        tuple(sorted(member.member_id for member in members)),
         assigned,
         committed,
         at,
     )
+
+
+def _state_of(group: Described) -> str | None:
+    """As Kafka's own tools write it; None where it is not known."""
+    state = getattr(group, "state", None)
+    return None if state is None else _STATES.get(state.name)
+
+
+def _type_of(group: Described) -> str | None:
+    group_type = getattr(group, "type", None)
+    return None if group_type is None else _TYPES.get(group_type.name)
 
 
 async def _unseen(client: KafkaClient, timeout: float) -> list[Problem]:
