@@ -8,8 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from operators.schema.ipc import decode
 from operators.schema.metrics import TOPIC
@@ -20,6 +19,7 @@ from sinks.kafka import Kafka, KafkaSettings, kafka_sink
 from sinks.spool import SpoolSettings
 from tests.kafka.cluster import Kafka as KafkaFixture
 from tests.kafka.cluster import KafkaCluster
+from tests.kafka.topics import consume, new_topic
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 
 pytestmark = pytest.mark.kafka
@@ -40,36 +40,14 @@ def deliver(kafka: KafkaSettings, path: Path, *batches: pa.RecordBatch, grace: f
     part.close()
 
 
-def consume(bootstrap: str, topic: str) -> list[Any]:
-    """All messages of a topic."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test"})
-    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-    found = []
-    for number in partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), 10)
-        consumer.assign([TopicPartition(topic, number, low)])
-        while low < high:
-            message = consumer.poll(10)
-            assert message is not None
-            assert message.error() is None
-            found.append(message)
-            low = (message.offset() or 0) + 1
-    consumer.close()
-    return found
-
-
 def numbers(messages: list[Any]) -> list[int]:
     names = [n for m in messages for n in decode(m.value()).column("entity_name").to_pylist()]
     return sorted(int(name.rpartition("/")[2]) for name in names)
 
 
-def new_topic() -> str:
-    return f"samples-{uuid.uuid4().hex[:8]}"
-
-
 def test_a_message_says_what_it_is(kafka: KafkaFixture, tmp_path: Path) -> None:
     """Key, timestamp, headers, and a topic that was made for it."""
-    topic = new_topic()
+    topic = f"made-{uuid.uuid4().hex[:8]}"
     sink = settings(kafka.bootstrap_servers, tmp_path, topic, partitions=3)
     first, second = numbered([5, 4], "prod"), numbered([6], "test", TOPIC)
     deliver(sink, tmp_path, first, second)
@@ -91,10 +69,7 @@ def test_a_message_says_what_it_is(kafka: KafkaFixture, tmp_path: Path) -> None:
 
 def test_a_topic_that_is_there_is_left_as_it_is(kafka: KafkaFixture, tmp_path: Path) -> None:
     """Also one that takes only small messages: they are made smaller, and nothing is lost."""
-    topic = new_topic()
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    new = NewTopic(topic, num_partitions=1, config={"max.message.bytes": "20000"})
-    admin.create_topics([new])[topic].result()
+    topic = new_topic(kafka.bootstrap_servers, max_message_bytes="20000")
     sink = settings(kafka.bootstrap_servers, tmp_path, topic)
     deliver(sink, tmp_path, numbered(range(2000)), numbered(range(2000, 2100)))
     messages = consume(kafka.bootstrap_servers, topic)
@@ -106,7 +81,7 @@ def test_a_topic_that_is_there_is_left_as_it_is(kafka: KafkaFixture, tmp_path: P
 @pytest.mark.slow
 def test_an_outage_is_waited_for(tmp_path: Path) -> None:
     """The broker dies before anything was sent, and comes back: everything arrives."""
-    topic = new_topic()
+    topic = "samples"
     delivered, retried = threading.Event(), threading.Event()
 
     def listener(event: object) -> None:

@@ -1,0 +1,195 @@
+"""The recorded stream as a Bytewax source: one input partition a partition of the topic."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import structlog
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+
+from operators.drain import Drain
+from operators.recorded.message import UnreadableMessage, read_message, within
+from operators.recorded.plan import ReplayError, ReplayPlan, Stretch, consumer
+from operators.schema.kafka import KafkaConnection
+
+log = structlog.get_logger("mqpipe.replay")
+
+State = tuple[int, int]
+"""Version (1), next offset."""
+
+Items = list[tuple[str, pa.RecordBatch | UnreadableMessage]]
+
+_AT_ONCE = 8
+"""Messages taken from librdkafka at a time."""
+_TURN = 0.01
+"""Seconds after which other partitions have their turn."""
+_POLL = timedelta(milliseconds=5)
+_COMPLAIN_EVERY = 30.0
+
+# librdkafka's own errors, whose names begin with an underscore.
+_PARTITION_EOF = KafkaError._PARTITION_EOF  # noqa: SLF001
+_OFFSET_IS_GONE = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
+_DAMAGED = KafkaError._BAD_MSG  # noqa: SLF001
+_FATAL = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+)
+
+
+class RecordedSource(FixedPartitionedSource[tuple[str, pa.RecordBatch | UnreadableMessage], State]):
+    """The samples of a replay's plan, and the messages that are none.
+
+    Items are keyed by the input partition, `<topic>-<partition>`, for which clusters come is not
+    known before they do. A value is a batch of one entity type, or an UnreadableMessage.
+
+    Unit of parallelism: the topic's partition. Each message is read once, also over a restart:
+    a partition's state is its next offset. Nothing is committed to Kafka.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        plan: ReplayPlan,
+        drain: Drain,
+        account_id: int | None = None,
+    ) -> None:
+        self._connection = connection
+        self._plan = plan
+        self._drain = drain
+        self._account_id = account_id
+        self._stretches = {f"{plan.topic}-{s.partition}": s for s in plan.stretches}
+        self._partitions: dict[str, _Partition] = {}
+
+    def list_parts(self) -> list[str]:
+        """The topic's partitions as the plan has them."""
+        return list(self._stretches)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: State | None) -> "_Partition":
+        """Begin at the plan's offset, or go on at the stored one."""
+        stretch = self._stretches[for_part]
+        offset = stretch.start if resume_state is None else resume_state[1]
+        partition = _Partition(
+            for_part, self._connection, self._plan, stretch, offset, self._drain, self._account_id
+        )
+        self._partitions[for_part] = partition
+        return partition
+
+    @property
+    def read(self) -> int:
+        """How many of the plan's messages the partitions of this process have read."""
+        return sum(p.next - p.stretch.start for p in self._partitions.values())
+
+
+class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableMessage], State]):
+    def __init__(
+        self,
+        name: str,
+        connection: KafkaConnection,
+        plan: ReplayPlan,
+        stretch: Stretch,
+        offset: int,
+        drain: Drain,
+        account_id: int | None,
+    ) -> None:
+        self._name = name
+        self._plan = plan
+        self.stretch = stretch
+        self.next = offset
+        self._drain = drain
+        self._account_id = account_id
+        self._idle = False
+        self._complained_at = -_COMPLAIN_EVERY
+        self._consumer = consumer(connection, error_cb=self._complain)
+        if self.next < stretch.end:
+            self._consumer.assign([TopicPartition(self._plan.topic, stretch.partition, offset)])
+
+    def next_batch(self) -> Items:
+        if self.next >= self.stretch.end or self._drain.requested:
+            if self.next >= self.stretch.end or self._drain.may_end:
+                raise StopIteration
+            return []
+        items: Items = []
+        until = time.monotonic() + _TURN
+        self._idle = True
+        while self.next < self.stretch.end and time.monotonic() < until:
+            messages = self._consumer.consume(_AT_ONCE, timeout=0)
+            if not messages:
+                break
+            self._idle = False
+            for message in messages:
+                items += self._take(message)
+        return items
+
+    def next_awake(self) -> datetime | None:
+        now = datetime.now(UTC)
+        return now + _POLL if self._idle else now
+
+    def snapshot(self) -> State:
+        return 1, self.next
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _take(self, message: Message) -> Items:
+        error = message.error()
+        if error is not None:
+            return self._take_error(error, message)
+        offset = message.offset() or 0
+        if offset >= self.stretch.end:
+            self.next = self.stretch.end
+            return []
+        self.next = offset + 1
+        _, timestamp = message.timestamp()
+        value = message.value()
+        batches, reasons = read_message(value, timestamp, self._account_id)
+        items: Items = [self._unreadable(message, reason) for reason in reasons]
+        for batch in batches:
+            rows = within(batch, self._plan.start, self._plan.end)
+            if rows.num_rows:
+                items.append((self._name, rows))
+        return items
+
+    def _take_error(self, error: KafkaError, message: Message) -> Items:
+        code = error.code()
+        if code == _PARTITION_EOF:
+            # Offsets at the end may belong to no message, such as a transaction's end.
+            if (message.offset() or 0) >= self.stretch.end:
+                self.next = self.stretch.end
+        elif code == _OFFSET_IS_GONE:
+            log.warning(
+                "messages are gone from the topic, going on with the first that is there",
+                partition=self._name,
+                offset=self.next,
+            )
+            self._consumer.assign(
+                [TopicPartition(self._plan.topic, self.stretch.partition, OFFSET_BEGINNING)]
+            )
+        elif code == _DAMAGED:
+            return [self._unreadable(message, f"damaged in the topic: {error.str()}")]
+        elif code in _FATAL or error.fatal():
+            raise ReplayError(f"{self._name}: {error.name()}: {error.str()}")
+        else:
+            self._complain(error)
+        return []
+
+    def _unreadable(self, message: Message, reason: str) -> tuple[str, UnreadableMessage]:
+        value = message.value()
+        return self._name, UnreadableMessage(
+            self._plan.topic,
+            self.stretch.partition,
+            message.offset() or 0,
+            max(0, message.timestamp()[1]),
+            value if isinstance(value, bytes) and message.error() is None else b"",
+            reason,
+        )
+
+    def _complain(self, error: KafkaError) -> None:
+        """Librdkafka goes on trying by itself; say why nothing comes, but not all the time."""
+        now = time.monotonic()
+        if now - self._complained_at >= _COMPLAIN_EVERY:
+            self._complained_at = now
+            log.warning("waiting for the topic", partition=self._name, error=error.str())
