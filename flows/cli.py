@@ -21,6 +21,8 @@ from flows.init import init as init_command
 from flows.loading import ConfigError, load, parse
 from flows.observe.logs import configure_logs
 from flows.redeliver import redeliver as redeliver_command
+from flows.replay import ReplayOptions
+from flows.replay import replay as replay_command
 from flows.report.command import ReportOptions
 from flows.report.command import report as report_command
 from flows.run import RunOptions
@@ -151,6 +153,36 @@ def export(
         progress=sys.stderr.isatty(),
     )
     raise typer.Exit(export_command(_config(config), options))
+
+
+@app.command()
+def replay(
+    config: RequiredConfig,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="T", help="First moment: ISO 8601, -6h or now.")
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="T", help="The moment after the last.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(metavar="URI", help="Only to Parquet, there.")] = None,
+    workers: WorkersOption = 1,
+) -> None:
+    """Send the stream that sinks.kafka recorded to the other sinks again.
+
+    The range is of samples' timestamps; it ends where the topic ended when the replay began.
+    Stopped or killed, the same command goes on where it was.
+
+    Example: mqpipe replay mqpipe.yaml --from -6h --out again
+    """
+    options = ReplayOptions(
+        start=_time(from_),
+        end=_time(to),
+        asked=(from_, to),
+        out=out,
+        workers=workers,
+        live=sys.stderr.isatty(),
+    )
+    raise typer.Exit(replay_command(_config(config), options))
 
 
 @app.command()

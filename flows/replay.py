@@ -1,0 +1,225 @@
+"""`mqpipe replay`: the stream that `sinks.kafka` recorded, sent to other sinks again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import bytewax.operators as op
+import pyarrow as pa
+import structlog
+import typer
+from bytewax.dataflow import Dataflow
+from bytewax.outputs import DynamicSink, Sink, StatelessSinkPartition
+
+from flows.config import Config
+from flows.delivering import network_sinks, spool_sizes
+from flows.errors import CommandError, UsageError
+from flows.observe import Job, MetricsSettings, Observation, observe
+from flows.runtime import Workers, execute
+from flows.state import JobState, hold
+from flows.times import show_time
+from operators.drain import Drain
+from operators.recorded import (
+    RecordedSource,
+    ReplayError,
+    ReplayPlan,
+    UnreadableMessage,
+    recorded,
+    replay_plan,
+)
+from operators.schedule import wall_clock
+from sinks.dead_letters import DeadLetters, Unreadable
+from sinks.kafka import KafkaSettings
+from sinks.parquet import ParquetSettings, StraightParquet
+from sinks.parquet.store import Store
+
+log = structlog.get_logger("mqpipe.replay")
+
+_DELIVERY = 3600.0
+"""Seconds that network sinks have to deliver what is left when all was read."""
+
+_UNWATCHED = MetricsSettings(listen=None)
+"""A replay may run beside the job that `metrics.listen` belongs to."""
+
+_FAR = 253_402_300_799_000
+"""The last moment that has a date, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What the command line says: a range of samples' timestamps (ms), and where to.
+
+    `asked` is the range as it was written, by which an unfinished replay is known again.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    asked: tuple[str | None, str | None] = (None, None)
+    out: str | None = None
+    workers: int = 1
+    live: bool = False
+
+
+def dataflow(
+    source: RecordedSource,
+    sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
+    letters: DeadLetters,
+    saw: Callable[[str, pa.RecordBatch], None],
+) -> Dataflow:
+    """Recorded samples to every sink, and what is none to dead letters."""
+    flow = Dataflow("mqpipe-replay")
+    samples, unreadable = recorded("recorded", flow, source)
+    op.inspect("observe", samples, lambda _step, item: saw(*item))
+    for name, sink in sinks.items():
+        op.output(name, samples, sink)
+    op.output("dead_letters", unreadable, _UnreadableSink(letters))
+    return flow
+
+
+def replay(config: Config, options: ReplayOptions) -> int:
+    """Send a range of the recorded stream again; 1 where not everything was delivered.
+
+    A replay that was stopped goes on where it was when the same is asked again.
+
+    Raises:
+        UsageError: nothing was recorded, or there is no sink for it.
+        CommandError: the topic cannot be read, or samples are in the way.
+        StateError, FlowError, ListenError: see there.
+    """
+    topic = config.sinks.kafka
+    if topic is None:
+        raise UsageError("nothing to replay: the config has no `sinks.kafka`")
+    config = _to_the_others(config, options)
+    if config.sinks.parquet is None and config.sinks.newrelic is None:
+        raise UsageError("nowhere to replay to: give --out, or another sink in the config")
+    name = sha256(repr((topic.topic, config.sinks)).encode()).hexdigest()[:12]
+    drain = Drain(config.shutdown.grace, settle=0)
+    with hold(config.recovery.path / f"replay-{name}") as state:
+        plan = _plan(config, topic, options, state)
+        with observe(_job(config), drain, _UNWATCHED, live=options.live) as seen:
+            clean = _run(_spooling_in(config, state.path), topic, plan, state, drain, options, seen)
+        if not clean or drain.requested:
+            typer.echo("stopped; the same command goes on where it was", err=True)
+            return 0 if clean else 1
+        state.remember("replay", {})
+        state.forget()
+    typer.echo(
+        f"replayed {plan.messages:,} messages of {plan.topic}, samples from "
+        f"{show_time(plan.start)} to {show_time(plan.end)}"
+    )
+    return 0
+
+
+def _run(
+    config: Config,
+    topic: KafkaSettings,
+    plan: ReplayPlan,
+    state: JobState,
+    drain: Drain,
+    options: ReplayOptions,
+    seen: Observation,
+) -> bool:
+    source = RecordedSource(topic, plan, drain, config.account_id)
+    sinks: dict[str, Sink[tuple[str, pa.RecordBatch]]] = {}
+    if config.sinks.parquet is not None:
+        parts = source.list_parts()
+        sinks["parquet"] = StraightParquet(config.sinks.parquet, parts, state.run)
+    delivering = network_sinks(
+        config, seen.listener, lambda: drain.grace_left if drain.requested else _DELIVERY
+    )
+    letters = DeadLetters(config.dead_letters, seen.listener)
+    flow = dataflow(source, {**sinks, **delivering}, letters, seen.saw)
+    return execute(
+        flow,
+        drain,
+        Workers(options.workers),
+        config.recovery.epoch,
+        state.recovery(),
+        config.shutdown.grace,
+    )
+
+
+def _plan(
+    config: Config, topic: KafkaSettings, options: ReplayOptions, state: JobState
+) -> ReplayPlan:
+    """What to read: decided now, or when this replay was begun."""
+    begun = state.recall("replay")
+    if begun:
+        if begun["asked"] != list(options.asked):
+            raise CommandError(
+                f"{state.path}: an unfinished replay of another range (--from {begun['asked'][0]} "
+                f"--to {begun['asked'][1]}) lies there; finish it by asking the same, or remove it"
+            )
+        log.info("replay goes on", topic=topic.topic)
+        return ReplayPlan.from_document(begun["plan"])
+    parquet = config.sinks.parquet
+    if parquet is not None and Store(parquet.path).has_samples():
+        raise CommandError(
+            f"{parquet.path} holds samples, with which those of a replay would mix; give another "
+            "directory with --out"
+        )
+    start = options.start if options.start is not None else 0
+    end = options.end if options.end is not None else wall_clock()
+    if start >= end:
+        raise UsageError(f"--from {show_time(start)} is not before --to {show_time(end)}")
+    try:
+        plan = replay_plan(topic, topic.topic, start, min(end, _FAR))
+    except ReplayError as error:
+        raise CommandError(str(error)) from error
+    state.forget()
+    state.remember("replay", {"asked": list(options.asked), "plan": plan.document()})
+    return plan
+
+
+def _to_the_others(config: Config, options: ReplayOptions) -> Config:
+    """The configuration with the sinks of a replay: not the one it is read from."""
+    changes: dict[str, object] = {"kafka": None}
+    if options.out is not None:
+        changes = {"parquet": ParquetSettings(path=options.out), "kafka": None, "newrelic": None}
+    return config.model_copy(update={"sinks": config.sinks.model_copy(update=changes)})
+
+
+def _spooling_in(config: Config, folder: Path) -> Config:
+    """The configuration with spools of this replay's own, beside those of a live run."""
+    newrelic = config.sinks.newrelic
+    if newrelic is None:
+        return config
+    spool = newrelic.spool.model_copy(update={"path": folder / "spool"})
+    sinks = {"newrelic": newrelic.model_copy(update={"spool": spool})}
+    return config.model_copy(update={"sinks": config.sinks.model_copy(update=sinks)})
+
+
+def _job(config: Config) -> Job:
+    sinks = [name for name in type(config.sinks).model_fields if getattr(config.sinks, name)]
+    return Job("replay", config.interval, sinks=sinks, spools=spool_sizes(config))
+
+
+class _UnreadableSink(DynamicSink[tuple[str, UnreadableMessage]]):
+    """Keeps messages that are no samples as dead letters: at least once."""
+
+    def __init__(self, letters: DeadLetters) -> None:
+        self._letters = letters
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_UnreadablePartition":
+        return _UnreadablePartition(self._letters)
+
+
+class _UnreadablePartition(StatelessSinkPartition[tuple[str, UnreadableMessage]]):
+    def __init__(self, letters: DeadLetters) -> None:
+        self._letters = letters
+
+    def write_batch(self, items: list[tuple[str, UnreadableMessage]]) -> None:
+        self._letters.put_unreadable(
+            [
+                Unreadable(
+                    message.topic,
+                    message.partition,
+                    message.offset,
+                    message.value,
+                    message.reason,
+                    wall_clock(),
+                )
+                for _, message in items
+            ]
+        )
