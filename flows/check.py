@@ -1,19 +1,23 @@
 """`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import pyarrow as pa
 import typer
 
 from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of
 from operators.collect.check import missing_permissions
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster import cluster_row
+from operators.collect.collector import ClusterCollector, ClusterIdentity
 from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
 from operators.schedule import at_or_after, wall_clock
+from operators.schema.arrow import entity_type_of
+from operators.schema.metrics import CLUSTER
 from operators.simulate import Shard, by_cluster
 from operators.ticks import TargetKind, Ticks
 from sinks.kafka.probe import probe as probe_topic
@@ -56,8 +60,9 @@ def check(config: Config, *, connect: bool) -> int:
         typer.echo(f"{'failed' if finding.problems else 'ok'}: {finding.what}: {finding.found}")
         for problem in finding.problems:
             typer.echo(f"  {problem}")
-    for line in _bill(config, cost):
-        typer.echo(line)
+    if cost != NOTHING:
+        for line in _bill(config, cost):
+            typer.echo(line)
     return 1 if any(finding.problems for finding in findings) else 0
 
 
@@ -131,22 +136,28 @@ async def _cluster(config: Config, cluster: ClusterSettings) -> Finding:
     collector = ClusterCollector(cluster, config.account_id)
     now = at_or_after(wall_clock(), config.interval_ms)
 
-    async def collect(kind: TargetKind) -> tuple[Cost, str | None]:
+    async def collect(kind: TargetKind) -> tuple[Sequence[pa.RecordBatch], str | None]:
         tick = Ticks(cluster.name, now, config.interval_ms, kind=kind)
         try:
             async with asyncio.timeout(_TIMEOUT):
                 collected = await collector.collect(tick, _TIMEOUT)
         except TimeoutError:
-            return NOTHING, f"{kind}: no answer within {_TIMEOUT:g} s"
+            return (), f"{kind}: no answer within {_TIMEOUT:g} s"
         except CollectionError as error:
-            return NOTHING, f"{kind}: {error}"
-        return cost_of(collected.batches, 1), collected.error and f"{kind}: {collected.error}"
+            return (), f"{kind}: {error}"
+        return collected.batches, collected.error and f"{kind}: {collected.error}"
 
     try:
         found = await asyncio.gather(*(collect(kind) for kind in TargetKind))
     finally:
         await collector.close()
-    cost = sum((part for part, _ in found), NOTHING)
+    batches = [batch for part, _ in found for batch in part]
+    samples = [batch for batch in batches if entity_type_of(batch) is not CLUSTER]
+    if batches:
+        # What each kind knows of the cluster is one row in the end.
+        identity = ClusterIdentity(cluster.name, cluster.environment, config.account_id)
+        samples.append(cluster_row(identity, now, batches))
+    cost = cost_of(samples, 1)
     problems = [problem for _, problem in found if problem]
     if any(not problem for _, problem in found):
         # It answers: what is not shown may be for a permission.

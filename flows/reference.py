@@ -4,18 +4,23 @@ With `--check` nothing is written, and the exit code is 1 where a page is not wh
 """
 
 import argparse
+import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from flows.config import Config
 from operators.schema.arrow import COMMON
 from operators.schema.metrics import ENTITY_TYPES, STRING
+from operators.schema.settings import parse_duration, parse_size
+from operators.simulate.anomalies.kinds import KINDS
+from operators.simulate.patterns import BUILT_IN, Custom
 
 
 def metrics_page() -> str:
@@ -73,43 +78,126 @@ def config_page() -> str:
         "# Configuration",
         "",
         "Made from the models that validate it. YAML; an unknown key is refused with its path, its",
-        "line and the nearest right name. `${VAR}` and `${VAR:-default}` come from the environment.",
-        "Durations are written `250ms`, `30s`, `10m`, `24h`, `30d`; sizes `512MiB`, `2GiB`, `1GB`.",
-        "A JSON Schema for editors lies in [config.schema.json](config.schema.json).",
+        "line and the nearest right name. `${VAR}` and `${VAR:-default}` come from the environment;",
+        "`$$` is a dollar sign. Durations are written `250ms`, `30s`, `10m`, `24h`, `30d`; sizes",
+        "`512MiB`, `2GiB`, `1GB`. `[]` stands for each item of a list. A JSON Schema for editors is",
+        "[config.schema.json](config.schema.json).",
         "",
-        "| key | default | meaning |",
-        "|---|---|---|",
-        *_keys(Config, ""),
+        "## At the top",
+        "",
+        *_table(_keys(Config, "", deep=False)),
     ]
+    for name, field in Config.model_fields.items():
+        for model, many in _models(field.annotation):
+            prefix = f"{name}[]." if many else f"{name}."
+            whole = None if many else field.default
+            lines += ["", f"## {name}", "", *_table(_keys(model, prefix, whole))]
+    lines += ["", *_patterns(), "", *_anomalies()]
     return "\n".join(lines) + "\n"
 
 
-def _keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
+def _table(rows: Iterable[str]) -> list[str]:
+    return ["| key | default | meaning |", "|---|---|---|", *rows]
+
+
+def _keys(
+    model: type[BaseModel], prefix: str, default: BaseModel | None = None, *, deep: bool = True
+) -> Iterator[str]:
+    """A row a key. `default` is the model's value where the key above it is left out."""
     for name, field in model.model_fields.items():
-        inner, many = _inner_model(field.annotation)
-        path = f"{prefix}{field.alias or name}{'[]' if many else ''}"
-        yield f"| `{path}` | {_default(field)} | {field.description or ''} |"
-        if inner is not None:
-            yield from _keys(inner, f"{path}.")
+        inner = _models(field.annotation)
+        path = f"{prefix}{field.alias or name}"
+        if any(many for _, many in inner):
+            path += "[]"
+        own = field.get_default(call_default_factory=True)
+        value = own if default is None else getattr(default, name)
+        meaning = (field.description or "").replace("<", "&lt;")
+        yield f"| `{path}` | {_default(value, field)} | {meaning} |"
+        # Of several models one is chosen by its `kind`: those have a section of their own.
+        if deep and len(inner) == 1:
+            below = value if isinstance(value, inner[0][0]) else None
+            yield from _keys(inner[0][0], f"{path}.", below)
 
 
-def _inner_model(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+def _models(annotation: Any, *, many: bool = False) -> list[tuple[type[BaseModel], bool]]:
+    """The models in an annotation, and whether they are items of a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
-    for argument in get_args(annotation):
-        inner, many = _inner_model(argument)
-        if inner is not None:
-            return inner, many or getattr(annotation, "__origin__", None) in (tuple, list)
-    return None, False
+        return [(annotation, many)]
+    listed = many or get_origin(annotation) in (tuple, list)
+    return [found for part in get_args(annotation) for found in _models(part, many=listed)]
 
 
-def _default(field: Any) -> str:
-    default = field.get_default(call_default_factory=True)
+def _default(default: Any, field: FieldInfo) -> str:
     if default is PydanticUndefined:
         return "required"
-    if isinstance(default, BaseModel) or default is None or default in ((), {}, []):
+    if isinstance(default, BaseModel):
+        kind = getattr(default, "kind", None)
+        return f"`{kind}`" if kind else ""
+    if default is None or default in ((), {}, []):
         return ""
-    return f"`{json.dumps(default, default=str)}`"
+    return f"`{_written(default, field)}`"
+
+
+def _written(default: Any, field: FieldInfo) -> str:
+    """A default as one writes it in a file."""
+    parsers = {m.func for m in field.metadata if isinstance(m, BeforeValidator)}
+    if parse_duration in parsers:
+        return _with_unit(default, _DURATIONS)
+    if parse_size in parsers:
+        return _with_unit(default, _SIZES)
+    if isinstance(default, str | Path):
+        return str(default)
+    return json.dumps(default, default=lambda value: getattr(value, "pattern", None) or str(value))
+
+
+_DURATIONS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 0.001}
+_SIZES = {"GiB": 2**30, "MiB": 2**20, "GB": 10**9, "MB": 10**6, "kB": 10**3, "B": 1}
+
+
+def _with_unit(number: float, units: Mapping[str, float]) -> str:
+    """In the largest unit of which it is a whole number; one day stays 24h."""
+    for unit, one in units.items():
+        if number >= (2 * one if unit == "d" else one) and number % one == 0:
+            return f"{number / one:g}{unit}"
+    return f"{number:g}"
+
+
+def _patterns() -> Iterator[str]:
+    yield "## Patterns"
+    yield ""
+    yield "A fleet's `pattern` is a name, or a mapping with its `kind` and settings. The factor that"
+    yield "it gives multiplies the fleet's traffic."
+    for kind, pattern in BUILT_IN.items():
+        yield ""
+        yield f"### {kind}"
+        yield ""
+        yield _prose(pattern)
+        keys = [key for key in _keys(pattern, "", deep=False) if not key.startswith("| `kind`")]
+        if keys:
+            yield ""
+            yield from _table(keys)
+    yield ""
+    yield "### One of your own"
+    yield ""
+    yield _prose(Custom)
+    yield ""
+    yield from _table(_keys(Custom, ""))
+
+
+def _anomalies() -> Iterator[str]:
+    yield "## Anomalies"
+    yield ""
+    yield "| kind | starts at a | what happens |"
+    yield "|---|---|---|"
+    for name, kind in KINDS.items():
+        roots = ", ".join(root.label.replace("_", " ") for root in kind.roots)
+        yield f"| `{name}` | {roots} | {_prose(kind.effects)} |"
+
+
+def _prose(documented: object) -> str:
+    """A docstring as one paragraph, or several."""
+    paragraphs = (inspect.getdoc(documented) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def config_schema() -> str:

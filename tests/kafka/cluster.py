@@ -204,7 +204,7 @@ class KafkaCluster:
 
         def format_one(broker_id: int) -> None:
             config = str(self._properties(broker_id))
-            format_command = ("format", "--cluster-id", cluster_id, "--config", config)
+            format_command = ("format", f"--cluster-id={cluster_id}", "--config", config)
             run_tool("kafka.tools.StorageTool", *format_command, *format_args)
 
         with ThreadPoolExecutor() as threads:
