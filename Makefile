@@ -55,8 +55,9 @@ bench: install ## benchmarks, short; tables on standard output
 bench-full: install ## benchmarks at full size
 	$(BIN)/python -m tests.benchmarks --full
 
-docs: install ## write the reference pages anew
+docs: install ## write the reference pages anew, and the documentation into site/
 	$(BIN)/python -m flows.reference docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean: ## remove what the targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site

@@ -113,3 +113,15 @@ def test_reference_pages_are_those_of_the_code() -> None:
         check=False,
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
+    """Every page has its place, and every link and anchor is right."""
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
