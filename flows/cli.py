@@ -14,6 +14,7 @@ import typer
 
 from flows.check import check as check_command
 from flows.config import Config
+from flows.dashboard.command import dashboard as dashboard_command
 from flows.errors import CommandError
 from flows.export import ExportOptions
 from flows.export import export as export_command
@@ -28,6 +29,7 @@ from flows.report.command import report as report_command
 from flows.run import RunOptions
 from flows.run import run as run_command
 from flows.runtime import Workers
+from flows.score import score as score_command
 from flows.templates import DEFAULT, template
 from flows.times import parse_time
 from operators.schema.settings import parse_duration
@@ -59,14 +61,14 @@ def _time(text: str | None) -> int | None:
         raise typer.BadParameter(str(error)) from None
 
 
-def _duration(text: str | None) -> float | None:
+def _duration(text: str | None, *, zero: bool = False) -> float | None:
     if text is None:
         return None
     try:
         seconds = parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if seconds == 0:
+    if seconds == 0 and not zero:
         raise typer.BadParameter("must be more than nothing")
     return seconds
 
@@ -225,6 +227,42 @@ def report(
     Example: mqpipe report ./samples --out report.html
     """
     raise typer.Exit(report_command(uri, ReportOptions(out, png)))
+
+
+@app.command()
+def dashboard(
+    config: ConfigArgument = None,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Alert conditions instead of the dashboard.")
+    ] = False,
+) -> None:
+    """Write a New Relic dashboard as JSON, to be imported there.
+
+    With --alerts: NRQL alert conditions, each an input of NerdGraph's
+    alertsNrqlConditionStaticCreate.
+
+    Example: mqpipe dashboard mqpipe.yaml > dashboard.json
+    """
+    raise typer.Exit(dashboard_command(None if config is None else _config(config), alerts=alerts))
+
+
+@app.command()
+def score(
+    alerts: Annotated[
+        Path, typer.Argument(metavar="ALERTS", help="CSV or Parquet with `entity` and `time`.")
+    ],
+    against: Annotated[
+        str, typer.Option("--against", metavar="URI", help="The export that was alerted on.")
+    ],
+    grace: Annotated[
+        str, typer.Option(metavar="5m", help="How long after an anomaly an alert is still right.")
+    ] = "5m",
+) -> None:
+    """Precision, recall and time to detect of alerts, against a simulation's anomalies.
+
+    Example: mqpipe score alerts.csv --against day
+    """
+    raise typer.Exit(score_command(alerts, against, _duration(grace, zero=True) or 0.0))
 
 
 @app.command()

@@ -16,7 +16,7 @@ def parse_time(text: str, now_ms: int) -> int:
     text = text.strip()
     if text == "now":
         return now_ms
-    if text[:1] in "+-":
+    if text.startswith(("+", "-")):
         sign = -1 if text[0] == "-" else 1
         return now_ms + sign * round(parse_duration(text[1:]) * 1000)
     try:

@@ -46,6 +46,8 @@ class Placed:
     lane: int
     left: bool
     """Whether its label is to the left of it, for want of room to the right."""
+    named: bool
+    """Whether there is room for its name, or only for its number."""
 
 
 def anomalies(summary: Summary) -> list[Anomaly]:
@@ -101,23 +103,34 @@ def _anomaly(label: str, shaped: Sequence[dict[str, Any]], known: dict[str, Any]
 
 
 def place(found: Sequence[Anomaly], start: int, end: int, lanes: int) -> list[Placed]:
-    """Put anomalies into lanes, each with room for its label; what finds no lane is left out.
+    """Put anomalies into lanes, each with room for its name, or else for its number.
 
-    The plot is of [start, end), ms. Those that shaped most are placed first.
+    The plot is of [start, end), ms. Those that shaped most are placed first; what finds no room
+    at all is left out.
     """
     taken: list[list[tuple[float, float]]] = [[] for _ in range(lanes)]
     placed: list[Placed] = []
-    for anomaly in sorted(found, key=lambda a: (-a.rows, a.start, a.label)):
-        room = (end - start) * CHARACTER * (len(anomaly.name) + 2)
-        left = anomaly.start + room > end
-        first = anomaly.start - room if left else anomaly.start
-        last = max(anomaly.end, first + room)
-        for lane, others in enumerate(taken):
-            if all(last <= s or first >= e for s, e in others):
-                others.append((first, last))
-                placed.append(Placed(anomaly, lane, left))
-                break
+    waiting = sorted(found, key=lambda a: (-a.rows, a.start, a.label))
+    for named in (True, False):
+        left_over = []
+        for anomaly in waiting:
+            text = anomaly.name if named else str(anomaly.number)
+            room = (end - start) * CHARACTER * (len(text) + 2)
+            left = anomaly.start + room > end
+            first = anomaly.start - room if left else anomaly.start
+            last = max(anomaly.end, first + room)
+            lane = next((n for n, others in enumerate(taken) if _free(others, first, last)), None)
+            if lane is None:
+                left_over.append(anomaly)
+            else:
+                taken[lane].append((first, last))
+                placed.append(Placed(anomaly, lane, left, named))
+        waiting = left_over
     return sorted(placed, key=lambda p: p.anomaly.number)
+
+
+def _free(others: Sequence[tuple[float, float]], first: float, last: float) -> bool:
+    return all(last <= start or first >= end for start, end in others)
 
 
 def _parts(label: str) -> tuple[str, str]:

@@ -45,6 +45,7 @@ _SHORT = "format(datum.value, abs(datum.value) < 1 ? '~g' : '~s')"
 _TIME_AXIS: Spec = {
     "title": None,
     "labelOverlap": True,
+    "labelSeparation": 8,
     "grid": False,
     "labelExpr": (
         "utchours(datum.value) || utcminutes(datum.value) || utcseconds(datum.value)"
@@ -401,6 +402,7 @@ def _anomalies(axis: Axis, marks: Marks | None, *, shade: bool = True) -> list[S
             "name": p.anomaly.name,
             "number": str(p.anomaly.number),
             "left": p.left,
+            "named": p.named,
             "label": p.anomaly.label,
             "top": 2 + p.lane * LANE,
             "bottom": 2 + p.lane * LANE + LANE - 3,
@@ -421,7 +423,10 @@ def _anomalies(axis: Axis, marks: Marks | None, *, shade: bool = True) -> list[S
     }
     label: Spec = {
         "transform": [
-            {"calculate": f"width < {WIDE} ? datum.number : datum.name", "as": "text"},
+            {
+                "calculate": f"datum.named && width >= {WIDE} ? datum.name : datum.number",
+                "as": "text",
+            },
         ],
         "mark": {
             "type": "text",

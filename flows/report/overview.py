@@ -8,14 +8,23 @@ import polars as pl
 from flows.report.anomalies import Anomaly
 from flows.report.gaps import Gap
 from flows.report.summary import Summary
-from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, QUEUE, TOPIC, Origin
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    COLLECTION,
+    CONSUMER_GROUP,
+    QUEUE,
+    TOPIC,
+    Origin,
+)
 
 
 def overview(summary: Summary, found: Sequence[Anomaly], missing: Sequence[Gap]) -> pl.DataFrame:
     """One row a cluster, by name.
 
     Columns: `cluster`, `provider`, `environment`, a number of entities for each of `broker`,
-    `topic`, `consumer_group`, `queue`, and of all (`entities`), `samples`, `filled`, `late`,
+    `topic`, `consumer_group`, `queue`, and of all (`entities`), `samples`, those of them that are
+    of entities (`measured`) and not of a target's ticks, `filled`, `late`,
     `messages` (mean/s), `peak`, `lag` (highest), `health` (lowest), `anomalies`, `missing`
     (ticks of the cluster's own rows).
     """
@@ -24,6 +33,7 @@ def overview(summary: Summary, found: Sequence[Anomaly], missing: Sequence[Gap])
         pl.col("provider").drop_nulls().first(),
         pl.col("environment").drop_nulls().first(),
         pl.col("rows").sum().alias("samples"),
+        pl.col("rows").filter(pl.col("type") != COLLECTION.label).sum().alias("measured"),
         filled.alias("filled"),
         pl.col("late").sum(),
     )

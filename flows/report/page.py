@@ -66,7 +66,7 @@ def _fleet(
     found: Sequence[Anomaly],
     missing: Sequence[Gap],
 ) -> str:
-    filled = _share(float(overview["filled"].sum()), float(summary.rows))
+    filled = _share(float(overview["filled"].sum()), float(overview["measured"].sum()))
     numbers = [
         ("clusters", f"{overview.height:,}"),
         ("entities", f"{overview['entities'].sum():,}"),
@@ -92,7 +92,7 @@ def _fleet(
             _short(row["peak"]),
             _short(row["lag"]),
             _number(row["health"]),
-            _share(row["filled"], row["samples"]),
+            _share(row["filled"], row["measured"]),
             _short(row["late"]),
             row["anomalies"],
             row["missing"],
@@ -243,7 +243,8 @@ def _targets(summary: Summary) -> str:
 
 def _figures(plots: Iterable[Plot]) -> str:
     figures = "".join(
-        f"<figure><figcaption><b>{escape(plot.title)}</b> <span>{escape(plot.note)}</span>"
+        f"<figure{' class=wide' if plot.wide else ''}>"
+        f"<figcaption><b>{escape(plot.title)}</b> <span>{escape(plot.note)}</span>"
         f'</figcaption><div class="plot" data-plot="{escape(plot.name)}" '
         f'style="min-height:{plot.spec["height"]}px"></div></figure>'
         for plot in plots

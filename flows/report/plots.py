@@ -15,6 +15,7 @@ from flows.report.themes import ORIGIN_COLOURS
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
+    COLLECTION,
     CONSUMER_GROUP,
     ENTITY_TYPES,
     QUEUE,
@@ -33,13 +34,17 @@ _METRICS: Mapping[str, Metric] = {m.name: m for t in ENTITY_TYPES for m in t.met
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One plot; `name` is unique and names its file. `cluster` is None for the whole fleet."""
+    """One plot; `name` is unique and names its file. `cluster` is None for the whole fleet.
+
+    A `wide` one has a row of the page for itself.
+    """
 
     name: str
     title: str
     note: str
     spec: Spec
     cluster: str | None = None
+    wide: bool = False
 
 
 def plots_of(
@@ -118,8 +123,8 @@ class _Drawing:
                 cluster,
             )
         yield from self._lags_of(cluster)
-        yield from self._brokers_of(cluster)
         yield from self._health_of(cluster, own, marks)
+        yield from self._brokers_of(cluster)
         yield self._coverage(cluster)
 
     def _marks(self, cluster: str, *types: str) -> Marks:
@@ -177,6 +182,7 @@ class _Drawing:
                 range_="diverging",
                 domain=(0, 100),
             ),
+            wide=True,
         )
 
     def _fleet_anomalies(self) -> Plot:
@@ -187,10 +193,11 @@ class _Drawing:
             "Anomalies",
             f"what was wrong in simulated clusters, and when{_left_out(marks)}",
             charts.lanes(self.axis, marks),
+            wide=True,
         )
 
     def _coverage(self, cluster: str | None) -> Plot:
-        presence = self.summary.presence
+        presence = self.summary.presence.filter(pl.col("type") != COLLECTION.label)
         if cluster is not None:
             presence = presence.filter(pl.col("cluster") == cluster)
         frame = (
@@ -209,9 +216,10 @@ class _Drawing:
                 width=self._cell(self.summary.buckets.width),
                 y="samples",
                 colours={o.value: ORIGIN_COLOURS[o.value] for o in Origin if o.value in there},
-                height=90,
+                height=70,
             ),
             cluster,
+            wide=True,
         )
 
     def _lags_of(self, cluster: str) -> Iterator[Plot]:
@@ -272,6 +280,7 @@ class _Drawing:
                 metrics={m.column: _title(m) for m in shown},
             ),
             cluster,
+            wide=True,
         )
 
     def _health_of(self, cluster: str, own: pl.DataFrame, marks: Marks) -> Iterator[Plot]:

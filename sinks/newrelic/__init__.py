@@ -5,11 +5,19 @@ from collections.abc import Callable
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Patience
 from sinks.events import Listener, nobody
+from sinks.newrelic.encode import event_attributes
 from sinks.newrelic.sender import NewRelic
 from sinks.newrelic.settings import NewRelicSettings, Region, Shape
 from sinks.spool import ADOPT_AFTER, SpooledSink, spooled_sink
 
-__all__ = ["NewRelic", "NewRelicSettings", "Region", "Shape", "newrelic_sink"]
+__all__ = [
+    "NewRelic",
+    "NewRelicSettings",
+    "Region",
+    "Shape",
+    "event_attributes",
+    "newrelic_sink",
+]
 
 
 def newrelic_sink(

@@ -319,9 +319,17 @@ def _joined(
 @cache
 def check_event(entity_type: EntityType) -> None:
     """Raise ValueError where New Relic would drop this type's events."""
+    _check(entity_type, event_attributes(entity_type), _MAX_EVENT_ATTRIBUTES, "an event")
+
+
+def event_attributes(entity_type: EntityType) -> list[str]:
+    """Names of all that an entity type's events may have."""
     names = ["eventType", "timestamp", "entityType", *_COMMON.values()]
-    names += [i.attribute for i in entity_type.identity] + [m.name for m in entity_type.metrics]
-    _check(entity_type, names, _MAX_EVENT_ATTRIBUTES, "an event")
+    return (
+        names
+        + [i.attribute for i in entity_type.identity]
+        + [metric.name for metric in entity_type.metrics]
+    )
 
 
 @cache

@@ -72,7 +72,9 @@ def test_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
     assert stop(first).code == 0
 
 
-@pytest.mark.parametrize("command", ["run", "export", "check", "init"])
+@pytest.mark.parametrize(
+    "command", ["run", "export", "check", "init", "report", "dashboard", "score"]
+)
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     """Each command says what it does, with an example."""
     ended = mqpipe(tmp_path, command, "--help")

@@ -121,6 +121,7 @@ def test_overview_has_one_row_a_cluster(summary: Summary) -> None:
         "filled": 7 * len(FILLED),
         "late": 3,
         "samples": 10 * TICKS + 3,
+        "measured": 7 * TICKS + 3,
         "lag": 300 + TICKS - 1,
         "provider": "kafka",
     }

@@ -1,0 +1,156 @@
+"""Alert conditions: lag, partitions in trouble, brokers that are gone, silence.
+
+Filled samples never count: they are what should have been, not what is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from flows.dashboard.nrql import Query, quoted
+from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, CONSUMER_GROUP, EntityType
+
+MEASURED = (("origin", "!= 'filled'"),)
+
+_MINUTE = 60
+_HELD = 300
+"""Seconds that a threshold must be passed."""
+_LONGEST = 3 * 86_400
+"""Seconds after which New Relic closes an incident by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition: thresholds on a query's value, or (`silence`) its loss of signal.
+
+    It opens above `critical` and `warning`, or below `least`; None opens nothing.
+    """
+
+    name: str
+    meaning: str
+    query: Query
+    critical: float | None = None
+    warning: float | None = None
+    least: float | None = None
+    silence: bool = False
+
+
+def conditions(brokers: Mapping[str, int] | None = None) -> Iterator[Condition]:
+    """All conditions, the most important first.
+
+    `brokers` is how many brokers a cluster has, of those of which it is known.
+    """
+    yield Condition(
+        "Offline partitions",
+        "Partitions without a leader can be neither written nor read.",
+        _of(CLUSTER, "max", "cluster.offlinePartitionsCount", "clusterName"),
+        critical=0,
+    )
+    yield Condition(
+        "Broker down",
+        "A broker that had samples has none: it left the cluster, or does not answer.",
+        _count(BROKER, "clusterName", "brokerId"),
+        silence=True,
+    )
+    for cluster, number in (brokers or {}).items():
+        yield Condition(
+            f"Broker down: {cluster}",
+            f"Fewer than the {number} brokers of {cluster} are up.",
+            Query(
+                "min(cluster.activeBrokerCount)",
+                (CLUSTER,),
+                ("cluster.activeBrokerCount",),
+                (("clusterName", f"= {quoted(cluster)}"), *MEASURED),
+                filtered=False,
+            ),
+            least=number,
+        )
+    yield Condition(
+        "Under-replicated partitions",
+        "Partitions have fewer in-sync replicas than replicas.",
+        _of(CLUSTER, "max", "cluster.underReplicatedPartitions", "clusterName"),
+        critical=0,
+    )
+    yield Condition(
+        "Consumer lag",
+        "The oldest message that a group has not committed is old.",
+        _of(CONSUMER_GROUP, "max", "consumerGroup.lagSeconds", "clusterName", "consumerGroup"),
+        critical=600,
+        warning=120,
+    )
+    yield Condition(
+        "No data",
+        "A cluster that had samples has none.",
+        _count(CLUSTER, "clusterName"),
+        silence=True,
+    )
+    failed = "percentage(count(*), WHERE collection.ok = 0)"
+    yield Condition(
+        "Collection fails",
+        "Most ticks of a target fail; `collection.error` has the cause.",
+        Query(
+            failed,
+            (COLLECTION,),
+            ("collection.ok",),
+            facet=("clusterName", "targetKind"),
+            filtered=False,
+        ),
+        critical=50,
+    )
+
+
+def as_input(condition: Condition, interval: float) -> dict[str, Any]:
+    """A condition as NerdGraph's `AlertsNrqlConditionStaticInput`.
+
+    `interval` is the seconds between two samples: windows hold one at least, and silence is
+    three that did not come.
+    Source: docs.newrelic.com, NerdGraph tutorial: NRQL condition alerts.
+    """
+    window = _MINUTE * max(1, ceil(interval / _MINUTE))
+    terms = [
+        {
+            "priority": priority,
+            "operator": operator,
+            "threshold": threshold,
+            "thresholdDuration": window * max(1, ceil(_HELD / window)),
+            "thresholdOccurrences": "ALL",
+        }
+        for priority, operator, threshold in (
+            ("CRITICAL", "ABOVE", condition.critical),
+            ("WARNING", "ABOVE", condition.warning),
+            ("CRITICAL", "BELOW", condition.least),
+        )
+        if threshold is not None
+    ]
+    found: dict[str, Any] = {
+        "name": condition.name,
+        "description": condition.meaning,
+        "enabled": True,
+        "nrql": {"query": str(condition.query)},
+        "signal": {
+            "aggregationWindow": window,
+            "aggregationMethod": "EVENT_FLOW",
+            "aggregationDelay": 120,
+            "fillOption": "NONE",
+        },
+        "terms": terms,
+        "violationTimeLimitSeconds": _LONGEST,
+    }
+    if condition.silence:
+        found["expiration"] = {
+            "expirationDuration": 3 * window,
+            "openViolationOnExpiration": True,
+            "closeViolationsOnExpiration": False,
+        }
+    return found
+
+
+def _of(entity_type: EntityType, function: str, metric: str, *facet: str) -> Query:
+    return Query(
+        f"{function}({metric})", (entity_type,), (metric,), MEASURED, facet, filtered=False
+    )
+
+
+def _count(entity_type: EntityType, *facet: str) -> Query:
+    return Query("count(*)", (entity_type,), (), MEASURED, facet, filtered=False)
