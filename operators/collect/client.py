@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import (
+    OFFSET_INVALID,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
@@ -159,12 +160,7 @@ class KafkaClient:
             lambda admin: admin.list_offsets(request, request_timeout=timeout),
             timeout,
         )
-        return {
-            (tp.topic, tp.partition): answer
-            if isinstance(answer, KafkaError)
-            else Offset(answer.offset, answer.timestamp, answer.leader_epoch or 0)
-            for tp, answer in answers.items()
-        }
+        return {(tp.topic, tp.partition): _offset(answer) for tp, answer in answers.items()}
 
     async def group_listing(
         self, timeout: float
@@ -344,6 +340,15 @@ async def all_done(futures: Collection[Future[Any]]) -> None:
 def chunks(items: Sequence[T], size: int) -> list[list[T]]:
     """The items in lists of at most `size`."""
     return [list(items[i : i + size]) for i in range(0, len(items), size)]
+
+
+def _offset(answer: ListOffsetsResultInfo | KafkaError) -> Offset | KafkaError:
+    if isinstance(answer, KafkaError):
+        return answer
+    if answer.offset == OFFSET_INVALID:
+        # librdkafka's own mark of a leader that it could not ask, without an error beside it.
+        return KafkaError(KafkaError.REQUEST_TIMED_OUT, "the leader did not answer")
+    return Offset(answer.offset, answer.timestamp, answer.leader_epoch or 0)
 
 
 def _spec(asked: int) -> OffsetSpec:

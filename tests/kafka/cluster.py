@@ -58,6 +58,7 @@ class KafkaCluster:
         brokers: how many; a quorum of controllers makes sense with 1 or 3.
         listeners: further listeners by name, with their security protocol:
             `{"SCRAM": "SASL_PLAINTEXT"}`. `PLAINTEXT` is always there.
+        advertised: by broker id and listener: the port that clients are told, of a proxy say.
         settings: server.properties of every broker, over those of tests/kafka/settings.py.
         format_args: further arguments of `StorageTool format`, such as `--add-scram …`.
         heap: the heap of a broker, as `java -Xmx` takes it.
@@ -72,6 +73,7 @@ class KafkaCluster:
         brokers: int = 1,
         *,
         listeners: Mapping[str, str] | None = None,
+        advertised: Mapping[tuple[int, str], int] | None = None,
         settings: Mapping[str, str] | None = None,
         format_args: Sequence[str] = (),
         heap: str = "256m",
@@ -83,7 +85,9 @@ class KafkaCluster:
             self._resources.callback(shutil.rmtree, self._directory, ignore_errors=True)
             self._spawner = Spawner()
             self._resources.callback(self._spawner.close)
-            self._brokers = self._configure(brokers, security, settings or {}, heap)
+            self._brokers = self._configure(
+                brokers, security, advertised or {}, settings or {}, heap
+            )
             self._format(format_args)
             for broker in self._brokers.values():
                 self._resources.callback(broker.kill)
@@ -159,7 +163,12 @@ class KafkaCluster:
         return self._brokers[broker_id].log()
 
     def _configure(
-        self, brokers: int, security: Mapping[str, str], settings: Mapping[str, str], heap: str
+        self,
+        brokers: int,
+        security: Mapping[str, str],
+        advertised: Mapping[tuple[int, str], int],
+        settings: Mapping[str, str],
+        heap: str,
     ) -> dict[int, Broker]:
         controllers = {broker_id: self._port() for broker_id in range(1, brokers + 1)}
         configured = {}
@@ -167,8 +176,9 @@ class KafkaCluster:
             ports = {listener: self._port() for listener in security}
             metrics_port = self._port()
             log_dir = self._directory / f"broker-{broker_id}"
+            told = {name: port for (of, name), port in advertised.items() if of == broker_id}
             properties = {
-                **broker_settings(broker_id, ports, security, controllers, log_dir),
+                **broker_settings(broker_id, ports, security, controllers, log_dir, told),
                 **settings,
             }
             self._properties(broker_id).write_text(

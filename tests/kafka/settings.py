@@ -10,14 +10,17 @@ def broker_settings(
     security: Mapping[str, str],
     controllers: Mapping[int, int],
     log_dir: Path,
+    advertised_ports: Mapping[str, int],
 ) -> dict[str, str]:
     """Settings of one process that is broker and controller.
 
     `listeners` maps a listener's name to its port and `security` to its protocol; the listener
     `PLAINTEXT` is the one between brokers. `controllers` maps every node's id to its
-    controller's port.
+    controller's port. Clients are told `advertised_ports`, where a listener has one, instead of
+    its own.
     """
-    advertised = {name: f"{name}://127.0.0.1:{port}" for name, port in listeners.items()}
+    bound = {name: f"{name}://127.0.0.1:{port}" for name, port in listeners.items()}
+    advertised = bound | {n: f"{n}://127.0.0.1:{port}" for n, port in advertised_ports.items()}
     controller = f"CONTROLLER://127.0.0.1:{controllers[broker_id]}"
     protocols = {"CONTROLLER": "PLAINTEXT", **security}
     replicas = str(min(3, len(controllers)))
@@ -25,7 +28,7 @@ def broker_settings(
         "process.roles": "broker,controller",
         "node.id": str(broker_id),
         "log.dirs": str(log_dir),
-        "listeners": ",".join([*advertised.values(), controller]),
+        "listeners": ",".join([*bound.values(), controller]),
         "advertised.listeners": ",".join(advertised.values()),
         "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in protocols.items()),
         "inter.broker.listener.name": "PLAINTEXT",
