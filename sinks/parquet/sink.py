@@ -91,6 +91,9 @@ class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
         try:
             metadata = self._context.store.metadata(file.path)
         except (pa.ArrowInvalid, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                # The store failed, which says nothing of the file: no reason to delete it.
+                raise
             log.warning("unreadable file", path=file.path, error=str(error))
             return ""
         if (metadata.get("mqpipe.run"), metadata.get("mqpipe.partition")) != (

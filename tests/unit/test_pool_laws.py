@@ -81,9 +81,10 @@ class Watch:
         end = loop.time() + plan.takes
         counted = True
         try:
-            while loop.time() < end:
+            # What is left below the clock's resolution would be slept for without time passing.
+            while (left := end - loop.time()) > 1e-9:
                 try:
-                    await asyncio.sleep(end - loop.time())
+                    await asyncio.sleep(left)
                 except asyncio.CancelledError:
                     if not plan.stubborn:
                         raise
