@@ -12,8 +12,9 @@ from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of
 from operators.collect.check import missing_permissions
 from operators.collect.cluster import cluster_row
-from operators.collect.collector import ClusterCollector, ClusterIdentity
+from operators.collect.collector import ClusterCollector
 from operators.collect.errors import CollectionError
+from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
 from operators.schedule import at_or_after, wall_clock
 from operators.schema.arrow import entity_type_of

@@ -38,16 +38,22 @@ def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
     """Pools on a loop in the background, and a client a cluster, while the block runs."""
     clusters = config.clusters if config.collects else ()
     background = Background()
-    collectors = Collectors(clusters, config.account_id)
+    own = config.collectors if config.collects else ()
+    collectors = Collectors(clusters, config.account_id, own)
     pools: dict[str, Pool] = {}
     try:
         pools = background.run(_pools(config, background, seen))
         yield Collecting(
             targets={
                 target.partition: target
-                for cluster in clusters
-                for kind in TargetKind
-                for target in [Target(cluster.name, kind, config.interval_ms)]
+                for target in (
+                    *(
+                        Target(c.name, kind, config.interval_ms)
+                        for c in clusters
+                        for kind in TargetKind
+                    ),
+                    *(Target(c.name, c.name, config.interval_ms) for c in own),
+                )
             },
             work=collectors.work,
             pools=pools,
@@ -55,7 +61,10 @@ def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
             deadline=min(config.interval, config.fill.grace)
             if config.mode == "hybrid"
             else config.interval,
-            plans={cluster.name: _plan(config, cluster) for cluster in clusters},
+            plans={
+                **{cluster.name: _plan(config, cluster) for cluster in clusters},
+                **{c.name: Plan(c.name, c.environment, config.account_id, joined=False) for c in own},
+            },
         )
     finally:
         with suppress(TimeoutError):
@@ -69,14 +78,16 @@ async def _close(pools: Mapping[str, Pool], collectors: Collectors) -> None:
 
 
 async def _pools(config: Config, background: Background, seen: Observation) -> dict[str, Pool]:
+    own = config.collectors if config.collects else ()
+    kinds = [*(kind.value for kind in TargetKind), *(collector.name for collector in own)]
     pools = {
-        kind.value: Pool(
-            kind.value,
+        kind: Pool(
+            kind,
             config.pools.of(kind),
             loop=background.loop,
             listeners=seen.pool_listeners,
         )
-        for kind in TargetKind
+        for kind in kinds
     }
     for pool in pools.values():
         seen.watch(pool)

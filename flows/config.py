@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from flows.observe import MetricsSettings
+from operators.collect.custom import CollectorSettings
 from operators.collect.settings import ClusterSettings
 from operators.merge import FillSettings
 from operators.pool import PoolsSettings
@@ -54,6 +55,9 @@ class Config(Settings):
         default=None, gt=0, description="New Relic account id, part of GUIDs"
     )
     clusters: tuple[ClusterSettings, ...] = Field(default=(), description="what to collect from")
+    collectors: tuple[CollectorSettings, ...] = Field(
+        default=(), description="targets of one's own kind"
+    )
     pools: PoolsSettings = Field(default=PoolsSettings(), description="concurrency of collection")
     simulation: SimulationSettings = Field(
         default=SimulationSettings(), description="what to simulate"
@@ -81,23 +85,40 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
-        clusters = [cluster.name for cluster in self.clusters]
+        own = [collector.name for collector in self.collectors]
+        clusters = [cluster.name for cluster in self.clusters] + own
         simulated = [spec.cluster for spec in shards(self.simulation)]
         for name, times in Counter(clusters).items():
             if times > 1:
-                raise ValueError(f"clusters: the name `{name}` is used {times} times")
+                raise ValueError(f"clusters, collectors: the name `{name}` is used {times} times")
+        for name in own:
+            if name in type(self.pools).model_fields:
+                raise ValueError(f"collectors: `{name}` is the name of a pool: choose another")
+        self._pools_fit(own)
         for name in sorted(set(clusters) & set(simulated)):
             raise ValueError(f"`{name}` is a collected cluster and a simulated one: rename one")
         if self.mode == "infrastructure" and not clusters:
-            raise ValueError("mode infrastructure collects, but `clusters` names none")
+            raise ValueError(
+                "mode infrastructure collects, but `clusters` and `collectors` name none"
+            )
         if self.mode == "simulation" and not simulated:
             raise ValueError("mode simulation simulates, but `simulation.fleets` names none")
         if self.mode == "hybrid" and not clusters:
-            raise ValueError("mode hybrid collects and fills, but `clusters` names none")
+            raise ValueError(
+                "mode hybrid collects and fills, but `clusters` and `collectors` name none"
+            )
         if self.sinks.newrelic is not None and self.account_id is None:
             raise ValueError("sinks.newrelic needs `account_id`")
         self._likes_fit()
         return self
+
+    def _pools_fit(self, own: list[str]) -> None:
+        for name in self.pools.own:
+            if name not in own:
+                known = [*type(self.pools).model_fields, *own]
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
+                raise ValueError(f"pools: `{name}` is no kind of target; {hint}")
 
     def _likes_fit(self) -> None:
         fleets = {fleet.name: fleet for fleet in self.simulation.fleets}

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from operators.collect.brokers import broker_samples
-from operators.collect.collector import ClusterIdentity
 from operators.collect.commits import commits_of
 from operators.collect.group_state import Group, Groups
 from operators.collect.groups import group_samples
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import Page, Pages
+from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples
 from operators.schema.arrow import entity_type_of

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -11,26 +11,19 @@ from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.commits import Commits, commits_of
+from operators.collect.custom import CollectorSettings, OwnCollector
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.groups import group_samples
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import PageReader
 from operators.collect.reading import Memory, Reading
+from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
 from operators.collect.topics import topic_samples
 from operators.ticks import Collected, TargetKind, Ticks
 
 READINGS_KEPT = 2
 """Ticks of a cluster whose readings are kept: a slow kind may still be at the one before."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterIdentity:
-    """What the samples of a cluster say of it."""
-
-    cluster: str
-    environment: str
-    account_id: int | None
 
 
 class ClusterCollector:
@@ -138,12 +131,20 @@ class ClusterCollector:
 
 
 class Collectors:
-    """The collectors of all clusters of a process: the work that `offload` is given."""
+    """The collectors of all targets of a process: the work that `offload` is given."""
 
-    def __init__(self, clusters: Sequence[ClusterSettings], account_id: int | None = None) -> None:
-        self._collectors: Mapping[str, ClusterCollector] = MappingProxyType(
-            {settings.name: ClusterCollector(settings, account_id) for settings in clusters}
-        )
+    def __init__(
+        self,
+        clusters: Sequence[ClusterSettings],
+        account_id: int | None = None,
+        own: Sequence[CollectorSettings] = (),
+    ) -> None:
+        collectors: dict[str, ClusterCollector | OwnCollector] = {}
+        for cluster in clusters:
+            collectors[cluster.name] = ClusterCollector(cluster, account_id)
+        for settings in own:
+            collectors[settings.name] = OwnCollector(settings, account_id)
+        self._collectors = MappingProxyType(collectors)
 
     async def work(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one tick of one target; see `ClusterCollector.collect`."""

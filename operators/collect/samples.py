@@ -1,6 +1,7 @@
 """The common columns of collected samples."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -10,6 +11,17 @@ from operators.schema.guid import entity_guid
 from operators.schema.metrics import CLUSTER, EntityType, Origin
 
 PROVIDER = "kafka"
+OWN = "own"
+"""Provider of the COLLECTION rows of collectors of one's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterIdentity:
+    """What the samples of a cluster say of it."""
+
+    cluster: str
+    environment: str
+    account_id: int | None
 
 
 class Identity(Protocol):
@@ -35,6 +47,7 @@ def collected_batch(
     parts: Sequence[Sequence[str]],
     names: Sequence[str],
     columns: Mapping[str, Any],
+    provider: str = PROVIDER,
 ) -> pa.RecordBatch:
     """Collected samples of one entity type at `tick` (ms); shape: `schema_of(entity_type)`.
 
@@ -49,11 +62,11 @@ def collected_batch(
         {
             "timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(parts)),
             "entity_guid": [
-                entity_guid(account, type_name, PROVIDER, cluster, *path) for path in parts
+                entity_guid(account, type_name, provider, cluster, *path) for path in parts
             ],
             "entity_name": [f"{cluster}/{name}" if name else cluster for name in names],
             "cluster_name": cluster,
-            "provider": PROVIDER,
+            "provider": provider,
             "environment": identity.environment,
             "origin": Origin.COLLECTED.value,
             **columns,

@@ -251,7 +251,8 @@ class ClusterMerge:
             patience = min(ticks.interval, ticks.interval if self._grace is None else self._grace)
             # Its row is there already if the tick was missed by another kind.
             joined = tick <= self._settled(CLUSTER_KIND)
-            self._ticks[tick] = _Tick(tick, tick + patience, set(JOINED), joined=joined)
+            awaited = set(JOINED) if self._plan.joined else set()
+            self._ticks[tick] = _Tick(tick, tick + patience, awaited, joined=joined)
         return self._ticks[tick]
 
     def _settled(self, kind: str) -> int:

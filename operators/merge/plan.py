@@ -35,11 +35,13 @@ class Plan:
     account_id: int | None = None
     expect: ExpectSettings = ExpectSettings()
     like: Like = Like()
+    joined: bool = True
+    """Whether there is a cluster's row; a target of one's own kind has none."""
 
     def expected(self, kind: str) -> dict[EntityType, Names]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""
         if kind == CLUSTER_KIND:
-            return {CLUSTER: {self.guid: self.cluster}}
+            return {CLUSTER: {self.guid: self.cluster}} if self.joined else {}
         match kind:
             case TargetKind.BROKERS:
                 return {BROKER: {self._guid(BROKER, f"broker-{i}"): i for i in self.expect.brokers}}

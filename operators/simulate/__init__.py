@@ -6,12 +6,12 @@ ticks into samples, `anomaly_table` tells what went wrong. What patterns (`Scene
 here too.
 """
 
+from operators.plugins import PluginError
 from operators.simulate.anomalies.kinds import Case, Effect, Kind, Lever
 from operators.simulate.anomalies.occurrences import UnknownEntityError
 from operators.simulate.block import Block
 from operators.simulate.generators import Generator, GeneratorError
 from operators.simulate.patterns import Scene
-from operators.simulate.plugins import PluginError
 from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
 from operators.simulate.shard import Shard, ShardState
 from operators.simulate.spec import (

@@ -5,9 +5,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from operators import plugins
 from operators.schema.arrow import entity_type_of, schema_of
 from operators.schema.metrics import Origin
-from operators.simulate import plugins
 from operators.simulate.block import Block
 from operators.simulate.kafka.cluster import KafkaCluster
 from operators.simulate.queues import QueueCluster

@@ -25,8 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from operators import plugins
 from operators.schema.settings import Duration, Settings
-from operators.simulate import plugins
 from operators.simulate.local_time import DAY, HOUR, day_number, month, to_local, weekday
 from operators.simulate.noise import Floats, Ints, hashed, key_of, smooth
 

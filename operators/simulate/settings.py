@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
+from operators import plugins
 from operators.schema.settings import Duration, Settings
-from operators.simulate import plugins
 from operators.simulate.anomalies.kinds import kind_of
 from operators.simulate.patterns import AnyPattern, BusinessHours
 from operators.simulate.presets import REPLICATION_FACTOR, Provider

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from operators import plugins
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
-from operators.simulate import plugins
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.noise import Floats, Ints
 

@@ -1,4 +1,4 @@
-"""Patterns, anomalies and generators of one's own: by entry point or as `module:name`."""
+"""Patterns, anomalies, generators and collectors of one's own: entry points, or `module:name`."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ GROUPS = {
     "pattern": "mqpipe.patterns",
     "anomaly": "mqpipe.anomalies",
     "generator": "mqpipe.generators",
+    "collector": "mqpipe.collectors",
 }
 """The entry point groups, by what they hold."""
 

@@ -1,0 +1,118 @@
+"""Collectors of one's own: another kind of target, with the same pool, ticks and sinks around it."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from operators import plugins
+from operators.collect.errors import CollectionError, Problem
+from operators.collect.samples import ClusterIdentity
+from operators.pool import in_thread
+from operators.schema.arrow import entity_type_of, schema_of
+from operators.schema.settings import Settings
+from operators.ticks import Collected, Ticks
+
+Batches = Sequence[pa.RecordBatch]
+
+
+class Collector(Protocol):
+    """Collects one target of one's own.
+
+    It is what `factory(identity, **options)` gives, where the factory is an entry point of
+    `mqpipe.collectors` or `module:name`, and `identity` is what `collected_batch` wants to know:
+    the target's name as the cluster, environment and account. It may have a method `close()`, called at the end.
+    Both may be coroutines; a plain `collect` runs in a thread of its own.
+    """
+
+    def collect(self, tick: int, time_left: float) -> Batches | Awaitable[Batches]:
+        """The samples at `tick` (ms since the epoch), made by `collected_batch`.
+
+        `time_left` is in seconds. Whatever it raises fails the attempt, and the pool tries again;
+        an exception says by `retryable = False` that this is of no use, and names its class for
+        reports by `error_class`.
+        """
+
+
+class CollectorSettings(Settings):
+    """A collector of one's own."""
+
+    name: str = Field(
+        pattern=r"^[^:/\s]+$",
+        description="the target's name: its cluster in samples, and its pool in `pools`",
+    )
+    environment: str = Field(default="production", description="production, staging, …")
+    use: str = Field(description="an entry point of mqpipe.collectors, or module:name")
+    options: dict[str, Any] = Field(default={}, description="its keyword arguments")
+
+    @field_validator("use")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        if not callable(plugins.load("collector", name)):
+            raise plugins.PluginError("collector", name, "it cannot be called")
+        return name
+
+
+class OwnCollector:
+    """A collector of one's own, made when it is first needed; its batches are looked at."""
+
+    def __init__(self, settings: CollectorSettings, account_id: int | None = None) -> None:
+        self._settings = settings
+        self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
+        self._own: Any = None
+
+    async def collect(self, tick: Ticks, time_left: float) -> Collected:
+        """Collect the samples of one tick.
+
+        Raises:
+            CollectionError: it cannot be made, or gave what samples are not.
+            Exception: whatever it raised itself.
+        """
+        if self._own is None:
+            self._own = await in_thread(self._make)
+        batches = await self._call(partial(self._own.collect, tick.start, time_left))
+        return Collected(tuple(self._checked(batch) for batch in batches))
+
+    async def close(self) -> None:
+        """Close it, where it can be closed."""
+        close = getattr(self._own, "close", None)
+        if close is not None:
+            await self._call(close)
+
+    def _make(self) -> Any:
+        settings = self._settings
+        try:
+            own = plugins.load("collector", settings.use)(self._identity, **settings.options)
+        except Exception as error:
+            raise self._error(f"cannot be made: {type(error).__name__}: {error}") from error
+        if not callable(getattr(own, "collect", None)):
+            raise self._error("what it makes has no method `collect(tick, time_left)`")
+        return own
+
+    @staticmethod
+    async def _call(method: Callable[[], Any]) -> Any:
+        function = method.func if isinstance(method, partial) else method
+        if inspect.iscoroutinefunction(function):
+            return await method()
+        return await in_thread(method)
+
+    def _checked(self, batch: Any) -> pa.RecordBatch:
+        if not isinstance(batch, pa.RecordBatch):
+            raise self._error(f"gave a {type(batch).__name__} in place of a RecordBatch")
+        try:
+            expected = schema_of(entity_type_of(batch))
+        except ValueError as error:
+            raise self._error(f"gave a batch of {error}; make it by `collected_batch`") from error
+        if batch.schema != expected:
+            odd = [field.name for field in batch.schema if field not in expected]
+            raise self._error(f"gave columns that its entity type has not: {odd or 'too few'}")
+        return batch
+
+    def _error(self, why: str) -> CollectionError:
+        settings = self._settings
+        return CollectionError(
+            Problem("config", f"{settings.name}: the collector `{settings.use}` {why}")
+        )
