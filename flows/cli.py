@@ -226,7 +226,7 @@ def report(
 
     Example: mqpipe report ./samples --out report.html
     """
-    raise typer.Exit(report_command(uri, ReportOptions(out, png)))
+    raise typer.Exit(report_command(uri, ReportOptions(out, png, progress=sys.stderr.isatty())))
 
 
 @app.command()

@@ -63,7 +63,10 @@ def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
             else config.interval,
             plans={
                 **{cluster.name: _plan(config, cluster) for cluster in clusters},
-                **{c.name: Plan(c.name, c.environment, config.account_id, joined=False) for c in own},
+                **{
+                    c.name: Plan(c.name, c.environment, config.account_id, joined=False)
+                    for c in own
+                },
             },
         )
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import polars as pl
 import pyarrow as pa
@@ -139,6 +139,8 @@ def _prefix(uri: str) -> str:
     if "://" not in uri:
         return str(Path(uri).absolute())
     parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return unquote(parts.path).rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 

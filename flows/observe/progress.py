@@ -37,3 +37,16 @@ def samples_progress(total: int, shown: bool) -> Iterator[Callable[[int], None]]
                 progress.update(task, advance=rows, rate=rate)
 
         yield advance
+
+
+@contextmanager
+def stages(shown: bool) -> Iterator[Callable[[str], None]]:
+    """A line on standard error while the block runs; call what is yielded with what is done now.
+
+    Where it is not `shown` the call does nothing.
+    """
+    if not shown:
+        yield lambda _stage: None
+        return
+    with Console(stderr=True).status("") as status:
+        yield status.update

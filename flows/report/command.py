@@ -1,5 +1,6 @@
 """`mqpipe report`: from a URI to a page, and to a PNG of each plot."""
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,13 @@ from urllib.parse import quote
 
 import typer
 
+from flows.observe.progress import stages
 from flows.report import library
 from flows.report.anomalies import anomalies
 from flows.report.gaps import gaps
 from flows.report.overview import overview
 from flows.report.page import page
-from flows.report.plots import MOST_CLUSTERS, plots_of
+from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
 from flows.report.summary import summarize
 from flows.samples import find_samples
 
@@ -23,6 +25,7 @@ class ReportOptions:
 
     out: Path = Path("report.html")
     png: Path | None = None
+    progress: bool = False
 
 
 def report(uri: str, options: ReportOptions) -> int:
@@ -34,23 +37,30 @@ def report(uri: str, options: ReportOptions) -> int:
         OSError: the report cannot be written.
     """
     samples = find_samples(uri)
-    with ThreadPoolExecutor(1) as background:
+    with stages(options.progress) as tell, ThreadPoolExecutor(1) as background:
         # The library takes seconds to put together, about as long as a day's samples to read.
         script = background.submit(library.script)
-        summary = summarize(samples)
+        summary = summarize(samples, tell)
         found, missing = anomalies(summary), gaps(summary)
         table = overview(summary, found, missing)
         busiest = table.sort("messages", descending=True, nulls_last=True)["cluster"]
         plots = plots_of(summary, found, missing, sorted(busiest.head(MOST_CLUSTERS)))
+        tell("writing the page")
         text = page(summary, table, plots, found, missing, script.result())
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text, encoding="utf-8")
+        if options.png is not None:
+            _images(plots, options.png, tell)
     typer.echo(f"{options.out}: {summary.rows:,} samples of {table.height} clusters")
     if options.png is not None:
-        options.png.mkdir(parents=True, exist_ok=True)
-        for plot in plots:
-            title = f"{plot.cluster}: {plot.title}" if plot.cluster else plot.title
-            image = library.png(plot.spec, title)
-            (options.png / f"{quote(plot.name, safe='')}.png").write_bytes(image)
         typer.echo(f"{options.png}: {len(plots)} plots")
     return 0
+
+
+def _images(plots: Sequence[Plot], folder: Path, tell: Callable[[str], None]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, plot in enumerate(plots, 1):
+        tell(f"drawing {number} of {len(plots)}: {plot.name}")
+        title = f"{plot.cluster}: {plot.title}" if plot.cluster else plot.title
+        image = library.png(plot.spec, title)
+        (folder / f"{quote(plot.name, safe='')}.png").write_bytes(image)

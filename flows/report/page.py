@@ -6,6 +6,7 @@ from html import escape
 from importlib.metadata import version
 from importlib.resources import files
 from string import Template
+from urllib.parse import quote
 
 import polars as pl
 
@@ -241,9 +242,11 @@ def _targets(summary: Summary) -> str:
     )
 
 
-def _figures(plots: Iterable[Plot]) -> str:
+def _figures(plots: Sequence[Plot]) -> str:
+    narrow = [plot.name for plot in plots if not plot.wide]
+    alone = narrow[-1] if len(narrow) % 2 else None
     figures = "".join(
-        f"<figure{' class=wide' if plot.wide else ''}>"
+        f"<figure{' class=wide' if plot.wide or plot.name == alone else ''}>"
         f"<figcaption><b>{escape(plot.title)}</b> <span>{escape(plot.note)}</span>"
         f'</figcaption><div class="plot" data-plot="{escape(plot.name)}" '
         f'style="min-height:{plot.spec["height"]}px"></div></figure>'
@@ -301,7 +304,7 @@ def _entity(path: str) -> str:
 
 
 def _anchor(cluster: str) -> str:
-    return f"cluster-{cluster}"
+    return quote(f"cluster-{cluster}")
 
 
 def _name(uri: str) -> str:

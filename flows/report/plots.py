@@ -34,8 +34,9 @@ _METRICS: Mapping[str, Metric] = {m.name: m for t in ENTITY_TYPES for m in t.met
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One plot; `name` is unique and names its file. `cluster` is None for the whole fleet.
+    """One plot; `name` is unique, whatever clusters are called, and names its file.
 
+    `cluster` is None for the whole fleet.
     A `wide` one has a row of the page for itself.
     """
 
@@ -93,7 +94,7 @@ class _Drawing:
         marks = self._marks(cluster, CLUSTER.label)
         if own["messages"].count():
             yield Plot(
-                f"{cluster}-traffic",
+                f"cluster-{cluster}-traffic",
                 "Traffic",
                 f"{_unit('cluster.messagesInPerSecond')}: mean of {self.each}, shaded up to its "
                 f"highest tick{_left_out(marks)}",
@@ -109,7 +110,7 @@ class _Drawing:
             )
         if own["lag"].count():
             yield Plot(
-                f"{cluster}-lag",
+                f"cluster-{cluster}-lag",
                 "Lag",
                 f"{_unit('cluster.totalLag')}, all groups together: highest of {self.each}"
                 f"{_left_out(marks)}",
@@ -207,7 +208,7 @@ class _Drawing:
         )
         there = set(frame["series"])
         return Plot(
-            f"{cluster or 'fleet'}-coverage",
+            "fleet-coverage" if cluster is None else f"cluster-{cluster}-coverage",
             "Coverage",
             f"samples of {self.each} by origin",
             charts.bars(
@@ -235,7 +236,7 @@ class _Drawing:
             named = own.select(_without(cluster, "entity"), "time", value="lag")
             frame, series = _widest(named, "entity", "value", TOP, format_=WHOLE, highest=True)
             yield Plot(
-                f"{cluster}-{name}",
+                f"cluster-{cluster}-{name}",
                 title,
                 f"{_unit(metric)}: highest of {self.each}{_left_out(marks)}",
                 charts.lines(frame, series, self.axis, marks, y=_unit(metric)),
@@ -266,7 +267,7 @@ class _Drawing:
         wide = self.summary.cell_buckets.width
         note = ", ".join(f"{_title(m)} ({m.how.value} of {words(wide)})" for m in shown[:1])
         yield Plot(
-            f"{cluster}-brokers",
+            f"cluster-{cluster}-brokers",
             "Brokers",
             note
             + ("" if brokers.height <= MOST_ROWS else f", the {MOST_ROWS} highest")
@@ -289,7 +290,7 @@ class _Drawing:
         if percents:
             lowest = min(float(own[s.column].min()) for s in percents)  # type: ignore[arg-type]
             yield Plot(
-                f"{cluster}-health",
+                f"cluster-{cluster}-health",
                 "Health",
                 f"lowest of {self.each}{_left_out(marks)}",
                 charts.lines(
@@ -299,7 +300,7 @@ class _Drawing:
             )
         if own["errors"].count():
             yield Plot(
-                f"{cluster}-errors",
+                f"cluster-{cluster}-errors",
                 "Errors",
                 f"% of requests that failed: highest of {self.each}{_left_out(marks)}",
                 charts.lines(own, [Series("errors", "errors %", ",.2f")], self.axis, marks, y="%"),
@@ -312,7 +313,7 @@ class _Drawing:
         partitions = [s for s in partitions if own[s.column].count()]
         if partitions:
             yield Plot(
-                f"{cluster}-partitions",
+                f"cluster-{cluster}-partitions",
                 "Partitions in trouble",
                 f"{_unit('cluster.offlinePartitionsCount')}: highest of {self.each}"
                 f"{_left_out(marks)}",

@@ -4,7 +4,7 @@ Every query is a streaming aggregation over buckets of time, clusters and entiti
 grows with these, never with the number of samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -129,15 +129,19 @@ class Summary:
         return int(self.presence["rows"].sum())
 
 
-def summarize(samples: Samples) -> Summary:
-    """Read all samples, twice where they are of groups and queues, in memory that stays flat."""
+def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: None) -> Summary:
+    """Read all samples, twice where they are of groups and queues, in memory that stays flat.
+
+    `tell` hears what is read now.
+    """
     first, last = samples.span()
     interval = samples.interval()
     narrow = buckets(first, last, interval)
     wide = buckets(first, last, interval, MOST_CELLS)
     presence, shaped = [], []
     found: dict[EntityType, list[pl.DataFrame]] = {}
-    for entity_type in samples.files:
+    for entity_type, files in samples.files.items():
+        tell(f"reading {entity_type.label} samples, {len(files):,} files")
         scan = samples.scan(entity_type)
         queries = [_presence(scan, narrow), _shaped(scan), *_own(entity_type, scan, narrow, wide)]
         here, labels, *found[entity_type] = pl.collect_all(queries, engine="streaming")
@@ -147,6 +151,7 @@ def summarize(samples: Samples) -> Summary:
         if entity_type not in found:
             nothing = _own(entity_type, samples.scan(entity_type), narrow, wide)
             found[entity_type] = pl.collect_all(nothing)
+    tell("reading the lag of the top groups and queues")
     groups, queues = found[CONSUMER_GROUP][0], found[QUEUE][0]
     lags = [
         _lags(samples, CONSUMER_GROUP, OF_GROUPS[0], groups, narrow),

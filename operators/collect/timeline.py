@@ -22,7 +22,7 @@ from operators.collect.errors import CollectionError
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.topology import Ints, Topology
 
-ROUNDS = 3
+ROUNDS = 5
 """Questions a partition and tick, at most, besides the first ones."""
 
 TOLERANCE_MS = 1_000

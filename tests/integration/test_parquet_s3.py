@@ -18,6 +18,7 @@ import pytest
 
 from operators.schema.metrics import TOPIC
 from sinks.parquet import ParquetSettings, RolledParquet, RollSettings, StraightParquet
+from tests.mqpipe import mqpipe
 from tests.samples import NEW_YEAR, numbered
 
 
@@ -153,3 +154,13 @@ def test_an_upload_in_parts_is_invisible_until_it_is_whole(bucket: Bucket) -> No
     assert bucket.keys() == []
     partition.snapshot()
     assert len(bucket.numbers()) == 150_000
+
+
+def test_report_is_made_of_an_object_store(bucket: Bucket, tmp_path: Path) -> None:
+    """The URI that the sink wrote to is the one that a report reads from."""
+    partition = straight(bucket)
+    partition.write_batch([numbered(range(5)), numbered(range(7), entity_type=TOPIC)])
+    partition.close()
+    ended = mqpipe(tmp_path, "report", bucket.uri)
+    assert ended.code == 0, ended.err
+    assert ended.out == "report.html: 12 samples of 1 clusters\n"

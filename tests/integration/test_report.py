@@ -121,7 +121,7 @@ def test_zoom_moves_all_plots_and_all_resets_it(folder: Path, chromium: Browser)
 
 def test_theme_is_followed_while_the_page_is_open(folder: Path, chromium: Browser) -> None:
     """When the system turns dark, plots are drawn again in its colours."""
-    plot = "prod-eu-coverage"
+    plot = "cluster-prod-eu-coverage"
     chromium.open(folder / "hybrid.html", 1600, "light")
     draw_all(chromium)
     assert LIGHT_TEXT in chromium.ask(colours(plot))

@@ -83,7 +83,7 @@ def test_each_cluster_has_traffic_lag_groups_brokers_health_and_coverage(
     names = {plot.name for plot in report[1]}
     for cluster in ("prod-eu", "prod-us", "sim-eu"):
         for kind in ("traffic", "lag", "groups", "brokers", "health", "partitions", "coverage"):
-            assert f"{cluster}-{kind}" in names
+            assert f"cluster-{cluster}-{kind}" in names
     assert {f"fleet-{kind}" for kind in ("traffic", "lag", "health", "coverage", "anomalies")} <= (
         names
     )
@@ -110,7 +110,8 @@ def test_marks_are_on_the_plots_of_what_they_concern(
     for kind in ("traffic", "lag", "groups"):
         counts = {
             cluster: tuple(
-                marked(plots[f"{cluster}-{kind}"], style) for style in ("filled", "gap", "anomaly")
+                marked(plots[f"cluster-{cluster}-{kind}"], style)
+                for style in ("filled", "gap", "anomaly")
             )
             for cluster in ("prod-eu", "prod-us", "sim-eu")
         }
@@ -122,7 +123,7 @@ def test_line_is_broken_in_a_gap(report: tuple[Summary, list[Plot], str]) -> Non
     plots = {plot.name: plot for plot in report[1]}
     broken = [
         any(line.count(",,") > 3 for line in plots[name].spec["data"]["values"].splitlines())
-        for name in ("prod-us-traffic", "prod-eu-traffic")
+        for name in ("cluster-prod-us-traffic", "cluster-prod-eu-traffic")
     ]
     assert broken == [True, False]
 
@@ -148,6 +149,14 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert re.findall("</script", text) == ["</script"] * 4
 
 
+def test_no_name_of_a_cluster_takes_a_plot_of_the_fleet(tmp_path: Path) -> None:
+    """A cluster may be called `fleet`, or like another with a plot's kind behind it."""
+    for number, name in enumerate(("fleet", "a", "a-lag")):
+        write(tmp_path, cluster_rows(name, range(5)), f"p{number}")
+    names = [plot.name for plot in drawn(tmp_path)[1]]
+    assert len(set(names)) == len(names)
+
+
 def test_queues_of_other_providers_have_plots(tmp_path: Path) -> None:
     """A cluster of queues has traffic, depth and coverage, and no brokers."""
     ticks = range(20)
@@ -159,7 +168,7 @@ def test_queues_of_other_providers_have_plots(tmp_path: Path) -> None:
         ],
     )
     names = [plot.name for plot in drawn(tmp_path)[1] if plot.cluster]
-    assert names == ["mq-traffic", "mq-lag", "mq-queues", "mq-coverage"]
+    assert names == [f"cluster-mq-{kind}" for kind in ("traffic", "lag", "queues", "coverage")]
 
 
 def test_page_is_bounded_in_the_number_of_clusters(tmp_path: Path) -> None:
