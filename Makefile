@@ -49,8 +49,8 @@ format: install ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install ## benchmarks, short; tables on standard output
-	$(BIN)/python -m tests.benchmarks
+bench: install ## benchmarks, short (BENCH="pool merge" for some); tables on standard output
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 bench-full: install ## benchmarks at full size
 	$(BIN)/python -m tests.benchmarks --full

@@ -1,0 +1,65 @@
+"""kill -9 of a recording and of its replay: the topic has everything, the replay has it again."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from polars.testing import assert_frame_equal
+
+from tests.crash.test_kill_run_and_export import killed_after
+from tests.crash.test_parquet_crash import KILLS
+from tests.kafka.cluster import Kafka
+from tests.mqpipe import samples, start, stop, wait_for_log
+
+LABELS = ("cluster", "broker", "topic", "consumer_group")
+KEY = ("entity_guid", "timestamp", "origin")
+
+CONFIG = """
+mode: simulation
+interval: 100ms
+simulation:
+  seed: 5
+  fleets: [{{name: one, clusters: 3, brokers: 3, topics: 20, groups: 5, pattern: random}}]
+sinks:
+  parquet: {{path: samples, roll: {{rows: 2000, every: 2s}}}}
+  kafka: {{bootstrap_servers: "{bootstrap}", topic: {topic}, spool: {{path: spool}}}}
+dead_letters: {{path: dead}}
+recovery: {{path: state, epoch: 200ms}}
+metrics: {{listen: null}}
+"""
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(240 + 60 * KILLS)
+def test_a_killed_replay_of_a_killed_run_has_each_of_its_samples(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    """Set aside what the topic has twice by its key, the replay's rows are those of Parquet."""
+    text = CONFIG.format(bootstrap=kafka.bootstrap_servers, topic=f"mq-{tmp_path.name}")
+    (tmp_path / "c.yaml").write_text(text)
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    for _ in range(KILLS):
+        run = start(tmp_path, "run", "c.yaml", "--no-live")
+        assert killed_after(run, chance.uniform(0.1, 3)), seed
+    run = start(tmp_path, "run", "c.yaml", "--no-live")
+    wait_for_log(run, "started")
+    time.sleep(2)
+    ended = stop(run)
+    assert ended.code == 0, ended.err[-4000:]
+
+    replay = ("replay", "c.yaml", "--out", "again")
+    assert killed_after(start(tmp_path, *replay), 0)
+    for _ in range(KILLS):
+        if not killed_after(start(tmp_path, *replay), chance.uniform(0, 0.5)):
+            break
+    else:
+        assert not killed_after(start(tmp_path, *replay), 120), seed
+
+    for label in LABELS:
+        replayed = samples(tmp_path / "again", label).unique(KEY, maintain_order=True)
+        assert not replayed.is_empty()
+        assert_frame_equal(replayed, samples(tmp_path / "samples", label))
+    assert not (tmp_path / "dead").exists()
