@@ -15,10 +15,11 @@ import typer
 from flows.check import check as check_command
 from flows.config import Config
 from flows.dashboard.command import dashboard as dashboard_command
-from flows.errors import CommandError
+from flows.errors import CommandError, UsageError
 from flows.export import ExportOptions
 from flows.export import export as export_command
 from flows.init import init as init_command
+from flows.init import init_from_cluster
 from flows.loading import ConfigError, load, parse
 from flows.observe.logs import configure_logs
 from flows.redeliver import redeliver as redeliver_command
@@ -268,12 +269,26 @@ def score(
 @app.command()
 def init(
     file: Annotated[Path, typer.Argument(metavar="[FILE]")] = Path("mqpipe.yaml"),
+    from_cluster: Annotated[
+        str | None,
+        typer.Option("--from-cluster", metavar="NAME", help="A fleet like this cluster."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="CONFIG", help="The config that names it.")
+    ] = None,
 ) -> None:
     """Write a commented config to start from; an existing file is left alone.
 
-    Example: mqpipe init mqpipe.yaml
+    With a cluster of a config, its topology and levels are measured, and the config that is
+    written simulates a fleet like it.
+
+    Example: mqpipe init sim.yaml --from-cluster prod-eu --config mqpipe.yaml
     """
-    raise typer.Exit(init_command(file))
+    if from_cluster is None and config is None:
+        raise typer.Exit(init_command(file))
+    if from_cluster is None or config is None:
+        raise UsageError("--from-cluster and --config go together: which cluster, of which config")
+    raise typer.Exit(init_from_cluster(file, _config(config), from_cluster))
 
 
 def main() -> None:

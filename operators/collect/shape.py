@@ -1,0 +1,133 @@
+"""What a cluster is like: its brokers, topics with their levels, and who reads them."""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from operators.collect.collector import ClusterCollector
+from operators.collect.settings import ClusterSettings
+from operators.derive.operator import ClusterDerivation
+from operators.schema.arrow import entity_type_of
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC, EntityType
+from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
+
+
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """A topic: its partitions and its level."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    messages_per_second: float | None
+    """Mean over the time that was measured; None where it cannot be told."""
+    message_size: int | None
+    """Mean bytes of a message on disk; None without the brokers' pages or without messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupShape:
+    """A consumer group: what it reads, and with how many members."""
+
+    name: str
+    topics: tuple[str, ...]
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterShape:
+    """What a simulated cluster has to have to be like the real one."""
+
+    brokers: tuple[int, ...]
+    topics: tuple[TopicShape, ...]
+    groups: tuple[GroupShape, ...]
+    """Groups that commit to a topic of `topics`."""
+
+
+async def describe_shape(settings: ClusterSettings, seconds: float, timeout: float) -> ClusterShape:
+    """Measure a cluster twice, `seconds` apart, each within `timeout` seconds.
+
+    Raises:
+        CollectionError: a kind of it cannot be collected.
+    """
+    collector = ClusterCollector(settings)
+    derivation = ClusterDerivation(settings.name)
+    interval = round(1000 * (seconds + timeout))
+    try:
+        await _measured(collector, derivation, settings.name, 0, interval, timeout)
+        await asyncio.sleep(seconds)
+        found = await _measured(collector, derivation, settings.name, 1, interval, timeout)
+    finally:
+        await collector.close()
+    topics = tuple(_topic(row) for row in _rows(found, TargetKind.TOPICS, TOPIC) if _answered(row))
+    read = _topics_read(found[TargetKind.GROUPS], {topic.name for topic in topics})
+    return ClusterShape(
+        tuple(row["broker_id"] for row in _rows(found, TargetKind.BROKERS, BROKER)),
+        topics,
+        tuple(
+            GroupShape(
+                row["consumer_group"],
+                tuple(sorted(read[row["consumer_group"]])),
+                row["consumerGroup.activeConsumers"] or 0,
+            )
+            for row in _rows(found, TargetKind.GROUPS, CONSUMER_GROUP)
+            if read[row["consumer_group"]]
+        ),
+    )
+
+
+async def _measured(
+    collector: ClusterCollector,
+    derivation: ClusterDerivation,
+    cluster: str,
+    number: int,
+    interval: int,
+    timeout: float,
+) -> dict[TargetKind, Collected]:
+    """One tick of each kind, with its derived columns and its raw measures."""
+
+    async def measure(kind: TargetKind) -> Collected:
+        tick = Ticks(cluster, number * interval, interval, kind=kind)
+        found = await collector.collect(tick, timeout)
+        result = TickResult(tick, Outcome.COMPLETED, found.batches, found.raw, attempts=1)
+        return Collected(derivation.derive(result).batches, found.raw)
+
+    kinds = list(TargetKind)
+    return dict(zip(kinds, await asyncio.gather(*map(measure, kinds)), strict=True))
+
+
+def _rows(
+    found: dict[TargetKind, Collected], kind: TargetKind, entity_type: EntityType
+) -> list[dict[str, Any]]:
+    batches = [b for b in found[kind].batches if entity_type_of(b) is entity_type]
+    return pa.Table.from_batches(batches).to_pylist() if batches else []
+
+
+def _answered(row: dict[str, Any]) -> bool:
+    return bool(row["topic.respondsToMetadataRequests"] and row["topic.partitionCount"])
+
+
+def _topic(row: dict[str, Any]) -> TopicShape:
+    size, messages = row["topic.diskSize"], row["topic.retainedMessages"]
+    copies = row["topic.replicationFactor"] * (messages or 0)
+    return TopicShape(
+        row["topic"],
+        row["topic.partitionCount"],
+        row["topic.replicationFactor"],
+        row["topic.messagesInPerSecond"],
+        max(1, round(size / copies)) if size and copies else None,
+    )
+
+
+def _topics_read(groups: Collected, topics: set[str]) -> defaultdict[str, set[str]]:
+    """By group: those of the topics to which it commits."""
+    read: defaultdict[str, set[str]] = defaultdict(set)
+    commits = groups.raw.get("commits")
+    if commits is not None:
+        for row in commits.select(["group", "topic"]).to_pylist():
+            if row["topic"] in topics:
+                read[row["group"]].add(row["topic"])
+    return read
