@@ -1,6 +1,7 @@
 """What collects: targets, their pools and clients, and what merge has to know of each cluster."""
 
 import asyncio
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
     pools: dict[str, Pool] = {}
     try:
         pools = background.run(_pools(config, background, seen))
+        # What is there by now stays: to look through it again at each big tick for garbage in
+        # cycles would stop all threads for some 100 ms.
+        gc.freeze()
         yield Collecting(
             targets={
                 target.partition: target

@@ -60,6 +60,9 @@ the coordinator comes back, librdkafka 2.16 uses freed memory and the process di
 issue 4605). Instead the caller stops waiting, and the client is replaced: see `retire`.
 """
 
+THREADS = 2
+"""Threads of a client: the metadata request blocks one, the other makes big calls meanwhile."""
+
 LATE = 0.5
 """Seconds after its time-out at which a request is given up that librdkafka did not end."""
 
@@ -95,8 +98,8 @@ class KafkaClient:
         self._config = {**DEFAULTS, **config}
         self._connection = Once[AdminClient]()
         self._admin: AdminClient | None = None
-        # Its own thread: the one call that blocks waits here, and holds up this cluster alone.
-        self._thread: ThreadPoolExecutor | None = None
+        # Its own threads: what blocks waits here, and holds up this cluster alone.
+        self._threads: ThreadPoolExecutor | None = None
         self._troubles: deque[tuple[float, Problem]] = deque(maxlen=_TROUBLES_KEPT)
 
     async def topology(self, timeout: float) -> Topology:
@@ -137,6 +140,7 @@ class KafkaClient:
             f"{self.cluster}: describe topics",
             lambda admin: admin.describe_topics(TopicCollection(topics), request_timeout=timeout),
             timeout,
+            big=True,
         )
 
     async def offsets(
@@ -154,11 +158,11 @@ class KafkaClient:
     async def _offsets(
         self, wanted: Mapping[tuple[str, int], int], timeout: float
     ) -> dict[tuple[str, int], Offset | KafkaError]:
-        request = {TopicPartition(topic, p): _spec(asked) for (topic, p), asked in wanted.items()}
         answers: dict[TopicPartition, ListOffsetsResultInfo | KafkaError] = await self._ask(
             f"{self.cluster}: list offsets",
-            lambda admin: admin.list_offsets(request, request_timeout=timeout),
+            lambda admin: admin.list_offsets(_request(wanted), request_timeout=timeout),
             timeout,
+            big=True,
         )
         return {(tp.topic, tp.partition): _offset(answer) for tp, answer in answers.items()}
 
@@ -231,9 +235,9 @@ class KafkaClient:
     async def close(self) -> None:
         """End the connections and the thread."""
         self.retire()
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
-            self._thread = None
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
 
     async def _ask(
         self,
@@ -241,12 +245,17 @@ class KafkaClient:
         call: Callable[[AdminClient], Mapping[Any, Future[Any]]],
         timeout: float | None,
         needs: str = "",
+        *,
+        big: bool = False,
     ) -> dict[Any, Any]:
-        """What the call's futures give by key, KafkaErrors in place of those that failed."""
+        """What the call's futures give by key, KafkaErrors in place of those that failed.
+
+        A `big` call takes milliseconds to be made, so it is made in a thread.
+        """
         # Held until the answers are there: librdkafka drops the requests of a client that is gone.
         admin = await self._connected()
         try:
-            futures = call(admin)
+            futures = await self._in_thread(lambda: call(admin)) if big else call(admin)
             async with asyncio.timeout(None if timeout is None else timeout + LATE):
                 await all_done(futures.values())
         except (KafkaException, ValueError, TypeError, TimeoutError) as error:
@@ -302,10 +311,10 @@ class KafkaClient:
         return [trouble for at, trouble in reversed(self._troubles) if at > since]
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        if self._thread is None:
+        if self._threads is None:
             name = f"kafka-{self.cluster}"
-            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix=name)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _failed(
         self, error: BaseException | KafkaError, what: str, needs: str = ""
@@ -349,6 +358,10 @@ def _offset(answer: ListOffsetsResultInfo | KafkaError) -> Offset | KafkaError:
         # librdkafka's own mark of a leader that it could not ask, without an error beside it.
         return KafkaError(KafkaError.REQUEST_TIMED_OUT, "the leader did not answer")
     return Offset(answer.offset, answer.timestamp, answer.leader_epoch or 0)
+
+
+def _request(wanted: Mapping[tuple[str, int], int]) -> dict[TopicPartition, OffsetSpec]:
+    return {TopicPartition(topic, p): _spec(asked) for (topic, p), asked in wanted.items()}
 
 
 def _spec(asked: int) -> OffsetSpec:

@@ -1,16 +1,16 @@
 """The work of a cluster's ticks: what is read, made into samples, with what is missing named."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
-from operators.collect.commits import Commits, commits_of
 from operators.collect.custom import CollectorSettings, OwnCollector
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.groups import group_samples
@@ -21,6 +21,8 @@ from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
 from operators.collect.topics import topic_samples
 from operators.ticks import Collected, TargetKind, Ticks
+
+T = TypeVar("T")
 
 READINGS_KEPT = 2
 """Ticks of a cluster whose readings are kept: a slow kind may still be at the one before."""
@@ -72,41 +74,47 @@ class ClusterCollector:
 
     async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology, pages = await asyncio.gather(reading.topology(budget), reading.pages(budget))
-        return _partial(broker_samples(self._identity, tick, topology, pages), pages.problems)
+        collected = await asyncio.to_thread(broker_samples, self._identity, tick, topology, pages)
+        return _partial(collected, pages.problems)
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology = await reading.topology(budget)
-        problems: list[Problem] = []
-        offsets, ids = await self._offsets(reading, budget, problems)
-        commits: Commits | None = None
-        try:
-            commits = commits_of(await reading.groups(budget), topology)
-        except CollectionError as error:
-            problems.append(error.problem)
-        collected = topic_samples(
+        read, commits, pages = await asyncio.gather(
+            _or_problem(reading.offsets(budget)),
+            _or_problem(reading.commits(budget)),
+            reading.pages(budget),
+        )
+        offsets, ids, problems = _offsets_of(read)
+        if isinstance(commits, Problem):
+            problems.append(commits)
+        collected = await asyncio.to_thread(
+            topic_samples,
             self._identity,
             tick,
             self._settings.topics,
             topology,
             offsets,
-            commits,
-            await reading.pages(budget),
+            None if isinstance(commits, Problem) else commits,
+            pages,
             ids,
         )
         return _partial(collected, problems)
 
     async def _groups(self, tick: int, reading: Reading, budget: Budget) -> Collected:
-        topology, groups = await asyncio.gather(reading.topology(budget), reading.groups(budget))
-        problems = list(groups.problems)
-        offsets, ids = await self._offsets(reading, budget, problems)
-        commits = commits_of(groups, topology)
+        topology, commits, read = await asyncio.gather(
+            reading.topology(budget),
+            reading.commits(budget),
+            _or_problem(reading.offsets(budget)),
+        )
+        offsets, ids, problems = _offsets_of(read)
         message_at = np.full(len(commits.row), UNKNOWN, np.int64)
         if offsets is not None:
             what = f"{self._identity.cluster}: find when messages were written"
             message_at = await self._memory.timelines.first_uncommitted(
                 self._client, topology, commits, offsets, ids, budget.until(1, what)
             )
-        collected = group_samples(
+        collected = await asyncio.to_thread(
+            group_samples,
             self._identity,
             tick,
             commits,
@@ -115,19 +123,7 @@ class ClusterCollector:
             message_at,
             self._settings.partition_offsets,
         )
-        return _partial(collected, problems)
-
-    @staticmethod
-    async def _offsets(
-        reading: Reading, budget: Budget, problems: list[Problem]
-    ) -> tuple[Offsets | None, Mapping[str, str]]:
-        try:
-            offsets, ids = await reading.offsets(budget)
-        except CollectionError as error:
-            problems.append(error.problem)
-            return None, {}
-        problems += offsets.problems
-        return offsets, ids
+        return _partial(collected, [*commits.groups.problems, *problems])
 
 
 class Collectors:
@@ -158,3 +154,21 @@ class Collectors:
 def _partial(collected: Collected, problems: Sequence[Problem]) -> Collected:
     error_class, error = summary(problems)
     return replace(collected, error_class=error_class, error=error)
+
+
+async def _or_problem(asked: Awaitable[T]) -> T | Problem:
+    """What was asked for, or why it could not be had."""
+    try:
+        return await asked
+    except CollectionError as error:
+        return error.problem
+
+
+def _offsets_of(
+    read: tuple[Offsets, Mapping[str, str]] | Problem,
+) -> tuple[Offsets | None, Mapping[str, str], list[Problem]]:
+    """Offsets, topic ids, and what is missing of them."""
+    if isinstance(read, Problem):
+        return None, {}, [read]
+    offsets, ids = read
+    return offsets, ids, list(offsets.problems)

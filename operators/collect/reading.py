@@ -8,6 +8,7 @@ import numpy as np
 
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
+from operators.collect.commits import Commits, commits_of
 from operators.collect.errors import CollectionError
 from operators.collect.group_state import Groups, read_groups
 from operators.collect.offsets import Offsets, read_offsets
@@ -59,6 +60,7 @@ class Reading:
         self._memory = memory
         self._topology = Once[Topology]()
         self._groups = Once[Groups]()
+        self._commits = Once[Commits]()
         self._offsets = Once[tuple[Offsets, Mapping[str, str]]]()
         self._pages = Once[Pages]()
 
@@ -78,6 +80,14 @@ class Reading:
         """
         return await self._groups.get(lambda: self._read_groups(budget))
 
+    async def commits(self, budget: Budget) -> Commits:
+        """The commits of the selected groups, joined to their partitions.
+
+        Raises:
+            CollectionError: no broker named its groups, or there is no metadata.
+        """
+        return await self._commits.get(lambda: self._join_commits(budget))
+
     async def pages(self, budget: Budget) -> Pages:
         """The brokers' metrics pages."""
         return await self._pages.get(lambda: self._read_pages(budget))
@@ -94,7 +104,7 @@ class Reading:
 
     def cancel(self) -> None:
         """Stop reading."""
-        for once in (self._topology, self._groups, self._offsets, self._pages):
+        for once in (self._topology, self._groups, self._commits, self._offsets, self._pages):
             once.cancel()
 
     async def _read_topology(self, budget: Budget) -> Topology:
@@ -111,6 +121,7 @@ class Reading:
     async def _read_groups(self, budget: Budget) -> Groups:
         what = f"{self._client.cluster}: read the consumer groups"
         # End offsets that were read before these commits are of no use for them.
+        self._commits.forget()
         self._offsets.forget()
         groups = await read_groups(
             self._client,
@@ -121,6 +132,10 @@ class Reading:
         )
         self._memory.silent = groups.silent
         return groups
+
+    async def _join_commits(self, budget: Budget) -> Commits:
+        topology, groups = await asyncio.gather(self.topology(budget), self.groups(budget))
+        return await asyncio.to_thread(commits_of, groups, topology)
 
     async def _read_pages(self, budget: Budget) -> Pages:
         what = f"{self._client.cluster}: read the metrics pages"

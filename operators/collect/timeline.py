@@ -163,6 +163,23 @@ def question(between: Between, now: int, round_: int) -> int | None:
     return min(max(asked, between.since + 1), between.until)
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Commits after which messages wait."""
+
+    rows: Ints
+    """Rows of the commits."""
+    keys: list[Partition]
+    """The partition of each of these rows."""
+    committed: list[int]
+    """The offset of each of these rows."""
+    targets: Mapping[Partition, set[int]]
+    """By partition: the offsets whose times are wanted."""
+    leaders: Mapping[Partition, int]
+    now: int
+    """In ms since the epoch."""
+
+
 class Timelines:
     """The timelines of a cluster's partitions that a group lags on."""
 
@@ -180,20 +197,32 @@ class Timelines:
     ) -> Ints:
         """When the first message after each commit was written, in ms; shape: rows of `commits`.
 
-        `ids` are the topics' ids. UNKNOWN where nothing waits, where the message was retained away, or where the brokers
-        do not tell. Takes `timeout` seconds at most; what is not known by then is interpolated
-        from what is.
+        `ids` are the topics' ids. UNKNOWN where nothing waits, where the message was retained
+        away, or where the brokers do not tell. Takes `timeout` seconds at most; what is not known
+        by then is interpolated from what is.
         """
+        # What computes over all partitions does so in a thread: the loop has other targets.
+        waiting = await asyncio.to_thread(self._waiting, topology, commits, offsets, ids)
+        with suppress(TimeoutError, CollectionError):
+            # What is known by then has to do; a leader's errors are reported with its offsets.
+            async with asyncio.timeout(timeout):
+                await self._look(client, waiting, timeout)
+        return await asyncio.to_thread(self._found, waiting, len(commits.row))
+
+    def _waiting(
+        self, topology: Topology, commits: Commits, offsets: Offsets, ids: Mapping[str, str]
+    ) -> Waiting:
         lag, start = commits.lag(offsets), commits.start(offsets)
-        waiting = np.flatnonzero((lag > 0) & (start != UNKNOWN) & (commits.committed >= start))
+        rows = np.flatnonzero((lag > 0) & (start != UNKNOWN) & (commits.committed >= start))
         targets: dict[Partition, set[int]] = defaultdict(set)
         leaders: dict[Partition, int] = {}
         keys: list[Partition] = []
-        for topic, partition, committed, row in zip(
-            commits.topic[waiting].tolist(),
-            commits.partition[waiting].tolist(),
-            commits.committed[waiting].tolist(),
-            commits.row[waiting].tolist(),
+        committed = commits.committed[rows].tolist()
+        for topic, partition, offset, row in zip(
+            commits.topic[rows].tolist(),
+            commits.partition[rows].tolist(),
+            committed,
+            commits.row[rows].tolist(),
             strict=True,
         ):
             key = (commits.topics[topic], partition)
@@ -201,48 +230,57 @@ class Timelines:
                 leaders[key] = int(topology.leader[row])
                 timeline = self._timelines.setdefault(key, Timeline())
                 timeline.seen(int(offsets.end[row]), ids.get(key[0]))
-            targets[key].add(committed)
+            targets[key].add(offset)
             keys.append(key)
         self._timelines = {key: self._timelines[key] for key in targets}
-        now = time.time_ns() // 1_000_000
-        with suppress(TimeoutError, CollectionError):
-            # What is known by then has to do; a leader's errors are reported with its offsets.
-            async with asyncio.timeout(timeout):
-                await self._look(client, leaders, targets, now, timeout)
-        found = np.full(len(commits.row), UNKNOWN, np.int64)
-        for index, key in zip(waiting.tolist(), keys, strict=True):
-            between = self._timelines[key].when(int(commits.committed[index]), now)
-            if between is not None and between.likely <= now + FUTURE_MS:
-                found[index] = min(between.likely, now)
-        for key, committed_offsets in targets.items():
-            self._timelines[key].forget_before(min(committed_offsets))
+        return Waiting(rows, keys, committed, targets, leaders, time.time_ns() // 1_000_000)
+
+    def _found(self, waiting: Waiting, rows: int) -> Ints:
+        found = np.full(rows, UNKNOWN, np.int64)
+        of_rows = zip(waiting.rows.tolist(), waiting.keys, waiting.committed, strict=True)
+        for row, key, offset in of_rows:
+            between = self._timelines[key].when(offset, waiting.now)
+            if between is not None and between.likely <= waiting.now + FUTURE_MS:
+                found[row] = min(between.likely, waiting.now)
+        for key, offsets in waiting.targets.items():
+            self._timelines[key].forget_before(min(offsets))
         return found
 
-    async def _look(
-        self,
-        client: KafkaClient,
-        leaders: Mapping[Partition, int],
-        targets: Mapping[Partition, set[int]],
-        now: int,
-        timeout: float,
-    ) -> None:
-        timelines = self._timelines
-        cold = [k for k, offsets in targets.items() if timelines[k].when(min(offsets), now) is None]
+    async def _look(self, client: KafkaClient, waiting: Waiting, timeout: float) -> None:
+        cold = await asyncio.to_thread(self._cold, waiting)
         await asyncio.gather(
-            self._ask(client, leaders, dict.fromkeys(cold, 0), timeout),
-            self._ask(client, leaders, dict.fromkeys(cold, MAX_TIMESTAMP), timeout),
+            self._ask(client, waiting.leaders, dict.fromkeys(cold, 0), timeout),
+            self._ask(client, waiting.leaders, dict.fromkeys(cold, MAX_TIMESTAMP), timeout),
         )
         for round_ in range(ROUNDS):
-            asked: dict[Partition, tuple[int, int]] = {}
-            for key, offsets in targets.items():
-                known = [b for o in offsets if (b := timelines[key].when(o, now)) is not None]
-                doubts = [(b.gap, q) for b in known if (q := question(b, now, round_)) is not None]
-                if doubts:
-                    asked[key] = max(doubts)
-            if not asked:
+            questions = await asyncio.to_thread(self._questions, waiting, round_)
+            if not questions:
                 return
-            worst = sorted(asked, key=lambda key: -asked[key][0])[:QUESTIONS]
-            await self._ask(client, leaders, {key: asked[key][1] for key in worst}, timeout)
+            await self._ask(client, waiting.leaders, questions, timeout)
+
+    def _cold(self, waiting: Waiting) -> list[Partition]:
+        """Partitions of which nothing is known that helps."""
+        return [
+            key
+            for key, offsets in waiting.targets.items()
+            if self._timelines[key].when(min(offsets), waiting.now) is None
+        ]
+
+    def _questions(self, waiting: Waiting, round_: int) -> dict[Partition, int]:
+        """What to ask next: for each partition the offset whose time is known worst."""
+        asked: dict[Partition, tuple[int, int]] = {}
+        for key, offsets in waiting.targets.items():
+            timeline = self._timelines[key]
+            doubts = [
+                (between.gap, wanted)
+                for offset in offsets
+                if (between := timeline.when(offset, waiting.now)) is not None
+                and (wanted := question(between, waiting.now, round_)) is not None
+            ]
+            if doubts:
+                asked[key] = max(doubts)
+        worst = sorted(asked, key=lambda key: -asked[key][0])[:QUESTIONS]
+        return {key: asked[key][1] for key in worst}
 
     async def _ask(
         self,

@@ -11,6 +11,7 @@ in turn with the ticks.
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import pickle
@@ -196,6 +197,7 @@ async def run(kafka: KafkaCluster, ticks: int) -> dict[str, Any]:
             for name in ("kafka_exporter", "kminion")
             if (scrape := exporters.enter_context(exporter(name, kafka))) is not None
         }
+        gc.freeze()  # As a run does.
         before = memory()
         first = await tick(collector, derivation, 0)
         rows = []
