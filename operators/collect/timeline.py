@@ -108,13 +108,17 @@ class Timeline:
     def learn(self, asked: int, found: Offset) -> None:
         """The first message at the time `asked` or later is `found`; offset -1 is none at all.
 
-        MAX_TIMESTAMP as `asked` says nothing of the other messages.
+        For MAX_TIMESTAMP it is the one with the greatest time: all others are as old or older.
         """
-        if found.offset >= 0 and found.timestamp > 0:
+        known = found.offset >= 0 and found.timestamp > 0
+        if known:
             self._written.add(found.offset, found.timestamp)
-        last_before = (found.offset if found.offset >= 0 else self._end) - 1
-        if asked > 0 and last_before >= 0:
-            self._latest.add(last_before, asked - 1)
+        if asked == MAX_TIMESTAMP:
+            last, latest = self._end - 1, found.timestamp if known else 0
+        else:
+            last, latest = (found.offset if found.offset >= 0 else self._end) - 1, asked - 1
+        if last >= 0 and latest > 0:
+            self._latest.add(last, latest)
 
     def when(self, offset: int, now: int) -> Between | None:
         """When the message at `offset` was written; None where nothing before it is known.

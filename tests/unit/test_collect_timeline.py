@@ -20,7 +20,9 @@ class Log:
 
     def ask(self, asked: int) -> Offset:
         if asked == MAX_TIMESTAMP:
-            return Offset(len(self.times) - 1, self.times[-1], 0)
+            # Of several with the greatest time a broker names the first.
+            first = self.times.index(self.times[-1])
+            return Offset(first, self.times[-1], 0)
         offset = bisect_left(self.times, asked)
         if offset == len(self.times):
             return Offset(-1, -1, 0)
@@ -100,6 +102,17 @@ def test_an_idle_partitions_stuck_message_keeps_its_time() -> None:
     between = timeline.when(1, NOW)
     assert between is not None
     assert abs(between.likely - 2_000) <= near(2_000, NOW)
+
+
+def test_messages_of_one_time_are_known_at_once() -> None:
+    """The greatest time is a bound for all messages: no question is needed beyond the first two."""
+    log = Log([5_000] * 10)
+    timeline = Timeline()
+    timeline.seen(10, "id")
+    assert look(timeline, log, 4, rounds=3) == 2
+    between = timeline.when(4, NOW)
+    assert between is not None
+    assert (between.likely, between.gap) == (5_000, 0)
 
 
 def test_a_topic_made_anew_forgets_the_old_times() -> None:
