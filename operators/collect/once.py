@@ -24,6 +24,11 @@ class Once(Generic[T]):
             self._task.add_done_callback(_failed)
         return await asyncio.shield(self._task)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the last asking failed, so that the next who comes asks anew."""
+        return self._task is not None and _failed(self._task)
+
     def forget(self) -> None:
         """Let the next who comes ask anew."""
         self._task = None

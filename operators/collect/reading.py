@@ -78,6 +78,10 @@ class Reading:
         Raises:
             CollectionError: no broker named its groups.
         """
+        if self._groups.failed:
+            # What was read without the groups is older than the commits that now come.
+            self._commits.forget()
+            self._offsets.forget()
         return await self._groups.get(lambda: self._read_groups(budget))
 
     async def commits(self, budget: Budget) -> Commits:
@@ -120,9 +124,6 @@ class Reading:
 
     async def _read_groups(self, budget: Budget) -> Groups:
         what = f"{self._client.cluster}: read the consumer groups"
-        # End offsets that were read before these commits are of no use for them.
-        self._commits.forget()
-        self._offsets.forget()
         groups = await read_groups(
             self._client,
             self._settings.groups,

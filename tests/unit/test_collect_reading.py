@@ -116,6 +116,8 @@ def test_each_thing_is_read_once_for_all_kinds() -> None:
             *(tick.offsets(budget()) for _ in range(2)),
             *(tick.groups(budget()) for _ in range(2)),
         )
+        # A kind that comes later finds it all there.
+        await asyncio.gather(tick.offsets(budget()), tick.commits(budget()))
 
     client = fake()
     run(check(client))
