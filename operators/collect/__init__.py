@@ -1,6 +1,9 @@
 """Collection from Kafka clusters by the protocol, and from their brokers' metrics pages.
 
-`collector` does a target's tick. It asks `reading`, which reads each thing of a tick once
-through `client` and shares it between the kinds; `brokers`, `topics` and `groups` make samples
-of what was read. `rows` joins the cluster's row and reports each tick as data.
+`collector` does a target's tick. It asks `reading`, which reads each thing of a tick once and
+shares it between the kinds: `topology`, `group_state`, `offsets` and `topic_ids` through `client`,
+`pages` by HTTP. `brokers`, `topics` and `groups` make samples of it, and in the shapes of `raw`
+what the derivation needs besides; `timeline` finds when messages were written. `cluster` joins the
+cluster's row, `report` makes each tick data, `check` names missing permissions, `shape` describes a
+whole cluster, and `custom` takes in collectors of one's own.
 """

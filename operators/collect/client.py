@@ -1,12 +1,10 @@
 """One connection to a cluster: AdminClient's calls as coroutines that never block the loop."""
 
 import asyncio
-import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +28,7 @@ from confluent_kafka.admin import (
 )
 
 from operators.collect.errors import CollectionError, Problem, class_of, kafka_error, problem_of
+from operators.collect.futures import all_done
 from operators.collect.once import Once
 from operators.collect.topology import Topology, topology_of
 from operators.schema.kafka import DebugLog
@@ -322,30 +321,6 @@ class KafkaClient:
         return CollectionError(problem_of(error, what, needs, self._causes()))
 
 
-async def all_done(futures: Collection[Future[Any]]) -> None:
-    """Return when all futures are done, waking the loop once rather than once a future."""
-    if not futures:
-        return
-    loop = asyncio.get_running_loop()
-    woken = loop.create_future()
-    finished = itertools.count(1)
-    total = len(futures)
-
-    def wake() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    def on_done(_: Future[Any]) -> None:
-        # In librdkafka's thread; the count is one atomic step.
-        if next(finished) == total:
-            with suppress(RuntimeError):  # The loop is closed: nobody waits.
-                loop.call_soon_threadsafe(wake)
-
-    for future in futures:
-        future.add_done_callback(on_done)
-    await woken
-
-
 def chunks(items: Sequence[T], size: int) -> list[list[T]]:
     """The items in lists of at most `size`."""
     return [list(items[i : i + size]) for i in range(0, len(items), size)]
@@ -384,5 +359,5 @@ class _Log(DebugLog):
     def log(self, level: int, message: str, *args: Any) -> None:
         """Log one line: its kind, the client, the text."""
         super().log(level, message, *args)
-        if args[0] == "FAIL" and "SSL" in args[-1]:
+        if len(args) == 3 and args[0] == "FAIL" and "SSL" in args[-1]:
             self._on_trouble("tls", args[-1])

@@ -1,5 +1,10 @@
 """What is collected from a real cluster equals what Kafka's own tools say of it."""
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
@@ -180,3 +185,64 @@ def test_include_and_exclude_choose_topics_and_groups(kafka: Kafka) -> None:
     ]
     (cluster,) = rows_of(found["brokers"], CLUSTER)
     assert cluster["cluster.globalTopicCount"] >= 2
+
+
+@contextmanager
+def traffic(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
+    """A producer and a consumer that commits, at work in threads of their own."""
+    over = threading.Event()
+
+    def produce_on() -> None:
+        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+        while not over.is_set():
+            for partition in range(3):
+                producer.produce(topic, b"on and on", partition=partition)
+            producer.flush(10)
+
+    def consume_on() -> None:
+        with member(kafka, group, topic) as consumer:
+            joined.set()
+            while not over.is_set():
+                if consumer.consume(10, timeout=0.1):
+                    consumer.commit(asynchronous=False)
+
+    joined = threading.Event()
+    with ThreadPoolExecutor() as threads:
+        work = [threads.submit(produce_on), threads.submit(consume_on)]
+        try:
+            assert joined.wait(60)
+            yield
+        finally:
+            over.set()
+            for done in work:
+                done.result(60)
+
+
+def test_while_all_runs_what_is_told_lies_between_what_kafka_tells(kafka: Kafka) -> None:
+    """Ends and commits are between those that Kafka's tool shows before and after."""
+    topic = create_topic(kafka)
+    group = f"group-{topic}"
+    with traffic(kafka, group, topic):
+        while any(row["CURRENT-OFFSET"] == "-" for row in described_group(kafka, group)):
+            pass
+        before = described_group(kafka, group)
+        found = collect_once(settings_of(kafka, partition_offsets=True))
+        after = described_group(kafka, group)
+    row = row_of(found["groups"], CONSUMER_GROUP, group)
+    assert row["consumerGroup.state"] == "Stable"
+    assert row["consumerGroup.activeConsumers"] == 1
+    for column, told in (
+        ("consumer.offset", "CURRENT-OFFSET"),
+        ("consumer.hwm", "LOG-END-OFFSET"),
+    ):
+        partitions = [r for r in rows_of(found["groups"], PARTITION_OFFSET) if r["topic"] == topic]
+        total = sum(partition[column] for partition in partitions)
+        assert _total(before, told) <= total <= _total(after, told)
+    assert row["consumerGroup.totalLag"] >= 0
+    of_topic = row_of(found["topics"], TOPIC, topic)
+    assert _total(before, "LOG-END-OFFSET") <= of_topic["topic.offset"]
+    assert of_topic["topic.offset"] <= _total(after, "LOG-END-OFFSET")
+
+
+def _total(described: list[dict[str, str]], column: str) -> int:
+    return sum(int(row[column]) for row in described)
