@@ -35,13 +35,14 @@ class Shard:
         origin: Origin = Origin.SIMULATED,
     ) -> None:
         self.spec = spec
+        self._fingerprint = spec.fingerprint
         self._generator = generator_of(spec, account_id, origin)
         if state is not None:
             self._resume(state)
 
     def _resume(self, state: ShardState) -> None:
         version, fingerprint, kept = state
-        if (version, fingerprint) == (STATE_VERSION, self.spec.fingerprint):
+        if (version, fingerprint) == (STATE_VERSION, self._fingerprint):
             self._generator.restore(kept)
             return
         _log.warning(
@@ -59,4 +60,4 @@ class Shard:
 
     def snapshot(self) -> ShardState:
         """The state after the last step, small and plain."""
-        return (STATE_VERSION, self.spec.fingerprint, self._generator.state())
+        return (STATE_VERSION, self._fingerprint, self._generator.state())

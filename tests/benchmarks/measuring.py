@@ -1,0 +1,49 @@
+"""What a child process took: the measure of benchmarks that run mqpipe as its users do."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPT = Path(sys.executable).with_name("mqpipe")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Processor seconds of all its threads, seconds on the clock, the most memory it had."""
+
+    cpu: float
+    wall: float
+    peak_bytes: int
+
+    def beyond(self, start_up: "Spent") -> "Spent":
+        """What was spent on more than starting up."""
+        return Spent(self.cpu - start_up.cpu, self.wall - start_up.wall, self.peak_bytes)
+
+
+def spent(
+    command: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None = None
+) -> Spent:
+    """Run a command in a folder to its end.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    begin = time.monotonic()
+    log = folder / "benchmark.log"
+    with log.open("w") as out:
+        child = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            stdout=out,
+            stderr=out,
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{command} ended with {child.returncode}:\n{log.read_text()[-4000:]}")
+    return Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - begin, usage.ru_maxrss * 1024)
