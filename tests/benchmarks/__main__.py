@@ -11,19 +11,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SHORT: Mapping[str, Sequence[str]] = {
-    "pool": ("--tasks", "50000", "--repeat", "1"),
+    "cluster": ("--ticks", "60", "--rounds", "1"),
+    "encode": ("--rounds", "2"),
     "isolation": ("--seconds", "5", "--interval", "0.5", "--targets", "20"),
     "merge": ("--samples", "200000", "--repeat", "1"),
+    "outage": ("--up", "5", "--down", "15"),
+    "parquet": ("--rows", "500000", "--rounds", "1"),
+    "pool": ("--tasks", "50000", "--repeat", "1"),
+    "recovery": ("--ticks", "60", "--rounds", "1"),
+    "replay": ("--rows", "500000", "--rounds", "1"),
     "simulate": ("--rows", "200000", "--repeat", "1"),
 }
 """What makes a benchmark short where it is not so by itself."""
 
 FULL: Mapping[str, Sequence[str]] = {
-    "pool": ("--tasks", "1000000"),
+    "collect": ("--full",),
+    "export": ("--full",),
     "isolation": ("--seconds", "300"),
+    "pool": ("--tasks", "1000000"),
     "simulate": ("--rows", "5000000"),
 }
-"""What makes a benchmark full where it knows no `--full`."""
+"""What makes a benchmark full where it is not so by itself."""
 
 
 def main() -> int:
@@ -41,7 +49,7 @@ def main() -> int:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
     failed = []
     for name in options.names or found:
-        arguments = list(FULL.get(name, ("--full",)) if options.full else SHORT.get(name, ()))
+        arguments = [*(FULL if options.full else SHORT).get(name, ())]
         if options.json is not None:
             options.json.mkdir(parents=True, exist_ok=True)
             arguments += ["--json", str(options.json / f"{name}.json")]

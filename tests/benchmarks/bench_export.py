@@ -32,7 +32,7 @@ from operators.schema.arrow import entity_type_of
 from operators.simulate import Shard, SimulationSettings, shards
 from operators.ticks import Ticks
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
-from tests.benchmarks.measuring import SCRIPT, Spent, spent
+from tests.benchmarks.measuring import ROOT, SCRIPT, Spent, spent
 
 START, INTERVAL = 1_767_225_600_000, 30_000
 CLUSTERS = 10
@@ -133,8 +133,7 @@ def loop(values: str, ticks: int, folder: Path) -> Spent:
     """The bare loop in a process of its own."""
     module = "tests.benchmarks.bench_export"
     command = [sys.executable, "-m", module, "--bare", values, "--ticks", str(ticks)]
-    env = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return spent([*command, "--folder", str(folder)], folder, env)
+    return spent([*command, "--folder", str(folder)], folder, ROOT)
 
 
 def measure(ticks: int, workers: int, rounds: int, *, beside: bool) -> Row:

@@ -1,6 +1,6 @@
 """New Relic is down for a while: does everything arrive, is memory flat, do others keep time?
 
-    python -m tests.benchmarks.bench_outage [--rate 20000] [--up 15] [--down 600] [--json]
+    python -m tests.benchmarks.bench_outage [--rate 20000] [--up 15] [--down 600] [--json FILE]
 
 A job writes `rate` samples a second to New Relic, ten ticks a second, and beside them, on the
 same worker, a probe ticks every 100 ms into a sink that notes how late it is. New Relic answers
@@ -194,7 +194,7 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=20_000, help="samples a second")
     parser.add_argument("--up", type=float, default=15.0, help="seconds before and after")
     parser.add_argument("--down", type=float, default=600.0, help="seconds of the outage")
-    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--endpoint", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
@@ -203,11 +203,10 @@ def main() -> int:
         job(arguments.endpoint, arguments.rate, arguments.seconds, arguments.job)
         return 0
     result = measure(arguments.rate, arguments.up, arguments.down)
+    for key, value in result.items():
+        print(f"{key:24} {value}")
     if arguments.json:
-        print(json.dumps(result))
-    else:
-        for key, value in result.items():
-            print(f"{key:24} {value}")
+        arguments.json.write_text(json.dumps(result, indent=2))
     holds = (
         result["arrived"] >= result["written"]
         and result["memory_during_mb"] - result["memory_before_mb"] < 100

@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 SCRIPT = Path(sys.executable).with_name("mqpipe")
 
 
@@ -24,10 +25,8 @@ class Spent:
         return Spent(self.cpu - start_up.cpu, self.wall - start_up.wall, self.peak_bytes)
 
 
-def spent(
-    command: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None = None
-) -> Spent:
-    """Run a command in a folder to its end.
+def spent(command: Sequence[str | Path], folder: Path, cwd: Path | None = None) -> Spent:
+    """Run a command in a folder, or elsewhere with its output there, to its end.
 
     Raises:
         RuntimeError: it failed.
@@ -37,8 +36,7 @@ def spent(
     with log.open("w") as out:
         child = subprocess.Popen(
             [str(part) for part in command],
-            cwd=folder,
-            env={**os.environ, **(env or {})},
+            cwd=cwd or folder,
             stdout=out,
             stderr=out,
         )

@@ -1,0 +1,88 @@
+"""The same export by one worker, by two threads, and by two processes as one cluster.
+
+In the last row every batch is handed to the other process, pickled and over TCP: what it costs
+where a sink's partitions do not lie beside their source's. `wall` is the time on the clock of the
+slowest process; both are without start-up. Rounds alternate; medians count.
+
+    python -m tests.benchmarks.bench_cluster [--ticks 240] [--rounds 3] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.measuring import ROOT, Spent, spent
+from tests.ports import PortClaim
+
+WAYS: Mapping[str, tuple[int, Sequence[str]]] = {
+    "1 worker": (1, ()),
+    "2 threads": (1, ("--threads", "2")),
+    "2 processes": (2, ()),
+    "2 processes, crossing": (2, ("--cross",)),
+}
+
+
+def run(ticks: int, processes: int, options: Sequence[str]) -> Spent:
+    """What all processes spent together, and the longest time of one."""
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="mqpipe-bench-"))
+        ports = [stack.enter_context(PortClaim()) for _ in range(processes)]
+        common = [sys.executable, "-m", "tests.benchmarks.exporting", "--folder", name]
+        common += ["--ticks", str(ticks), "--store", *options]
+        if processes > 1:
+            common += ["--addresses", ",".join(f"127.0.0.1:{port.port}" for port in ports)]
+
+        def one(number: int) -> Spent:
+            folder = Path(name) / f"process-{number}"
+            folder.mkdir()
+            return spent([*common, "--process-id", str(number)], folder, ROOT)
+
+        with ThreadPoolExecutor(processes) as pool:
+            each = list(pool.map(one, range(processes)))
+    return Spent(
+        sum(s.cpu for s in each), max(s.wall for s in each), max(s.peak_bytes for s in each)
+    )
+
+
+def main() -> None:
+    """Print a table, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ticks", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the rows there too")
+    options = parser.parse_args()
+    found: dict[str, list[Spent]] = {way: [] for way in WAYS}
+    for _ in range(options.rounds):
+        for way, (processes, more) in WAYS.items():
+            start_up = run(1, processes, more)
+            found[way].append(run(options.ticks, processes, more).beyond(start_up))
+    rows = [
+        {
+            "way": way,
+            "cpu_seconds": median(s.cpu for s in each),
+            "wall_seconds": median(s.wall for s in each),
+            "times_as_fast": median(
+                one.wall / s.wall for one, s in zip(found["1 worker"], each, strict=True)
+            ),
+            "peak_mb": max(s.peak_bytes for s in each) // 2**20,
+        }
+        for way, each in found.items()
+    ]
+    print(f"{'':<22} {'CPU s':>7} {'wall s':>7} {'times as fast':>13} {'peak MB':>8}")
+    for row in rows:
+        print(f"{row['way']:<22} {row['cpu_seconds']:>7.2f} {row['wall_seconds']:>7.2f} "
+              f"{row['times_as_fast']:>13.2f} {row['peak_mb']:>8}")  # fmt: skip
+    print(f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
