@@ -2,38 +2,26 @@
 
 0: done, also after a clean drain. 1: the work failed, or a drain was forced. 2: the command line
 or the configuration is wrong. Standard output carries results only.
+
+A command imports what it needs when it runs, so that help is there at once.
 """
 
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from flows.check import check as check_command
-from flows.config import Config
-from flows.dashboard.command import dashboard as dashboard_command
 from flows.errors import CommandError, UsageError
-from flows.export import ExportOptions
-from flows.export import export as export_command
-from flows.init import init as init_command
-from flows.init import init_from_cluster
 from flows.loading import ConfigError, load, parse
-from flows.observe.logs import configure_logs
-from flows.redeliver import redeliver as redeliver_command
-from flows.replay import ReplayOptions
-from flows.replay import replay as replay_command
-from flows.report.command import ReportOptions
-from flows.report.command import report as report_command
-from flows.run import RunOptions
-from flows.run import run as run_command
-from flows.runtime import Workers
-from flows.score import score as score_command
 from flows.templates import DEFAULT, template
 from flows.times import parse_time
 from operators.schema.settings import parse_duration
+
+if TYPE_CHECKING:
+    from flows.config import Config
 
 app = typer.Typer(
     name="mqpipe",
@@ -74,10 +62,19 @@ def _duration(text: str | None, *, zero: bool = False) -> float | None:
     return seconds
 
 
-def _config(file: Path | None) -> Config:
+def _config(file: Path | None) -> "Config":
+    from flows.config import Config
+
     if file is None:
         return parse(Config, template(DEFAULT), "the built-in configuration")
     return load(Config, file)
+
+
+@app.callback()
+def _logs() -> None:
+    from flows.observe.logs import configure_logs
+
+    configure_logs()
 
 
 @app.command()
@@ -102,6 +99,10 @@ def run(
 
     Example: mqpipe run mqpipe.yaml --workers 2
     """
+    from flows.run import RunOptions
+    from flows.run import run as run_command
+    from flows.runtime import Workers
+
     cluster = tuple(addresses.split(",")) if addresses else ()
     if cluster and process_id >= len(cluster):
         raise typer.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
@@ -142,6 +143,9 @@ def export(
 
     Example: mqpipe export --start 2026-01-01T00:00:00Z --end 2026-01-02T00:00:00Z --out day
     """
+    from flows.export import ExportOptions
+    from flows.export import export as export_command
+
     if resume and overwrite:
         raise typer.BadParameter("--resume goes on, --overwrite starts over: give one of them")
     options = ExportOptions(
@@ -177,6 +181,9 @@ def replay(
 
     Example: mqpipe replay mqpipe.yaml --from -6h --out again
     """
+    from flows.replay import ReplayOptions
+    from flows.replay import replay as replay_command
+
     options = ReplayOptions(
         start=_time(from_),
         end=_time(to),
@@ -199,6 +206,8 @@ def check(
 
     Example: mqpipe check mqpipe.yaml --connect
     """
+    from flows.check import check as check_command
+
     raise typer.Exit(check_command(_config(config), connect=connect))
 
 
@@ -210,6 +219,8 @@ def redeliver(config: RequiredConfig) -> None:
 
     Example: mqpipe redeliver mqpipe.yaml
     """
+    from flows.redeliver import redeliver as redeliver_command
+
     raise typer.Exit(redeliver_command(_config(config)))
 
 
@@ -227,6 +238,9 @@ def report(
 
     Example: mqpipe report ./samples --out report.html
     """
+    from flows.report.command import ReportOptions
+    from flows.report.command import report as report_command
+
     raise typer.Exit(report_command(uri, ReportOptions(out, png, progress=sys.stderr.isatty())))
 
 
@@ -244,6 +258,8 @@ def dashboard(
 
     Example: mqpipe dashboard mqpipe.yaml > dashboard.json
     """
+    from flows.dashboard.command import dashboard as dashboard_command
+
     raise typer.Exit(dashboard_command(None if config is None else _config(config), alerts=alerts))
 
 
@@ -263,6 +279,8 @@ def score(
 
     Example: mqpipe score alerts.csv --against day
     """
+    from flows.score import score as score_command
+
     raise typer.Exit(score_command(alerts, against, _duration(grace, zero=True) or 0.0))
 
 
@@ -284,6 +302,9 @@ def init(
 
     Example: mqpipe init sim.yaml --from-cluster prod-eu --config mqpipe.yaml
     """
+    from flows.init import init as init_command
+    from flows.init import init_from_cluster
+
     if from_cluster is None and config is None:
         raise typer.Exit(init_command(file))
     if from_cluster is None or config is None:
@@ -294,7 +315,6 @@ def init(
 def main() -> None:
     """Run the command line and exit with its code."""
     os.environ.setdefault("RUST_BACKTRACE", "0")
-    configure_logs()
     try:
         app()
     except ConfigError as error:
