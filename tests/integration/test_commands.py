@@ -30,7 +30,7 @@ def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
         ("mod: simulation\n", "c.yaml:1: mod: unknown key; did you mean `mode`?"),
         ("interval: soon\n", "c.yaml:1: interval: "),
         ("account_id: ${MQPIPE_NOT_SET}\n", "environment variable `MQPIPE_NOT_SET` is not set"),
-        ("mode: infrastructure\n", "`clusters` names none"),
+        ("mode: infrastructure\n", "`clusters` and `collectors` name none"),
         ("simulation: {fleets: [{name: a, bokers: 3}]}\n", "did you mean `brokers`?"),
         ("simulation: {fleets: [{name: 'a:b'}]}\n", "simulation.fleets[0].name"),
     ],
