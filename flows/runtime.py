@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -76,9 +77,10 @@ def execute(
             worker_count_per_proc=workers.threads,
         )
 
-    with _signals(drain, grace), _quiet_stdout(workers):
-        engine = _Engine(work)
+    with _signals(drain) as signals, _quiet_stdout(workers):
+        engine, heeded = _Engine(work), 0
         while not engine.ended(_POLL):
+            heeded = _heed(signals, heeded, grace)
             if workers.addresses and drain.requested and not drain.opened:
                 log.info("ended before all processes of the cluster were there")
                 return True
@@ -150,28 +152,44 @@ def _quiet_stdout(workers: Workers) -> Iterator[None]:
                 os.dup2(nowhere.fileno(), _STDOUT)
 
 
+@dataclass(frozen=True, slots=True)
+class _Signal:
+    number: int
+    at: float
+
+
 @contextlib.contextmanager
-def _signals(drain: Drain, grace: float) -> Iterator[None]:
-    over = threading.Event()
+def _signals(drain: Drain) -> Iterator[list[_Signal]]:
+    """Signals as they come; the first asks for the drain.
+
+    No more than that is done where they are caught: that may be in the middle of a log line,
+    whose lock another line would wait for, for ever.
+    """
+    received: list[_Signal] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        if drain.requested:
-            _force("second signal")
+        received.append(_Signal(number, time.monotonic()))
         drain.request()
-        log.info("draining", signal=signal.Signals(number).name, grace_seconds=grace)
-        threading.Thread(target=watch, name="last-resort", daemon=True).start()
-
-    def watch() -> None:
-        if not over.wait(grace + _LAST_RESORT):
-            _force("grace period over")
 
     before = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
     try:
-        yield
+        yield received
     finally:
-        over.set()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _heed(signals: Sequence[_Signal], heeded: int, grace: float) -> int:
+    """Tell of the first signal, end at the second or when it is high time; how many were heeded."""
+    count = len(signals)
+    if count and not heeded:
+        name = signal.Signals(signals[0].number).name
+        log.info("draining", signal=name, grace_seconds=grace)
+    if count > 1:
+        _force("second signal")
+    if count and time.monotonic() - signals[0].at > grace + _LAST_RESORT:
+        _force("grace period over")
+    return count
 
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
