@@ -1,0 +1,1 @@
+"""The Dockerfile's steps without Docker: `python -m tests.docker DIRECTORY`."""

@@ -1,0 +1,144 @@
+"""What is in docker/, checked as far as it can be without a container engine."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import promql_parser
+import pytest
+import yaml
+
+from flows.config import Config
+from flows.loading import parse
+from flows.observe.metrics import JobCollector
+from tests.docker.steps import ROOT, run_stage, stages
+from tests.unit import pictures
+
+DOCKER = ROOT / "docker"
+MANIFESTS = DOCKER / "kubernetes/mqpipe.yaml"
+
+
+def _yaml(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def _manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(MANIFESTS.read_text(encoding="utf-8")))
+
+
+def _series() -> set[str]:
+    """The series that a job serves."""
+    picture = pictures.picture(
+        pools=(pictures.pool("brokers", "prod/brokers", tripped="prod/topics"),),
+        sinks=(pictures.sink("newrelic", spooled=True, unsent=5000, dead=3),),
+        clusters=(pictures.cluster("prod"),),
+        draining=True,
+    )
+    collected = JobCollector(lambda: picture).collect()
+    return {sample.name for family in collected for sample in family.samples}
+
+
+def _alerts() -> list[dict[str, Any]]:
+    groups = _yaml(DOCKER / "prometheus/alerts.yml")["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_steps_of_the_image_give_a_product_that_exports(tmp_path: Path) -> None:
+    """The wheel is built and installed by the lock, without compilers or tests in what is kept."""
+    build = stages(DOCKER / "Dockerfile")[0]
+    try:
+        run_stage(build, tmp_path / "image", Path(sys.executable).resolve())
+    except subprocess.CalledProcessError as error:
+        pytest.fail(f"{error.cmd}\n{error.stdout}")
+    installed = tmp_path / "image/opt/mqpipe"
+    range_ = ["--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T00:10:00Z"]
+    ended = subprocess.run(
+        [installed / "bin/mqpipe", "export", *range_, "--out", "x"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "x: 4,560 samples" in ended.stdout
+    names = {path.name for path in installed.glob("lib/python*/site-packages/*")}
+    assert not names & {"pip", "uv", "hatchling", "pytest", "tests"}
+
+
+def test_the_image_is_pinned_and_runs_as_nobody() -> None:
+    """Every base image has a version, and the last stage ends as another user than root."""
+    for file in (DOCKER / "Dockerfile", DOCKER / "kafka.Dockerfile"):
+        for stage in stages(file):
+            assert re.search(r":\d+\.\d+", stage[0].text), stage[0]
+    last = stages(DOCKER / "Dockerfile")[-1]
+    assert [step.text for step in last if step.name == "USER"] == ["10001:10001"]
+
+
+def test_compose_file_fits_its_schema() -> None:
+    """The compose file is what the Compose Specification says."""
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"),
+            str(DOCKER / "compose.yaml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_compose_mounts_and_builds_what_is_there() -> None:
+    """Each file and folder that a service names is in the tree, and each image has a version."""
+    for name, service in _yaml(DOCKER / "compose.yaml")["services"].items():
+        assert re.search(r":v?\d+\.\d+", service["image"]), name
+        if "build" in service:
+            assert (DOCKER / service["build"]["context"]).resolve() == ROOT
+            assert (ROOT / service["build"]["dockerfile"]).is_file(), name
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (DOCKER / source).exists(), f"{name}: {source}"
+
+
+def test_manifests_fit_the_schemas_of_kubernetes() -> None:
+    """Each manifest is valid, unknown fields refused."""
+    for manifest in _manifests():
+        kubernetes_validate.validate(manifest, "1.33", strict=True)
+
+
+def test_configurations_are_valid() -> None:
+    """What the containers run with is a configuration."""
+    config_map = next(m for m in _manifests() if m["kind"] == "ConfigMap")
+    environment = {**os.environ, "KAFKA_PASSWORD": "placeholder"}
+    for text in (
+        (DOCKER / "mqpipe.yaml").read_text(encoding="utf-8"),
+        config_map["data"]["mqpipe.yaml"],
+    ):
+        parse(Config, text, "mqpipe.yaml", environment)
+
+
+def test_alert_rules_are_promql_over_metrics_that_there_are() -> None:
+    """Each rule parses, names metrics that a job serves, and says what to do."""
+    there = {"up", *_series()}
+    for rule in _alerts():
+        promql_parser.parse(rule["expr"])
+        named = set(re.findall(r"\b(mqpipe_\w+|up)\b", rule["expr"]))
+        assert named, rule["alert"]
+        assert named <= there, f"{rule['alert']}: {named - there}"
+        assert rule["annotations"]["action"]
+
+
+def test_grafana_finds_its_dashboard_and_source() -> None:
+    """The provisioned source is Prometheus, and the dashboard that is mounted is one."""
+    source = _yaml(DOCKER / "grafana/provisioning/datasources/prometheus.yml")
+    assert source["datasources"][0]["type"] == "prometheus"
+    assert json.loads((DOCKER / "grafana/mqpipe.json").read_text())["panels"]
