@@ -1,8 +1,10 @@
 """The network sinks of a configuration: one spool and one sender each."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flows.config import Config
+from flows.errors import UsageError
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination
 from sinks.kafka import Kafka, kafka_sink
@@ -16,20 +18,21 @@ def network_sinks(
     """The sinks that spool, by name; at the end they deliver while there is grace left (s).
 
     Raises:
-        ValueError, OSError: the licence key cannot be read.
+        UsageError: the licence key cannot be read.
     """
     sinks: dict[str, SpooledSink] = {}
     letters = DeadLetters(config.dead_letters, listener)
 
     if config.sinks.newrelic is not None and config.account_id is not None:
-        sinks["newrelic"] = newrelic_sink(
-            config.sinks.newrelic,
-            config.account_id,
-            config.interval_ms,
-            letters,
-            listener,
-            grace_left,
-        )
+        with _usage_errors():
+            sinks["newrelic"] = newrelic_sink(
+                config.sinks.newrelic,
+                config.account_id,
+                config.interval_ms,
+                letters,
+                listener,
+                grace_left,
+            )
     if config.sinks.kafka is not None:
         sinks["kafka"] = kafka_sink(config.sinks.kafka, letters, listener, grace_left)
     return sinks
@@ -39,13 +42,24 @@ def destinations(config: Config) -> Iterator[tuple[Destination, SpoolSettings]]:
     """Where network sinks deliver to, and the spool of each.
 
     Raises:
-        ValueError, OSError: the licence key cannot be read.
+        UsageError: the licence key cannot be read.
     """
     if config.sinks.newrelic is not None and config.account_id is not None:
         newrelic = config.sinks.newrelic
-        yield NewRelic(newrelic, config.account_id, config.interval_ms), newrelic.spool
+        with _usage_errors():
+            destination = NewRelic(newrelic, config.account_id, config.interval_ms)
+        yield destination, newrelic.spool
     if config.sinks.kafka is not None:
         yield Kafka(config.sinks.kafka), config.sinks.kafka.spool
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """What is wrong with a file that the config names is wrong with the config."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def spool_sizes(config: Config) -> dict[str, int]:

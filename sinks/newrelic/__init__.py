@@ -37,7 +37,7 @@ def newrelic_sink(
     for.
 
     Raises:
-        ValueError, OSError: the licence key cannot be read.
+        ValueError: the licence key cannot be read.
     """
     destination = NewRelic(settings, account_id, interval)
     return spooled_sink(

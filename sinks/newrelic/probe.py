@@ -18,7 +18,7 @@ async def probe(settings: NewRelicSettings, account_id: int, now: int) -> list[s
     it checks later (NrIntegrationError).
 
     Raises:
-        ValueError, OSError: the licence key cannot be read.
+        ValueError: the licence key cannot be read.
     """
     bodies = {
         Shape.EVENTS: [{"eventType": PROBE_EVENT, "timestamp": now}],

@@ -46,7 +46,7 @@ class NewRelic:
     milliseconds, over which counts are.
 
     Raises:
-        ValueError, OSError: the licence key cannot be read.
+        ValueError: the licence key cannot be read.
     """
 
     name = "newrelic"

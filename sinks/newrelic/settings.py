@@ -95,15 +95,19 @@ class NewRelicSettings(Settings):
         """The licence key, read from its file where it lies in one.
 
         Raises:
-            ValueError: the file is empty.
-            OSError: the file cannot be read.
+            ValueError: the file cannot be read, or is empty.
         """
         if self.license_key is not None:
             return self.license_key
         assert self.license_key_file is not None  # noqa: S101 - `_one_key` holds it
-        key = self.license_key_file.read_text(encoding="utf-8").strip()
+        where = f"sinks.newrelic.license_key_file: {self.license_key_file}"
+        try:
+            key = self.license_key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise ValueError(f"{where} cannot be read: {why}; put the licence key there") from error
         if not key:
-            raise ValueError(f"license_key_file: {self.license_key_file} is empty")
+            raise ValueError(f"{where} is empty; put the licence key there")
         return SecretStr(key)
 
     def events_url(self, account_id: int) -> str:

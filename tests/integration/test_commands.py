@@ -80,3 +80,23 @@ def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     ended = mqpipe(tmp_path, command, "--help")
     assert ended.code == 0
     assert f"Example: mqpipe {command}" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("key", "message"), [(None, "key cannot be read: No such file"), ("\n", "key is empty")]
+)
+@pytest.mark.parametrize("command", ["run", "redeliver"])
+def test_licence_key_that_cannot_be_read_is_named_with_code_2(
+    tmp_path: Path, key: str | None, message: str, command: str
+) -> None:
+    """A file that the config names and that holds no key is a fault of the config."""
+    (tmp_path / "c.yaml").write_text(
+        "account_id: 1\nsimulation: {fleets: [{name: a}]}\nmetrics: {listen: null}\n"
+        "sinks: {newrelic: {license_key_file: key}}\n"
+    )
+    if key is not None:
+        (tmp_path / "key").write_text(key)
+    ended = mqpipe(tmp_path, command, "c.yaml")
+    assert ended.code == 2
+    assert f"mqpipe: sinks.newrelic.license_key_file: {message}" in ended.err
+    assert "Traceback" not in ended.err
