@@ -1,5 +1,6 @@
 """README and docs are true: their commands run, their configurations are valid, links lead on."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -23,12 +24,14 @@ from tests.documents import (
 )
 from tests.kafka.cluster import Kafka
 
+ROOMS = ("flows", "operators", "sinks")
 LANGUAGES = {"console", "yaml", "python", "sql", "text", "json"}
 PLACEHOLDERS = {
     "KAFKA_BOOTSTRAP": "localhost:9092",
     "KAFKA_PASSWORD": "placeholder",
     "NEW_RELIC_LICENSE_KEY": "placeholder",
 }
+EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
@@ -94,6 +97,12 @@ def _run(block: Block, folder: Path, environment: dict[str, str]) -> None:
             assert matches(step.output, output), f"{block.where}: `{step.command}` says:\n{output}"
 
 
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
+def test_example_is_a_valid_configuration(file: Path) -> None:
+    """What lies in docs/examples can be run as it is, secrets given."""
+    parse(Config, file.read_text(encoding="utf-8"), str(file), PLACEHOLDERS)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_links_lead_somewhere(name: str) -> None:
     """Each link within the tree leads to a file that is there."""
@@ -125,3 +134,26 @@ def test_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert built.returncode == 0, built.stderr
+
+
+def test_listed_messages_are_those_of_the_code() -> None:
+    """Each message on the page of errors is said somewhere, whatever stands for its `…`."""
+    said = "\n".join(_texts(file) for room in ROOMS for file in (ROOT / room).rglob("*.py"))
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("| ") or "message" in cells:
+            continue
+        message = cells[1 if len(cells) == 3 else 0].strip("`")
+        for part in filter(str.strip, message.split("…")):
+            assert part.strip() in said, message
+
+
+def _texts(file: Path) -> str:
+    """All text in a module's strings, one string a line."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return "\n".join(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
