@@ -22,7 +22,7 @@ from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
 from operators.simulate import ShardSpec, anomaly_table, by_cluster
 from sinks.parquet import ParquetSettings, StraightParquet
-from sinks.parquet.store import ANOMALIES_FILE, Store
+from sinks.parquet.store import ANOMALIES_FILE, OPEN, Store
 
 log = structlog.get_logger("mqpipe.export")
 
@@ -111,6 +111,7 @@ def export(config: Config, options: ExportOptions) -> int:
             typer.echo("stopped; go on with --resume", err=True)
             return 0
         store.write_table(anomaly_table(shards.values(), span.start, span.end), ANOMALIES_FILE)
+        store.delete_folder_if_empty(OPEN)
         state.remember("export", {**asdict(span), "complete": True})
         state.forget()
     _report(store, shards, span, time.monotonic() - began)

@@ -136,6 +136,7 @@ class Store:
         with self.create(name) as stream:
             stream.write(b"mqpipe")
         self.delete(name)
+        self.delete_folder_if_empty(OPEN)
         return "can be written"
 
     def write_table(self, table: pa.Table, path: str) -> None:

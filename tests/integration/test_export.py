@@ -36,6 +36,12 @@ def test_each_entity_has_each_tick_of_the_range_once(
     assert frame.select("entity_guid", "timestamp").is_unique().all()
 
 
+def test_nothing_but_samples_and_anomalies_is_left(exported: Path) -> None:
+    """A finished export has no folder of unfinished files."""
+    folders = {folder.name for folder in (exported / "out").iterdir()}
+    assert folders == {"_anomalies", *(f"type={label}" for label in ENTITIES)}
+
+
 @pytest.mark.parametrize("workers", ["2", "4"])
 def test_rows_do_not_depend_on_workers(exported: Path, tmp_path: Path, workers: str) -> None:
     """The same seed gives the same samples with any number of workers."""
@@ -133,4 +139,3 @@ def test_anomalies_are_written_as_a_table_beside_the_samples(tmp_path: Path) -> 
     broker = samples(tmp_path / "out", "broker").filter(pl.col("entity_name") == "a/broker-2")
     shaped = broker.filter(pl.col("anomaly") == row["label"])["timestamp"]
     assert row["start"] <= shaped.min() <= shaped.max() <= row["end"]  # type: ignore[operator]
-    assert list((tmp_path / "out/_open").iterdir()) == []

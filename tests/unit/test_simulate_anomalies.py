@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
 from operators.simulate import AnomalySettings, Shard, SimulationSettings, anomaly_table, shards
-from operators.simulate.anomalies.kinds import KINDS, Effect, Kind, Lever
+from operators.simulate.anomalies.kinds import KINDS, Effect, Kind, Lever, kind_of
 from operators.simulate.anomalies.occurrences import UnknownEntityError
 from tests.unit.simulated import INTERVAL, KEY, START, samples, spec_of
 
@@ -229,6 +229,12 @@ def test_a_kind_of_ones_own() -> None:
     hot = run(one(kind))[BROKER].filter(pl.col("anomaly").is_not_null())
     assert set(hot["broker_id"]) == {2}
     assert hot["broker.cpuUsage"].max() == 100
+
+
+def test_long_names_of_kinds_say_the_same() -> None:
+    """`traffic_spike` and `traffic_drop` are the kinds `spike` and `drop`."""
+    assert kind_of("traffic_spike") is KINDS["spike"]
+    assert kind_of("traffic_drop") is KINDS["drop"]
 
 
 @pytest.mark.parametrize(

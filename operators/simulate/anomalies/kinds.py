@@ -239,6 +239,8 @@ KINDS: dict[str, Kind] = {
 }
 """The built-in kinds by name."""
 
+_LONG_NAMES = {"traffic_spike": "spike", "traffic_drop": "drop"}
+
 
 def kind_of(name: str) -> Kind:
     """A kind by its name: built in, an entry point of `mqpipe.anomalies`, or `module:name`.
@@ -246,7 +248,7 @@ def kind_of(name: str) -> Kind:
     Raises:
         PluginError: there is none of this name, or what is there is no `Kind`.
     """
-    found = KINDS.get(name) or plugins.load("anomaly", name, KINDS)
+    found = KINDS.get(_LONG_NAMES.get(name, name)) or plugins.load("anomaly", name, KINDS)
     if not isinstance(found, Kind):
         raise plugins.PluginError("anomaly", name, f"it is no Kind but {type(found).__name__}")
     return found
