@@ -1,21 +1,30 @@
-"""What collects: targets, their pools and clients, and what merge has to know of each cluster."""
+"""What pools ask: targets, their pools and clients, and what merge has to know of each cluster.
+
+Targets are collected clusters, collectors of one's own, and simulated clusters whose generator
+does I/O.
+"""
 
 import asyncio
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from flows.config import Config
-from flows.observe import Observation
 from operators.background import Background
-from operators.collect.collector import Collectors
+from operators.collect.collector import ClusterCollector, Collectors, Collects
+from operators.collect.custom import OwnCollector
 from operators.collect.settings import ClusterSettings
+from operators.events import Listeners
 from operators.merge import Plan, like_fleet, preset_fleet
 from operators.offload import TickWork
 from operators.pool import Pool, Priority
+from operators.simulate import PooledGenerator, ShardSpec, by_cluster
 from operators.targets import Target
 from operators.ticks import TargetKind
+
+SIMULATION = "simulation"
+"""The kind, and the pool, of simulated clusters whose generator does I/O."""
 
 _CLOSING = 5.0
 """Seconds for closing connections at the end."""
@@ -23,7 +32,7 @@ _CLOSING = 5.0
 
 @dataclass(frozen=True)
 class Collecting:
-    """Everything of a dataflow that has to do with collected clusters."""
+    """Everything of a dataflow that has to do with targets."""
 
     targets: Mapping[str, Target]
     work: TickWork
@@ -35,43 +44,34 @@ class Collecting:
 
 
 @contextmanager
-def collecting(config: Config, seen: Observation) -> Iterator[Collecting]:
-    """Pools on a loop in the background, and a client a cluster, while the block runs."""
-    clusters = config.clusters if config.collects else ()
+def collecting(
+    config: Config, watch: Callable[[Pool], None], listeners: Listeners
+) -> Iterator[Collecting]:
+    """Pools on a loop in the background, and a client a cluster, while the block runs.
+
+    `watch` is told of every pool, `listeners` of what happens in them.
+    """
+    targets = targets_of(config)
     background = Background()
-    own = config.collectors if config.collects else ()
-    collectors = Collectors(clusters, config.account_id, own)
+    collectors = Collectors(_collectors(config))
     pools: dict[str, Pool] = {}
     try:
-        pools = background.run(_pools(config, background, seen))
+        kinds = dict.fromkeys([*TargetKind, *(target.kind for target in targets)])
+        pools = background.run(_pools(config, list(kinds), background, listeners))
+        for pool in pools.values():
+            watch(pool)
         # What is there by now stays: to look through it again at each big tick for garbage in
         # cycles would stop all threads for some 100 ms.
         gc.freeze()
         yield Collecting(
-            targets={
-                target.partition: target
-                for target in (
-                    *(
-                        Target(c.name, kind, config.interval_ms)
-                        for c in clusters
-                        for kind in TargetKind
-                    ),
-                    *(Target(c.name, c.name, config.interval_ms) for c in own),
-                )
-            },
+            targets={target.partition: target for target in targets},
             work=collectors.work,
             pools=pools,
-            priorities={cluster.name: cluster.priority for cluster in clusters},
+            priorities={cluster.name: cluster.priority for cluster in config.clusters},
             deadline=min(config.interval, config.fill.grace)
             if config.mode == "hybrid"
             else config.interval,
-            plans={
-                **{cluster.name: _plan(config, cluster) for cluster in clusters},
-                **{
-                    c.name: Plan(c.name, c.environment, config.account_id, joined=False)
-                    for c in own
-                },
-            },
+            plans=_plans(config),
         )
     finally:
         with suppress(TimeoutError):
@@ -84,21 +84,60 @@ async def _close(pools: Mapping[str, Pool], collectors: Collectors) -> None:
     await collectors.close()
 
 
-async def _pools(config: Config, background: Background, seen: Observation) -> dict[str, Pool]:
+def asked_shards(config: Config) -> Mapping[str, ShardSpec]:
+    """The simulated clusters whose generator does I/O, by name."""
+    shards = by_cluster(config.simulation) if config.simulates else {}
+    return {name: spec for name, spec in shards.items() if spec.does_io}
+
+
+def targets_of(config: Config) -> Sequence[Target]:
+    """Every target of a run: one cluster x one kind."""
+    clusters = config.clusters if config.collects else ()
     own = config.collectors if config.collects else ()
-    kinds = [*(kind.value for kind in TargetKind), *(collector.name for collector in own)]
-    pools = {
+    return [
+        *(Target(c.name, kind.value, config.interval_ms) for c in clusters for kind in TargetKind),
+        *(Target(collector.name, collector.name, config.interval_ms) for collector in own),
+        *(Target(cluster, SIMULATION, config.interval_ms) for cluster in asked_shards(config)),
+    ]
+
+
+def _collectors(config: Config) -> Mapping[str, Collects]:
+    account = config.account_id
+    collectors: dict[str, Collects] = {
+        name: PooledGenerator(spec, account) for name, spec in asked_shards(config).items()
+    }
+    if config.collects:
+        collectors |= {c.name: ClusterCollector(c, account) for c in config.clusters}
+        collectors |= {c.name: OwnCollector(c, account) for c in config.collectors}
+    return collectors
+
+
+def _plans(config: Config) -> Mapping[str, Plan]:
+    account = config.account_id
+    plans = {
+        name: Plan(name, spec.environment, account, joined=False, filled=False)
+        for name, spec in asked_shards(config).items()
+    }
+    if config.collects:
+        plans |= {cluster.name: _plan(config, cluster) for cluster in config.clusters}
+        plans |= {
+            c.name: Plan(c.name, c.environment, account, joined=False) for c in config.collectors
+        }
+    return plans
+
+
+async def _pools(
+    config: Config, kinds: Sequence[str], background: Background, listeners: Listeners
+) -> dict[str, Pool]:
+    return {
         kind: Pool(
             kind,
             config.pools.of(kind),
             loop=background.loop,
-            listeners=seen.pool_listeners,
+            listeners=listeners,
         )
         for kind in kinds
     }
-    for pool in pools.values():
-        seen.watch(pool)
-    return pools
 
 
 def _plan(config: Config, cluster: ClusterSettings) -> Plan:

@@ -64,7 +64,8 @@ class Config(Settings):
     )
     fill: FillSettings = Field(default=FillSettings(), description="gap filling in hybrid mode")
     catch_up: Duration = Field(
-        default=86_400.0, description="missed ticks of fleets are made so far back"
+        default=86_400.0,
+        description="how far back missed ticks are made: simulated ones, and fills of targets",
     )
     shutdown: ShutdownSettings = Field(default=ShutdownSettings(), description="the end of a run")
     sinks: SinksSettings = Field(default=SinksSettings(), description="where samples go")
@@ -131,6 +132,12 @@ class Config(Settings):
                 raise ValueError(
                     f"clusters: `{cluster.name}` is like `{cluster.like}`, which is no fleet of "
                     f"simulation.fleets; {hint}"
+                )
+            generator = fleets[cluster.like].generator
+            if generator is not None and generator.io:
+                raise ValueError(
+                    f"clusters: `{cluster.name}` cannot be like the fleet `{cluster.like}`, whose "
+                    "generator does I/O: gaps are filled by what is computed"
                 )
             if fleets[cluster.like].provider != "kafka":
                 raise ValueError(

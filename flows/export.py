@@ -80,6 +80,12 @@ def export(config: Config, options: ExportOptions) -> int:
     shards = by_cluster(config.simulation)
     if not shards:
         raise UsageError("nothing to export: `simulation.fleets` names no fleet")
+    asked = [name for name, spec in shards.items() if spec.does_io]
+    if asked:
+        raise UsageError(
+            f"cannot export {', '.join(asked)}: a generator with `io: true` is asked as ticks fall "
+            "due; `mqpipe run` does that"
+        )
     if options.start is not None and options.end is not None:
         _not_empty(options.start, options.end)
     store = Store(parquet.path)

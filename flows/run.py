@@ -9,14 +9,16 @@ from pathlib import Path
 import pyarrow as pa
 from bytewax.outputs import Sink
 
-from flows.collecting import Collecting, collecting
+from flows.collecting import Collecting, collecting, targets_of
 from flows.config import Config
 from flows.delivering import network_sinks, spool_sizes
 from flows.observe import Job, Observation, observe
+from flows.pool_events import pool_events
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold, new_run_id
 from flows.stream import Stream, stream
 from operators.drain import Drain
+from operators.events import joined
 from operators.fleets import FleetSource
 from operators.schedule import RealTime, after, wall_clock
 from operators.simulate import ShardSpec, by_cluster
@@ -41,6 +43,7 @@ def run(config: Config, options: RunOptions) -> int:
         StateError, FlowError, ListenError: see there.
     """
     shards = by_cluster(config.simulation) if config.simulates else {}
+    computed = {name: spec for name, spec in shards.items() if not spec.does_io}
     drain = Drain(config.shutdown.grace)
     with (
         _state(config, options) as state,
@@ -51,9 +54,10 @@ def run(config: Config, options: RunOptions) -> int:
             live=options.live,
             process_id=options.workers.process_id,
         ) as seen,
-        collecting(config, seen) as collectors,
+        pool_events(config, options.workers.process_id) as more,
+        collecting(config, seen.watch, joined(seen.pool_listeners, more)) as collectors,
     ):
-        flow = stream(_parts(config, options, state, drain, shards, collectors, seen))
+        flow = stream(_parts(config, options, state, drain, computed, collectors, seen))
         clean = execute(
             flow,
             drain,
@@ -75,6 +79,7 @@ def _parts(
     seen: Observation,
 ) -> Stream:
     schedule = _schedule(config, options)
+    catch_up = round(config.catch_up * 1000)
     clusters = frozenset(shards) | collectors.plans.keys()
     return Stream(
         targets=TargetSource(
@@ -89,11 +94,12 @@ def _parts(
             schedule,
             drain,
             account_id=config.account_id,
-            catch_up=round(config.catch_up * 1000),
+            catch_up=catch_up,
             retired=state.retired("fleets", frozenset(shards)),
         ),
         collecting=collectors,
         fill=config.fill if config.mode == "hybrid" else None,
+        catch_up=catch_up,
         drain=drain,
         sinks=_sinks(config, state, clusters, drain, seen.listener),
         saw=seen.saw,
@@ -135,11 +141,7 @@ def _job(config: Config, fleets: list[str]) -> Job:
         name="run",
         interval=config.interval,
         mode=config.mode,
-        targets=[
-            f"{cluster.name}/{kind}"
-            for cluster in (config.clusters if config.collects else ())
-            for kind in ("brokers", "topics", "groups")
-        ],
+        targets=[target.partition for target in targets_of(config)],
         fleets=fleets,
         sinks=[name for name in type(config.sinks).model_fields if getattr(config.sinks, name)],
         spools=spool_sizes(config),

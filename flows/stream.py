@@ -31,6 +31,8 @@ class Stream:
     collecting: Collecting
     fill: FillSettings | None
     """How gaps are filled; None where they are not."""
+    catch_up: int
+    """Milliseconds that gaps are filled back."""
     drain: Drain
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]]
     saw: Callable[[str, pa.RecordBatch], None]
@@ -75,6 +77,7 @@ def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: S
         parts.fill,
         parts.drain,
         on_coverage=parts.on_coverage,
+        catch_up=parts.catch_up,
     )
 
 

@@ -123,6 +123,12 @@ Listeners: TypeAlias = Mapping[type[PoolEvent], Sequence[Callable[[Any], None]]]
 """Who hears which class of events."""
 
 
+def joined(one: Listeners, other: Listeners) -> Listeners:
+    """The listeners of both."""
+    kinds: set[type[PoolEvent]] = {*one, *other}
+    return {kind: (*one.get(kind, ()), *other.get(kind, ())) for kind in kinds}
+
+
 def tellers(listeners: Listeners) -> dict[type[PoolEvent], Callable[[PoolEvent], None]]:
     """For each class that has listeners, the function that tells them all of an event."""
     return {event: partial(_tell, tuple(hear)) for event, hear in listeners.items() if hear}

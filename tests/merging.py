@@ -89,6 +89,7 @@ class Harness:
 
     expect: ExpectSettings = EXPECT
     fill: FillSettings | None = FillSettings()
+    catch_up: int | None = None
     plan: Plan = field(init=False)
     rows: list[dict[str, Any]] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Harness:
         self.start()
 
     def start(self, state: Any = None) -> None:
-        self.merge = ClusterMerge(self.plan, self.fill, self.coverage.append)
+        self.merge = ClusterMerge(self.plan, self.fill, self.coverage.append, self.catch_up)
         if state is not None:
             self.merge.restore(state)
 

@@ -20,7 +20,7 @@ from flows.observe.picture import Job
 from flows.observe.server import ListenError, MetricsSettings, served
 from flows.observe.tally import Tally
 from operators.drain import Drain
-from operators.events import Listeners, PoolEvent
+from operators.events import Listeners, joined
 from operators.pool import Pool
 
 __all__ = ["Job", "ListenError", "MetricsSettings", "Observation", "observe"]
@@ -78,7 +78,7 @@ def observe(
         failed = True
         try:
             yield Observation(
-                _joined(tally.pool_listeners(), events.pool_listeners()),
+                joined(tally.pool_listeners(), events.pool_listeners()),
                 hear,
                 tally.watch,
                 tally.saw,
@@ -86,8 +86,3 @@ def observe(
             failed = False
         finally:
             events.ended(tally.picture(), failed=failed)
-
-
-def _joined(one: Listeners, other: Listeners) -> Listeners:
-    kinds: set[type[PoolEvent]] = {*one, *other}
-    return {kind: (*one.get(kind, ()), *other.get(kind, ())) for kind in kinds}

@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
-from operators.collect.custom import CollectorSettings, OwnCollector
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.groups import group_samples
 from operators.collect.offsets import UNKNOWN, Offsets
@@ -126,21 +124,21 @@ class ClusterCollector:
         return _partial(collected, [*commits.groups.problems, *problems])
 
 
-class Collectors:
-    """The collectors of all targets of a process: the work that `offload` is given."""
+class Collects(Protocol):
+    """What gives the samples of a cluster's ticks."""
 
-    def __init__(
-        self,
-        clusters: Sequence[ClusterSettings],
-        account_id: int | None = None,
-        own: Sequence[CollectorSettings] = (),
-    ) -> None:
-        collectors: dict[str, ClusterCollector | OwnCollector] = {}
-        for cluster in clusters:
-            collectors[cluster.name] = ClusterCollector(cluster, account_id)
-        for settings in own:
-            collectors[settings.name] = OwnCollector(settings, account_id)
-        self._collectors = MappingProxyType(collectors)
+    async def collect(self, tick: Ticks, time_left: float) -> Collected:
+        """The samples of one tick, within `time_left` seconds; raises where there are none."""
+
+    async def close(self) -> None:
+        """Called at the end."""
+
+
+class Collectors:
+    """What collects, by cluster, for all targets of a process: the work that `offload` is given."""
+
+    def __init__(self, collectors: Mapping[str, Collects]) -> None:
+        self._collectors = collectors
 
     async def work(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one tick of one target; see `ClusterCollector.collect`."""

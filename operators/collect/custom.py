@@ -1,8 +1,6 @@
 """Collectors of one's own: another kind of target, with the same pool, ticks and sinks around it."""
 
-import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -11,7 +9,7 @@ from pydantic import Field, field_validator
 from operators import plugins
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.samples import ClusterIdentity
-from operators.pool import in_thread
+from operators.pool import call
 from operators.schema.arrow import entity_type_of, schema_of
 from operators.schema.settings import Settings
 from operators.ticks import Collected, Ticks
@@ -72,15 +70,15 @@ class OwnCollector:
             Exception: whatever it raised itself.
         """
         if self._own is None:
-            self._own = await in_thread(self._make)
-        batches = await self._call(partial(self._own.collect, tick.start, time_left))
+            self._own = await call(self._make)
+        batches = await call(self._own.collect, tick.start, time_left)
         return Collected(tuple(self._checked(batch) for batch in batches))
 
     async def close(self) -> None:
         """Close it, where it can be closed."""
         close = getattr(self._own, "close", None)
         if close is not None:
-            await self._call(close)
+            await call(close)
 
     def _make(self) -> Any:
         settings = self._settings
@@ -91,13 +89,6 @@ class OwnCollector:
         if not callable(getattr(own, "collect", None)):
             raise self._error("what it makes has no method `collect(tick, time_left)`")
         return own
-
-    @staticmethod
-    async def _call(method: Callable[[], Any]) -> Any:
-        function = method.func if isinstance(method, partial) else method
-        if inspect.iscoroutinefunction(function):
-            return await method()
-        return await in_thread(method)
 
     def _checked(self, batch: Any) -> pa.RecordBatch:
         if not isinstance(batch, pa.RecordBatch):

@@ -91,6 +91,8 @@ class ClusterMerge:
 
     A kind's tick is settled by its result, at the tick's deadline, or as missed: whatever comes
     afterwards is late. Without `fill` settings nothing is filled and no entity is remembered.
+    Of ticks that were missed together, those of the last `catch_up` ms are filled; all are, where
+    it is None.
     """
 
     def __init__(
@@ -98,8 +100,10 @@ class ClusterMerge:
         plan: Plan,
         fill: FillSettings | None,
         on_coverage: CoverageListener | None = None,
+        catch_up: int | None = None,
     ) -> None:
         self._plan = plan
+        self._catch_up = catch_up
         self._grace = None if fill is None else round(fill.grace * 1000)
         self._fills = None if fill is None else Fills(plan, round(fill.stale_after * 1000))
         self._on_coverage = on_coverage
@@ -220,13 +224,27 @@ class ClusterMerge:
         """So many ticks up to `last` will never be collected: settle them, open their gaps."""
         missed = range(last - (count - 1) * interval, last + interval, interval)
         rows = self._settle_earlier(kind, last + 1)
-        self._open_gap(kind, missed)
+        recent = missed if self._catch_up is None else self._recent(kind, missed, self._catch_up)
+        self._open_gap(kind, recent)
         if kind in JOINED:
-            self._open_gap(CLUSTER_KIND, [tick for tick in missed if tick not in self._ticks])
+            self._open_gap(CLUSTER_KIND, [tick for tick in recent if tick not in self._ticks])
         for tick in missed:
             if tick in self._ticks:
                 rows += self._answered(self._ticks[tick], kind)
         return rows
+
+    def _recent(self, kind: str, missed: range, catch_up: int) -> range:
+        """Those of the missed ticks that are not too long ago to be filled."""
+        skipped = max(0, len(missed) - max(1, catch_up // missed.step))
+        if skipped and self._fills is not None and missed[-1] > self._settled(kind):
+            _log.warning(
+                "missed ticks are not filled",
+                cluster=self._plan.cluster,
+                kind=kind,
+                ticks=skipped,
+                cause="longer ago than catch_up",
+            )
+        return missed[skipped:]
 
     def _open_gap(self, kind: str, missed: Sequence[int]) -> None:
         ticks = [tick for tick in missed if tick > self._settled(kind)]

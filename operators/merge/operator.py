@@ -31,6 +31,7 @@ def merge(
     drain: Drain,
     on_coverage: CoverageListener | None = None,
     clock: Clock = wall_clock,
+    catch_up: int | None = None,
 ) -> KeyedStream[pa.RecordBatch]:
     """Join each cluster's results tick by tick, and in hybrid mode fill what is missing.
 
@@ -42,7 +43,8 @@ def merge(
     A tick settles when all kinds have a result, or at its deadline: the interval, with `fill`
     the smaller of interval and grace. With `fill` (hybrid mode) each expected entity then has
     exactly one sample of that tick, a filled one where none was collected. A collected sample
-    that comes after its fill passes on with `late` true.
+    that comes after its fill passes on with `late` true. Ticks that were missed at a stretch are
+    filled as far back as `catch_up` ms.
 
     Its state is the last sample of each entity, the ticks that have not settled and the gaps
     that are not yet filled. State of a cluster that is not in `clusters` is dropped.
@@ -58,7 +60,8 @@ def merge(
                 f"a tick of cluster `{cluster}`, of which the merge has no plan; it has plans of "
                 f"{', '.join(sorted(clusters))}: give it one for every cluster that has targets"
             )
-        return ClusterMerge(clusters[cluster], fill, on_coverage)
+        plan = clusters[cluster]
+        return ClusterMerge(plan, fill if plan.filled else None, on_coverage, catch_up)
 
     def build(state: State | None) -> _Logic:
         if state is None or state[1] not in clusters:

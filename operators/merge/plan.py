@@ -37,6 +37,8 @@ class Plan:
     like: Like = Like()
     joined: bool = True
     """Whether there is a cluster's row; a target of one's own kind has none."""
+    filled: bool = True
+    """Whether hybrid mode fills what is missing; what is simulated anyway is not filled."""
 
     def expected(self, kind: str) -> dict[EntityType, Names]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""

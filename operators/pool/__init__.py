@@ -11,7 +11,7 @@ from operators.pool.pool import Pool
 from operators.pool.settings import BackoffSettings, BreakerSettings, PoolSettings, PoolsSettings
 from operators.pool.stats import DURATION_BUCKETS, BreakerState, PoolStats, SlotState
 from operators.pool.task import Priority, Result, Work, classify
-from operators.pool.thread import in_thread
+from operators.pool.thread import call, in_thread
 
 __all__ = [
     "DURATION_BUCKETS",
@@ -26,6 +26,7 @@ __all__ = [
     "Result",
     "SlotState",
     "Work",
+    "call",
     "classify",
     "in_thread",
 ]

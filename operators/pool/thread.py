@@ -2,11 +2,20 @@
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+async def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what may be either: a coroutine function on the loop, a plain one `in_thread`."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*arguments)
+    return await in_thread(partial(function, *arguments))
 
 
 async def in_thread(function: Callable[[], T]) -> T:

@@ -12,6 +12,7 @@ from operators.simulate.anomalies.occurrences import UnknownEntityError
 from operators.simulate.block import Block
 from operators.simulate.generators import Generator, GeneratorError
 from operators.simulate.patterns import Scene
+from operators.simulate.pooled import PooledGenerator
 from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
 from operators.simulate.shard import Shard, ShardState
 from operators.simulate.spec import (
@@ -38,6 +39,7 @@ __all__ = [
     "Kind",
     "Lever",
     "PluginError",
+    "PooledGenerator",
     "QueueShape",
     "Scene",
     "Shard",

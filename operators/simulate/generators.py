@@ -34,7 +34,10 @@ class Generator(Protocol):
 
 
 class GeneratorError(RuntimeError):
-    """A generator of one's own gave what samples are not."""
+    """A generator of one's own gave what samples are not. To ask it again is of no use."""
+
+    error_class = "config"
+    retryable = False
 
     def __init__(self, use: str, cluster: str, why: str) -> None:
         super().__init__(use, cluster, why)

@@ -1,5 +1,6 @@
 """Settings of the simulation: fleets, what happens to them, and the seed of it all."""
 
+import inspect
 from datetime import date
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -45,13 +46,26 @@ class GeneratorSettings(Settings):
 
     use: str = Field(description="an entry point of mqpipe.generators, or module:name")
     options: dict[str, Any] = Field(default={}, description="its keyword arguments")
+    io: bool = Field(
+        default=False,
+        description="it does I/O: it is asked tick by tick in the pool `simulation` of a run",
+    )
 
-    @field_validator("use")
-    @classmethod
-    def _is_there(cls, name: str) -> str:
-        if not callable(plugins.load("generator", name)):
-            raise plugins.PluginError("generator", name, "it cannot be called")
-        return name
+    @model_validator(mode="after")
+    def _can_be_made(self) -> "GeneratorSettings":
+        factory = plugins.load("generator", self.use)
+        if not callable(factory):
+            raise plugins.PluginError("generator", self.use, "it cannot be called")
+        method, other = ("generate", "false") if self.io else ("step", "true")
+        if isinstance(factory, type) and not callable(getattr(factory, method, None)):
+            why = f"it has no method `{method}`, which `io: {str(self.io).lower()}` wants; "
+            raise plugins.PluginError("generator", self.use, f"{why}or write `io: {other}`")
+        try:
+            inspect.signature(factory).bind(None, None, None, **self.options)
+        except TypeError as error:
+            why = f"called as factory(spec, account_id, origin, **options): {error}"
+            raise plugins.PluginError("generator", self.use, why) from error
+        return self
 
 
 class FleetSettings(Settings):

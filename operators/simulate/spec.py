@@ -33,6 +33,11 @@ class ShardSpec:
         return self.settings.provider
 
     @property
+    def does_io(self) -> bool:
+        """Whether its generator does I/O, so that a pool asks it (see `PooledGenerator`)."""
+        return self.settings.generator is not None and self.settings.generator.io
+
+    @property
     def environment(self) -> str:
         """Value of the column `environment`."""
         return self.settings.environment

@@ -3,7 +3,7 @@
 import ipaddress
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -54,6 +54,10 @@ class NewRelicSettings(Settings):
     )
     shape: Shape = Field(
         default=Shape.EVENTS, description="send samples as events, metrics or both"
+    )
+    pool_events: Literal["failures", "all"] | None = Field(
+        default=None,
+        description="also send what happens in pools, as events: what is not as usual, or all",
     )
     spool: SpoolSettings = Field(
         default=SpoolSettings(), description="where samples wait for their delivery"

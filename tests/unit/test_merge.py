@@ -235,6 +235,24 @@ def test_missed_ticks_are_filled_at_once_after_a_restart() -> None:
     assert h.merge.under_way == 0
 
 
+def test_missed_ticks_are_filled_as_far_back_as_catch_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of a long absence all ticks are reported, the latest are filled, and the log says so."""
+    h = Harness(catch_up=2 * INTERVAL + 1)
+    h.tick(T)
+    h.restart()
+    start = T + 6 * INTERVAL
+    h.give(*(due(kind, start, missed=5, count=0) for kind in KINDS))
+    h.give(*(result(kind, start - INTERVAL, outcome=Outcome.MISSED, missed=4) for kind in KINDS))
+    rows = h.wait(start - 1)
+    assert {(r["tick"] - T) // INTERVAL for r in rows} == {4, 5}
+    assert len(rows) == 2 * 5
+    assert [r["collection.missed"] for r in of_type(h.rows, COLLECTION)][3:] == [5, 5, 5]
+    assert capsys.readouterr().out.count("missed ticks are not filled") == len(KINDS)
+    assert "filled" not in {r["origin"] for r in h.tick(start)}
+
+
 def test_missed_ticks_are_only_reported_without_fill() -> None:
     """In infrastructure mode nothing stands in for a missed tick but its collection row."""
     h = Harness(fill=None)

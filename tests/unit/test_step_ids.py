@@ -40,6 +40,7 @@ def test_step_ids_of_the_stream() -> None:
         fleets=FleetSource({}, 1000, schedule, drain),
         collecting=cast("Any", collecting),
         fill=None,
+        catch_up=0,
         drain=drain,
         sinks={"parquet": TestingSink([])},
         saw=lambda _cluster, _batch: None,

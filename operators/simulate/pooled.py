@@ -1,0 +1,137 @@
+"""Generators that do I/O: asked tick by tick, in a pool, for rows that become samples."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import pyarrow as pa
+
+from operators import plugins
+from operators.pool import call
+from operators.schema.arrow import TIMESTAMP, sample_batch
+from operators.schema.guid import entity_guid
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    CONSUMER_GROUP,
+    QUEUE,
+    TOPIC,
+    EntityType,
+    Origin,
+)
+from operators.simulate.generators import GeneratorError
+from operators.simulate.spec import ShardSpec
+from operators.ticks import Collected, Ticks
+
+Rows: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
+"""By entity type's label: a dictionary an entity, of its identity column and its metrics."""
+
+SIMULATED = {t.label: t for t in (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, QUEUE)}
+"""The entity types that a fleet may have, by label."""
+
+
+class Asked(Protocol):
+    """A generator that does I/O.
+
+    It is what `factory(spec, account_id, origin, **options)` gives, where the factory is an entry
+    point of `mqpipe.generators` or `module:name`, in a fleet whose `generator` says `io: true`.
+    It may have a method `close()`, called at the end. Both may be coroutines; plain ones run in
+    a thread of their own.
+    """
+
+    def generate(self, tick: int, time_left: float) -> Rows | Awaitable[Rows]:
+        """The rows of one tick (ms since the epoch) within `time_left` seconds; see `Rows`.
+
+        What it raises fails the attempt, as for a collector of one's own.
+        """
+
+
+class PooledGenerator:
+    """A generator that does I/O, of one shard; made when it is first needed."""
+
+    def __init__(self, spec: ShardSpec, account_id: int | None = None) -> None:
+        self._spec = spec
+        self._account_id = account_id
+        self._own: Any = None
+
+    async def collect(self, tick: Ticks, time_left: float) -> Collected:
+        """The samples of one tick, of origin `simulated`.
+
+        Raises:
+            GeneratorError: it cannot be made, or its rows are not those of samples.
+            Exception: whatever it raised itself.
+        """
+        if self._own is None:
+            self._own = await call(self._make)
+        rows = await call(self._own.generate, tick.start, time_left)
+        return Collected(tuple(self._batches(rows, tick.start)))
+
+    async def close(self) -> None:
+        """Close it, where it can be closed."""
+        close = getattr(self._own, "close", None)
+        if close is not None:
+            await call(close)
+
+    def _make(self) -> Any:
+        settings = self._spec.settings.generator
+        assert settings is not None  # noqa: S101 - `ShardSpec.does_io`
+        try:
+            factory = plugins.load("generator", settings.use)
+            own = factory(self._spec, self._account_id, Origin.SIMULATED, **settings.options)
+        except Exception as error:
+            raise self._error(f"cannot be made: {type(error).__name__}: {error}") from error
+        if not callable(getattr(own, "generate", None)):
+            raise self._error("what it makes has no method `generate(tick, time_left)`")
+        return own
+
+    def _batches(self, rows: Rows, tick: int) -> list[pa.RecordBatch]:
+        try:
+            return [self._batch(_entity_type(label), rows[label], tick) for label in rows]
+        except Exception as error:
+            # Whatever it gave in the place of rows: the message says whose fault it is.
+            raise self._error(f"its rows are no samples: {error}") from error
+
+    def _batch(
+        self, entity_type: EntityType, rows: Sequence[Mapping[str, Any]], tick: int
+    ) -> pa.RecordBatch:
+        spec = self._spec
+        paths = [_path(entity_type, row) for row in rows]
+        named = {name for row in rows for name in row}
+        columns = {name: [row.get(name) for row in rows] for name in named}
+        return sample_batch(
+            entity_type,
+            len(rows),
+            {
+                **columns,
+                "timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(rows)),
+                "entity_guid": [
+                    entity_guid(
+                        self._account_id, entity_type.name, spec.provider, spec.cluster, *path
+                    )
+                    for path in paths
+                ],
+                "entity_name": ["/".join((spec.cluster, *path)) for path in paths],
+                "cluster_name": spec.cluster,
+                "provider": spec.provider,
+                "environment": spec.environment,
+                "origin": Origin.SIMULATED.value,
+            },
+        )
+
+    def _error(self, why: str) -> GeneratorError:
+        settings = self._spec.settings.generator
+        return GeneratorError(settings.use if settings else "", self._spec.cluster, why)
+
+
+def _entity_type(label: str) -> EntityType:
+    if label not in SIMULATED:
+        raise ValueError(f"no entity type is called `{label}`; {', '.join(SIMULATED)} are")
+    return SIMULATED[label]
+
+
+def _path(entity_type: EntityType, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What follows the cluster in an entity's path: nothing, `broker-<id>`, or its name."""
+    wanted = [identity.column for identity in entity_type.identity]
+    missing = [column for column in wanted if row.get(column) is None]
+    if missing:
+        raise ValueError(f"a row of {entity_type.label} has no {missing}")
+    return tuple(f"broker-{row[c]}" if entity_type is BROKER else str(row[c]) for c in wanted)
