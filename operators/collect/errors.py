@@ -47,7 +47,8 @@ _ADVICE = {
     "resolve": "check the host names in `bootstrap_servers` and the advertised listeners",
     "tls": "check `ssl.ca.location`, the client's certificate and key, and that the listener "
     "speaks TLS",
-    "auth": "check `sasl.mechanism`, `sasl.username` and `sasl.password` in `client`",
+    "auth": "check in `client` the `sasl.mechanism`, and `sasl.username` and `sasl.password`, or "
+    "with OAUTHBEARER what `sasl.oauthbearer.…` says",
     "config": "check the properties in `client`",
 }
 

@@ -14,7 +14,9 @@ from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Ticks
 from tests.integration.collecting import collect_once, rows_of
 from tests.kafka.doing import commit, create_topic
-from tests.kafka.security import LIMITED, SecuredKafka
+from tests.kafka.security import ADMIN, LIMITED, SecuredKafka
+from tests.kafka.tokens import CLIENT, SECRET, TokenEndpoint
+from tests.ports import PortClaim
 
 pytestmark = pytest.mark.kafka
 
@@ -92,6 +94,46 @@ def test_a_wrong_client_gets_one_clear_line(
     assert (error.error_class, says in str(error)) == (error_class, True), str(error)
     assert "\n" not in str(error)
     assert client.get("sasl.password", "a-secret-of-tests") not in str(error)
+
+
+def oauth_client(secured_kafka: SecuredKafka, endpoint: str, secret: str = SECRET) -> Any:
+    """A client that asks a token endpoint for its token."""
+    client = secured_kafka.client("SASL", mechanism="OAUTHBEARER")
+    del client["sasl.username"], client["sasl.password"]
+    return {
+        **client,
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.client.id": CLIENT,
+        "sasl.oauthbearer.client.secret": secret,
+        "sasl.oauthbearer.token.endpoint.url": endpoint,
+    }
+
+
+def test_a_token_of_an_endpoint_gets_in(secured_kafka: SecuredKafka) -> None:
+    """OAUTHBEARER: the client asks for its token, and the broker knows whose it is."""
+    topic = create_topic(secured_kafka.cluster, 1)
+    with TokenEndpoint(ADMIN) as endpoint:
+        found = collect_once(settings_of(oauth_client(secured_kafka, endpoint.url)))
+    assert topic in [r["topic"] for r in rows_of(found["topics"], TOPIC)]
+    assert [collected.error for collected in found.values()] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [("refused", "Could not connect to server"), ("secret", "invalid_client")]
+)
+def test_a_token_that_cannot_be_had_is_said(
+    secured_kafka: SecuredKafka, fault: str, says: str
+) -> None:
+    """The endpoint that does not answer, or does not know the client; never the secret."""
+    with TokenEndpoint(ADMIN) as endpoint, PortClaim() as claim:
+        url = f"http://127.0.0.1:{claim.port}/token" if fault == "refused" else endpoint.url
+        secret = "wrong-secret" if fault == "secret" else SECRET
+        error = failure_of(settings_of(oauth_client(secured_kafka, url, secret)))
+    assert error.error_class == "auth", str(error)
+    assert "sasl.oauthbearer" in str(error)
+    assert says in str(error), str(error)
+    assert secret not in str(error)
+    assert "\n" not in str(error)
 
 
 def test_a_missing_permission_is_named_and_the_rest_is_collected(

@@ -30,7 +30,7 @@ _PASSWORD = "a-secret-of-tests"
 class SecuredKafka:
     """A broker with the listeners of `LISTENERS`; a context manager.
 
-    SASL listeners take PLAIN and SCRAM-SHA-512. Access control is on; at the plain listener
+    SASL listeners take PLAIN, SCRAM-SHA-512 and unsigned OAUTHBEARER tokens. Access control is on; at the plain listener
     everybody may do everything.
 
     Raises:
@@ -118,7 +118,7 @@ class SecuredKafka:
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             # Broker and controllers talk over plain listeners, where all are ANONYMOUS.
             "super.users": f"User:ANONYMOUS;User:{ADMIN}",
-            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
             "ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/",
             "ssl.keystore.type": "PKCS12",
             "ssl.keystore.location": str(self._directory / "broker.p12"),
@@ -135,5 +135,10 @@ class SecuredKafka:
             )
             settings[f"{prefix}.scram-sha-512.sasl.jaas.config"] = (
                 f"{login}.scram.ScramLoginModule required;"
+            )
+            # Without a key set to check signatures by, the broker takes unsigned tokens.
+            settings[f"{prefix}.oauthbearer.sasl.jaas.config"] = (
+                f"{login}.oauthbearer.OAuthBearerLoginModule required "
+                f'unsecuredLoginStringClaim_sub="{ADMIN}";'
             )
         return settings
