@@ -1,7 +1,9 @@
 """One tick of each kind of a real cluster, and its rows as plain values."""
 
 import asyncio
+import gc
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +18,8 @@ from tests.kafka.cluster import Kafka
 
 INTERVAL = 30_000
 ATTEMPTS = 100
+SHARED_THREADS = 6
+"""The loop's few threads, in which big calls and pages are worked on: they stay."""
 KINDS = tuple(kind.value for kind in TargetKind)
 
 
@@ -47,6 +51,13 @@ async def tick(
 
     found = await asyncio.gather(*(collect(kind) for kind in KINDS))
     return dict(zip(KINDS, found, strict=True))
+
+
+def threads_and_files() -> tuple[int, int]:
+    """How many threads and open files this process has."""
+    gc.collect()
+    me = Path("/proc/self")
+    return len(list((me / "task").iterdir())), len(list((me / "fd").iterdir()))
 
 
 def collect_once(settings: ClusterSettings) -> Mapping[str, Collected]:

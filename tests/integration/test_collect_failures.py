@@ -1,10 +1,8 @@
 """A broker of three dies or hangs and comes back: collection goes on, and nothing stays stuck."""
 
 import asyncio
-import gc
 from collections.abc import Callable, Mapping
 from itertools import count
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,7 +11,13 @@ import pytest
 from operators.collect.collector import ClusterCollector
 from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected
-from tests.integration.collecting import rows_of, settings_of, tick
+from tests.integration.collecting import (
+    SHARED_THREADS,
+    rows_of,
+    settings_of,
+    threads_and_files,
+    tick,
+)
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.doing import commit, create_topic, produce
 
@@ -48,12 +52,6 @@ def told(found: Found) -> str:
     groups = [r["consumer_group"] for r in rows_of(found["groups"], CONSUMER_GROUP)]
     errors = [collected.error for collected in found.values()]
     return f"{errors} {groups} {cluster_of(found)}"
-
-
-def threads_and_files() -> tuple[int, int]:
-    gc.collect()
-    me = Path("/proc/self")
-    return len(list((me / "task").iterdir())), len(list((me / "fd").iterdir()))
 
 
 @pytest.mark.parametrize(("fail", "mend"), [("kill", "start"), ("pause", "resume")])
@@ -100,8 +98,7 @@ def test_a_broker_that_fails_costs_what_only_it_knows(
                 await ticks_until(whole)
             threads, files = threads_and_files()
             assert files <= before[1]
-            # Pages are parsed on the loop's few shared threads, which stay.
-            assert threads <= before[0] + 6
+            assert threads <= before[0] + SHARED_THREADS
         finally:
             await collector.close()
 

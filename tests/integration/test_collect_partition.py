@@ -1,8 +1,7 @@
 """A network that is cut between mqpipe and one broker, while the cluster itself is well."""
 
 import asyncio
-import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -13,7 +12,7 @@ from operators.collect.collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected
-from tests.integration.collecting import rows_of, tick
+from tests.integration.collecting import SHARED_THREADS, rows_of, threads_and_files, tick
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.doing import commit, create_topic, produce
 from tests.kafka.proxy import Proxy
@@ -74,18 +73,26 @@ async def cut_and_mend(
 ) -> None:
     numbers = count()
 
-    async def until_whole() -> None:
+    async def until(done: Callable[[Found], bool]) -> None:
         deadline = monotonic() + PATIENCE
         while True:
             found = await tick(collector, next(numbers), TIME_LEFT)
-            if whole(found):
+            if done(found):
                 return
-            assert monotonic() < deadline, [c.error for c in found.values()]
+            errors = [c.error for c in found.values()]
+            assert monotonic() < deadline, (errors, threads_and_files(), before)
 
-    await until_whole()
+    def as_before(found: Found) -> bool:
+        threads, files = threads_and_files()
+        return whole(found) and threads <= before[0] + SHARED_THREADS and files <= before[1]
+
+    before = (0, 0)
+    await until(whole)
+    before = threads_and_files()
     for broker, proxy in proxies.items():
         proxy.cut()
         answered: set[str] = set()
+        told: list[str] = []
         for _ in range(CUT_TICKS):
             found = await tick(collector, next(numbers), TIME_LEFT)
             # The cluster has all of its brokers, and says so.
@@ -95,18 +102,21 @@ async def cut_and_mend(
             (row,) = [r for r in rows_of(found["topics"], TOPIC) if r["topic"] == topic]
             assert row["topic.partitionCount"] == 6
             assert row["topic.offset"] is None
-            assert f"from broker {broker} " in (found["topics"].error or "")
+            assert found["topics"].error_class == "timeout"
+            told.append(found["topics"].error or "")
             assert found["groups"].error_class == "timeout"
             # A lag with a part missing is no lag.
             lags = {r["consumerGroup.totalLag"] for r in groups_of(found).values()}
             assert lags <= {None}
             answered |= groups_of(found).keys()
+        # A tick whose metadata was asked of that broker first may not come to the offsets.
+        assert any(f"from broker {broker} " in error for error in told), told
         assert answered, "the groups of the other brokers' coordinators answer"
         proxy.mend()
-        await until_whole()
-        gc.collect()
+        await until(whole)
+    await until(as_before)
 
 
 def test_a_cut_network_costs_what_lies_behind_it() -> None:
-    """Ticks go on in time, say what is missing, and are whole again when the network is."""
+    """Ticks go on in time, say what is missing, and all is as before when the network is."""
     asyncio.run(run())
