@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from operators.fleets import BLOCK_ROWS
 from operators.schema.arrow import entity_type_of
 from operators.simulate import Shard, SimulationSettings, shards
 from operators.ticks import Ticks
@@ -44,7 +45,7 @@ CONFIG = json.dumps(
         "recovery": {"path": "state"},
     }
 )
-BLOCK_TICKS = 19
+BLOCK_TICKS = BLOCK_ROWS // (1 + 100 + 1000 + 200)
 """Of a cluster of this size, as the export makes them."""
 
 SHORT = (24, 240)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from operators.fleets import BLOCK_ROWS
 from operators.schema.arrow import entity_type_of, sample_batch
 from operators.schema.metrics import STRING
 from operators.simulate import Shard, ShardSpec, SimulationSettings, shards
@@ -34,15 +35,15 @@ WRONG = [
     {"kind": "consumer_stall", "rate": 0.05},
     {"kind": "cpu_spike", "rate": 0.05},
 ]
-START, INTERVAL, BLOCK = 1_767_261_600_000, 30_000, 25_000
+START, INTERVAL = 1_767_261_600_000, 30_000
 
 
 def simulated(spec: ShardSpec, rows: int) -> Iterator[list[pa.RecordBatch]]:
     """The shard's batches, block by block, of at least so many rows."""
     shard = Shard(spec, 1)
-    count = max(1, BLOCK // spec.entities)
+    count = max(1, BLOCK_ROWS // spec.entities)
     start = START
-    for _ in range(max(1, rows // (count * spec.entities))):
+    for _ in range(1 + max(1, rows // (count * spec.entities))):
         yield shard.step(Ticks(spec.cluster, start, INTERVAL, count))
         start += count * INTERVAL
 

@@ -157,9 +157,8 @@ def refuse(layout: Layout, levers: Levers, messages: Ints) -> Ints:
             taken[broker] = taken.get(broker, 0.0) + share
             offered = [(c.topic, c.ticks, -c.messages) for c in moved if c.broker == broker]
             for span, placement in layout.stretches:
-                mine = placement.link_broker == broker
-                topics = placement.link_topic[mine]
-                led = spread[topics, span] * placement.link_parts[mine][:, None] // WHOLE
+                topics, parts = placement.led_by(broker)
+                led = spread[topics, span] * parts[:, None] // WHOLE
                 offered += [(t, span, led[n]) for n, t in enumerate(topics.tolist())]
             for topic, span, whole in offered:
                 refused = (whole * share[span]).astype(np.int64)

@@ -38,9 +38,7 @@ class Partitions:
         rank = np.arange(int(factors.max(initial=1)))
         shapes = np.stack([counts, factors, offsets])
         likeness: Ints = np.unique(shapes, axis=1, return_inverse=True)[1]
-        self.likeness = likeness
-        """Topics of one likeness lie alike: what holds for one of them holds for all."""
-        self.by_likeness = Sums.over(likeness, int(likeness.max(initial=-1)) + 1)
+        self.liken(likeness)
         first = offsets[self.topic] + self.number
         away = 1 + (self.number[:, None] + rank - 1) % max(self.brokers - 1, 1)
         replicas = (first[:, None] + np.where(rank, away, 0)) % max(self.brokers, 1)
@@ -48,6 +46,15 @@ class Partitions:
         """Brokers of each partition's replicas; shape (partitions, most replicas), padded."""
         self.largest = self.parts[self.number == 0]
         """Parts that the fullest partition of each topic carries."""
+
+    def liken(self, likeness: Ints) -> None:
+        """Say of each topic which likeness it is of; what follows from it is found anew."""
+        self.likeness = likeness
+        """Topics of one likeness lie alike: what holds for one of them holds for all."""
+        self.by_likeness = Sums.over(likeness, int(likeness.max(initial=-1)) + 1)
+        _, first = np.unique(likeness[self.topic], return_index=True)
+        self.examples = np.flatnonzero(np.isin(self.topic, self.topic[first]))
+        """Partitions of the first topic of each likeness."""
 
     @property
     def held(self) -> Ints:
@@ -62,6 +69,8 @@ class Partitions:
         there = ~np.isin(self.topic, list(topics))
         rest.topic, rest.number = self.topic[there], self.number[there]
         rest.parts, rest.replicas = self.parts[there], self.replicas[there]
+        away = np.isin(np.arange(self.topics), list(topics))
+        rest.liken(np.where(away, self.by_likeness.count, self.likeness))
         return rest
 
     def as_replicas(self) -> Replicas:
@@ -75,9 +84,16 @@ class Partitions:
             share=self.parts[row] / WHOLE,
         )
 
+    def first_replica(self, without: Set[int]) -> Ints:
+        """Where each partition has its first replica that is on none of these, or NOBODY."""
+        able = (self.replicas != NOBODY) & ~_among(self.replicas, without, self.brokers)
+        place = able.argmax(axis=1)[:, None]
+        found = np.take_along_axis(self.replicas, place, axis=1)[:, 0]
+        return np.where(np.take_along_axis(able, place, axis=1)[:, 0], found, NOBODY)
+
     def with_replica_on(self, brokers: Set[int]) -> Any:
         """Whether each partition has a replica on one of these brokers."""
-        return np.isin(self.replicas, list(brokers)).any(axis=1)
+        return _among(self.replicas, brokers, self.brokers).any(axis=1)
 
     def by_topic(self, chosen: Any) -> Ints:
         """How many of the chosen partitions each topic has."""
@@ -109,9 +125,9 @@ class Placement:
 
     def __post_init__(self) -> None:
         table, trouble = self.partitions, self.trouble
-        self.leader = _first(table.replicas, trouble.dead | trouble.returned)
+        self.leader = table.first_replica(without=trouble.dead | trouble.returned)
         if trouble.returned:
-            stopgap = _first(table.replicas, trouble.dead)
+            stopgap = table.first_replica(without=trouble.dead)
             self.leader = np.where(self.leader == NOBODY, stopgap, self.leader)
         led = self.leader != NOBODY
         self.leaders = np.bincount(self.leader[led], minlength=table.brokers)
@@ -125,7 +141,7 @@ class Placement:
         self.lost = np.bincount(table.topic[~led], table.parts[~led], table.topics).astype(np.int64)
         """Parts of each topic's traffic that find no leader."""
         self._under()
-        self._links(led)
+        self._links()
 
     def led(self, amounts: Ints) -> Floats:
         """Amounts of topics, shape (topics, ticks), as those of the brokers that lead them.
@@ -138,6 +154,25 @@ class Placement:
         amount: Floats = self._by_broker.ordered(spread) * (1 / WHOLE)
         return amount
 
+    def greatest_led(self, values: Ints, empty: int) -> Ints:
+        """The greatest value among the topics of which each broker leads something.
+
+        Shape (topics, ticks) to (brokers, ticks); `empty` where there is none.
+        """
+        greatest = self.partitions.by_likeness.of(values, np.maximum, empty)
+        spread = greatest.take(self._link_likeness, axis=0)
+        found: Ints = self._by_broker.ordered(spread, np.maximum, empty)
+        return found
+
+    def led_by(self, broker: int) -> tuple[Ints, Ints]:
+        """Topics of which a broker leads something, and the parts of their traffic."""
+        mine = self._link_broker == broker
+        parts = np.zeros(self.partitions.by_likeness.count, np.int64)
+        parts[self._link_likeness[mine]] = self._link_parts[mine]
+        of_topics = parts[self.partitions.likeness]
+        topics = np.flatnonzero(of_topics)
+        return topics, of_topics[topics]
+
     def _under(self) -> None:
         table, trouble = self.partitions, self.trouble
         gone = table.with_replica_on(trouble.dead)
@@ -149,31 +184,30 @@ class Placement:
         self.under_led = np.bincount(self.leader[led & gone], minlength=brokers)
         self.catching_up_led = np.bincount(self.leader[led & late], minlength=brokers)
 
-    def _links(self, led: Any) -> None:
-        """Pairs of a broker and a topic of which it leads something, in the order of brokers."""
+    def _links(self) -> None:
+        """Pairs of a broker and an example topic of which it leads some, in brokers' order."""
         table = self.partitions
-        names = self.leader * max(table.topics, 1) + table.topic
-        link, place = np.unique(names[led], return_inverse=True)
-        parts = np.bincount(place, table.parts[led], len(link)).astype(np.int64)
-        self.link_broker, self.link_topic = np.divmod(link, max(table.topics, 1))
-        self.link_parts = parts
-        for topic in np.flatnonzero((self.lost > 0) & (self.lost < WHOLE)):
-            mine = self.link_topic == topic
+        leader, topic = self.leader[table.examples], table.topic[table.examples]
+        led = leader != NOBODY
+        names = leader[led] * max(table.topics, 1) + topic[led]
+        link, place = np.unique(names, return_inverse=True)
+        parts = np.bincount(place, table.parts[table.examples][led], len(link)).astype(np.int64)
+        self._link_broker, link_topic = np.divmod(link, max(table.topics, 1))
+        some = (self.lost[link_topic] > 0) & (self.lost[link_topic] < WHOLE)
+        for topic_ in np.unique(link_topic[some]):
+            mine = link_topic == topic_
             edges = np.concatenate(([0], np.cumsum(parts[mine])))
-            self.link_parts[mine] = np.diff(edges * WHOLE // edges[-1])
-        _, first = np.unique(table.likeness[table.topic], return_index=True)
-        examples = np.flatnonzero(np.isin(self.link_topic, table.topic[first]))
-        self._link_likeness = table.likeness[self.link_topic[examples]]
-        self._link_parts = self.link_parts[examples]
-        self._by_broker = Sums.over(self.link_broker[examples], table.brokers)
+            parts[mine] = np.diff(edges * WHOLE // edges[-1])
+        self._link_parts = parts
+        self._link_likeness = table.likeness[link_topic]
+        self._by_broker = Sums.over(self._link_broker, table.brokers)
 
 
-def _first(replicas: Ints, without: Set[int]) -> Ints:
-    """The first replica of each partition that is on none of these brokers, or NOBODY."""
-    able = (replicas != NOBODY) & ~np.isin(replicas, list(without))
-    place = able.argmax(axis=1)[:, None]
-    found = np.take_along_axis(replicas, place, axis=1)[:, 0]
-    return np.where(np.take_along_axis(able, place, axis=1)[:, 0], found, NOBODY)
+def _among(brokers: Ints, chosen: Set[int], count: int) -> Any:
+    """Whether each of `brokers`, places below `count` or NOBODY, is one of the chosen."""
+    table = np.zeros(count + 1, np.bool_)  # the last is NOBODY's
+    table[list(chosen)] = True
+    return table[brokers]
 
 
 def _parts(counts: Ints, skew: float) -> Ints:

@@ -123,11 +123,11 @@ def _of_capacity(levers: Levers, labels: Labels, groups: Ints) -> Ints:
 
 def _paint_leaders(brokers: Ints, topics: Ints, layout: Layout) -> None:
     """Brokers that lead a topic whose traffic was shaped."""
-    touched = (topics != NONE).any(axis=1)
+    if (topics == NONE).all():
+        return
     for span, placement in layout.stretches:
-        chosen = np.flatnonzero(touched[placement.link_topic])
-        codes = topics[placement.link_topic[chosen], span]
-        np.maximum.at(brokers[:, span], placement.link_broker[chosen], codes)
+        codes = placement.greatest_led(topics[:, span], NONE)
+        np.maximum(brokers[:, span], codes, out=brokers[:, span])
 
 
 def _paint_trouble(
