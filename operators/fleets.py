@@ -15,7 +15,7 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
-from operators.schedule import Range, RealTime, Schedule, at_or_after
+from operators.schedule import Range, RealTime, Schedule, at_or_after, awake_at
 from operators.simulate import Shard, ShardSpec
 from operators.ticks import Ticks
 
@@ -183,8 +183,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
             return now + _WAIT
         if not isinstance(self._schedule, RealTime):
             return None
-        wait = timedelta(milliseconds=max(0, self._next - self._schedule.clock()))
-        return now + min(wait, _POLL)
+        return min(awake_at(self._next, self._schedule.clock), now + _POLL)
 
     def snapshot(self) -> FleetState:
         return (_STATE_VERSION, self._fingerprint, self._next, self._shard.snapshot())

@@ -6,6 +6,7 @@ All times are milliseconds since the Unix epoch; ticks are the multiples of the 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], int]
 
@@ -23,6 +24,19 @@ def at_or_after(moment: int, interval: int) -> int:
 def after(moment: int, interval: int) -> int:
     """The first multiple of `interval` that comes after `moment`."""
     return (moment // interval + 1) * interval
+
+
+def awake_at(moment: int, clock: Clock) -> datetime:
+    """When to look whether a clock has come to `moment`; not in the past.
+
+    Only of the wall clock is it known; any other, such as a faster one, is looked at every 10 ms.
+    """
+    now = datetime.now(UTC)
+    wait = timedelta(milliseconds=max(0, moment - clock()))
+    return now + (wait if clock is wall_clock else min(wait, _LOOK))
+
+
+_LOOK = timedelta(milliseconds=10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
-from operators.schedule import RealTime, at_or_after
+from operators.schedule import RealTime, at_or_after, awake_at
 from operators.ticks import Ticks
 
 _STATE_VERSION = 1
@@ -110,8 +110,8 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         now = datetime.now(UTC)
         if self._missed:
             return now
-        wait = timedelta(milliseconds=max(0, self._next - self._schedule.clock()))
-        return now + min(wait or timedelta(milliseconds=1), _POLL)
+        due = awake_at(self._next, self._schedule.clock)
+        return min(max(due, now + timedelta(milliseconds=1)), now + _POLL)
 
     def snapshot(self) -> TargetState:
         left_at = self._next - self._missed * self._target.interval

@@ -13,7 +13,7 @@ from operators.merge.cluster import ClusterMerge
 from operators.merge.coverage import CoverageListener
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
-from operators.schedule import Clock, wall_clock
+from operators.schedule import Clock, awake_at, wall_clock
 from operators.ticks import TickResult, Ticks
 
 State = tuple[Any, ...]
@@ -115,7 +115,7 @@ class _Logic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, State | None
         if self._cluster.has_gaps:
             return datetime.now(UTC) + BLOCK_PAUSE
         due = self._cluster.due
-        return None if due is None else datetime.fromtimestamp(due / 1000, UTC)
+        return None if due is None else awake_at(due, self._clock)
 
     def snapshot(self) -> State | None:
         return self._left_over if self._cluster is None else self._cluster.snapshot()

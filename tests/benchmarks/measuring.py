@@ -45,3 +45,9 @@ def spent(command: Sequence[str | Path], folder: Path, cwd: Path | None = None) 
     if child.returncode:
         raise RuntimeError(f"{command} ended with {child.returncode}:\n{log.read_text()[-4000:]}")
     return Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - begin, usage.ru_maxrss * 1024)
+
+
+def memory() -> int:
+    """Bytes of memory that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
