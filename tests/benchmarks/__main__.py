@@ -12,6 +12,7 @@ from pathlib import Path
 
 SHORT: Mapping[str, Sequence[str]] = {
     "cluster": ("--ticks", "60", "--rounds", "1"),
+    "day": ("--hours", "0.5", "--speed", "60", "--scale", "0.1"),
     "encode": ("--rounds", "2"),
     "isolation": ("--seconds", "5", "--interval", "0.5", "--targets", "20"),
     "merge": ("--samples", "200000", "--repeat", "1"),
@@ -21,15 +22,19 @@ SHORT: Mapping[str, Sequence[str]] = {
     "recovery": ("--ticks", "60", "--rounds", "1"),
     "replay": ("--rows", "500000", "--rounds", "1"),
     "simulate": ("--rows", "200000", "--repeat", "1"),
+    "targets": ("--targets", "300", "3000", "--interval", "5", "--ticks", "2"),
 }
 """What makes a benchmark short where it is not so by itself."""
 
 FULL: Mapping[str, Sequence[str]] = {
     "collect": ("--full",),
+    "day": ("--speed", "96", "--scale", "0.5"),
     "export": ("--full",),
     "isolation": ("--seconds", "300"),
+    "merge": ("--topics", "100", "1000", "10000", "100000"),
     "pool": ("--tasks", "1000000"),
     "simulate": ("--rows", "5000000"),
+    "targets": ("--targets", "100", "1000", "10000", "100000", "--interval", "120"),
 }
 """What makes a benchmark full where it is not so by itself."""
 

@@ -3,7 +3,8 @@
 Each row merges the same number of samples, in ticks of so many topics. Snapshots are taken at
 each tick and timed by themselves. A straight line has the same µs a sample in each row.
 
-    python -m tests.benchmarks.bench_merge [--samples 2000000] [--json FILE]
+    python -m tests.benchmarks.bench_merge [--topics 100 1000 10000]
+        [--samples 2000000] [--json FILE]
 """
 
 import argparse
@@ -24,7 +25,6 @@ from operators.ticks import Outcome, TickResult, Ticks
 
 INTERVAL = 30_000
 START = 1_767_225_600_000
-TOPICS = (100, 1_000, 10_000)
 MISSING = {"none": 0.0, "a tenth": 0.1, "all": 1.0}
 FLEET = FleetSettings(name="sim")
 
@@ -72,6 +72,7 @@ def run(
 def main() -> None:
     """Print a table, and write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--topics", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--samples", type=int, default=2_000_000, help="samples a row")
     parser.add_argument("--repeat", type=int, default=3, help="best of so many")
     parser.add_argument("--json", type=Path, help="write the rows there too")
@@ -82,7 +83,7 @@ def main() -> None:
         f"{'topics':>8} {'missing':>8} {'samples/s':>12} {'µs/sample':>10} {'ms/tick':>8} "
         f"{'ms/snapshot':>12} {'state, B/topic':>15}"
     )
-    for count in TOPICS:
+    for count in options.topics:
         names = [f"topic-{n}" for n in range(count)]
         ticks = max(4, options.samples // count)
         made = topics_of(names, min(ticks, 20))

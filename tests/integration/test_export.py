@@ -42,7 +42,7 @@ def test_nothing_but_samples_and_anomalies_is_left(exported: Path) -> None:
     assert folders == {"_anomalies", *(f"type={label}" for label in ENTITIES)}
 
 
-@pytest.mark.parametrize("workers", ["2", "4"])
+@pytest.mark.parametrize("workers", ["2", "4", "20"])
 def test_rows_do_not_depend_on_workers(exported: Path, tmp_path: Path, workers: str) -> None:
     """The same seed gives the same samples with any number of workers."""
     ended = mqpipe(tmp_path, "export", *HOUR, "--workers", workers)
