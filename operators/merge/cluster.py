@@ -18,6 +18,7 @@ from operators.merge.fills import Fills
 from operators.merge.levels import guids_of
 from operators.merge.plan import CLUSTER_KIND, Plan
 from operators.merge.settings import FillSettings
+from operators.schedule import at_or_after
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import decode, encode
 from operators.schema.metrics import CLUSTER
@@ -187,6 +188,7 @@ class ClusterMerge:
 
     def _settle(self, opened: _Tick, kind: str, samples: Rows, complete: bool) -> Rows:
         """Take a kind's collected samples of a tick as all that came; fill the rest."""
+        self._overtake(kind, opened.tick)
         self._through[kind] = max(opened.tick, self._settled(kind))
         collected = sum(batch.num_rows for batch in samples)
         opened.collected += collected
@@ -245,6 +247,25 @@ class ClusterMerge:
                 cause="longer ago than catch_up",
             )
         return missed[skipped:]
+
+    def _overtake(self, kind: str, tick: int) -> None:
+        """Open the gap of a kind's ticks before `tick` of which there was no word: they are over.
+
+        A source that is held up tells of the ticks that it missed when those of other kinds
+        have long gone on.
+        """
+        if self._fills is None or kind not in self._through:
+            return
+        interval = self._fills.interval
+        missed = range(at_or_after(self._through[kind] + 1, interval), tick, interval)
+        if missed and self._catch_up is not None:
+            missed = self._recent(kind, missed, self._catch_up)
+        self._open_gap(kind, [at for at in missed if not self._comes(kind, at)])
+
+    def _comes(self, kind: str, tick: int) -> bool:
+        """Whether a kind's open tick will be settled yet."""
+        opened = self._ticks.get(tick)
+        return opened is not None and (kind == CLUSTER_KIND or kind in opened.awaited)
 
     def _open_gap(self, kind: str, missed: Sequence[int]) -> None:
         ticks = [tick for tick in missed if tick > self._settled(kind)]

@@ -44,6 +44,11 @@ class Fills:
             self._fillers[kind] = Filler(self._plan, kind, self._stale_after)
         return self._fillers[kind]
 
+    @property
+    def interval(self) -> int:
+        """Milliseconds between ticks."""
+        return self._course.interval
+
     def go_by(self, interval: int) -> None:
         """Ticks are `interval` ms apart from here on."""
         if self._course.interval != interval:

@@ -235,6 +235,21 @@ def test_missed_ticks_are_filled_at_once_after_a_restart() -> None:
     assert h.merge.under_way == 0
 
 
+def test_ticks_of_a_kind_that_is_held_up_are_filled_when_others_have_gone_on() -> None:
+    """A kind's deadline passes before it tells what it missed: each tick is filled once."""
+    h = Harness()
+    h.tick(T)
+    now = T + 4 * INTERVAL
+    for kind in ("brokers", "groups"):
+        h.give(due(kind, now, missed=3), result(kind, now, outcome=Outcome.FAILED))
+    h.wait(now + INTERVAL)
+    h.give(due("topics", now + INTERVAL, missed=4, count=0))
+    h.wait(now + 2 * INTERVAL)
+    names = ("prod", "prod/broker-1", "prod/broker-2", "prod/orders", "prod/billing")
+    filled = [(r["entity_name"], r["tick"]) for r in h.rows if r["origin"] == "filled"]
+    assert sorted(filled) == sorted((name, T + n * INTERVAL) for name in names for n in range(1, 5))
+
+
 def test_missed_ticks_are_filled_as_far_back_as_catch_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
