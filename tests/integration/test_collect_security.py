@@ -177,7 +177,7 @@ def test_a_missing_permission_is_named_and_the_rest_is_collected(
 
     allow("--topic", topic)
     found = collect_once(settings)
-    assert [r["topic"] for r in rows_of(found["topics"], TOPIC)] == [topic]
+    assert topic in [r["topic"] for r in rows_of(found["topics"], TOPIC)]
     assert lacks() == [on_cluster, on_group]
 
     allow("--cluster")
@@ -188,7 +188,7 @@ def test_a_missing_permission_is_named_and_the_rest_is_collected(
     assert row["consumerGroup.totalLag"] is None
     assert found["groups"].error_class == "authorization"
     assert on_group in (found["groups"].error or "")
-    assert [r["topic"] for r in rows_of(found["topics"], TOPIC)] == [topic]
+    assert topic in [r["topic"] for r in rows_of(found["topics"], TOPIC)]
     assert lacks() == [on_group]
 
     allow("--group", group)

@@ -253,7 +253,7 @@ def test_payloads_stay_under_the_limit_of_either_reading(delivery: Delivery) -> 
 
     assert keys_at(delivery.newrelic) == keys_of(batches)
     assert {request.status for request in delivery.newrelic.requests} == {200}
-    assert len(delivery.newrelic.requests) < 10
+    assert len(delivery.newrelic.requests) > 1
 
 
 def test_an_outage_is_only_a_wait(delivery: Delivery) -> None:
