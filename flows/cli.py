@@ -63,18 +63,14 @@ def _duration(text: str | None, *, zero: bool = False) -> float | None:
 
 
 def _config(file: Path | None) -> "Config":
+    """What a job is told; from here on, all that anyone logs looks alike."""
     from flows.config import Config
-
-    if file is None:
-        return parse(Config, template(DEFAULT), "the built-in configuration")
-    return load(Config, file)
-
-
-@app.callback()
-def _logs() -> None:
     from flows.observe.logs import configure_logs
 
     configure_logs()
+    if file is None:
+        return parse(Config, template(DEFAULT), "the built-in configuration")
+    return load(Config, file)
 
 
 @app.command()
@@ -303,12 +299,13 @@ def init(
     Example: mqpipe init sim.yaml --from-cluster prod-eu --config mqpipe.yaml
     """
     from flows.init import init as init_command
-    from flows.init import init_from_cluster
 
     if from_cluster is None and config is None:
         raise typer.Exit(init_command(file))
     if from_cluster is None or config is None:
         raise UsageError("--from-cluster and --config go together: which cluster, of which config")
+    from flows.init_from_cluster import init_from_cluster
+
     raise typer.Exit(init_from_cluster(file, _config(config), from_cluster))
 
 

@@ -1,92 +1,19 @@
-"""`mqpipe init`: a commented configuration to start from, or one that is like a real cluster."""
+"""`mqpipe init`: a commented configuration to start from."""
 
-import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import typer
-import yaml
 
-from flows.config import Config
-from flows.errors import CommandError, UsageError
 from flows.templates import COMMENTED, template
-from operators.collect.errors import CollectionError
-from operators.collect.settings import ClusterSettings
-from operators.collect.shape import ClusterShape, GroupShape, TopicShape, describe_shape
-
-_MEASURED = 10.0
-"""Seconds over which a cluster's levels are measured."""
-_TIMEOUT = 30.0
-"""Seconds that a cluster has to answer, for each of the two measures."""
 
 
 def init(file: Path) -> int:
     """Write the commented configuration; 1 where the file exists or cannot be written."""
-    return _write(file, template(COMMENTED))
+    return write_new(file, template(COMMENTED))
 
 
-def init_from_cluster(file: Path, config: Config, name: str) -> int:
-    """Write a configuration whose fleet is like one of `config`'s clusters; 1 where it exists.
-
-    Raises:
-        UsageError: the config has no such cluster.
-        CommandError: the cluster cannot be measured.
-    """
-    cluster = next((cluster for cluster in config.clusters if cluster.name == name), None)
-    if cluster is None:
-        there = ", ".join(cluster.name for cluster in config.clusters) or "none"
-        raise UsageError(f"no cluster `{name}` in the config; there are: {there}")
-    typer.echo(f"measuring {name} for {_MEASURED:g} s", err=True)
-    try:
-        shape = asyncio.run(describe_shape(cluster, _MEASURED, _TIMEOUT))
-    except CollectionError as error:
-        raise CommandError(str(error)) from error
-    return _write(file, fleet_like(cluster, shape))
-
-
-def fleet_like(cluster: ClusterSettings, shape: ClusterShape) -> str:
-    """A configuration, as YAML, that simulates a cluster of this shape."""
-    fleet: dict[str, Any] = {
-        "name": f"sim-{cluster.name}",
-        "environment": cluster.environment,
-        "brokers": list(shape.brokers),
-        "topics": [dict(_topic(topic)) for topic in shape.topics],
-        "groups": [dict(_group(group)) for group in shape.groups],
-        "pattern": "constant",
-    }
-    config = {
-        "mode": "simulation",
-        "interval": "30s",
-        "simulation": {"seed": 42, "fleets": [fleet]},
-        "sinks": {"parquet": {"path": "./samples"}},
-    }
-    return (
-        f"# A fleet that is like the cluster {cluster.name}: its brokers, topics and groups, and\n"
-        f"# the levels that it had over {_MEASURED:g} s. Its pattern is constant; give it the\n"
-        "# pattern that the real traffic has.\n"
-        + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
-    )
-
-
-def _topic(topic: TopicShape) -> Iterator[tuple[str, Any]]:
-    yield "name", topic.name
-    yield "partitions", topic.partitions
-    yield "replication_factor", topic.replication_factor
-    if topic.messages_per_second is not None:
-        yield "messages_per_second", round(topic.messages_per_second, 3)
-    if topic.message_size is not None:
-        yield "message_size", topic.message_size
-
-
-def _group(group: GroupShape) -> Iterator[tuple[str, Any]]:
-    yield "name", group.name
-    yield "topics", list(group.topics)
-    if group.consumers:
-        yield "consumers", group.consumers
-
-
-def _write(file: Path, text: str) -> int:
+def write_new(file: Path, text: str) -> int:
+    """Write a configuration and say what comes next; 1 where the file exists or cannot be made."""
     try:
         with file.open("x", encoding="utf-8") as target:
             target.write(text)

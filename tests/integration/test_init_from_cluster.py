@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-import flows.init
+import flows.init_from_cluster
 from flows.config import Config
 from flows.errors import CommandError, UsageError
-from flows.init import init_from_cluster
+from flows.init_from_cluster import init_from_cluster
 from flows.loading import load, parse
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.doing import commit, create_topic, produce
@@ -24,7 +24,7 @@ def test_a_fleet_is_like_the_cluster(
     kafka3: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its brokers, the topic with its partitions and replicas, and the group that reads it."""
-    monkeypatch.setattr(flows.init, "_MEASURED", 0.1)
+    monkeypatch.setattr(flows.init_from_cluster, "_MEASURED", 0.1)
     topic = create_topic(kafka3, 4, 2)
     produce(kafka3, topic, [10, 10, 10, 10])
     commit(kafka3, topic, f"group-{topic}", [1, 1, 1, 1])
@@ -44,7 +44,7 @@ def test_a_fleet_is_like_the_cluster(
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster that the config has not, and one that cannot be reached: no file is written."""
-    monkeypatch.setattr(flows.init, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(flows.init_from_cluster, "_TIMEOUT", 1.0)
     file = tmp_path / "sim.yaml"
     config = config_of("127.0.0.1:1")
     with pytest.raises(UsageError, match="no cluster `other` in the config; there are: real"):

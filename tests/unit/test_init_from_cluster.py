@@ -1,7 +1,7 @@
 """A configuration that simulates what a cluster is like."""
 
 from flows.config import Config
-from flows.init import fleet_like
+from flows.init_from_cluster import fleet_like
 from flows.loading import parse
 from operators.collect.settings import ClusterSettings
 from operators.collect.shape import ClusterShape, GroupShape, TopicShape
