@@ -1,7 +1,9 @@
-"""The network sinks of a configuration: one spool and one sender each."""
+"""The sinks of a configuration: network ones with a spool and a sender each, Parquet by `--out`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from pydantic import ValidationError
 
 from flows.config import Config
 from flows.errors import UsageError
@@ -9,7 +11,22 @@ from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination
 from sinks.kafka import Kafka, kafka_sink
 from sinks.newrelic import NewRelic, newrelic_sink
+from sinks.parquet import ParquetSettings
 from sinks.spool import SpooledSink, SpoolSettings
+
+
+def parquet_at(path: str, settings: ParquetSettings | None = None) -> ParquetSettings:
+    """Parquet at another path, for the rest as in the settings.
+
+    Raises:
+        UsageError: the path is a URI of no known storage.
+    """
+    known = {} if settings is None else settings.model_dump()
+    try:
+        return ParquetSettings.model_validate({**known, "path": path})
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--out {path}: {reason}") from error
 
 
 def network_sinks(

@@ -11,6 +11,7 @@ import typer
 from bytewax.dataflow import Dataflow
 
 from flows.config import Config
+from flows.delivering import parquet_at
 from flows.errors import CommandError, UsageError
 from flows.observe.progress import samples_progress
 from flows.observe.units import size
@@ -132,8 +133,7 @@ def _with(config: Config, options: ExportOptions) -> Config:
     if options.seed is not None:
         changes["simulation"] = config.simulation.model_copy(update={"seed": options.seed})
     if options.out is not None:
-        parquet = config.sinks.parquet or ParquetSettings()
-        parquet = ParquetSettings.model_validate({**parquet.model_dump(), "path": options.out})
+        parquet = parquet_at(options.out, config.sinks.parquet)
         changes["sinks"] = config.sinks.model_copy(update={"parquet": parquet})
     return config.model_copy(update=changes)
 

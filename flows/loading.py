@@ -57,7 +57,9 @@ def load(model: type[M], file: Path, environment: Mapping[str, str] = os.environ
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        message = f"cannot be read: {reason}; `mqpipe init {file}` writes one to start from"
+        message = f"cannot be read: {reason}"
+        if isinstance(error, FileNotFoundError):
+            message += f"; `mqpipe init {file}` writes one to start from"
         raise ConfigError(str(file), [Fault("", 0, message)]) from error
     return parse(model, text, str(file), environment)
 

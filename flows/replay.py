@@ -13,7 +13,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, Sink, StatelessSinkPartition
 
 from flows.config import Config
-from flows.delivering import network_sinks, spool_sizes
+from flows.delivering import network_sinks, parquet_at, spool_sizes
 from flows.errors import CommandError, UsageError
 from flows.observe import Job, MetricsSettings, Observation, observe
 from flows.runtime import Workers, execute
@@ -31,7 +31,7 @@ from operators.recorded import (
 from operators.schedule import wall_clock
 from sinks.dead_letters import DeadLetters, Unreadable
 from sinks.kafka import KafkaSettings
-from sinks.parquet import ParquetSettings, StraightParquet
+from sinks.parquet import StraightParquet
 from sinks.parquet.store import Store
 
 log = structlog.get_logger("mqpipe.replay")
@@ -176,7 +176,7 @@ def _to_the_others(config: Config, options: ReplayOptions) -> Config:
     """The configuration with the sinks of a replay: not the one it is read from."""
     changes: dict[str, object] = {"kafka": None}
     if options.out is not None:
-        changes = {"parquet": ParquetSettings(path=options.out), "kafka": None, "newrelic": None}
+        changes = {"parquet": parquet_at(options.out), "kafka": None, "newrelic": None}
     return config.model_copy(update={"sinks": config.sinks.model_copy(update=changes)})
 
 

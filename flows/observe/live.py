@@ -73,9 +73,10 @@ def job_table(picture: Picture, width: int, height: int) -> RenderableType:
         top.append(_anomalies(picture.anomalies))
     rest = height - len(top)
     sinks = _lines_of(picture.sinks)
-    pools = min(_lines_of(picture.pools), max(3, (rest - sinks) // 2))
+    at_work = [pool for pool in picture.pools if pool.used]
+    pools = min(_lines_of(at_work), max(3, (rest - sinks) // 2))
     rest -= sinks + pools
-    above = [_sinks(picture, sinks), _pools(picture, pools)]
+    above = [_sinks(picture, sinks), _pools(at_work, pools)]
     targets, clusters = _lines_of(picture.targets), _lines_of(picture.clusters)
     if width >= _WIDE and targets:
         left = Group(*above, _clusters(picture, rest))
@@ -134,7 +135,7 @@ def _sinks(picture: Picture, lines: int) -> RenderableType:
     return _section(heads, picture.sinks, row, lines)
 
 
-def _pools(picture: Picture, lines: int) -> RenderableType:
+def _pools(pools: Sequence[PoolPicture], lines: int) -> RenderableType:
     heads = ["pool", "slots", "queue", "most", "done", "failed", "works on"]
 
     def row(pool: PoolPicture) -> Row:
@@ -152,7 +153,7 @@ def _pools(picture: Picture, lines: int) -> RenderableType:
             works_on,
         ]
 
-    return _section(heads, picture.pools, row, lines, words_last=True)
+    return _section(heads, pools, row, lines, words_last=True)
 
 
 def _targets(picture: Picture, lines: int) -> RenderableType:
@@ -172,7 +173,9 @@ def _targets(picture: Picture, lines: int) -> RenderableType:
     def row(target: Target) -> Row:
         now = state(target)
         style = _GOOD if now == "ok" else _BAD if target.failures else ""
-        error = f"{target.error_class}: {target.error}" if target.error_class else ""
+        # The row begins with the cluster: no room for it a second time.
+        what = target.error.removeprefix(f"{target.key.partition('/')[0]}: ")
+        error = f"{target.error_class}: {what}" if target.error_class else ""
         if target.key in breakers:
             error = f"probe in {duration(breakers[target.key])}; {error}"
         return [

@@ -101,9 +101,9 @@ def _json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str
 def _plain_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     """`12:00:01 warning  task failed  target=prod/brokers error=…`; times are UTC.
 
-    What is empty, and the logger's name, are left out.
+    What is empty, the logger's name, and a `suppressed` of 0 are left out.
     """
-    fields: Mapping[str, Any] = event
+    fields: Mapping[str, Any] = {k: v for k, v in event.items() if (k, v) != ("suppressed", 0)}
     rest = " ".join(
         f"{key}={value}"
         for key, value in fields.items()

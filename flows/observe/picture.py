@@ -71,6 +71,12 @@ class PoolPicture:
     breakers: Sequence[BreakerState]
 
     @property
+    def used(self) -> bool:
+        """Whether it was ever given a task."""
+        stats = self.stats
+        return bool(stats.running or stats.queued or any(stats.outcomes.values()))
+
+    @property
     def busy(self) -> list[SlotState]:
         """The slots that work, the longest first."""
         return sorted((s for s in self.slots if s.key is not None), key=lambda s: -s.busy)

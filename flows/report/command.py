@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import typer
 
+from flows.errors import CommandError
 from flows.observe.progress import stages
 from flows.report import library
 from flows.report.anomalies import anomalies
@@ -34,7 +35,7 @@ def report(uri: str, options: ReportOptions) -> int:
     Raises:
         SamplesError: there are none.
         MissingExtraError: what draws the plots is not installed.
-        OSError: the report cannot be written.
+        CommandError: the report cannot be written.
     """
     samples = find_samples(uri)
     with stages(options.progress) as tell, ThreadPoolExecutor(1) as background:
@@ -47,10 +48,16 @@ def report(uri: str, options: ReportOptions) -> int:
         plots = plots_of(summary, found, missing, sorted(busiest.head(MOST_CLUSTERS)))
         tell("writing the page")
         text = page(summary, table, plots, found, missing, script.result())
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text, encoding="utf-8")
-        if options.png is not None:
-            _images(plots, options.png, tell)
+        try:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(text, encoding="utf-8")
+            if options.png is not None:
+                _images(plots, options.png, tell)
+        except OSError as error:
+            raise CommandError(
+                f"{error.filename}: the report cannot be written there: {error.strerror}; "
+                "name another place by --out or --png"
+            ) from error
     typer.echo(f"{options.out}: {summary.rows:,} samples of {table.height} clusters")
     if options.png is not None:
         typer.echo(f"{options.png}: {len(plots)} plots")

@@ -24,6 +24,9 @@ class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
     `parts` are the names of the shards and clusters, and those that earlier runs on the same
     state had and this one has not: their state must still find its partition. `metadata` goes
     into each file, with `mqpipe.` before its keys.
+
+    Raises:
+        UnwritableError: the directory cannot be written to.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
         self._parts = sorted(set(parts))
         self._index = {part: index for index, part in enumerate(self._parts)}
         store = Store(settings.path, settings.fsync)
+        store.require_folder()
         self._context = FileContext(store, run, metadata, HeldRows())
         self._found: dict[str, list[StoredFile]] | None = None
         self._lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -26,6 +27,21 @@ ANOMALIES_FILE = f"{ANOMALIES}/anomalies.parquet"
 
 _PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
 _UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
+
+
+class UnwritableError(OSError):
+    """Samples cannot be written where they belong."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: samples cannot be written there: {self.reason}; name another directory, "
+            "or let this user write to it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,23 @@ class Store:
         self._is_local = isinstance(self._fs, pafs.LocalFileSystem)
         self._fsync = fsync and self._is_local
         self.path = path
+
+    def require_folder(self) -> None:
+        """Make a local folder, so that a job which could write nothing ends before it begins.
+
+        An object store is not asked: it may be away for a while.
+
+        Raises:
+            UnwritableError: there cannot be one, or this user may not write to it.
+        """
+        if not self._is_local:
+            return
+        try:
+            Path(self._base).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnwritableError(self.path, error.strerror or str(error)) from error
+        if not os.access(self._base, os.W_OK | os.X_OK):
+            raise UnwritableError(self.path, os.strerror(errno.EACCES))
 
     def create(self, path: str) -> pa.NativeFile:
         """A stream to a new file; one that is there is replaced."""

@@ -106,3 +106,28 @@ def test_licence_key_that_cannot_be_read_is_named_with_code_2(
     assert ended.code == 2
     assert f"mqpipe: sinks.newrelic.license_key_file: {message}" in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("export", "--out", "file/x"), 1, "file/x: samples cannot be written there: Not a dir"),
+        (("run", "c.yaml"), 1, "file/x: samples cannot be written there: Not a directory; name"),
+        (("export", "--out", "bogus://x"), 2, "--out bogus://x: no storage `bogus://`; write a"),
+        (("check", "."), 2, ".: cannot be read: Is a directory\n"),
+        (("check", "no.yaml"), 2, "no.yaml: cannot be read: No such file or directory; `mqpipe i"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_named_with_why(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    """What, where, why and what to do, before anything is begun."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "c.yaml").write_text(
+        "simulation: {fleets: [{name: a}]}\nsinks: {parquet: {path: file/x}}\n"
+        "metrics: {listen: null}\n"
+    )
+    ended = mqpipe(tmp_path, *arguments)
+    assert ended.code == code
+    assert message in ended.err
+    assert "Traceback" not in ended.err

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from flows.observe.live import JobTable, live_table
-from flows.observe.picture import ClusterPicture, Picture, Target
+from flows.observe.picture import ClusterPicture, Picture, PoolPicture, Target
 from flows.observe.units import age, count, duration, rate, size
+from operators.pool import PoolStats
 from tests.unit import pictures as p
 
 
@@ -159,6 +160,13 @@ def test_an_empty_job_has_only_a_headline() -> None:
     """Parts without rows take no room."""
     nothing = p.picture(targets=(), pools=(), sinks=(), silence=None, up=3.0)
     assert shown(nothing).splitlines() == ["mqpipe run  hybrid  up 3 s  starting"]
+
+
+def test_a_pool_without_a_task_takes_no_room() -> None:
+    """A simulation asks nobody: its table has no pools of targets that there are not."""
+    idle = PoolPicture("topics", PoolStats(limit=15), 1000, (), ())
+    heads = {line.split()[0] for line in shown(p.picture(pools=(idle,))).splitlines()}
+    assert not heads & {"pool", "topics"}
 
 
 def test_colours_are_ones_that_any_background_shows() -> None:
