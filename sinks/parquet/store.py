@@ -25,6 +25,9 @@ ANOMALIES = "_anomalies"
 ANOMALIES_FILE = f"{ANOMALIES}/anomalies.parquet"
 """The table of simulated anomalies: what a detector should find."""
 
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}
+"""How a local folder says that nothing can be written into it."""
+
 _PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
 _UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
 
@@ -213,12 +216,18 @@ class Store:
 
     @contextlib.contextmanager
     def clear_errors(self) -> Iterator[None]:
-        """Turn a full disk into an error that says what to do."""
+        """Turn a full disk, or a folder that is gone or closed, into an error that says what to do.
+
+        Raises:
+            DiskFullError, UnwritableError: see there.
+        """
         try:
             yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(Path(self._base), "samples") from error
+            if error.errno in _CLOSED and self._is_local:
+                raise UnwritableError(self.path, os.strerror(error.errno)) from error
             raise
 
     def _full(self, path: str) -> str:

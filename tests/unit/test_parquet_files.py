@@ -15,7 +15,7 @@ from operators.schema.arrow import schema_of
 from operators.schema.metrics import ENTITY_TYPES, TOPIC, EntityType
 from sinks.parquet import ParquetSettings, StraightParquet
 from sinks.parquet.files import FileContext, HeldRows, SampleFiles, by_date, writer_options
-from sinks.parquet.store import Store
+from sinks.parquet.store import Store, UnwritableError
 from sinks.segments import DiskFullError
 from tests.samples import INTERVAL, NEW_YEAR, numbered, numbers_in, published
 
@@ -261,3 +261,15 @@ def test_an_unknown_kind_of_storage_is_refused_with_the_known_ones() -> None:
     """A typing error in the scheme is found when the config is read."""
     with pytest.raises(ValidationError, match=r"no storage `s4://`; write a directory, or .*s3://"):
         ParquetSettings(path="s4://bucket")
+
+
+def test_a_folder_that_is_gone_is_said_with_what_to_do(tmp_path: Path) -> None:
+    """What was a folder when the job began may be something else by now."""
+    store = Store(str(tmp_path / "samples"))
+    store.require_folder()
+    (tmp_path / "samples").rmdir()
+    (tmp_path / "samples").write_text("")
+    with pytest.raises(UnwritableError, match="cannot be written there: Not a directory; name"):
+        store.probe()
+    with pytest.raises(UnwritableError, match="cannot be written there: File exists; name"):
+        store.require_folder()
