@@ -39,7 +39,11 @@ def trials(
     bootstrap: str | None,
 ) -> Iterator[Mapping[str, Future[None]]]:
     """The trials of all pages that were asked for, the longest begun first."""
-    asked = [name for name in NAMES if any(f"[{name}]" in i.nodeid for i in request.session.items)]
+    asked = [
+        name
+        for name in NAMES
+        if any(i.nodeid.endswith(f"does_what_it_says[{name}]") for i in request.session.items)
+    ]
     asked.sort(key=lambda name: -len(blocks(ROOT / name)))
     with ThreadPoolExecutor(AT_ONCE) as threads:
         yield {
