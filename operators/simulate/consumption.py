@@ -101,9 +101,3 @@ def backlog_of(before: Ints, change: Ints) -> Ints:
     np.minimum(lowest, 0, out=lowest)
     np.subtract(level, lowest, out=lowest)
     return lowest
-
-
-def age(lag: Ints, arrivals: Floats) -> Floats:
-    """Seconds since the oldest message of a lag came: lag / expected arrivals per second."""
-    seconds: Floats = lag / np.maximum(arrivals, 1e-3)
-    return seconds

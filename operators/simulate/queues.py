@@ -1,11 +1,13 @@
 """The physics of a simulated cluster of queues: RabbitMQ, SQS, Azure Service Bus, Pub/Sub."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from operators.schema.metrics import CLUSTER, QUEUE, Origin
+from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
 from operators.simulate.anomalies.levers import Levers, Timeline
@@ -14,9 +16,9 @@ from operators.simulate.anomalies.relations import Relations
 from operators.simulate.anomalies.shadow import Driven, Shadow, Trace
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
-from operators.simulate.consumption import Consumption, age
+from operators.simulate.consumption import Consumption
 from operators.simulate.noise import Floats, Ints, Lanes, draws, lanes
-from operators.simulate.spec import ShardSpec
+from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import Traffic, error_rate, failures, health_score
 
 BUSIEST = 0.95
@@ -35,6 +37,7 @@ class QueueCluster:
         self._traffic = Traffic(spec, [q.messages for q in queues])
         self._size = np.array([q.message_size for q in queues], np.int64)[:, None]
         self._processing = np.array([q.processing_time for q in queues])[:, None]
+        self._ages = Ages(partial(pattern_factor, spec))
         themselves = np.arange(len(queues))
         self._pairs = Consumption(
             group=themselves,
@@ -70,7 +73,7 @@ class QueueCluster:
         """Samples of a block, one batch for the cluster and one for its queues.
 
         messagesIn = messages / s, depth = backlog + in work, messagesOut = messages done / s,
-        oldestMessageAge = depth / expected arrivals, errorRate = 100 · failed / (messages +
+        oldestMessageAge = that of the depth (`Ages`), errorRate = 100 · failed / (messages +
         failed). The cluster's are the sums of its queues'; totalLag is the sum of depths.
         """
         happening = self._timeline.over(block)
@@ -100,7 +103,7 @@ class QueueCluster:
             "queue.messagesInPerSecond": messages / seconds,
             "queue.messagesOutPerSecond": done.out / seconds,
             "queue.processingTime": self._processing_time(messages, ordinary, uniform, levers),
-            "queue.oldestMessageAge": age(done.lag, expected),
+            "queue.oldestMessageAge": self._ages.of(done.lag, expected, block),
             "queue.errorRate": error_rate(failed, messages),
         }
         total = messages.sum(axis=0)

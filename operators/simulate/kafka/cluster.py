@@ -5,12 +5,14 @@ interval. The docstring of each `metrics` is the exact formula of the metrics th
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType, Origin
+from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.labels import Labels
 from operators.simulate.anomalies.levers import Levers, Timeline
@@ -27,7 +29,7 @@ from operators.simulate.kafka.shaping import Shaping, label
 from operators.simulate.kafka.topics import Flow, Topics
 from operators.simulate.noise import Ints, draws, key_of, lanes
 from operators.simulate.presence import Presence, Present
-from operators.simulate.spec import ShardSpec
+from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import error_rate, health_score
 
 State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
@@ -46,7 +48,8 @@ class KafkaCluster:
         self._layouts = Layouts(self._table)
         self._pairs = pairs_of(topology)
         self._topics = Topics(spec)
-        self._groups = Groups(topology, self._pairs, self._table.largest, spec.key)
+        ages = Ages(partial(pattern_factor, spec))
+        self._groups = Groups(topology, self._pairs, self._table.largest, ages, spec.key)
         self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
         self._presence = Presence(topology, spec.key)
         self._present: Present | None = None

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
-from operators.simulate.consumption import Consumed, Consumption, age
+from operators.simulate.consumption import Consumed, Consumption
 from operators.simulate.kafka.placement import WHOLE
 from operators.simulate.kafka.topics import Flow
 from operators.simulate.noise import Ints, hashed, key_of
@@ -39,12 +40,15 @@ def pairs_of(topology: Topology) -> Consumption:
 class Groups:
     """The consumer groups of a cluster."""
 
-    def __init__(self, topology: Topology, pairs: Consumption, largest: Ints, key: int) -> None:
+    def __init__(
+        self, topology: Topology, pairs: Consumption, largest: Ints, ages: Ages, key: int
+    ) -> None:
         """`largest` are the parts of its topic that each topic's fullest partition carries."""
         self.names = [g.name for g in topology.groups]
         self._pairs = pairs
         self._consumers = np.array([g.consumers for g in topology.groups], np.int64)[:, None]
         self._largest = largest[:, None]
+        self._ages = ages
         self._key = key_of(key, "membership")
 
     def metrics(
@@ -60,7 +64,7 @@ class Groups:
 
         `offset` are topics' end offsets, `lag_before` is the pairs' lag before the block.
         totalLag = Σ lag, maxLag = the most that a partition has by its part of the topic,
-        lagSeconds = the greatest lag / expected arrivals, lagTrend = growth of totalLag / s,
+        lagSeconds = the greatest age (`Ages`), lagTrend = growth of totalLag / s,
         messagesConsumed = Σ commits / s, committedOffset = Σ (end offset − lag).
         """
         pairs, seconds = self._pairs, block.seconds
@@ -69,7 +73,7 @@ class Groups:
         parts = self._fullest(levers).take(pairs.topic, axis=0)
         fullest = -(-(consumed.lag * parts) // WHOLE)
         end = pairs.arrivals(offset)
-        ages = age(consumed.lag, flow.expected.take(pairs.topic, axis=0))
+        ages = self._ages.of(consumed.lag, flow.expected.take(pairs.topic, axis=0), block)
         consumed_messages = pairs.by_group.ordered(consumed.out)
         metrics = {
             "consumerGroup.totalLag": total,
