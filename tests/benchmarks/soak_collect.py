@@ -167,7 +167,9 @@ def configured(targets: int, options: dict[str, int]) -> str:
                     "breaker": {"failures": 3, "probe": 20.0},
                 }
             },
-            "sinks": {"parquet": {"path": "samples"}},
+            # Each target has files of its own: at the end few rows of each are left to publish.
+            "sinks": {"parquet": {"path": "samples", "roll": {"every": 120.0}}},
+            "shutdown": {"grace": 60.0},
             "metrics": {"listen": None},
         }
     )
@@ -202,7 +204,7 @@ def watch(folder: Path, seconds: float) -> list[Reading]:
                 time.sleep(min(INTERVAL, left))
                 readings.append(reading(child.pid, begin))
             child.send_signal(signal.SIGTERM)
-            code = child.wait(60)
+            code = child.wait(90)
         finally:
             child.kill()
     if code:
