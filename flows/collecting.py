@@ -21,10 +21,7 @@ from operators.offload import TickWork
 from operators.pool import Pool, Priority
 from operators.simulate import PooledGenerator, ShardSpec, by_cluster
 from operators.targets import Target
-from operators.ticks import TargetKind
-
-SIMULATION = "simulation"
-"""The kind, and the pool, of simulated clusters whose generator does I/O."""
+from operators.ticks import PROBE_KIND, SIMULATION_KIND, TargetKind
 
 _CLOSING = 5.0
 """Seconds for closing connections at the end."""
@@ -96,8 +93,9 @@ def targets_of(config: Config) -> Sequence[Target]:
     own = config.collectors if config.collects else ()
     return [
         *(Target(c.name, kind.value, config.interval_ms) for c in clusters for kind in TargetKind),
+        *(Target(c.name, PROBE_KIND, config.interval_ms) for c in clusters if c.probe),
         *(Target(collector.name, collector.name, config.interval_ms) for collector in own),
-        *(Target(cluster, SIMULATION, config.interval_ms) for cluster in asked_shards(config)),
+        *(Target(cluster, SIMULATION_KIND, config.interval_ms) for cluster in asked_shards(config)),
     ]
 
 
@@ -115,7 +113,7 @@ def _collectors(config: Config) -> Mapping[str, Collects]:
 def _plans(config: Config) -> Mapping[str, Plan]:
     account = config.account_id
     plans = {
-        name: Plan(name, spec.environment, account, joined=False, filled=False)
+        name: Plan(name, spec.environment, account, joined=False)
         for name, spec in asked_shards(config).items()
     }
     if config.collects:

@@ -15,6 +15,13 @@ class TargetKind(StrEnum):
     GROUPS = "groups"
 
 
+PROBE_KIND = "probe"
+"""The kind of a cluster's end-to-end probe, which knows nothing of the cluster's row."""
+
+SIMULATION_KIND = "simulation"
+"""The kind of a simulated cluster whose generator does I/O."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ticks:
     """Consecutive due times of one input partition: a target's, or a shard's.

@@ -6,7 +6,7 @@ the table follow, so a new metric is on the dashboard without a change here.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from flows.dashboard.nrql import Query, Total, now, over_time
@@ -17,6 +17,7 @@ from operators.schema.metrics import (
     CONSUMER_GROUP,
     ENTITY_TYPES,
     PARTITION_OFFSET,
+    PROBE,
     QUEUE,
     STRING,
     TOPIC,
@@ -24,7 +25,7 @@ from operators.schema.metrics import (
     Metric,
 )
 
-ENTITIES = tuple(t for t in ENTITY_TYPES if t is not COLLECTION)
+ENTITIES = tuple(t for t in ENTITY_TYPES if t not in (COLLECTION, PROBE))
 """The types whose samples are about a fleet."""
 
 
@@ -62,7 +63,7 @@ class Page:
 def pages() -> list[Page]:
     """All pages of the dashboard."""
     return [
-        _entities("Clusters", CLUSTER, _CLUSTER_GOLD, (_partitions_in_trouble(),)),
+        _entities("Clusters", CLUSTER, _CLUSTER_GOLD, (_partitions_in_trouble(), *_probes())),
         _entities("Brokers", BROKER, _BROKER_GOLD),
         _entities("Topics", TOPIC, _TOPIC_GOLD),
         _entities("Consumer groups", CONSUMER_GROUP, _GROUP_GOLD, tuple(_groups())),
@@ -190,6 +191,12 @@ def _partitions_in_trouble() -> Widget:
     select = ", ".join(f"max({name}) AS '{name}'" for name in metrics)
     query = Query(select, (CLUSTER,), metrics, facet=("clusterName",), limit=_LINES)
     return Widget("Partitions in trouble, the most", Chart.TABLE, query, width=12)
+
+
+def _probes() -> Iterator[Widget]:
+    for metric in PROBE.metrics:
+        chart = _lines(PROBE, metric)
+        yield replace(chart, title=f"Probe: {chart.title.lower()}")
 
 
 def _groups() -> Iterator[Widget]:

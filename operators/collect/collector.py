@@ -14,11 +14,12 @@ from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.groups import group_samples
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import PageReader
+from operators.collect.probe import Probe
 from operators.collect.reading import Memory, Reading
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
 from operators.collect.topics import topic_samples
-from operators.ticks import Collected, TargetKind, Ticks
+from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
 T = TypeVar("T")
 
@@ -36,6 +37,9 @@ class ClusterCollector:
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
         self._readings: dict[int, Reading] = {}
         self._memory = Memory()
+        self._probe = (
+            None if settings.probe is None else Probe(settings, settings.probe, account_id)
+        )
 
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one kind's samples of one tick within `time_left` seconds.
@@ -43,6 +47,8 @@ class ClusterCollector:
         Raises:
             CollectionError: nothing could be collected, and why.
         """
+        if tick.kind == PROBE_KIND and self._probe is not None:
+            return await self._probe.collect(tick, time_left)
         budget = Budget(time_left)
         reading = self._reading(tick.start)
         match tick.kind:
@@ -58,6 +64,8 @@ class ClusterCollector:
         """Stop what is being read and end the connections."""
         for reading in self._readings.values():
             reading.cancel()
+        if self._probe is not None:
+            await self._probe.close()
         await self._page_reader.close()
         await self._client.close()
 

@@ -126,7 +126,7 @@ class Reading:
         what = f"{self._client.cluster}: read the consumer groups"
         groups = await read_groups(
             self._client,
-            self._settings.groups,
+            self._settings.collected_groups,
             budget.until(LISTING_SHARE, what),
             budget.until(GROUPS_SHARE, what),
             self._memory.silent,

@@ -5,7 +5,7 @@ import pyarrow as pa
 from operators.collect.samples import OWN, PROVIDER, Identity, collected_batch
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, COLLECTION
-from operators.ticks import Outcome, TargetKind, TickResult
+from operators.ticks import PROBE_KIND, Outcome, TargetKind, TickResult
 
 
 def collection_row(identity: Identity, result: TickResult) -> pa.RecordBatch:
@@ -38,5 +38,5 @@ def collection_row(identity: Identity, result: TickResult) -> pa.RecordBatch:
             "collection.errorClass": [error_class],
             "collection.error": [result.error],
         },
-        PROVIDER if kind in list(TargetKind) else OWN,
+        PROVIDER if kind in (*TargetKind, PROBE_KIND) else OWN,
     )

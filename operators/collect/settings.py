@@ -41,6 +41,17 @@ def _page(url: str) -> str:
 PageUrl = Annotated[str, AfterValidator(_page)]
 
 
+class ProbeSettings(Settings):
+    """An end-to-end probe; `probe: {}` is enough."""
+
+    topic: str = Field(
+        default="__mqpipe_probe",
+        pattern=r"^[a-zA-Z0-9._-]{1,249}$",
+        description="name of its topic and of its consumer group, which are the probe's own: they "
+        "are made by it and removed at the end of the run",
+    )
+
+
 class ClusterSettings(Settings):
     """A Kafka cluster to collect from."""
 
@@ -70,6 +81,9 @@ class ClusterSettings(Settings):
     priority: Priority = Field(
         default=Priority.NORMAL, description="whose turn it is in a full pool"
     )
+    probe: ProbeSettings | None = Field(
+        default=None, description="messages of its own, produced and read back at each tick"
+    )
     expect: ExpectSettings = Field(
         default=ExpectSettings(), description="what hybrid mode fills when it is missing"
     )
@@ -77,6 +91,14 @@ class ClusterSettings(Settings):
         default=None,
         description="the fleet whose pattern and levels fill what was never seen",
     )
+
+    @property
+    def collected_groups(self) -> SelectionSettings:
+        """Which groups are collected: the probe's own is not."""
+        if self.probe is None:
+            return self.groups
+        own = re.compile(f"^{re.escape(self.probe.topic)}$")
+        return self.groups.model_copy(update={"exclude": (*self.groups.exclude, own)})
 
     def client_config(self) -> dict[str, str]:
         """The librdkafka properties in clear: for the client, never to be shown."""

@@ -16,7 +16,7 @@ from operators.collect.report import collection_row
 from operators.merge.coverage import Coverage, CoverageListener
 from operators.merge.fills import Fills
 from operators.merge.levels import guids_of
-from operators.merge.plan import CLUSTER_KIND, Plan
+from operators.merge.plan import CLUSTER_KIND, UNFILLED, Plan
 from operators.merge.settings import FillSettings
 from operators.schedule import at_or_after
 from operators.schema.arrow import entity_type_of
@@ -192,13 +192,14 @@ class ClusterMerge:
         self._through[kind] = max(opened.tick, self._settled(kind))
         collected = sum(batch.num_rows for batch in samples)
         opened.collected += collected
-        if self._fills is None:
+        fills = self._fills_of(kind)
+        if fills is None:
             opened.expected += collected + self._count_missing(kind, samples)
             return []
-        self._fills.of(kind).collected(opened.tick, samples, complete)
-        rows = self._fills.fill(kind, opened.tick)
+        fills.of(kind).collected(opened.tick, samples, complete)
+        rows = fills.fill(kind, opened.tick)
         opened.filled |= {entity_type_of(batch).name: guids_of(batch) for batch in rows}
-        opened.expected += len(self._fills.of(kind))
+        opened.expected += len(fills.of(kind))
         return rows
 
     def _settle_earlier(self, kind: str, tick: int) -> Rows:
@@ -213,9 +214,10 @@ class ClusterMerge:
     def _late_samples(self, kind: str, tick: int, samples: Rows, complete: bool) -> Rows:
         """Samples of a settled tick: kept, and marked where they were filled."""
         self._late += sum(batch.num_rows for batch in samples)
-        if self._fills is None:
+        fills = self._fills_of(kind)
+        if fills is None:
             return samples
-        self._fills.of(kind).collected(tick, samples, complete)
+        fills.of(kind).collected(tick, samples, complete)
         opened = self._ticks.get(tick)
         return [
             _marked(batch, opened and opened.filled.get(entity_type_of(batch).name, _NOBODY))
@@ -238,7 +240,7 @@ class ClusterMerge:
     def _recent(self, kind: str, missed: range, catch_up: int) -> range:
         """Those of the missed ticks that are not too long ago to be filled."""
         skipped = max(0, len(missed) - max(1, catch_up // missed.step))
-        if skipped and self._fills is not None and missed[-1] > self._settled(kind):
+        if skipped and self._fills_of(kind) and missed[-1] > self._settled(kind):
             _log.warning(
                 "missed ticks are not filled",
                 cluster=self._plan.cluster,
@@ -271,8 +273,12 @@ class ClusterMerge:
         ticks = [tick for tick in missed if tick > self._settled(kind)]
         if ticks:
             self._through[kind] = ticks[-1]
-            if self._fills is not None:
-                self._fills.open_gap(kind, ticks)
+            if fills := self._fills_of(kind):
+                fills.open_gap(kind, ticks)
+
+    def _fills_of(self, kind: str) -> Fills | None:
+        """What fills a kind; None where it is not filled."""
+        return None if kind in UNFILLED else self._fills
 
     def _count_missing(self, kind: str, samples: Rows) -> int:
         there = {entity_type_of(batch).name: guids_of(batch) for batch in samples}

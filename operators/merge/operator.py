@@ -60,8 +60,7 @@ def merge(
                 f"a tick of cluster `{cluster}`, of which the merge has no plan; it has plans of "
                 f"{', '.join(sorted(clusters))}: give it one for every cluster that has targets"
             )
-        plan = clusters[cluster]
-        return ClusterMerge(plan, fill if plan.filled else None, on_coverage, catch_up)
+        return ClusterMerge(clusters[cluster], fill, on_coverage, catch_up)
 
     def build(state: State | None) -> _Logic:
         if state is None or state[1] not in clusters:

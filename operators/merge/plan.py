@@ -16,11 +16,15 @@ from operators.schema.metrics import (
     EntityType,
     Origin,
 )
-from operators.ticks import TargetKind
+from operators.ticks import PROBE_KIND, SIMULATION_KIND, TargetKind
 
 PROVIDER = "kafka"
 CLUSTER_KIND = "cluster"
 """Stands for the joined row among the kinds of target."""
+
+UNFILLED = frozenset({PROBE_KIND, SIMULATION_KIND})
+"""Kinds of target that hybrid mode does not fill: a measure of the moment, and what is simulated
+anyway."""
 
 Names = dict[str, str | int]
 """GUIDs, and the names or broker ids that they are of."""
@@ -37,8 +41,6 @@ class Plan:
     like: Like = Like()
     joined: bool = True
     """Whether there is a cluster's row; a target of one's own kind has none."""
-    filled: bool = True
-    """Whether hybrid mode fills what is missing; what is simulated anyway is not filled."""
 
     def expected(self, kind: str) -> dict[EntityType, Names]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""

@@ -116,6 +116,9 @@ class PoolsSettings(Settings):
     groups: GroupsPoolSettings = Field(
         default=GroupsPoolSettings(), description="pool of kind `groups`"
     )
+    probe: PoolSettings = Field(
+        default=PoolSettings(), description="pool of clusters' end-to-end probes"
+    )
     simulation: SimulationPoolSettings = Field(
         default=SimulationPoolSettings(), description="pool of pluggable generators that do I/O"
     )

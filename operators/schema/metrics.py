@@ -122,7 +122,12 @@ TOPIC_NAME = Identity("topic", "topic", STRING, "the topic's name")
 CONSUMER_GROUP_ID = Identity("consumer_group", "consumerGroup", STRING, "the group's id")
 PARTITION_ID = Identity("partition", "partition", pa.int32(), "the partition's number")
 QUEUE_NAME = Identity("queue", "queue", STRING, "the queue's name")
-TARGET_KIND = Identity("target_kind", "targetKind", STRING, "brokers, topics or groups")
+TARGET_KIND = Identity(
+    "target_kind",
+    "targetKind",
+    STRING,
+    "brokers, topics, groups, probe, simulation, or a collector's name",
+)
 
 CLUSTER = EntityType(
     "MESSAGE_QUEUE_CLUSTER",
@@ -335,6 +340,20 @@ COLLECTION = EntityType(
     ),
 )
 
+PROBE = EntityType(
+    "MESSAGE_QUEUE_PROBE",
+    "probe",
+    "MqpipeProbeSample",
+    (),
+    (
+        _count("probe.sent", "messages", "one to each partition of the probe's topic"),
+        _count("probe.lost", "messages", "those that were not read back in time"),
+        _gauge("probe.produceLatency", "s", "until the slowest partition acknowledged"),
+        _gauge("probe.roundTripLatency", "s", "until the slowest message was read back"),
+        _gauge("probe.commitLatency", "s", "of a commit of what was read back"),
+    ),
+)
+
 QUEUE = EntityType(
     "MESSAGE_QUEUE_QUEUE",
     "queue",
@@ -357,6 +376,7 @@ ENTITY_TYPES: tuple[EntityType, ...] = (
     CONSUMER_GROUP,
     PARTITION_OFFSET,
     COLLECTION,
+    PROBE,
     QUEUE,
 )
 BY_NAME: dict[str, EntityType] = {t.name: t for t in ENTITY_TYPES}

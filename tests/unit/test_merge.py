@@ -8,11 +8,11 @@ import pytest
 
 from operators.merge.fills import BLOCK_ROWS
 from operators.merge.levels import times_of
-from operators.merge.plan import Plan
+from operators.merge.plan import UNFILLED, Plan
 from operators.merge.settings import ExpectSettings, FillSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, TOPIC
-from operators.ticks import Outcome
+from operators.ticks import Outcome, TickResult
 from tests.merging import INTERVAL, KINDS, Harness, T, due, result, samples
 
 
@@ -266,6 +266,23 @@ def test_missed_ticks_are_filled_as_far_back_as_catch_up(
     assert [r["collection.missed"] for r in of_type(h.rows, COLLECTION)][3:] == [5, 5, 5]
     assert capsys.readouterr().out.count("missed ticks are not filled") == len(KINDS)
     assert "filled" not in {r["origin"] for r in h.tick(start)}
+
+
+@pytest.mark.parametrize("kind", sorted(UNFILLED))
+def test_a_measure_of_the_moment_is_not_filled(kind: str) -> None:
+    """A probe, and what is simulated anyway: where its ticks fail or were missed, that is said."""
+    h = Harness()
+    h.tick(T)
+    rows = samples("topics", T, ("probed",))
+    h.give(due(kind, T), TickResult(due(kind, T), Outcome.COMPLETED, (rows,)))
+    failed = TickResult(due(kind, T + INTERVAL), Outcome.FAILED, error_class="timeout")
+    found = h.give(due(kind, T + INTERVAL), failed)
+    h.restart()
+    found += h.give(due(kind, T + 4 * INTERVAL, missed=2, count=0))
+    found += h.wait(T + 4 * INTERVAL)
+    assert "prod/probed" in {row["entity_name"] for row in h.rows}
+    assert "prod/probed" not in {row["entity_name"] for row in found}
+    assert len(of_type(found, COLLECTION)) == 1
 
 
 def test_missed_ticks_are_only_reported_without_fill() -> None:

@@ -33,12 +33,11 @@ def failed(cluster: str, tick: int) -> list[Any]:
 
 
 def flow_of(
-    inputs: list[Any], clusters: Sequence[str], drain: Drain, now: int, filled: bool = True
+    inputs: list[Any], clusters: Sequence[str], drain: Drain, now: int
 ) -> tuple[Dataflow, list[Any]]:
     """A dataflow from prepared ticks and results to a list."""
     plans = {
-        name: Plan(name, "test", None, ExpectSettings(topics=("orders",)), filled=filled)
-        for name in clusters
+        name: Plan(name, "test", None, ExpectSettings(topics=("orders",))) for name in clusters
     }
     flow = Dataflow("test")
     both = op.input("in", flow, TestingSource(inputs))
@@ -71,16 +70,6 @@ def test_failed_tick_is_filled_and_leaves_the_drain() -> None:
     flow, out = flow_of([*due("a", T), *failed("a", T)], ["a"], drain, now=T)
     run_main(flow)
     assert rows_of(out) == [("a", "filled", 0), ("a/orders", "filled", 0)]
-    assert drain.under_way == 0
-
-
-def test_what_is_simulated_anyway_is_not_filled() -> None:
-    """A cluster whose plan says so gets nothing in the place of what is missing."""
-    drain = Drain()
-    inputs = [*due("a", T), *failed("a", T)]
-    flow, out = flow_of(inputs, ["a"], drain, now=T, filled=False)
-    run_main(flow)
-    assert (rows_of(out), len(out)) == ([], len(KINDS))
     assert drain.under_way == 0
 
 
