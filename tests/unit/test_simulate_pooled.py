@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from flows.check import check
 from flows.config import Config
 from flows.errors import UsageError
 from flows.export import ExportOptions, export
@@ -168,6 +169,12 @@ def test_an_export_does_not_ask() -> None:
     """It is told that a run does."""
     with pytest.raises(UsageError, match=r"cannot export sim: .*mqpipe run"):
         export(config(), ExportOptions())
+
+
+def test_check_does_not_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    """What such a generator gives, and so what it costs, is not known before a run."""
+    assert check(config(), connect=False) == 0
+    assert "sim: what its generator gives shows when it runs" in capsys.readouterr().out
 
 
 def test_gaps_are_not_filled_by_io() -> None:
