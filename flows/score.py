@@ -89,7 +89,11 @@ def read_alerts(file: Path) -> pl.DataFrame:
         table = pl.read_parquet(file) if parquet else pl.read_csv(file, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         kind = "Parquet" if parquet else "CSV"
-        raise UsageError(f"{file}: cannot be read as {kind}: {error}") from error
+        # Further lines of Polars name arguments of its own functions.
+        reason = "no such file" if not file.exists() else str(error).partition("\n")[0]
+        raise UsageError(
+            f"{file}: cannot be read as {kind}: {reason}; alerts are a table of `entity` and `time`"
+        ) from error
     column = next((name for name in _TIMES if name in table.columns), None)
     if column is None or "entity" not in table.columns:
         raise UsageError(

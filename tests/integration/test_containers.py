@@ -17,6 +17,7 @@ from flows.config import Config
 from flows.loading import parse
 from flows.observe.metrics import JobCollector
 from tests.docker.steps import ROOT, run_stage, stages
+from tests.documents import PAGES
 from tests.unit import pictures
 
 DOCKER = ROOT / "docker"
@@ -32,7 +33,7 @@ def _manifests() -> list[dict[str, Any]]:
 
 
 def _series() -> set[str]:
-    """The series that a job serves."""
+    """The series that a job serves, and the names of histograms that they are parts of."""
     picture = pictures.picture(
         pools=(pictures.pool("brokers", "prod/brokers", tripped="prod/topics"),),
         sinks=(pictures.sink("newrelic", spooled=True, unsent=5000, dead=3),),
@@ -40,7 +41,8 @@ def _series() -> set[str]:
         draining=True,
     )
     collected = JobCollector(lambda: picture).collect()
-    return {sample.name for family in collected for sample in family.samples}
+    served = {sample.name for family in collected for sample in family.samples}
+    return served | {name.removesuffix("_bucket") for name in served}
 
 
 def _alerts() -> list[dict[str, Any]]:
@@ -142,3 +144,14 @@ def test_grafana_finds_its_dashboard_and_source() -> None:
     source = _yaml(DOCKER / "grafana/provisioning/datasources/prometheus.yml")
     assert source["datasources"][0]["type"] == "prometheus"
     assert json.loads((DOCKER / "grafana/mqpipe.json").read_text())["panels"]
+
+
+def test_metrics_on_the_pages_are_served() -> None:
+    """Each metric of mqpipe's own that README or docs name is one that a job has."""
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"`(mqpipe_[a-z_]+)`", page.read_text("utf-8"))
+    }
+    assert len(named) > 10
+    assert named <= _series(), named - _series()
