@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
-from sinks.newrelic.encode import events, payloads
+from sinks.newrelic.encode import events
+from sinks.newrelic.payloads import payloads
 from sinks.parquet.files import writer_options
 
 

@@ -1,21 +1,16 @@
-"""From Arrow batches to New Relic's JSON: one object a sample, cut into payloads by size.
+"""From Arrow batches to New Relic's JSON: one object a sample.
 
 A sample becomes one JSON object in either shape: an event, or a block of the Metric API
 (`{"common": …, "metrics": [...]}`), so that both are arrays of objects that are cut between two
-samples. Objects are put together column by column with Arrow's string kernels, which leave out
-what is null.
+samples.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache, reduce
-from typing import Literal, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from isal import isal_zlib
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import (
@@ -28,20 +23,11 @@ from operators.schema.metrics import (
     Kind,
     Metric,
 )
+from sinks.newrelic.fragments import TEXT, Part, joined, members, never_null, numbers, rows_of
 
-PAYLOAD_BYTES = 1_000_000
-"""The most bytes that New Relic takes in one POST."""
-
-TEXT = pa.large_string()
-
-Part: TypeAlias = pa.Array | str
-"""A piece of JSON: one string a row, or one that is the same in all rows."""
-
-_MAX_STRING = 4_096
 _MAX_NAME = 255
 _MAX_EVENT_ATTRIBUTES = 255
 _MAX_POINT_ATTRIBUTES = 100
-_CUT_MARK = "…"
 
 _COMMON = {
     "entity_guid": "entityGuid",
@@ -73,19 +59,6 @@ _OTEL_COLUMNS = {
 _OTEL_ENTITIES = (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, PARTITION_OFFSET)
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """A compressed body and which rows are in it: `start` to `stop` of what was cut.
-
-    `raw_bytes` is its size before compression.
-    """
-
-    start: int
-    stop: int
-    body: bytes
-    raw_bytes: int
-
-
 def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
     """Each sample as an event: a JSON object followed by a comma.
 
@@ -106,8 +79,8 @@ def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
     parts: list[Part] = [
         f'{{"eventType":"{entity_type.event_type}","entityType":"{entity_type.name}"'
     ]
-    parts += _members(batch, columns)
-    return _rows([*parts, "},"], len(batch))
+    parts += members(batch, columns)
+    return rows_of([*parts, "},"], len(batch))
 
 
 def metric_blocks(
@@ -125,152 +98,68 @@ def metric_blocks(
     """
     entity_type = entity_type_of(batch)
     check_points(entity_type)
-    points = _points(batch, entity_type, interval)
-    if not points:
-        return pa.array([], TEXT), batch.slice(0, 0)
-    nullable = [point for point in points if not isinstance(point, str)]
-    if len(nullable) == len(points):
-        some = reduce(pc.or_, [point.is_valid() for point in nullable])
-        if not pc.all(some).as_py():
-            # Arrow's join loses rows of which every part is null.
-            points, batch = [point.filter(some) for point in nullable], batch.filter(some)
+    metrics, batch = _metrics(_points(batch, entity_type, interval), batch)
+    if len(batch) == 0:
+        return pa.array([], TEXT), batch
     parts = [
         '{"common":{"timestamp":',
-        _number(batch.column("timestamp")),
+        *numbers([batch.column("timestamp")]),
         ',"attributes":{',
         *_point_attributes(batch, entity_type),
         '}},"metrics":[',
-        _joined(points, ",", nulls="skip"),
+        *metrics,
         "]},",
     ]
-    return _rows(parts, len(batch)), batch
+    return rows_of(parts, len(batch)), batch
 
 
-def payloads(
-    rows: pa.LargeStringArray,
-    max_bytes: int = PAYLOAD_BYTES,
-    max_raw_bytes: int = PAYLOAD_BYTES,
-) -> Iterator[Payload]:
-    """Cut rows (JSON objects, each with its comma) into gzipped JSON arrays.
+def _metrics(
+    points: Sequence[Sequence[Part]], batch: pa.RecordBatch
+) -> tuple[list[Part], pa.RecordBatch]:
+    """Points with commas between them, and the samples that have any."""
+    always: list[Sequence[Part]] = []
+    seldom: list[Sequence[Part]] = []
+    for point in points:
+        (always if all(never_null(part) for part in point) else seldom).append(point)
+    if always:
+        parts = [part for point in always for part in (",", *point)]
+        return [*parts[1:], *(joined([",", *point]) for point in seldom)], batch
+    joins: list[pa.Array] = [joined(point) for point in seldom]
+    some = reduce(pc.or_, (join.is_valid() for join in joins), pa.repeat(False, len(batch)))
+    if not pc.all(some).as_py():
+        # Arrow's join loses rows of which every part is null.
+        joins, batch = [join.filter(some) for join in joins], batch.filter(some)
+    return [joined(joins, ",", nulls="skip")], batch
 
-    A payload holds as many rows as fit into `max_raw_bytes` before and `max_bytes` after
-    compression, and at least one: a single row may be larger than either.
+
+def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> list[list[Part]]:
+    """Each metric's points, in pieces; a piece is null where the metric is.
+
+    Counts bear the start of their interval.
     """
-    if len(rows) == 0:
-        return
-    offsets = np.frombuffer(rows.buffers()[1], np.int64)[rows.offset : rows.offset + len(rows) + 1]
-    data = memoryview(rows.buffers()[2])
-    start = 0
-    while start < len(rows):
-        # Brackets add two bytes, the last comma takes one away.
-        fits = np.searchsorted(offsets, offsets[start] + max_raw_bytes - 1, side="right") - 1
-        stop = max(start + 1, int(fits))
-        while True:
-            raw = b"".join((b"[", data[offsets[start] : offsets[stop] - 1], b"]"))
-            body = isal_zlib.compress(raw, 1, wbits=31)
-            if len(body) <= max_bytes or stop - start == 1:
-                break
-            fraction = 0.95 * max_bytes / len(body)
-            stop = start + max(1, int((stop - start) * fraction))
-        yield Payload(start, stop, body, len(raw))
-        start = stop
-
-
-def _members(batch: pa.RecordBatch, columns: dict[str, str], quoted: bool = False) -> list[Part]:
-    """`,"name":value` of each column that is there; null where the value is."""
-    parts: list[Part] = []
-    for column, name in columns.items():
-        if column not in batch.schema.names:
-            continue
-        values = batch.column(column)
-        if pa.types.is_dictionary(values.type):
-            parts += _string_member(name, values)
-            continue
-        quote = '"' if quoted else ""
-        parts += _fragment(f",{json.dumps(name)}:{quote}", _number(values), quote)
-    return parts
-
-
-def _fragment(before: str, values: Part, after: str) -> list[Part]:
-    """Values between two constants, as one nullable part, or as cheaper ones without nulls."""
-    if isinstance(values, str) or values.null_count == 0:
-        return [before, values, after]
-    return [] if values.null_count == len(values) else [_joined([before, values, after])]
-
-
-def _string_member(name: str, values: pa.DictionaryArray) -> list[Part]:
-    if values.null_count == len(values):
-        return []
-    if len(values.dictionary) > len(values):
-        values = values.dictionary_decode().dictionary_encode()
-    key = f",{json.dumps(name)}:"
-    words = values.dictionary
-    if _needs_care(words):
-        members = pa.array(
-            [None if w is None else key + _quoted(w) for w in words.to_pylist()], TEXT
-        )
-    else:
-        members = _joined([f'{key}"', words.cast(TEXT), '"'])
-    if len(members) == 1 and values.null_count == 0:
-        return [members[0].as_py()]
-    return [members.take(values.indices)]
-
-
-def _needs_care(words: pa.LargeStringArray) -> bool:
-    lengths = pc.max(pc.utf8_length(words)).as_py() or 0
-    escapes = pc.any(pc.match_substring_regex(words, r'["\\\x00-\x1f\x7f]')).as_py()
-    return lengths > _MAX_STRING or bool(escapes)
-
-
-def _quoted(word: str) -> str:
-    if len(word) > _MAX_STRING:
-        word = word[: _MAX_STRING - len(_CUT_MARK)] + _CUT_MARK
-    return json.dumps(word, ensure_ascii=False)
-
-
-def _number(values: pa.Array) -> Part:
-    """Numbers as JSON; null where they are null or not finite. Times are integer milliseconds."""
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.int64())
-    elif pa.types.is_boolean(values.type):
-        values = values.cast(pa.int8())
-    elif pa.types.is_floating(values.type):
-        finite = pc.is_finite(values)
-        if not pc.all(finite).as_py():
-            values = pc.if_else(finite, values, None)
-    if values.null_count == 0 and len(values):
-        bounds = pc.min_max(values).as_py()
-        if bounds["min"] == bounds["max"]:
-            return json.dumps(bounds["min"])
-    if pa.types.is_floating(values.type):
-        # Polars writes doubles three times as fast as Arrow, as exactly.
-        # Half a second of a start: only those wait for it who send to New Relic.
-        import polars as pl
-
-        return pl.Series(values).cast(pl.String).to_arrow(compat_level=pl.CompatLevel.oldest())
-    return values.cast(TEXT)
-
-
-def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> list[Part]:
-    """Each metric's points; null where the metric is. Counts bear the start of their interval."""
-    starts = _number(pc.subtract(batch.column("timestamp").cast(pa.int64()), interval))
+    metrics = [m for m in entity_type.numeric if m.name in batch.schema.names]
+    metrics = [m for m in metrics if batch.column(m.name).null_count < len(batch)]
+    columns = [_column_of(batch, metric, interval) for metric in metrics]
+    starts, *values = numbers(
+        [pc.subtract(batch.column("timestamp").cast(pa.int64()), interval), *columns]
+    )
     points = []
-    for metric in entity_type.numeric:
-        if metric.name not in batch.schema.names:
-            continue
-        values = batch.column(metric.name)
-        if values.null_count == len(values):
-            continue
-        counter = _is_counter(metric)
-        if metric.kind is Kind.RATE and counter:
-            values = pc.multiply(values, interval / 1000)
+    for metric, value in zip(metrics, values, strict=True):
         head: list[Part] = [f'{{"name":{json.dumps(metric.otel or metric.name)},"type":']
-        if counter:
+        if _is_counter(metric):
             head += [f'"count","interval.ms":{interval},"timestamp":', starts, ',"value":']
         else:
             head += ['"gauge","value":']
-        points.append(_joined([*head, _number(values), _attributes_of(metric) + "}"]))
+        points.append([*head, value, _attributes_of(metric) + "}"])
     return points
+
+
+def _column_of(batch: pa.RecordBatch, metric: Metric, interval: int) -> pa.Array:
+    """A metric's values; a rate that is a counter in New Relic is the count over the interval."""
+    values = batch.column(metric.name)
+    if metric.kind is Kind.RATE and _is_counter(metric):
+        return pc.multiply(values, interval / 1000)
+    return values
 
 
 def _is_counter(metric: Metric) -> bool:
@@ -280,42 +169,19 @@ def _is_counter(metric: Metric) -> bool:
 def _attributes_of(metric: Metric) -> str:
     if not metric.otel_attributes:
         return ""
-    return f',"attributes":{json.dumps(dict(metric.otel_attributes))}'
+    return f',"attributes":{json.dumps(dict(metric.otel_attributes), separators=(",", ":"))}'
 
 
 def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[Part]:
     identity = {i.column: i.attribute for i in entity_type.identity}
     words = {m.name: m.name for m in entity_type.metrics if m not in entity_type.numeric}
     attributes: list[Part] = [f'"entityType":"{entity_type.name}"']
-    attributes += _members(batch, {**_COMMON, **identity, **words})
+    attributes += members(batch, {**_COMMON, **identity, **words})
     if entity_type in _OTEL_ENTITIES:
         attributes += [f',"{key}":"{value}"' for key, value in _OTEL_COMMON.items()]
         columns = {c: a for c, a in _OTEL_COLUMNS.items() if c in batch.schema.names}
-        attributes += _members(batch, columns, quoted=True)
+        attributes += members(batch, columns, quoted=True)
     return attributes
-
-
-def _rows(parts: Sequence[Part], rows: int) -> pa.LargeStringArray:
-    """One string a row; null parts are left out, and one part at least is never null."""
-    joined = _joined(parts, nulls="skip")
-    return pa.repeat(pa.scalar(joined, TEXT), rows) if isinstance(joined, str) else joined
-
-
-def _joined(
-    parts: Sequence[Part], separator: str = "", nulls: Literal["skip", "emit_null"] = "emit_null"
-) -> Part:
-    """Parts put together, row by row; neighbours that are the same in all rows beforehand."""
-    merged: list[Part] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += separator + part
-        else:
-            merged.append(part)
-    if len(merged) == 1 and isinstance(merged[0], str):
-        return merged[0]
-    # Scalars that are Arrow's already cost a tenth of those that it makes of Python's.
-    arguments = [pa.scalar(p, TEXT) if isinstance(p, str) else p for p in (*merged, separator)]
-    return pc.binary_join_element_wise(*arguments, null_handling=nulls)
 
 
 @cache

@@ -17,7 +17,9 @@ from sinks.delivery import (
     TooLarge,
     slice_of,
 )
-from sinks.newrelic.encode import PAYLOAD_BYTES, TEXT, events, metric_blocks, payloads
+from sinks.newrelic.encode import events, metric_blocks
+from sinks.newrelic.fragments import TEXT
+from sinks.newrelic.payloads import PAYLOAD_BYTES, payloads
 from sinks.newrelic.settings import NewRelicSettings, Shape
 
 EVENTS = "events"

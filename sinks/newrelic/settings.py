@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from operators.schema.settings import ByteSize, Duration, Settings
-from sinks.newrelic.encode import PAYLOAD_BYTES
+from sinks.newrelic.payloads import PAYLOAD_BYTES
 from sinks.spool import SpoolSettings
 
 

@@ -28,7 +28,8 @@ from sinks.delivery import Samples
 from sinks.segments import DEFAULT_SEGMENT_BYTES, Position, SegmentLog
 from sinks.spool.backlog import Backlog, Lane, load, save
 
-_CHUNK_ROWS = 8_192
+CHUNK_ROWS = 16_384
+"""Rows from which on a chunk is large enough: what is encoded at a time."""
 _CHUNK_BYTES = 4 * 2**20
 _LEFT = "left-"
 _STAMP = struct.Struct("<Q")
@@ -271,7 +272,7 @@ class Spool:
                 rows += samples[-1].num_rows
             except BatchDecodeError as error:
                 unreadable.append(self._unreadable(position, payload, error.reason))
-            if rows >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
+            if rows >= CHUNK_ROWS or size >= _CHUNK_BYTES:
                 end = position
                 break
         now = self._clock()

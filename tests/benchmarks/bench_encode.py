@@ -3,13 +3,12 @@
     python -m tests.benchmarks.bench_encode [--rounds 5] [--json FILE]
 
 The samples are 240 ticks of a simulated fleet of 20 brokers, 200 topics and 50 groups, as Arrow
-batches. Ours encodes chunks of them on as many threads as there are cores, as the sender does;
-the SDK, which holds the interpreter's lock all the way, on one. Its path begins with one dict a
-sample, for it knows nothing else: then `Event`, `EventBatch.record` and the client's JSON and
-zlib; or `MetricBatch.record_gauge` for each number, and the same. Rates are medians of wall
-time; `one_core` is by CPU time. Where newrelic-telemetry-sdk is not installed (it is no
-dependency: `uv pip install newrelic-telemetry-sdk`), its steps are restated here, and the result
-says so.
+batches. Ours encodes chunks as large as the spool's on as many threads as there are cores, as
+the sender does; the SDK, which holds the interpreter's lock all the way, on one. Its path begins
+with one dict a sample, for it knows nothing else: then `Event`, `EventBatch.record` and the
+client's JSON and zlib; or `MetricBatch.record_gauge` for each number, and the same. Rates are
+medians of wall time; `one_core` is by CPU time; `from_dicts` leaves the making of dicts out of
+the SDK's time, as if samples were born so.
 """
 
 import argparse
@@ -19,39 +18,29 @@ import os
 import statistics
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from newrelic_telemetry_sdk import Event, EventBatch, EventClient, MetricBatch, MetricClient
 
 from operators.schema.arrow import entity_type_of
 from operators.simulate import FleetSettings, Shard, SimulationSettings, shards
 from operators.ticks import Ticks
-from sinks.newrelic.encode import events, metric_blocks, payloads
+from sinks.newrelic.encode import events, metric_blocks
+from sinks.newrelic.payloads import payloads
+from sinks.spool.store import CHUNK_ROWS
 
 NEW_YEAR = 1_767_225_600_000
 INTERVAL = 30_000
 REQUIRED_RATIO = 20.0
-CHUNK = 16_384
-"""Rows that one thread encodes at a time."""
 SDK_BATCH = 1_000
 """Samples of one of the SDK's payloads."""
 
 Work = Callable[[], object]
 Dicts = Sequence[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Sdk:
-    """The SDK's way from dicts to compressed bodies."""
-
-    name: str
-    events: Callable[[Dicts], int]
-    metrics: Callable[[Dicts], int]
 
 
 def samples(ticks: int = 240) -> list[pa.RecordBatch]:
@@ -62,8 +51,10 @@ def samples(ticks: int = 240) -> list[pa.RecordBatch]:
 
 
 def chunks(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """Parts of at most `CHUNK` rows."""
-    return [b.slice(start, CHUNK) for b in batches for start in range(0, b.num_rows, CHUNK)]
+    """Parts of at most `CHUNK_ROWS` rows."""
+    return [
+        b.slice(start, CHUNK_ROWS) for b in batches for start in range(0, b.num_rows, CHUNK_ROWS)
+    ]
 
 
 def as_events(batch: pa.RecordBatch) -> int:
@@ -106,71 +97,29 @@ def read_back(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
         yield from json.loads(gzip.decompress(payload.body))
 
 
-def installed_sdk() -> Sdk:
-    """The SDK, or its steps restated."""
-    try:
-        from newrelic_telemetry_sdk import (
-            Event,
-            EventBatch,
-            EventClient,
-            MetricBatch,
-            MetricClient,
-        )
-    except ImportError:
-        return Sdk("restated", _restated_events, _restated_metrics)
-    event_client, metric_client = EventClient("key"), MetricClient("key")
-
-    def by_events(items: Dicts) -> int:
-        size = 0
-        for start in range(0, len(items), SDK_BATCH):
-            batch = EventBatch()
-            for item in items[start : start + SDK_BATCH]:
-                tags = dict(item)
-                batch.record(Event(tags.pop("eventType"), tags, tags.pop("timestamp")))
-            size += len(event_client._create_payload(*batch.flush(), None))
-        return size
-
-    def by_metrics(items: Dicts) -> int:
-        size = 0
-        for start in range(0, len(items), SDK_BATCH):
-            batch = MetricBatch()
-            for item in items[start : start + SDK_BATCH]:
-                tags, numbers = _tags_and_numbers(item)
-                for name, value in numbers:
-                    batch.record_gauge(name, value, tags)
-            size += len(metric_client._create_payload(*batch.flush()))
-        return size
-
-    return Sdk("newrelic-telemetry-sdk", by_events, by_metrics)
-
-
-def _restated_events(items: Dicts) -> int:
-    size = 0
+def sdk_events(items: Dicts) -> int:
+    """The SDK's way from dicts to bodies of events; gives their bytes."""
+    client, size = EventClient("key"), 0
     for start in range(0, len(items), SDK_BATCH):
-        size += len(_compressed(tuple(dict(i) for i in items[start : start + SDK_BATCH])))
+        batch = EventBatch()
+        for item in items[start : start + SDK_BATCH]:
+            tags = dict(item)
+            batch.record(Event(tags.pop("eventType"), tags, tags.pop("timestamp")))
+        size += len(client._create_payload(*batch.flush(), None))
     return size
 
 
-def _restated_metrics(items: Dicts) -> int:
-    size = 0
+def sdk_metrics(items: Dicts) -> int:
+    """The SDK's way from dicts to bodies of metrics; gives their bytes."""
+    client, size = MetricClient("key"), 0
     for start in range(0, len(items), SDK_BATCH):
-        points: dict[object, tuple[str, float, dict[str, Any], int]] = {}
+        batch = MetricBatch()
         for item in items[start : start + SDK_BATCH]:
             tags, numbers = _tags_and_numbers(item)
             for name, value in numbers:
-                key = (name, frozenset(tags.items()))
-                points[key] = (name, value, tags, int(time.time() * 1000))
-        metrics = [
-            {"name": name, "timestamp": at, "value": value, "attributes": dict(tags)}
-            for name, value, tags, at in points.values()
-        ]
-        size += len(_compressed([{"metrics": metrics}]))
+                batch.record_gauge(name, value, tags)
+        size += len(client._create_payload(*batch.flush()))
     return size
-
-
-def _compressed(payload: object) -> bytes:
-    compressor = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, 31)
-    return compressor.compress(json.dumps(payload).encode()) + compressor.flush()
 
 
 def _tags_and_numbers(item: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, float]]]:
@@ -198,12 +147,12 @@ def measure(rounds: int) -> dict[str, Any]:
         if list(read_back(batch)) != event_dicts(batch):
             raise AssertionError("both sides must make the same events")
     rows, few_rows = (sum(batch.num_rows for batch in group) for group in (batches, few))
-    sdk, cores = installed_sdk(), len(os.sched_getaffinity(0))
-    result: dict[str, Any] = {"samples": rows, "cores": cores, "sdk": sdk.name}
+    dicts, cores = [event_dicts(batch) for batch in few], len(os.sched_getaffinity(0))
+    result: dict[str, Any] = {"samples": rows, "cores": cores}
     with ThreadPoolExecutor(cores) as pool:
         for shape, ours, theirs in (
-            ("events", as_events, sdk.events),
-            ("metrics", as_metrics, sdk.metrics),
+            ("events", as_events, sdk_events),
+            ("metrics", as_metrics, sdk_metrics),
         ):
 
             def encode(ours: Callable[[pa.RecordBatch], int] = ours) -> None:
@@ -213,6 +162,10 @@ def measure(rounds: int) -> dict[str, Any]:
                 for batch in few:
                     theirs(event_dicts(batch))
 
+            def from_dicts(theirs: Callable[[Dicts], int] = theirs) -> None:
+                for items in dicts:
+                    theirs(items)
+
             for suffix, clock in (("", time.perf_counter), ("_one_core", time.process_time)):
                 # Before and after the SDK, and the slower counts: machines are noisy.
                 before = median(encode, rows, rounds, clock)
@@ -221,11 +174,13 @@ def measure(rounds: int) -> dict[str, Any]:
                 result[f"{shape}_per_second{suffix}"] = round(fast)
                 result[f"sdk_{shape}_per_second{suffix}"] = round(slow)
                 result[f"{shape}_ratio{suffix}"] = round(fast / slow, 1)
+            born = median(from_dicts, few_rows, rounds, time.process_time)
+            result[f"{shape}_ratio_from_dicts"] = round(fast / born, 1)
     return result
 
 
 def main() -> int:
-    """Measure and print; 1 where the ratio is not reached in either shape."""
+    """Measure and print; 1 where the ratio on one core is not reached in either shape."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures there too")
@@ -235,7 +190,8 @@ def main() -> int:
         print(f"{key:34} {value}")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2))
-    reached = min(result["events_ratio"], result["metrics_ratio"]) >= REQUIRED_RATIO
+    ratios = [result["events_ratio_one_core"], result["metrics_ratio_one_core"]]
+    reached = min(ratios) >= REQUIRED_RATIO
     return 0 if reached else 1
 
 

@@ -1,5 +1,6 @@
 """A source of numbered rows that goes on where the recovery store says, for the crash tests."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -16,9 +17,11 @@ ROWS = 20
 class _Numbers(StatefulSourcePartition[tuple[str, pa.RecordBatch], int]):
     def __init__(self, source: "NumberSource", part: str, state: int | None) -> None:
         self._source, self._part, self._next = source, part, state or 0
+        self._end = None if source.more is None else self._next + source.more
 
     def next_batch(self) -> list[tuple[str, pa.RecordBatch]]:
-        if self._next >= self._source.batches:
+        if self._next == self._end:
+            sys.stderr.write(f"end {self._part} {self._next * ROWS}\n")
             raise StopIteration
         numbers = range(self._next * ROWS, (self._next + 1) * ROWS)
         entity_type = TOPIC if self._next % 3 == 0 else BROKER
@@ -35,10 +38,14 @@ class _Numbers(StatefulSourcePartition[tuple[str, pa.RecordBatch], int]):
 
 
 class NumberSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], int]):
-    """So many batches in each partition; rows are `interval` milliseconds apart from `start`."""
+    """So many batches more in each partition, or endlessly many.
 
-    def __init__(self, batches: int, start: int = NEW_YEAR, interval: int = INTERVAL) -> None:
-        self.batches, self.start, self.interval = batches, start, interval
+    Rows are `interval` milliseconds apart from `start`. A partition that has no more says on
+    standard error how many rows it had since it was new: `end <partition> <rows>`.
+    """
+
+    def __init__(self, more: int | None, start: int = NEW_YEAR, interval: int = INTERVAL) -> None:
+        self.more, self.start, self.interval = more, start, interval
 
     def list_parts(self) -> list[str]:
         return PARTS

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from polars.testing import assert_frame_equal
 
+from tests.crash.jobs import KILLS
 from tests.crash.test_kill_run_and_export import killed_after
-from tests.crash.test_parquet_crash import KILLS
 from tests.kafka.cluster import Kafka
 from tests.mqpipe import samples, start, stop, wait_for_log
 

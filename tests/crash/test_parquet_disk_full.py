@@ -6,10 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.crash.test_parquet_crash import finish, start
+from tests.crash.jobs import start
+from tests.crash.test_parquet_crash import MORE, finish
 from tests.samples import published
-
-BATCHES = 60
 
 
 @pytest.mark.slow
@@ -26,14 +25,13 @@ def test_a_full_disk_ends_the_job_and_loses_nothing(
 ) -> None:
     """The message says where and what to do; every visible file is whole; no row is lost."""
     small_disk(tmp_path / folder, "120k")
-    with start(kind, tmp_path, BATCHES) as process:
-        assert process.stderr is not None
-        message = process.stderr.read()
-        assert process.wait(timeout=100) not in (0, None)
+    job = start("parquet_flow", tmp_path, kind, "--more", MORE)
+    _, message = job.communicate(timeout=100)
+    assert job.returncode > 0
     assert f"no room on disk for {what}" in message
     assert f"in {tmp_path / folder}" in message
     assert "free some space" in message
     for file in published(tmp_path / "samples"):
         assert pq.ParquetFile(file).read().num_rows > 0
     small_disk(tmp_path / folder, "64m")
-    finish(kind, tmp_path, BATCHES)
+    finish(kind, tmp_path)

@@ -24,7 +24,8 @@ from operators.schema.metrics import (
     Kind,
     Metric,
 )
-from sinks.newrelic.encode import check_event, events, metric_blocks, payloads
+from sinks.newrelic.encode import check_event, events, metric_blocks
+from sinks.newrelic.payloads import payloads
 from tests.newrelic.samples import sort_events, sort_points
 from tests.samples import tick
 
@@ -128,8 +129,8 @@ def test_points_hold_every_finite_number_of_the_sample(batch: pa.RecordBatch) ->
     expected = batch.filter(pa.array([bool(ms) for ms in numbers]))
     keys = ["timestamp", "entity_guid", "entity_name"]
     assert left.select(keys).equals(expected.select(keys))
-    assert [[p["name"] for p in block["metrics"]] for block in found] == [
-        [m.otel or m.name for m in ms] for ms in numbers if ms
+    assert [sorted(p["name"] for p in block["metrics"]) for block in found] == [
+        sorted(m.otel or m.name for m in ms) for ms in numbers if ms
     ]
 
 
