@@ -88,8 +88,11 @@ class SampleFiles:
             DiskFullError: no room in the store.
         """
         with self._all_or_nothing():
+            metadata = {"mqpipe.files": str(len(self._files))}
+            if position is not None:
+                metadata["mqpipe.position"] = position
             for file in self._files.values():
-                file.close({} if position is None else {"mqpipe.position": position})
+                file.close(metadata)
         self._whole = True
 
     def publish(self) -> None:

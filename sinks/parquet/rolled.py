@@ -7,22 +7,24 @@ A snapshot stores how far the open segment goes and which segments are sealed; i
 nothing. A sealed segment becomes Parquet files in the background, and only from the next
 snapshot on, for then the engine has stored the seal. Its log is dropped two snapshots after the
 files were published, when the engine can come back to no state that needs it.
+
+The engine takes no snapshot of a partition to which nothing was written, so a silent one is
+looked at from beside the dataflow: what its last snapshot covers is sealed and published as it
+is at a drain. A restart sees by the files' position that they hold what its state says.
 """
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
 from sinks.events import Listener, SamplesWritten, count_by_origin, nobody, ticks_by_origin
-from sinks.parquet.files import FileContext
-from sinks.parquet.retention import delete_expired
+from sinks.parquet.background import Background, now_ms
 from sinks.parquet.settings import ParquetSettings, RollSettings
 from sinks.parquet.sink import FIRST, ParquetSink, log
 from sinks.parquet.store import file_part
@@ -32,13 +34,8 @@ from sinks.segments import Position, SegmentLog
 RETRY_MS = 30_000
 """Milliseconds until publishing is tried again after it failed."""
 
-EXPIRE_MS = 3_600_000
-"""Milliseconds between two looks for files past their retention."""
-
-
-def now_ms() -> int:
-    """Milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
+LOOK_EVERY = 5.0
+"""Seconds between two looks at partitions to which nothing is written."""
 
 
 class RolledParquet(ParquetSink):
@@ -46,7 +43,8 @@ class RolledParquet(ParquetSink):
 
     `directory` is where rows wait; it belongs to the job's state and is found again after a
     restart. `run` is part of every file's name, `metadata` of every file's key-value metadata;
-    see `ParquetSink` for `parts`. `clock` gives milliseconds since the Unix epoch.
+    see `ParquetSink` for `parts`. `clock` gives milliseconds since the Unix epoch. Every
+    `look_every` seconds partitions to which nothing is written are looked at; None is never.
     """
 
     def __init__(
@@ -58,13 +56,14 @@ class RolledParquet(ParquetSink):
         metadata: Mapping[str, str] | None = None,
         listener: Listener = nobody,
         clock: Callable[[], int] = now_ms,
+        look_every: float | None = LOOK_EVERY,
     ) -> None:
         super().__init__(settings, parts, run, metadata or {})
         self._settings = settings
         self._directory = directory
         self._listener = listener
         self._clock = clock
-        self._background = Background(self._context, settings.keep, clock)
+        self._background = Background(self._context, settings.keep, clock, look_every)
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: State | None
@@ -83,9 +82,10 @@ class RolledParquet(ParquetSink):
         else:
             end = Position(*resume_state[1])
             files = self.left_behind(for_part, end.segment)
-            here = position_text(end)
-            self.delete([file for file, position in files if position != here])
-            waiting.resume(resume_state, any(position == here for _, position in files))
+            here = [left for left in files if left.position == position_text(end)]
+            self.delete([left.file for left in files if left not in here])
+            whole = len(here) == here[0].siblings if here else None
+            waiting.resume(resume_state, whole)
         return _RolledPartition(
             for_part,
             waiting,
@@ -96,51 +96,13 @@ class RolledParquet(ParquetSink):
         )
 
     def _first_segment(self, part: str) -> int:
-        files = [file for file, _ in self.left_behind(part, FIRST)]
+        files = [left.file for left in self.left_behind(part, FIRST)]
         last = max((file.sequence for file in files), default=FIRST)
         if last > FIRST:
             log.warning("recovery store lost, published files are kept", partition=part)
             return last + 1
         self.delete(files)
         return FIRST
-
-
-class Background:
-    """The thread of a process that publishes files, and deletes those past their retention."""
-
-    def __init__(self, context: FileContext, keep: float | None, clock: Callable[[], int]) -> None:
-        self._context = context
-        self._keep = keep
-        self._clock = clock
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="parquet")
-        self._lock = threading.Lock()
-        self._expire_at = 0
-
-    def publish(self, waiting: Waiting, ends: Sequence[Position]) -> "Future[None]":
-        """Publish the files of sealed segments, oldest first."""
-
-        def work() -> None:
-            for end in ends:
-                waiting.publish(end)
-
-        return self._executor.submit(work)
-
-    def expire(self) -> None:
-        """Delete files past their retention, if it is time to look for them again."""
-        if self._keep is None:
-            return
-        now = self._clock()
-        with self._lock:
-            if now < self._expire_at:
-                return
-            self._expire_at = now + EXPIRE_MS
-        self._executor.submit(self._delete_expired, self._keep, now)
-
-    def _delete_expired(self, keep: float, now: int) -> None:
-        try:
-            delete_expired(self._context.store, keep, now)
-        except OSError as error:
-            log.warning("files past their retention are still there", error=str(error))
 
 
 class _RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
@@ -161,28 +123,55 @@ class _RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         self._clock = clock
         self._publishing: tuple[list[Position], Future[None]] | None = None
         self._retry_at = 0
+        self._lock = threading.Lock()
+        self._closed = False
+        self._covered_since: int | None = clock()
+        """Since when a snapshot covers all rows (ms); None where it does not."""
         self._publish_sealed()
+        background.watch(self.look)
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
-        for batch in values:
-            self._waiting.append(batch, self._clock())
+        with self._lock:
+            self._covered_since = None
+            for batch in values:
+                self._waiting.append(batch, self._clock())
         counts, ticks = count_by_origin(values), ticks_by_origin(values)
         self._listener(SamplesWritten("parquet", counts, ticks))
 
     def snapshot(self) -> State:
-        self._waiting.drop_published()
-        self._see_published()
-        self._publish_sealed()
-        if self._is_due():
-            self._waiting.seal()
-        self._background.expire()
-        return self._waiting.snapshot()
+        with self._lock:
+            self._waiting.drop_published()
+            self._see_published()
+            self._publish_sealed()
+            if self._is_due():
+                self._waiting.seal()
+            self._background.expire()
+            self._covered_since = self._clock()
+            return self._waiting.snapshot()
+
+    def look(self) -> None:
+        """Publish what waits where nothing was written for the age at which files are rolled.
+
+        Called from a thread of its own. By then the engine has stored the last snapshot.
+        """
+        with self._lock:
+            if self._closed or self._covered_since is None:
+                return
+            if self._clock() - self._covered_since < self._roll.every * 1000:
+                return
+            self._see_published()
+            if self._waiting.rows:
+                self._waiting.seal()
+            self._publish_sealed()
 
     def close(self) -> None:
-        if self._publishing is not None:
-            futures.wait([self._publishing[1]])
-            self._see_published()
-        self._waiting.drain()
+        self._background.unwatch(self.look)
+        with self._lock:
+            self._closed = True
+            if self._publishing is not None:
+                futures.wait([self._publishing[1]])
+                self._see_published()
+            self._waiting.drain()
 
     def _is_due(self) -> bool:
         waited = self._clock() - self._waiting.since

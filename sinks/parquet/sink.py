@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,19 @@ log = structlog.get_logger("mqpipe.parquet")
 
 FIRST = 0
 """The sequence number of a partition's first files."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """A file that an earlier life published.
+
+    `position` is the place in the log that it goes up to, empty where it tells none; `siblings`
+    is how many files were to be published with it, itself among them; 0 where it does not tell.
+    """
+
+    file: StoredFile
+    position: str
+    siblings: int
 
 
 class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
@@ -61,18 +75,17 @@ class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
                 f"no Parquet partition `{item_key}`; there are {', '.join(self._parts)}"
             ) from None
 
-    def left_behind(self, part: str, since: int) -> list[tuple[StoredFile, str]]:
+    def left_behind(self, part: str, since: int) -> list[LeftBehind]:
         """Published files of this run and partition whose sequence number is at least `since`.
 
-        Each with the place in the log that it goes up to (empty where it tells none). Files
-        that were not published are deleted: whoever was writing them is gone.
+        Files that were not published are deleted: whoever was writing them is gone.
         """
         published = []
         for file in self._files_of(part):
             if not file.published:
                 self._context.store.delete(file.path)
-            elif file.sequence >= since and (position := self._position(part, file)) is not None:
-                published.append((file, position))
+            elif file.sequence >= since and (left := self._left_behind(part, file)) is not None:
+                published.append(left)
         return published
 
     def delete(self, files: Sequence[StoredFile]) -> None:
@@ -87,8 +100,8 @@ class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
                 self._found = self._context.store.files_of(self._context.run)
         return self._found.get(file_part(part), [])
 
-    def _position(self, part: str, file: StoredFile) -> str | None:
-        """Where in the log a file ends; None where it is another run's or partition's.
+    def _left_behind(self, part: str, file: StoredFile) -> LeftBehind | None:
+        """What a file tells of itself; None where it is another run's or partition's.
 
         Names alone do not tell run `a`, partition `b-c` from run `a-b`, partition `c`.
         """
@@ -99,10 +112,11 @@ class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
                 # The store failed, which says nothing of the file: no reason to delete it.
                 raise
             log.warning("unreadable file", path=file.path, error=str(error))
-            return ""
+            return LeftBehind(file, "", 0)
         if (metadata.get("mqpipe.run"), metadata.get("mqpipe.partition")) != (
             self._context.run,
             part,
         ):
             return None
-        return metadata.get("mqpipe.position", "")
+        position, siblings = metadata.get("mqpipe.position", ""), metadata.get("mqpipe.files", "0")
+        return LeftBehind(file, position, int(siblings))

@@ -45,7 +45,7 @@ class StraightParquet(ParquetSink):
         Without state the run starts over, so all that it had published is deleted.
         """
         _, sequence = resume_state or (1, FIRST)
-        self.delete([file for file, _ in self.left_behind(for_part, sequence)])
+        self.delete([left.file for left in self.left_behind(for_part, sequence)])
         limit = max(8, MAX_OPEN_FILES // len(self.list_parts()))
         return _StraightPartition(self._context, for_part, sequence, limit)
 

@@ -39,25 +39,25 @@ class Waiting:
         self._segments.truncate(Position(segment, 0))
         self._segments.drop_before(segment)
 
-    def resume(self, state: State, drained: bool) -> None:
+    def resume(self, state: State, whole: bool | None) -> None:
         """Go on exactly where `state` says.
 
-        `drained` tells that files of the open segment with exactly this end are there: the
-        last life ended by a drain, or was killed in it. It opened the next segment only after
-        all files were published; where it did not, they are written again, with the same rows.
+        `whole` is None unless files of the open segment with exactly this end are there: it was
+        published after that state, at a drain or since nothing more came. False tells that some
+        of its files are missing: they are all written again, with the same rows.
         """
         _, open_end, rows, since, sealed = state
         end = Position(*open_end)
         self.sealed = [Position(*p) for p in sealed]
-        if not drained:
+        if whole is None:
             self._segments.truncate(end)
             self.rows, self.since = rows, since
         else:
-            if self._segments.end.segment > end.segment:
+            self._segments.truncate(Position(end.segment + 1, 0))
+            if whole:
                 self._published = [(end.segment, KEPT_SNAPSHOTS)]
             else:
                 self.sealed.append(end)
-            self._segments.truncate(Position(end.segment + 1, 0))
         kept = [p.segment for p in (*self.sealed, end)]
         self._segments.drop_before(min(kept))
 
@@ -120,7 +120,6 @@ class Waiting:
             self.publish(end)
         if self.rows:
             self.publish(self._segments.end)
-            self._segments.roll()
         self._segments.close()
 
 

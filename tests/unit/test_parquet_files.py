@@ -75,7 +75,7 @@ def _value(type_: pa.DataType) -> object:
 
 
 def test_metadata_tells_where_a_file_comes_from(tmp_path: Path) -> None:
-    """Schema version, mqpipe's version, run, partition, sequence, position, and the flow's."""
+    """Schema version, mqpipe's version, run, partition, sequence, siblings, position, the flow's."""
     written(tmp_path, numbered([1]))
     metadata = Store(str(tmp_path)).metadata(
         "type=broker/date=2026-01-01/run-1-sim-eu-000003.parquet"
@@ -88,6 +88,7 @@ def test_metadata_tells_where_a_file_comes_from(tmp_path: Path) -> None:
         "mqpipe.partition": "sim-eu",
         "mqpipe.sequence": "3",
         "mqpipe.seed": "42",
+        "mqpipe.files": "1",
         "mqpipe.position": "3:100",
     }
 
@@ -223,8 +224,8 @@ def test_names_with_odd_characters_are_kept_apart(tmp_path: Path) -> None:
     assert len(published(tmp_path)) == len(parts)
     sink = StraightParquet(ParquetSettings(path=str(tmp_path)), parts, "run-1")
     for part in parts:
-        ((file, _),) = sink.left_behind(part, 0)
-        assert Store(str(tmp_path)).metadata(file.path)["mqpipe.partition"] == part
+        (left,) = sink.left_behind(part, 0)
+        assert Store(str(tmp_path)).metadata(left.file.path)["mqpipe.partition"] == part
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

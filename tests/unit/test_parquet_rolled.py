@@ -1,7 +1,9 @@
 """Rolled Parquet files: rows wait in a log until a file is full, and each is published once."""
 
 import shutil
+import threading
 from concurrent import futures
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from operators.schema.metrics import TOPIC
 from sinks.parquet import ParquetSettings, RolledParquet, RollSettings
+from sinks.parquet.background import Background, now_ms
 from sinks.parquet.store import Store
 from tests.samples import NEW_YEAR, numbered, numbers_in, published
 
@@ -32,6 +35,7 @@ class Job:
             "r",
             path / "state",
             clock=lambda: self.now,
+            look_every=None,
         )
         self.part: Any = self.sink.build_part("step", part, state)
 
@@ -43,6 +47,11 @@ class Job:
         state = self.part.snapshot()
         self.settle()
         return state
+
+    def look(self) -> None:
+        """Nothing was written for the age at which files are rolled, and the sink looks."""
+        self.now += 600_000
+        self.part.look()
 
     def settle(self) -> None:
         if self.part._publishing is not None:
@@ -84,6 +93,72 @@ def test_rows_wait_no_longer_than_the_age(tmp_path: Path) -> None:
     later.snapshot()
     later.snapshot()
     assert later.rows == [1]
+
+
+def test_rows_of_a_silent_partition_wait_no_longer_than_the_age(tmp_path: Path) -> None:
+    """No snapshot comes where nothing is written; what the last one covers is published."""
+    job = Job(tmp_path)
+    job.write(1)
+    job.part.look()
+    state = job.snapshot()
+    job.now += 599_999
+    job.part.look()
+    job.settle()
+    assert job.rows == []
+    job.now += 1
+    job.part.look()
+    job.settle()
+    assert job.rows == [1]
+    resumed = Job(tmp_path, state)
+    assert resumed.rows == [1]
+    for life in (job, resumed):
+        life.write(2)
+        assert life.snapshot()[1][0] == 1
+
+
+def test_rows_of_a_silent_partition_are_published_once_it_is_back(tmp_path: Path) -> None:
+    """Also those that the last snapshot sealed, and those that wait since an earlier life."""
+    job = Job(tmp_path, rows=1)
+    job.write(1)
+    job.part.snapshot()
+    job.look()
+    job.settle()
+    assert job.rows == [1]
+    job.write(2)
+    resumed = Job(tmp_path, Job(tmp_path, job.part.snapshot()).part.snapshot())
+    resumed.look()
+    resumed.settle()
+    resumed.part.close()
+    assert resumed.rows == [1, 2]
+
+
+def test_rows_that_no_snapshot_covers_are_not_published(tmp_path: Path) -> None:
+    """However old they are: they would come again after a kill."""
+    job = Job(tmp_path)
+    job.write(1)
+    job.look()
+    assert job.part._publishing is None
+
+
+def test_partitions_are_looked_at_until_they_close(tmp_path: Path) -> None:
+    """From a thread beside the dataflow, which a store that fails does not end."""
+    job = Job(tmp_path)
+    looked = threading.Event()
+    looks = []
+
+    def look() -> None:
+        looks.append(threading.current_thread())
+        if len(looks) == 1:
+            raise OSError("disk is gone")
+        looked.set()
+
+    background = Background(job.sink._context, None, now_ms, 0.001)
+    background.watch(look)
+    assert looked.wait(30)
+    background.unwatch(look)
+    looks[0].join(30)
+    assert not looks[0].is_alive()
+    assert looks[0] is not threading.current_thread()
 
 
 def test_a_snapshot_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +260,10 @@ def test_a_drain_that_was_killed_halfway_is_finished(
         patched.setattr(Store, "move", move_once)
         with pytest.raises(KeyboardInterrupt):
             job.part.close()
+    assert job.rows == [1]
+    with monkeypatch.context() as patched:
+        patched.setattr(Background, "publish", lambda *_: Future())
+        Job(tmp_path, state)  # killed before it published anything
     assert job.rows == [1]
     resumed = Job(tmp_path, state)
     resumed.settle()
@@ -354,7 +433,9 @@ def test_nothing_is_deleted_for_its_age_by_default(tmp_path: Path) -> None:
     assert job.rows == [1]
 
 
-ACTIONS = st.sampled_from(["write", "snapshot", "store", "kill", "drain", "kill in drain", "wait"])
+ACTIONS = st.sampled_from(
+    ["write", "snapshot", "store", "kill", "drain", "kill in drain", "wait", "look"]
+)
 
 
 @given(st.lists(ACTIONS, max_size=40), st.integers(1, 5))
@@ -379,6 +460,8 @@ def test_every_row_is_there_once_whenever_the_process_is_killed(
             stored = taken
         elif action == "wait":
             job.settle()
+        elif action == "look":
+            job.look()
         else:
             if action != "kill":
                 # A drain ends with a snapshot, and closes before that is stored.
@@ -391,8 +474,8 @@ def test_every_row_is_there_once_whenever_the_process_is_killed(
             taken = stored
             state, written = stored
             job = Job(path, state, rows=roll)
-        # Files may appear meanwhile: look once.
-        rows = job.rows
-        assert rows == sorted(set(rows))
+        # Read once: more may be published in the background at any moment.
+        seen = job.rows
+        assert seen == sorted(set(seen))
     job.settle()
     assert job.rows == list(range(written))

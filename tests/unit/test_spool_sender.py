@@ -14,10 +14,10 @@ from sinks.dead_letters import (
 from sinks.delivery import DeadLetter, Parcel, Patience, Rejected, RetryLater, Samples, rows_of
 from sinks.events import SpoolDepth
 from sinks.spool.sender import Sender
-from sinks.spool.store import Spool
+from sinks.spool.store import CHUNK_ROWS, Spool
 from tests.samples import numbered
 
-CHUNK = 9_000
+CHUNK = CHUNK_ROWS
 """Rows of one batch; more than the sender reads at a time."""
 
 
@@ -83,18 +83,18 @@ def test_new_samples_do_not_wait_for_old_ones(tmp_path: Path) -> None:
     sender = sender_of(gate, tmp_path)
     gate.held = lambda number: True
     sender.add(spool)
-    write(sender, spool, 0, 10_000, 20_000)
+    write(sender, spool, 0, 20_000, 40_000)
     clock.now += 60
 
-    gate.held = lambda number: number in (10_000, 20_000)
+    gate.held = lambda number: number in (20_000, 40_000)
     gate.wait_for(0)
-    write(sender, spool, 30_000)
-    gate.wait_for(30_000)
+    write(sender, spool, 60_000)
+    gate.wait_for(60_000)
 
-    assert gate.got == [0, 30_000]
+    assert gate.got == [0, 60_000]
     gate.held = lambda number: False
     assert sender.finish(spool, grace=30)
-    assert gate.got == [0, 30_000, 10_000, 20_000]
+    assert gate.got == [0, 60_000, 20_000, 40_000]
 
 
 def test_samples_go_in_order_of_age(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_samples_go_in_order_of_age(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool" / "spool-0")
     sender = sender_of(gate, tmp_path)
     sender.add(spool)
-    starts = [n * 10_000 for n in range(6)]
+    starts = [n * 20_000 for n in range(6)]
     write(sender, spool, *starts)
     assert sender.finish(spool, grace=30)
     assert gate.got == starts
@@ -112,11 +112,11 @@ def test_samples_go_in_order_of_age(tmp_path: Path) -> None:
 def test_a_grace_that_is_over_leaves_the_rest(tmp_path: Path) -> None:
     """The end is not waited for; the next sender sends what is left."""
     gate = Gate()
-    gate.held = lambda number: number == 10_000
+    gate.held = lambda number: number == 20_000
     spool = Spool(tmp_path / "spool" / "spool-0")
     sender = sender_of(gate, tmp_path)
     sender.add(spool)
-    write(sender, spool, 0, 10_000)
+    write(sender, spool, 0, 20_000)
     gate.wait_for(0)
 
     assert not sender.finish(spool, grace=0.05)
@@ -125,7 +125,7 @@ def test_a_grace_that_is_over_leaves_the_rest(tmp_path: Path) -> None:
     again = Spool(tmp_path / "spool" / "spool-0")
     sender.add(again)
     assert sender.finish(again, grace=30)
-    assert gate.got == [0, 10_000]
+    assert gate.got == [0, 20_000]
 
 
 def test_a_spool_that_nobody_uses_is_emptied_and_removed(tmp_path: Path) -> None:
@@ -175,12 +175,12 @@ def test_a_sender_can_begin_anew(tmp_path: Path) -> None:
     """When its last spool is finished its thread ends; another spool starts it again."""
     gate = Gate()
     sender = sender_of(gate, tmp_path)
-    for start in (0, 10_000):
+    for start in (0, 20_000):
         spool = Spool(tmp_path / "spool" / "spool-0")
         sender.add(spool)
         write(sender, spool, start)
         assert sender.finish(spool, grace=30)
-    assert gate.got == [0, 10_000]
+    assert gate.got == [0, 20_000]
     assert "gate-sender" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -192,7 +192,7 @@ def test_depth_is_told(tmp_path: Path) -> None:
     sender = Sender(gate, letters, tmp_path / "spool", listener=heard.append)
     spool = Spool(tmp_path / "spool" / "spool-0")
     sender.add(spool)
-    write(sender, spool, 0, 10_000)
+    write(sender, spool, 0, 20_000)
     assert sender.finish(spool, grace=30)
     depths = [event.unsent_bytes for event in heard if isinstance(event, SpoolDepth)]
     assert len(depths) == 2
