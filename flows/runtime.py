@@ -23,6 +23,7 @@ from bytewax.recovery import (
 from bytewax.testing import cluster_main
 
 from flows.errors import FlowError
+from flows.room import no_room
 from operators.drain import Drain
 
 log = structlog.get_logger("mqpipe.runtime")
@@ -63,8 +64,11 @@ def execute(
     seconds after the grace period, ends the process at once with status 1, which costs nothing
     that was acknowledged: what a crash would leave is left. `epoch` and `grace` are seconds.
 
+    Where the disk of the recovery store is nearly full it drains too: the engine ends in a
+    panic, or does not end, when that store cannot be written.
+
     Raises:
-        FlowError: the dataflow failed; the cause is chained.
+        FlowError: the dataflow failed, the cause is chained; or the disk was nearly full.
     """
 
     def work() -> None:
@@ -78,14 +82,19 @@ def execute(
         )
 
     with _signals(drain) as signals, _quiet_stdout(workers):
-        engine, heeded = _Engine(work), 0
+        engine, heeded, full = _Engine(work), 0, None
         while not engine.ended(_POLL):
             heeded = _heed(signals, heeded, grace)
+            if recovery is not None and full is None and (full := no_room(recovery.db_dir)):
+                log.error("draining", cause=full)
+                drain.request()
             if workers.addresses and drain.requested and not drain.opened:
                 log.info("ended before all processes of the cluster were there")
                 return True
     if engine.error is not None:
         raise FlowError(_explained(engine.error, workers)) from engine.error
+    if full is not None:
+        raise FlowError(full)
     return not (drain.requested and drain.under_way > 0)
 
 
@@ -130,10 +139,17 @@ def _explained(error: BaseException, workers: Workers) -> str:
 
 
 def root_cause(error: BaseException) -> str:
-    """The message of the first error in a chain, which is what a user can act on."""
-    while (cause := error.__cause__ or error.__context__) is not None:
+    """The message of the first error in a chain, which is what a user can act on.
+
+    An error that was raised `from None` says itself what its cause was.
+    """
+    while (cause := _cause(error)) is not None:
         error = cause
     return str(error) or type(error).__name__
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.errors import StateError
+from flows.room import no_room
 
 RECOVERY_PARTITIONS = 8
 """Fixed for the life of a store, whatever the number of workers."""
@@ -74,12 +75,14 @@ def hold(path: Path, process_id: int = 0, processes: int = 1) -> Iterator[JobSta
     """A job's state directory, created and locked for this process while the block runs.
 
     Raises:
-        StateError: another live job holds it, or it cannot be written.
+        StateError: another live job holds it, it cannot be written, or its disk is nearly full.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StateError(f"{path}: cannot keep state here: {error.strerror}") from error
+        raise _unusable(path, error) from error
+    if full := no_room(path):
+        raise StateError(full)
     with _locked(path / f"lock-{process_id}"):
         for file in path.glob("lock-*"):
             # A process of a cluster that was larger may not have ended yet.
@@ -105,7 +108,7 @@ def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
     try:
         lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise StateError(f"{file.parent}: cannot keep state here: {error.strerror}") from error
+        raise _unusable(file.parent, error) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -116,6 +119,13 @@ def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _unusable(path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"{path}: cannot keep state here: {error.strerror}; let this user write to it, or set "
+        "recovery.path"
+    )
 
 
 def _one_at_a_time(path: Path) -> AbstractContextManager[None]:

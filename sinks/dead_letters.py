@@ -21,6 +21,7 @@ from operators.schema.arrow import TIMESTAMP, entity_type_of
 from operators.schema.ipc import decode, encode
 from operators.schema.settings import ByteSize, Settings
 from sinks.delivery import DeadLetter
+from sinks.disk import clear_errors
 from sinks.events import DeadLettersDropped, Listener, nobody
 
 LETTER = pa.schema(
@@ -94,7 +95,8 @@ class DeadLetters:
         """Keep letters.
 
         Raises:
-            OSError: the directory cannot be written, or the disk is full.
+            DiskFullError, UnwritableError: the disk is full, or the directory cannot be written.
+            OSError: the disk failed otherwise.
         """
         by_label: dict[str, list[pa.Table]] = {}
         for letter in letters:
@@ -123,7 +125,7 @@ class DeadLetters:
             self._keep("unreadable", [pa.Table.from_arrays(arrays, schema=UNREADABLE)])
 
     def _keep(self, label: str, tables: list[pa.Table]) -> None:
-        with self._lock:
+        with self._lock, clear_errors(self._settings.path, "dead letters"):
             path, table = self._growing.get(label, (None, None))
             if path is None or not path.exists():
                 path, table = self._new_file(label), None

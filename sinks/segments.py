@@ -18,6 +18,8 @@ from typing import NamedTuple
 import structlog
 from isal.isal_zlib import crc32
 
+from sinks.disk import DiskFullError, sync_to_disk
+
 DEFAULT_SEGMENT_BYTES = 64 * 2**20
 
 _LENGTH = struct.Struct("<I")
@@ -47,22 +49,6 @@ class Damage:
     lost: int
     """Bytes from the damage to the segment's end."""
     reason: str
-
-
-class DiskFullError(OSError):
-    """The disk, or the user's quota, has no room; what was on it before is whole."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        self.path = path
-        self.what = what
-        super().__init__(
-            errno.ENOSPC,
-            f"no room on disk for {what} in {path}; what is there is whole, nothing is lost: free "
-            "some space, or move the directory to a larger disk, and start again",
-        )
-
-    def __reduce__(self) -> tuple[type["DiskFullError"], tuple[Path, str]]:
-        return DiskFullError, (self.path, self.what)
 
 
 def log_damage(damage: Damage) -> None:
@@ -146,7 +132,7 @@ class SegmentLog:
             self._cut(self._end.offset)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 path = self._path(self._end.segment)
-                raise DiskFullError(path, f"a record of {length} bytes") from error
+                raise DiskFullError(path, f"a record of {length} bytes") from None
             raise
         self._end_at(Position(self._end.segment, self._end.offset + len(header) + length))
 
@@ -285,12 +271,3 @@ def _read_record(read: Callable[[int], bytes], room: int) -> bytes | str:
 
 def _checksum(length: int, payload: bytes | memoryview) -> int:
     return crc32(payload, crc32(_LENGTH.pack(length)))
-
-
-def sync_to_disk(path: Path) -> None:
-    """Force a file's content, or the names in a directory, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import structlog
 
 from sinks.delivery import Parcel, Patience, Rejected, RetryLater
-from sinks.newrelic.encode import TEXT, payloads
+from sinks.newrelic.fragments import TEXT
+from sinks.newrelic.payloads import payloads
 from sinks.newrelic.sender import EVENTS, NewRelic
 from sinks.newrelic.settings import NewRelicSettings
 

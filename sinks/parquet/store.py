@@ -5,7 +5,7 @@ import errno
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from sinks.segments import DiskFullError, sync_to_disk
+from sinks.disk import UnwritableError, clear_errors, sync_to_disk
 
 OPEN = "_open"
 """Folder of files that are still being written. Readers pass over names that start with `_`."""
@@ -25,26 +25,8 @@ ANOMALIES = "_anomalies"
 ANOMALIES_FILE = f"{ANOMALIES}/anomalies.parquet"
 """The table of simulated anomalies: what a detector should find."""
 
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}
-"""How a local folder says that nothing can be written into it."""
-
 _PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
 _UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
-
-
-class UnwritableError(OSError):
-    """Samples cannot be written where they belong."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
-        super().__init__(path, reason)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path}: samples cannot be written there: {self.reason}; name another directory, "
-            "or let this user write to it"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +88,10 @@ class Store:
         """
         if not self._is_local:
             return
-        try:
+        with self.clear_errors():
             Path(self._base).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UnwritableError(self.path, error.strerror or str(error)) from error
         if not os.access(self._base, os.W_OK | os.X_OK):
-            raise UnwritableError(self.path, os.strerror(errno.EACCES))
+            raise UnwritableError(self.path, "samples", errno.EACCES)
 
     def create(self, path: str) -> pa.NativeFile:
         """A stream to a new file; one that is there is replaced."""
@@ -214,21 +194,15 @@ class Store:
         raw = pq.read_metadata(self._full(path), filesystem=self._fs).metadata or {}
         return {k.decode(): v.decode() for k, v in raw.items() if k.startswith(b"mqpipe.")}
 
-    @contextlib.contextmanager
-    def clear_errors(self) -> Iterator[None]:
+    def clear_errors(self) -> AbstractContextManager[None]:
         """Turn a full disk, or a folder that is gone or closed, into an error that says what to do.
 
         Raises:
             DiskFullError, UnwritableError: see there.
         """
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFullError(Path(self._base), "samples") from error
-            if error.errno in _CLOSED and self._is_local:
-                raise UnwritableError(self.path, os.strerror(error.errno)) from error
-            raise
+        if self._is_local:
+            return clear_errors(self._base, "samples")
+        return contextlib.nullcontext()
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base

@@ -25,6 +25,7 @@ from operators.schema.ipc import BatchDecodeError, decode, encode
 from operators.schema.settings import ByteSize, Settings
 from sinks.dead_letters import Unreadable
 from sinks.delivery import Samples
+from sinks.disk import clear_errors
 from sinks.segments import DEFAULT_SEGMENT_BYTES, Position, SegmentLog
 from sinks.spool.backlog import Backlog, Lane, load, save
 
@@ -301,8 +302,9 @@ def _locked(directory: Path, attempts: int = 20) -> int:
     """
     file = directory / "lock"
     for _ in range(attempts):
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        with clear_errors(directory, "samples that wait for their delivery"):
+            directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), file.stat()):

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.segments import BEGINNING, Damage, DiskFullError, Position, SegmentLog
+from sinks.disk import DiskFullError
+from sinks.segments import BEGINNING, Damage, Position, SegmentLog
 
 PAYLOADS = st.lists(st.binary(max_size=64), min_size=1, max_size=12)
 

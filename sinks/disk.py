@@ -1,0 +1,83 @@
+"""What is wrong with a disk, said with what to do about it."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_CLOSED = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
+"""How a directory says that nothing can be written into it."""
+
+
+class DiskFullError(OSError):
+    """The disk, or the user's quota, has no room; what was on it before is whole."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        self.what = what
+        super().__init__(
+            errno.ENOSPC,
+            f"no room on disk for {what} in {path}; what is there is whole, nothing is lost: free "
+            "some space, or move the directory to a larger disk, and start again",
+        )
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+    def __reduce__(self) -> tuple[type["DiskFullError"], tuple[Path, str]]:
+        return DiskFullError, (self.path, self.what)
+
+
+class UnwritableError(OSError):
+    """Something cannot be written where it belongs; `number` is the system's errno."""
+
+    def __init__(self, path: Path | str, what: str, number: int) -> None:
+        self.path = path
+        self.what = what
+        super().__init__(number, os.strerror(number))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.what} cannot be written there: {self.strerror}; name another "
+            "directory, or let this user write to it"
+        )
+
+    def __reduce__(self) -> tuple[type["UnwritableError"], tuple[Path | str, str, int]]:
+        return UnwritableError, (self.path, self.what, self.errno or 0)
+
+
+@contextmanager
+def clear_errors(path: Path | str, what: str) -> Iterator[None]:
+    """While `what` is written in `path`: a full disk or a closed directory is said clearly.
+
+    Raises:
+        DiskFullError, UnwritableError: see there.
+    """
+    try:
+        yield
+    except (DiskFullError, UnwritableError):
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFullError(Path(path), what) from None
+        if error.errno in _CLOSED:
+            raise UnwritableError(path, what, error.errno) from None
+        raise
+
+
+def sync_to_disk(path: Path) -> None:
+    """Force a file's content, or the names in a directory, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
