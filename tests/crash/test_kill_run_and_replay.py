@@ -30,6 +30,21 @@ metrics: {{listen: null}}
 """
 
 
+def replay_with_kills(folder: Path, text: str, chance: random.Random, most: int) -> int:
+    """Replay to `folder`, killed at most so often; gives how often."""
+    folder.mkdir()
+    (folder / "c.yaml").write_text(text)
+    for kills in range(most):
+        replay = start(folder, "replay", "c.yaml", "--out", "samples")
+        # The first kill comes at once, so that every replay has one.
+        if not killed_after(replay, chance.uniform(0, 0.5) if kills else 0):
+            return kills
+        if complete(folder / "state"):
+            return kills + 1
+    assert not killed_after(start(folder, "replay", "c.yaml", "--out", "samples"), 120)
+    return most
+
+
 def complete(state: Path) -> bool:
     """Whether the replay that was killed had nothing left to do but to say so."""
     (progress,) = state.glob("replay-*/replay.json")
@@ -56,12 +71,13 @@ def test_a_killed_replay_of_a_killed_run_has_each_of_its_samples(
     ended = stop(run)
     assert ended.code == 0, ended.err[-4000:]
 
-    for moment in (0, *(chance.uniform(0, 0.5) for _ in range(KILLS)), 120):
-        replay = start(tmp_path, "replay", "c.yaml", "--out", "again")
-        if not killed_after(replay, moment) or complete(tmp_path / "state"):
-            break
-    for label in LABELS:
-        replayed = samples(tmp_path / "again", label).unique(KEY, maintain_order=True)
-        assert not replayed.is_empty()
-        assert_frame_equal(replayed, samples(tmp_path / "samples", label))
-    assert not (tmp_path / "dead").exists()
+    kills, replays = 0, 0
+    while kills < KILLS:
+        replays += 1
+        folder = tmp_path / f"replay-{replays}"
+        kills += replay_with_kills(folder, text, chance, KILLS - kills)
+        for label in LABELS:
+            replayed = samples(folder / "samples", label).unique(KEY, maintain_order=True)
+            assert not replayed.is_empty()
+            assert_frame_equal(replayed, samples(tmp_path / "samples", label))
+        assert not (folder / "dead").exists()

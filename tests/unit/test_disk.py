@@ -56,7 +56,9 @@ def test_errors_of_disks_pickle(error: OSError) -> None:
 def test_directories_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     """A file lies where the spool and the dead letters belong."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(UnwritableError, match=r"file/spool-0: samples that wait .* Not a directory"):
+    with pytest.raises(
+        UnwritableError, match=r"file/spool-0: samples that wait .* Not a directory"
+    ):
         Spool(tmp_path / "file" / "spool-0")
     letters = DeadLetters(DeadLetterSettings(path=tmp_path / "file"))
     samples: tuple[pa.RecordBatch, ...] = (numbered([1]),)
