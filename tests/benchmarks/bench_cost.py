@@ -22,7 +22,8 @@ from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import encode
 from operators.simulate import Shard, SimulationSettings, shards
 from operators.ticks import Ticks
-from sinks.newrelic.encode import Payload, events, metric_blocks, payloads
+from sinks.newrelic.encode import events, metric_blocks
+from sinks.newrelic.payloads import Payload, payloads
 from sinks.parquet.files import writer_options
 
 START, INTERVAL = 1_767_261_600_000, 30_000
