@@ -151,7 +151,7 @@ def test_a_hanging_target_delays_no_other(pool: Callable[..., Pool]) -> None:
         return await (hang if tick.cluster == "hung" else answer)(tick, left)
 
     flow = flow_of(
-        PatientSource(ticks, drain), out, work, pool(size=2, timeout=0.5, attempts=1), drain
+        PatientSource(ticks, drain), out, work, pool(size=2, timeout=2, attempts=1), drain
     )
     run_main(flow)
 
