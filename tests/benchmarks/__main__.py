@@ -19,6 +19,7 @@ SHORT: Mapping[str, Sequence[str]] = {
     "outage": ("--up", "5", "--down", "15"),
     "parquet": ("--rows", "500000", "--rounds", "1"),
     "pool": ("--tasks", "50000", "--repeat", "1"),
+    "ranges": ("--rows", "200000"),
     "recovery": ("--ticks", "60", "--rounds", "1"),
     "replay": ("--rows", "500000", "--rounds", "1"),
     "simulate": ("--rows", "200000", "--repeat", "1"),

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.straight FOLDER [--out docs/assets/cost.svg]
 
-FOLDER holds `export.json`, `merge.json` and `targets.json` of these benchmarks, and
-`replay-<rows>.json` of a replay of so many rows. Both axes are logarithmic; the grey line costs
+FOLDER holds `export.json`, `merge.json`, `targets.json` and `ranges.json` of these benchmarks, as
+`python -m tests.benchmarks --full --json FOLDER` writes them. Both axes are logarithmic; the grey line costs
 as much for each unit as the largest point does.
 """
 
@@ -21,7 +21,7 @@ Points = Sequence[tuple[float, float]]
 
 def export(folder: Path) -> Points:
     """Samples of an export by one worker."""
-    rows = _read(folder / "export.json")
+    rows = _read(folder / "export.json")["rows"]
     return [(row["samples"], row["cpu_seconds"]) for row in rows if row["workers"] == 1]
 
 
@@ -32,19 +32,20 @@ def merge(folder: Path) -> Points:
 
 
 def collect(folder: Path) -> Points:
-    """Targets of a tick, without what the process needs though it has only three."""
-    rows = sorted(_read(folder / "targets.json"), key=lambda row: float(row["targets"]))
-    idle = rows[0]["cpu_seconds"] / rows[0]["ticks"]
-    return [(row["targets"], row["cpu_seconds"] / row["ticks"] - idle) for row in rows[1:]]
+    """Targets of a tick, without what a process of the fewest targets spends by waiting."""
+    fewest, *rows = sorted(_read(folder / "targets.json"), key=lambda row: int(row["targets"]))
+    return [
+        (
+            row["targets"],
+            row["cpu_seconds"] / row["ticks"] - fewest["core_share"] * row["interval_seconds"],
+        )
+        for row in rows
+    ]
 
 
 def replay(folder: Path) -> Points:
     """Rows of a replay to Parquet."""
-    found = []
-    for file in folder.glob("replay-*.json"):
-        rows = int(file.stem.removeprefix("replay-"))
-        found.append((rows, rows / _read(file)["replay"]["rows_per_cpu_second"]))
-    return sorted(found)
+    return [(row["rows"], row["cpu_seconds"]) for row in _read(folder / "ranges.json")]
 
 
 WAYS: Mapping[str, tuple[str, Callable[[Path], Points]]] = {

@@ -29,7 +29,7 @@ INTERVAL, HOUR = 30_000, 3_600_000
 BEGIN, END = 10 * HOUR, 12 * HOUR
 NEAR = (BEGIN - HOUR // 2, END + HOUR)
 FLEET = {"name": "sim", "brokers": 5, "topics": 7, "groups": 3, "pattern": "business_hours"}
-DAY_STEP = 6
+DAY_STEP = 12
 """Of the whole day every so many ticks are drawn."""
 
 
