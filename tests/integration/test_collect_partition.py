@@ -23,6 +23,8 @@ BROKERS = (1, 2, 3)
 GROUPS = [f"group-{n}" for n in range(30)]
 TIME_LEFT = 3.0
 CUT_TICKS = 6
+CONNECTED = 3
+"""Ticks after which a client has all the connections that it wants."""
 PATIENCE = 60.0
 
 Found = Mapping[str, Collected]
@@ -87,7 +89,8 @@ async def cut_and_mend(
         return whole(found) and threads <= before[0] + SHARED_THREADS and files <= before[1]
 
     before = (0, 0)
-    await until(whole)
+    for _ in range(CONNECTED):
+        await until(whole)
     before = threads_and_files()
     for broker, proxy in proxies.items():
         proxy.cut()
