@@ -228,18 +228,20 @@ class ClusterMerge:
         """So many ticks up to `last` will never be collected: settle them, open their gaps."""
         missed = range(last - (count - 1) * interval, last + interval, interval)
         rows = self._settle_earlier(kind, last + 1)
-        recent = missed if self._catch_up is None else self._recent(kind, missed, self._catch_up)
+        recent = self._recent(kind, missed)
         self._open_gap(kind, recent)
         if kind in JOINED:
-            self._open_gap(CLUSTER_KIND, [tick for tick in recent if tick not in self._ticks])
+            self._open_gap(CLUSTER_KIND, recent)
         for tick in missed:
             if tick in self._ticks:
                 rows += self._answered(self._ticks[tick], kind)
         return rows
 
-    def _recent(self, kind: str, missed: range, catch_up: int) -> range:
+    def _recent(self, kind: str, missed: range) -> range:
         """Those of the missed ticks that are not too long ago to be filled."""
-        skipped = max(0, len(missed) - max(1, catch_up // missed.step))
+        if self._catch_up is None:
+            return missed
+        skipped = max(0, len(missed) - max(1, self._catch_up // missed.step))
         if skipped and self._fills_of(kind) and missed[-1] > self._settled(kind):
             _log.warning(
                 "missed ticks are not filled",
@@ -256,13 +258,11 @@ class ClusterMerge:
         A source that is held up tells of the ticks that it missed when those of other kinds
         have long gone on.
         """
-        if self._fills is None or kind not in self._through:
+        fills = self._fills_of(kind)
+        if fills is None or kind not in self._through:
             return
-        interval = self._fills.interval
-        missed = range(at_or_after(self._through[kind] + 1, interval), tick, interval)
-        if missed and self._catch_up is not None:
-            missed = self._recent(kind, missed, self._catch_up)
-        self._open_gap(kind, [at for at in missed if not self._comes(kind, at)])
+        first = at_or_after(self._through[kind] + 1, fills.interval)
+        self._open_gap(kind, self._recent(kind, range(first, tick, fills.interval)))
 
     def _comes(self, kind: str, tick: int) -> bool:
         """Whether a kind's open tick will be settled yet."""
@@ -270,7 +270,9 @@ class ClusterMerge:
         return opened is not None and (kind == CLUSTER_KIND or kind in opened.awaited)
 
     def _open_gap(self, kind: str, missed: Sequence[int]) -> None:
-        ticks = [tick for tick in missed if tick > self._settled(kind)]
+        """Leave missed ticks to be filled, but those of a kind that will be settled yet."""
+        settled = self._settled(kind)
+        ticks = [tick for tick in missed if tick > settled and not self._comes(kind, tick)]
         if ticks:
             self._through[kind] = ticks[-1]
             if fills := self._fills_of(kind):
