@@ -9,6 +9,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from flows.config import Config
 from operators.background import Background
@@ -19,9 +20,11 @@ from operators.events import Listeners
 from operators.merge import Plan, like_fleet, preset_fleet
 from operators.offload import TickWork
 from operators.pool import Pool, Priority
-from operators.simulate import PooledGenerator, ShardSpec, by_cluster
+from operators.simulate import PooledGenerator, ShardSpec
 from operators.targets import Target
 from operators.ticks import PROBE_KIND, SIMULATION_KIND, TargetKind
+
+Shards: TypeAlias = Mapping[str, ShardSpec]
 
 _CLOSING = 5.0
 """Seconds for closing connections at the end."""
@@ -42,15 +45,15 @@ class Collecting:
 
 @contextmanager
 def collecting(
-    config: Config, watch: Callable[[Pool], None], listeners: Listeners
+    config: Config, asked: Shards, watch: Callable[[Pool], None], listeners: Listeners
 ) -> Iterator[Collecting]:
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
-    `watch` is told of every pool, `listeners` of what happens in them.
+    `asked` are the simulated clusters whose generator does I/O, by name. `watch` is told of every pool, `listeners` of what happens in them.
     """
-    targets = targets_of(config)
+    targets = targets_of(config, asked)
     background = Background()
-    collectors = Collectors(_collectors(config))
+    collectors = Collectors(_collectors(config, asked))
     pools: dict[str, Pool] = {}
     try:
         kinds = dict.fromkeys([*TargetKind, *(target.kind for target in targets)])
@@ -68,7 +71,7 @@ def collecting(
             deadline=min(config.interval, config.fill.grace)
             if config.mode == "hybrid"
             else config.interval,
-            plans=_plans(config),
+            plans=_plans(config, asked),
         )
     finally:
         with suppress(TimeoutError):
@@ -81,28 +84,22 @@ async def _close(pools: Mapping[str, Pool], collectors: Collectors) -> None:
     await collectors.close()
 
 
-def asked_shards(config: Config) -> Mapping[str, ShardSpec]:
-    """The simulated clusters whose generator does I/O, by name."""
-    shards = by_cluster(config.simulation) if config.simulates else {}
-    return {name: spec for name, spec in shards.items() if spec.does_io}
-
-
-def targets_of(config: Config) -> Sequence[Target]:
-    """Every target of a run: one cluster x one kind."""
+def targets_of(config: Config, asked: Shards) -> Sequence[Target]:
+    """Every target of a run: one cluster x one kind, and the `asked` simulated clusters."""
     clusters = config.clusters if config.collects else ()
     own = config.collectors if config.collects else ()
     return [
         *(Target(c.name, kind.value, config.interval_ms) for c in clusters for kind in TargetKind),
         *(Target(c.name, PROBE_KIND, config.interval_ms) for c in clusters if c.probe),
         *(Target(collector.name, collector.name, config.interval_ms) for collector in own),
-        *(Target(cluster, SIMULATION_KIND, config.interval_ms) for cluster in asked_shards(config)),
+        *(Target(cluster, SIMULATION_KIND, config.interval_ms) for cluster in asked),
     ]
 
 
-def _collectors(config: Config) -> Mapping[str, Collects]:
+def _collectors(config: Config, asked: Shards) -> Mapping[str, Collects]:
     account = config.account_id
     collectors: dict[str, Collects] = {
-        name: PooledGenerator(spec, account) for name, spec in asked_shards(config).items()
+        name: PooledGenerator(spec, account) for name, spec in asked.items()
     }
     if config.collects:
         collectors |= {c.name: ClusterCollector(c, account) for c in config.clusters}
@@ -110,11 +107,10 @@ def _collectors(config: Config) -> Mapping[str, Collects]:
     return collectors
 
 
-def _plans(config: Config) -> Mapping[str, Plan]:
+def _plans(config: Config, asked: Shards) -> Mapping[str, Plan]:
     account = config.account_id
     plans = {
-        name: Plan(name, spec.environment, account, joined=False)
-        for name, spec in asked_shards(config).items()
+        name: Plan(name, spec.environment, account, joined=False) for name, spec in asked.items()
     }
     if config.collects:
         plans |= {cluster.name: _plan(config, cluster) for cluster in config.clusters}

@@ -1,7 +1,7 @@
 """`mqpipe run`: the streaming job."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from operators.events import joined
 from operators.fleets import FleetSource
 from operators.schedule import RealTime, after, wall_clock
 from operators.simulate import ShardSpec, by_cluster
-from operators.targets import TargetSource
+from operators.targets import Target, TargetSource
 from sinks.parquet import RolledParquet
 
 
@@ -44,18 +44,19 @@ def run(config: Config, options: RunOptions) -> int:
     """
     shards = by_cluster(config.simulation) if config.simulates else {}
     computed = {name: spec for name, spec in shards.items() if not spec.does_io}
+    asked = {name: spec for name, spec in shards.items() if spec.does_io}
     drain = Drain(config.shutdown.grace)
     with (
         _state(config, options) as state,
         observe(
-            _job(config, list(shards)),
+            _job(config, list(shards), targets_of(config, asked)),
             drain,
             config.metrics,
             live=options.live,
             process_id=options.workers.process_id,
         ) as seen,
         pool_events(config, options.workers.process_id) as more,
-        collecting(config, seen.watch, joined(seen.pool_listeners, more)) as collectors,
+        collecting(config, asked, seen.watch, joined(seen.pool_listeners, more)) as collectors,
     ):
         flow = stream(_parts(config, options, state, drain, computed, collectors, seen))
         clean = execute(
@@ -136,12 +137,12 @@ def _sinks(
     return sinks
 
 
-def _job(config: Config, fleets: list[str]) -> Job:
+def _job(config: Config, fleets: list[str], targets: Sequence[Target]) -> Job:
     return Job(
         name="run",
         interval=config.interval,
         mode=config.mode,
-        targets=[target.partition for target in targets_of(config)],
+        targets=[target.partition for target in targets],
         fleets=fleets,
         sinks=[name for name in type(config.sinks).model_fields if getattr(config.sinks, name)],
         spools=spool_sizes(config),
