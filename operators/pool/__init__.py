@@ -4,9 +4,10 @@
 
     async with Pool("pages", PoolSettings(size=8)) as pool:
         result = await pool.submit(lambda left: fetch(url, timeout=left), key=url)
-        results = await pool.map_batch(urls, lambda url, left: fetch(url, timeout=left))
+        results = await map_batch(pool, urls, lambda url, left: fetch(url, timeout=left))
 """
 
+from operators.pool.batch import map_batch, stream
 from operators.pool.pool import Pool
 from operators.pool.settings import BackoffSettings, BreakerSettings, PoolSettings, PoolsSettings
 from operators.pool.stats import DURATION_BUCKETS, BreakerState, PoolStats, SlotState
@@ -29,4 +30,6 @@ __all__ = [
     "call",
     "classify",
     "in_thread",
+    "map_batch",
+    "stream",
 ]

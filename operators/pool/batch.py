@@ -4,26 +4,28 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from operators.pool.pool import Pool
 from operators.pool.task import Priority, Result, Task
-
-if TYPE_CHECKING:
-    from operators.pool.pool import Pool
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741
 
 
 async def map_batch(
-    pool: "Pool",
+    pool: Pool,
     items: Iterable[I] | AsyncIterable[I],
     work: Callable[[I, float], Awaitable[T]],
-    key: Callable[[I], str] | None,
-    priority: Priority,
-    deadline: float | None,
+    *,
+    key: Callable[[I], str] | None = None,
+    priority: Priority = Priority.NORMAL,
+    deadline: float | None = None,
 ) -> list[Result[T]]:
-    """The results in the items' order; see `Pool.map_batch`."""
+    """Run `work(item, seconds it has)` for every item; the results in the items' order.
+
+    Waits for room rather than being refused; `deadline` is seconds from an item's entering.
+    """
 
     def work_numbered(numbered: tuple[int, I], left: float) -> Awaitable[T]:
         return work(numbered[1], left)
@@ -32,21 +34,33 @@ async def map_batch(
         return key(numbered[1]) if key is not None else None
 
     results: dict[int, Result[T]] = {}
-    ended = stream(pool, _numbered(items), work_numbered, key_numbered, priority, deadline)
+    ended = stream(
+        pool,
+        _numbered(items),
+        work_numbered,
+        key=key_numbered,
+        priority=priority,
+        deadline=deadline,
+    )
     async for (number, _), result in ended:
         results[number] = result
     return [results[number] for number in range(len(results))]
 
 
 async def stream(
-    pool: "Pool",
+    pool: Pool,
     items: Iterable[I] | AsyncIterable[I],
     work: Callable[[I, float], Awaitable[T]],
-    key: Callable[[I], str | None] | None,
-    priority: Priority,
-    deadline: float | None,
+    *,
+    key: Callable[[I], str | None] | None = None,
+    priority: Priority = Priority.NORMAL,
+    deadline: float | None = None,
 ) -> AsyncIterator[tuple[I, Result[T]]]:
-    """Items with their results, as they end; see `Pool.stream`."""
+    """As `map_batch`, but yields each item with its result as soon as it is there.
+
+    Takes items only as fast as results are taken: at most the pool's `capacity` are between the
+    two.
+    """
     under_way: dict[int, Task] = {}
     ended: deque[tuple[I, Result[T]]] = deque()
     entered = left = 0

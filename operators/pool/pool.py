@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from math import inf
 from random import Random
 from typing import Any, Self, TypeVar
 
 from operators.events import Listeners
-from operators.pool import batch
 from operators.pool.announce import Announcer
 from operators.pool.breaker import Breakers
 from operators.pool.limit import AdaptiveLimit
@@ -20,7 +19,6 @@ from operators.pool.task import Phase, Priority, Result, Task, Work, classify, i
 from operators.ticks import Outcome
 
 T = TypeVar("T")
-I = TypeVar("I")  # noqa: E741
 
 log = logging.getLogger(__name__)
 
@@ -94,36 +92,6 @@ class Pool:
             if task is not None:
                 self.cancel(task)
             raise
-
-    async def map_batch(
-        self,
-        items: Iterable[I] | AsyncIterable[I],
-        work: Callable[[I, float], Awaitable[T]],
-        *,
-        key: Callable[[I], str] | None = None,
-        priority: Priority = Priority.NORMAL,
-        deadline: float | None = None,
-    ) -> list[Result[T]]:
-        """Run `work(item, seconds it has)` for every item; the results in the items' order.
-
-        Waits for room rather than being refused; `deadline` is seconds from an item's entering.
-        """
-        return await batch.map_batch(self, items, work, key, priority, deadline)
-
-    def stream(
-        self,
-        items: Iterable[I] | AsyncIterable[I],
-        work: Callable[[I, float], Awaitable[T]],
-        *,
-        key: Callable[[I], str] | None = None,
-        priority: Priority = Priority.NORMAL,
-        deadline: float | None = None,
-    ) -> AsyncIterator[tuple[I, Result[T]]]:
-        """As `map_batch`, but yields each item with its result as soon as it is there.
-
-        Takes items only as fast as results are taken: at most `capacity` are between the two.
-        """
-        return batch.stream(self, items, work, key, priority, deadline)
 
     def offer(
         self,

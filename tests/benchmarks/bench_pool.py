@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from time import process_time
 
-from operators.pool import Pool, PoolSettings
+from operators.pool import Pool, PoolSettings, stream
 from operators.ticks import Outcome
 
 SIZE = 15
@@ -53,7 +53,7 @@ async def pooled(targets: int, rounds: int) -> float:
     async with Pool("bench", PoolSettings(size=SIZE)) as pool:
         begin = process_time()
         for _ in range(rounds):
-            ended = pool.stream(keys, no_op, key=str, deadline=30.0)
+            ended = stream(pool, keys, no_op, key=str, deadline=30.0)
             async for _ in ended:
                 pass
         seconds = process_time() - begin

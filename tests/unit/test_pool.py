@@ -23,7 +23,7 @@ from operators.events import (
     TaskRetrying,
     TaskStarted,
 )
-from operators.pool import Pool, PoolSettings, Priority, Result
+from operators.pool import Pool, PoolSettings, Priority, Result, map_batch
 from operators.ticks import Outcome
 from tests.virtual_time import run
 
@@ -175,7 +175,7 @@ def test_waits_between_attempts_are_jittered_and_grow() -> None:
         backoff = {"initial": 1, "max": 5}
         heard = {TaskRetrying: [retries.append]}
         async with pool_of(heard, attempts=6, backoff=backoff) as pool:
-            await pool.map_batch(range(200), lambda _, left: fails(*[OSError()] * 6)(left))
+            await map_batch(pool, range(200), lambda _, left: fails(*[OSError()] * 6)(left))
 
     run(test())
 
@@ -740,7 +740,7 @@ def test_work_that_never_waits_lets_the_loop_breathe() -> None:
 
         async with pool_of(size=1) as pool:
             task = asyncio.create_task(other())
-            await pool.map_batch(range(100), busy)
+            await map_batch(pool, range(100), busy)
             task.cancel()
         return turns
 

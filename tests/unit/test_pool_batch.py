@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from operators.pool import Pool, PoolSettings, Result
+from operators.pool import Pool, PoolSettings, Result, map_batch, stream
 from operators.ticks import Outcome
 from tests.virtual_time import run
 
@@ -25,7 +25,7 @@ def test_a_batch_gives_its_results_in_the_items_order() -> None:
 
     async def test() -> list[Result[float]]:
         async with pool_of() as pool:
-            return await pool.map_batch([5, 1, 3, 2, 4], takes)
+            return await map_batch(pool, [5, 1, 3, 2, 4], takes)
 
     assert [result.value for result in run(test())] == [5, 1, 3, 2, 4]
 
@@ -35,7 +35,7 @@ def test_a_batch_larger_than_the_queue_waits_for_room() -> None:
 
     async def test() -> tuple[list[list[Result[float]]], Pool]:
         async with pool_of(size=2, queue=0) as pool:
-            batches = [pool.map_batch([1] * 50, takes) for _ in range(3)]
+            batches = [map_batch(pool, [1] * 50, takes) for _ in range(3)]
             return await asyncio.gather(*batches), pool
 
     batches, pool = run(test())
@@ -60,7 +60,7 @@ def test_a_batch_waits_for_room_behind_a_hanging_task_that_is_cleaned_up() -> No
     async def test() -> list[Outcome]:
         settings = PoolSettings(size=1, queue=0, timeout=1, attempts=1)
         async with Pool("test", settings) as pool:
-            results = await pool.map_batch([50, 50, 50], hang)
+            results = await map_batch(pool, [50, 50, 50], hang)
             await asyncio.sleep(1000)
             return [result.outcome for result in results]
 
@@ -72,7 +72,7 @@ def test_an_empty_batch_gives_nothing() -> None:
 
     async def test() -> list[Result[float]]:
         async with pool_of() as pool:
-            return await pool.map_batch([], takes)
+            return await map_batch(pool, [], takes)
 
     assert run(test()) == []
 
@@ -82,7 +82,7 @@ def test_a_stream_yields_what_ends_first() -> None:
 
     async def test() -> list[tuple[float, float | None]]:
         async with pool_of(size=5) as pool:
-            return [(item, result.value) async for item, result in pool.stream([3, 1, 2], takes)]
+            return [(item, result.value) async for item, result in stream(pool, [3, 1, 2], takes)]
 
     assert run(test()) == [(1, 1), (2, 2), (3, 3)]
 
@@ -98,7 +98,7 @@ def test_a_stream_takes_asynchronous_items() -> None:
     async def test() -> list[float]:
         async with pool_of() as pool:
             loop = asyncio.get_running_loop()
-            return [loop.time() async for _ in pool.stream(arriving(), takes)]
+            return [loop.time() async for _ in stream(pool, arriving(), takes)]
 
     assert run(test()) == [1, 12, 23]
 
@@ -117,7 +117,7 @@ def test_a_stream_takes_items_only_as_results_are_taken() -> None:
         ahead = []
         async with pool_of(size=2, queue=2) as pool:
             consumed = 0
-            async for _ in pool.stream(items(), takes):
+            async for _ in stream(pool, items(), takes):
                 consumed += 1
                 await asyncio.sleep(1)
                 ahead.append(taken - consumed)
@@ -132,10 +132,10 @@ def test_a_stream_that_is_left_cancels_its_tasks() -> None:
 
     async def test() -> tuple[int, int]:
         async with pool_of(size=3, queue=10) as pool:
-            stream = pool.stream([1, 500, 500, 500, 500], takes)
-            async for _ in stream:
+            ended = stream(pool, [1, 500, 500, 500, 500], takes)
+            async for _ in ended:
                 break
-            await stream.aclose()  # type: ignore[attr-defined]
+            await ended.aclose()  # type: ignore[attr-defined]
             await asyncio.sleep(1)
             return pool.stats.running, pool.stats.queued
 
@@ -153,7 +153,7 @@ def test_a_streams_source_may_fail() -> None:
 
     async def test() -> None:
         async with pool_of() as pool:
-            async for item, _ in pool.stream(items(), takes):
+            async for item, _ in stream(pool, items(), takes):
                 seen.append(item)
 
     with pytest.raises(OSError, match="no more pages"):
@@ -166,7 +166,7 @@ def test_keys_of_items_overrun_as_those_of_tasks() -> None:
 
     async def test() -> list[Outcome]:
         async with pool_of() as pool:
-            results = await pool.map_batch([1.0, 1.0], takes, key=str)
+            results = await map_batch(pool, [1.0, 1.0], takes, key=str)
             return [result.outcome for result in results]
 
     assert run(test()) == [Outcome.COMPLETED, Outcome.OVERRUN]
@@ -177,7 +177,7 @@ def test_the_items_of_a_stopping_pool_are_refused() -> None:
 
     async def test() -> list[Outcome]:
         pool = pool_of(size=1, queue=1)
-        batch = asyncio.create_task(pool.map_batch([10.0] * 5, takes))
+        batch = asyncio.create_task(map_batch(pool, [10.0] * 5, takes))
         await asyncio.sleep(1)
         await pool.drain(3)
         return [result.outcome for result in await batch]

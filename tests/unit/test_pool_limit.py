@@ -2,7 +2,7 @@
 
 import asyncio
 
-from operators.pool import Pool, PoolSettings
+from operators.pool import Pool, PoolSettings, stream
 from operators.pool.limit import DECREASE, WINDOW, AdaptiveLimit
 from tests.virtual_time import run
 
@@ -83,7 +83,7 @@ def test_a_pool_settles_near_what_its_service_bears() -> None:
 
         settings = PoolSettings(size="auto", min=1, max=32, queue=100, timeout=1000)
         async with Pool("test", settings) as pool:
-            ended = pool.stream(range(5000), serve)
+            ended = stream(pool, range(5000), serve)
             limits = [pool.stats.limit async for _ in ended]
             return pool.stats.queued_high, limits
 
