@@ -57,9 +57,9 @@ class FakeClient:
         return {topic: f"id of {topic}" for topic in topics}
 
     async def offsets(
-        self, wanted: Mapping[tuple[str, int], int], timeout: float
+        self, wanted: Mapping[tuple[str, int], int], timeout: float, what: str = ""
     ) -> dict[tuple[str, int], Any]:
-        await self._answer("offsets", timeout)
+        await self._answer("offsets", timeout, what)
         found: dict[tuple[str, int], Any] = {}
         for (topic, partition), asked in wanted.items():
             row = self.of_topology.row(topic, partition)
@@ -92,7 +92,7 @@ class FakeClient:
         await self._answer("permitted", timeout)
         return "cluster-id", self.operations
 
-    async def _answer(self, what: str, timeout: float | None) -> None:
+    async def _answer(self, what: str, timeout: float | None, said: str = "") -> None:
         self.calls.append(what)
         await asyncio.sleep(0)
         if what in self.hanging:
@@ -100,6 +100,6 @@ class FakeClient:
                 async with asyncio.timeout(timeout):
                     await asyncio.Event().wait()
             except TimeoutError:
-                raise CollectionError(Problem("timeout", f"{what}: no answer")) from None
+                raise CollectionError(Problem("timeout", f"{said or what}: no answer")) from None
         if what in self.failing:
             raise self.failing[what]

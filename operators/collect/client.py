@@ -143,22 +143,24 @@ class KafkaClient:
         )
 
     async def offsets(
-        self, wanted: Mapping[tuple[str, int], int], timeout: float
+        self, wanted: Mapping[tuple[str, int], int], timeout: float, what: str = "list offsets"
     ) -> dict[tuple[str, int], Offset | KafkaError]:
         """The offset that each partition has for what is asked of it.
 
         That is EARLIEST, LATEST, MAX_TIMESTAMP, or a time (ms): the first offset at or after it.
-        Give partitions of one leader: whoever shares a call waits for its slowest leader.
+        Give partitions of one leader: whoever shares a call waits for its slowest leader. `what`
+        says in an error what was being done.
         """
         parts = chunks(list(wanted.items()), A_REQUEST)
-        answers = await asyncio.gather(*(self._offsets(dict(part), timeout) for part in parts))
+        asked = (self._offsets(dict(part), timeout, what) for part in parts)
+        answers = await asyncio.gather(*asked)
         return {partition: answer for part in answers for partition, answer in part.items()}
 
     async def _offsets(
-        self, wanted: Mapping[tuple[str, int], int], timeout: float
+        self, wanted: Mapping[tuple[str, int], int], timeout: float, what: str
     ) -> dict[tuple[str, int], Offset | KafkaError]:
         answers: dict[TopicPartition, ListOffsetsResultInfo | KafkaError] = await self._ask(
-            f"{self.cluster}: list offsets",
+            f"{self.cluster}: {what}",
             lambda admin: admin.list_offsets(_request(wanted), request_timeout=timeout),
             timeout,
             big=True,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +58,10 @@ async def read_offsets(
 
     async def ask(leader: int, led: Ints) -> None:
         partitions = partitions_of(topology, led)
+        what = _what(topology, leader, [topic for topic, _ in partitions])
         earliest, latest = await asyncio.gather(
-            client.offsets(dict.fromkeys(partitions, EARLIEST), timeout),
-            client.offsets(dict.fromkeys(partitions, LATEST), timeout),
+            client.offsets(dict.fromkeys(partitions, EARLIEST), timeout, what),
+            client.offsets(dict.fromkeys(partitions, LATEST), timeout, what),
         )
         now = time.time_ns() // 1_000_000
         failed: dict[str, list[tuple[str, KafkaError]]] = {}
@@ -96,11 +97,17 @@ def _problems(
 ) -> list[Problem]:
     """One problem for each kind of error of a leader's, rather than one a partition."""
     problems = []
-    where = f"broker {leader} ({topology.brokers.get(leader, 'unknown address')})"
     for errors in failed.values():
-        topics = sorted({topic for topic, _ in errors})
-        named = ", ".join(topics[:3]) + (f" and {len(topics) - 3} more" if len(topics) > 3 else "")
-        what = f"{client.cluster}: offsets of {len(errors)} partitions of {named} from {where}"
-        needs = f"Describe on Topic {', '.join(topics[:3])}"
+        topics = [topic for topic, _ in errors]
+        what = f"{client.cluster}: {_what(topology, leader, topics)}"
+        needs = f"Describe on Topic {', '.join(sorted(set(topics))[:3])}"
         problems.append(problem_of(errors[0][1], what, needs))
     return problems
+
+
+def _what(topology: Topology, leader: int, topics: Sequence[str]) -> str:
+    """What is asked of a leader, in words; `topics` has the topic of each partition."""
+    names = sorted(set(topics))
+    named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    where = f"broker {leader} ({topology.brokers.get(leader, 'unknown address')})"
+    return f"offsets of {len(topics)} partitions of {named} from {where}"

@@ -10,10 +10,14 @@ import pyarrow as pa
 
 from operators.collect.collector import ClusterCollector
 from operators.collect.errors import CollectionError
+from operators.collect.report import collection_row
+from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
+from operators.offload import tick_result
+from operators.pool import Result
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
-from operators.ticks import Collected, TargetKind, Ticks
+from operators.ticks import Collected, Outcome, TargetKind, Ticks
 from tests.kafka.cluster import Kafka
 
 INTERVAL = 30_000
@@ -51,6 +55,14 @@ async def tick(
 
     found = await asyncio.gather(*(collect(kind) for kind in KINDS))
     return dict(zip(KINDS, found, strict=True))
+
+
+def collection_of(collected: Collected, kind: str) -> dict[str, Any]:
+    """The COLLECTION row of a tick that gave this."""
+    tick = Ticks("real", 0, INTERVAL, kind=kind)
+    result = tick_result(tick, Result(Outcome.COMPLETED, collected, attempts=1))
+    (row,) = collection_row(ClusterIdentity("real", "test", None), result).to_pylist()
+    return dict(row)
 
 
 def threads_and_files() -> tuple[int, int]:

@@ -203,6 +203,18 @@ def test_a_silent_leader_costs_its_own_partitions() -> None:
     assert "1 partitions of a from broker 2 (host-2:9092)" in problem.text
 
 
+def test_leaders_of_whom_nothing_is_heard_are_named() -> None:
+    """A request that is given up as a whole says whom it was for."""
+    client = fake()
+    client.hanging = {"offsets"}
+    offsets, _ = run(reading(client).offsets(budget(0.3)))
+    texts = [problem.text for problem in offsets.problems]
+    assert [text.partition(" from ")[2] for text in texts] == [
+        "broker 1 (host-1:9092): no answer",
+        "broker 2 (host-2:9092): no answer",
+    ]
+
+
 # Groups
 
 
