@@ -7,6 +7,8 @@ import yaml
 
 from tests.documents import ROOT, on_top_of
 from tests.kafka.cluster import Kafka
+from tests.kafka.doing import create_topic
+from tests.kafka.security import SecuredKafka
 from tests.mqpipe import mqpipe, samples
 from tests.newrelic.stand_in import StandIn
 from tests.trials import PLACEHOLDERS
@@ -64,3 +66,53 @@ def test_hybrid_example_is_recorded_and_the_replay_example_reads_it(
     assert ours[keys].equals(again[keys].unique().sort(keys))
     brokers = [e for e in newrelic.events if e["entityType"] == "MESSAGE_QUEUE_BROKER"]
     assert len(brokers) == ours.height
+
+
+def test_infrastructure_example_collects_and_delivers(
+    tmp_path: Path, kafka: Kafka, secured_kafka: SecuredKafka, newrelic: StandIn
+) -> None:
+    """Through SASL and TLS, and plainly: what is selected comes whole, to Parquet and New Relic."""
+    secured = secured_kafka.cluster
+    chosen = create_topic(secured)
+    left_out = create_topic(secured, name=f"{chosen}-changelog")
+    client = secured_kafka.client("SASL_TLS")
+    bootstrap, password = client.pop("bootstrap.servers"), client.pop("sasl.password")
+    prod, staging = yaml.safe_load((EXAMPLES / "infrastructure.yaml").read_text())["clusters"]
+    assert prod["client"].keys() == {*client, "sasl.password"}
+    prod["client"] |= client
+    prod |= {"bootstrap_servers": bootstrap, "broker_metrics": dict(secured.metrics_urls)}
+    staging |= {"bootstrap_servers": kafka.bootstrap_servers}
+    (tmp_path / "license-key").write_text(newrelic.license_key)
+    put(
+        "infrastructure.yaml",
+        tmp_path,
+        {
+            "interval": "3s",
+            "clusters": [prod, staging],
+            "sinks": {
+                "parquet": {"path": "samples"},
+                "newrelic": {
+                    "endpoint": newrelic.endpoint,
+                    "license_key_file": "license-key",
+                    "spool": {"path": "spool"},
+                },
+            },
+            "dead_letters": {"path": "dead-letters"},
+            "recovery": {"path": "state"},
+        },
+    )
+    env = {"KAFKA_PASSWORD": password}
+    ran = mqpipe(tmp_path, "run", "infrastructure.yaml", "--for", "4s", env=env)
+    assert ran.code == 0, ran.err
+    ticks = samples(tmp_path / "samples", "collection")
+    assert set(ticks["cluster_name"]) == {"prod-eu", "staging"}
+    assert set(ticks["collection.ok"]) == {1}, ticks["collection.error"].to_list()
+    topics = set(samples(tmp_path / "samples", "topic")["topic"])
+    assert chosen in topics
+    assert left_out not in topics
+    brokers = samples(tmp_path / "samples", "broker")
+    of_prod = brokers.filter(cluster_name="prod-eu")
+    assert not of_prod.is_empty()
+    assert of_prod["request.handlerIdle"].null_count() == 0
+    events = [e for e in newrelic.events if e["entityType"] == "MESSAGE_QUEUE_BROKER"]
+    assert len(events) == brokers.height
