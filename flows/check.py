@@ -167,4 +167,7 @@ async def _cluster(config: Config, cluster: ClusterSettings) -> Finding:
     if any(not problem for _, problem in found):
         # It answers: what is not shown may be for a permission.
         problems += [problem.text for problem in await missing_permissions(cluster, _TIMEOUT)]
-    return Finding(f"cluster {cluster.name}", _entities(cost), tuple(problems), cost)
+    found_in_words = _entities(cost)
+    if cluster.probe is not None and not problems:
+        found_in_words += f"; may probe by the topic {cluster.probe.topic}"
+    return Finding(f"cluster {cluster.name}", found_in_words, tuple(problems), cost)

@@ -4,6 +4,7 @@
 shares it between the kinds: `topology`, `group_state`, `offsets` and `topic_ids` through `client`,
 `pages` by HTTP. `brokers`, `topics` and `groups` make samples of it, and in the shapes of `raw`
 what the derivation needs besides; `timeline` finds when messages were written. `cluster` joins the
-cluster's row, `report` makes each tick data, `check` names missing permissions, `shape` describes a
-whole cluster, and `custom` takes in collectors of one's own.
+cluster's row, `report` makes each tick data, `probe` produces and reads back, `check` and
+`probe_check` name missing permissions, `shape` describes a whole cluster, and `custom` takes in
+collectors of one's own.
 """

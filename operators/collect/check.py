@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, problem_of
 from operators.collect.group_state import DESCRIBE, no_cluster_describe
+from operators.collect.probe_check import probe_problems
 from operators.collect.settings import ClusterSettings
 
 
@@ -13,8 +14,9 @@ async def missing_permissions(settings: ClusterSettings, timeout: float) -> tupl
     """The permissions that a cluster's client lacks, as far as Kafka lets it know.
 
     Asked within `timeout` seconds: whether it may describe the cluster (and so is shown all
-    groups), and whether it may describe each topic and group that is expected. Empty where all is
-    permitted, and where there is no access control.
+    groups), whether it may describe each topic and group that is expected, and whether it may
+    probe, if it is to. Empty where all is permitted, and where there is no access control.
+    Nothing is made or changed in the cluster.
 
     Raises:
         CollectionError: the cluster did not answer.
@@ -22,10 +24,11 @@ async def missing_permissions(settings: ClusterSettings, timeout: float) -> tupl
     client = KafkaClient(settings.name, settings.client_config())
     expect = settings.expect
     try:
-        (_, operations), topics, groups = await asyncio.gather(
+        (_, operations), topics, groups, probe = await asyncio.gather(
             client.permitted(timeout),
             client.topic_errors(expect.topics, timeout),
             _group_problems(client, expect.groups, timeout),
+            _probe_problems(client, settings, timeout),
         )
     finally:
         await client.close()
@@ -34,7 +37,8 @@ async def missing_permissions(settings: ClusterSettings, timeout: float) -> tupl
         problem_of(error, f"{settings.name}: describe the topic {topic}", _on("Topic", topic))
         for topic, error in topics.items()
     ]
-    return tuple(p for p in [*problems, *groups] if p.error_class == "authorization")
+    denied = [p for p in [*problems, *groups] if p.error_class == "authorization"]
+    return (*denied, *probe)
 
 
 async def _group_problems(
@@ -52,6 +56,13 @@ async def _group_problems(
 
     found = await asyncio.gather(*(ask(group) for group in groups))
     return [problem for problem in found if problem is not None]
+
+
+async def _probe_problems(
+    client: KafkaClient, settings: ClusterSettings, timeout: float
+) -> list[Problem]:
+    probe = settings.probe
+    return [] if probe is None else await probe_problems(client, probe.topic, timeout)
 
 
 def _on(resource: str, name: str) -> str:

@@ -23,6 +23,7 @@ from confluent_kafka.admin import (
     DescribeClusterResult,
     ListConsumerGroupsResult,
     ListOffsetsResultInfo,
+    NewTopic,
     OffsetSpec,
     TopicDescription,
 )
@@ -185,12 +186,17 @@ class KafkaClient:
             raise self._failed(errors[0], what, needs)
         return listing.valid or [], errors
 
-    async def group(self, group: str) -> ConsumerGroupDescription:
-        """A group's state, type and members. Waits until cancelled: see `retire`."""
+    async def group(self, group: str, *, operations: bool = False) -> ConsumerGroupDescription:
+        """A group's state, type and members, and on demand which operations on it are permitted.
+
+        Waits until cancelled: see `retire`.
+        """
         description: ConsumerGroupDescription = await self._ask_one(
             f"{self.cluster}: describe the group {group}",
             lambda admin: admin.describe_consumer_groups(
-                [group], request_timeout=GROUP_REQUEST_TIMEOUT
+                [group],
+                include_authorized_operations=operations,
+                request_timeout=GROUP_REQUEST_TIMEOUT,
             )[group],
             None,
             f"Describe on Group {group}",
@@ -222,6 +228,31 @@ class KafkaClient:
         )
         operations = answer.authorized_operations or ()
         return answer.cluster_id, frozenset(operation.name for operation in operations)
+
+    async def topic(self, topic: str, timeout: float) -> TopicDescription:
+        """A topic, and which operations on it are permitted."""
+        description: TopicDescription = await self._ask_one(
+            f"{self.cluster}: describe the topic {topic}",
+            lambda admin: admin.describe_topics(
+                TopicCollection([topic]),
+                include_authorized_operations=True,
+                request_timeout=timeout,
+            )[topic],
+            timeout,
+            f"Describe on Topic {topic}",
+        )
+        return description
+
+    async def try_to_create(self, topic: NewTopic, timeout: float) -> None:
+        """Have the cluster check whether a topic could be made; it makes none."""
+        await self._ask_one(
+            f"{self.cluster}: make the topic {topic.topic}",
+            lambda admin: admin.create_topics([topic], validate_only=True, request_timeout=timeout)[
+                topic.topic
+            ],
+            timeout,
+            f"Create on Topic {topic.topic}",
+        )
 
     def retire(self) -> None:
         """Stop using these connections; the next call makes new ones.

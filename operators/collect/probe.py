@@ -153,13 +153,8 @@ class Probe:
         if found is not None and found.partitions:
             return len(found.partitions)
         brokers = len(metadata.brokers)
-        topic = NewTopic(
-            self._topic,
-            brokers,
-            min(MOST_REPLICAS, brokers),
-            config={"retention.ms": RETENTION, "cleanup.policy": "delete"},
-        )
         left = _left(until)
+        topic = new_topic(self._topic, brokers)
         admin.create_topics([topic], operation_timeout=left)[self._topic].result(left)
         return brokers
 
@@ -212,6 +207,16 @@ class Probe:
             for future in futures.values():
                 # What cannot be removed is little, and its messages go by themselves.
                 future.exception(_CLOSING)
+
+
+def new_topic(name: str, brokers: int) -> NewTopic:
+    """The topic of a probe, as it is made in a cluster of so many brokers."""
+    return NewTopic(
+        name,
+        brokers,
+        min(MOST_REPLICAS, brokers),
+        config={"retention.ms": RETENTION, "cleanup.policy": "delete"},
+    )
 
 
 def _left(until: float) -> float:

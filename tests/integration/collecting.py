@@ -34,6 +34,15 @@ def settings_of(kafka: Kafka, **more: Any) -> ClusterSettings:
     )
 
 
+def secured_settings(client: Mapping[str, str], **more: Any) -> ClusterSettings:
+    """Settings of a collected cluster `real` that is reached by these librdkafka properties."""
+    properties = dict(client)
+    servers = properties.pop("bootstrap.servers")
+    return ClusterSettings.model_validate(
+        {"name": "real", "bootstrap_servers": servers, "client": properties, **more}
+    )
+
+
 async def tick(
     collector: ClusterCollector, number: int = 0, time_left: float = 10.0
 ) -> Mapping[str, Collected]:

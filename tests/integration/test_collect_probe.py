@@ -5,14 +5,24 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
+from operators.collect.check import missing_permissions
 from operators.collect.collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.schema.metrics import CONSUMER_GROUP, PROBE
 from operators.ticks import PROBE_KIND, Collected, Ticks
-from tests.integration.collecting import rows_of, settings_of, tick
+from tests.integration.collecting import rows_of, secured_settings, settings_of, tick
 from tests.kafka.cluster import Kafka, KafkaCluster
+from tests.kafka.doing import create_topic
+from tests.kafka.security import LIMITED, SecuredKafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -99,6 +109,62 @@ def test_a_broker_that_hangs_costs_its_messages(fresh_kafka3: KafkaCluster) -> N
                 continue
 
     run(fresh_kafka3, act)
+
+
+def test_whether_it_may_probe_is_found_out_without_a_trace(kafka: Kafka) -> None:
+    """Where everything is permitted nothing is missing, and neither topic nor group is made."""
+    settings = settings_of(kafka, probe={"topic": TOPIC})
+    assert asyncio.run(missing_permissions(settings, ENOUGH)) == ()
+    assert left_in(kafka) == (False, False)
+
+
+def test_each_missing_permission_is_named(secured_kafka: SecuredKafka) -> None:
+    """First nothing is permitted, then to make the topic; then it is there; then everything is."""
+    topic = "mqpipe-probe-of-the-limited"
+    cluster = secured_kafka.cluster
+    settings = secured_settings(secured_kafka.client("SASL", user=LIMITED), probe={"topic": topic})
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+
+    def lacks() -> list[str]:
+        problems = asyncio.run(missing_permissions(settings, ENOUGH))
+        assert {problem.error_class for problem in problems} <= {"authorization"}
+        granted = [problem.text.rpartition("grant ")[2] for problem in problems]
+        return [text for text in granted if topic in text]
+
+    def allow(kind: ResourceType, *operations: AclOperation) -> list[str]:
+        """What is still missing once the broker knows of it."""
+        before = lacks()
+        bindings = [
+            AclBinding(
+                kind,
+                topic,
+                ResourcePatternType.LITERAL,
+                f"User:{LIMITED}",
+                "*",
+                operation,
+                AclPermissionType.ALLOW,
+            )
+            for operation in operations
+        ]
+        for future in admin.create_acls(bindings).values():
+            future.result(ENOUGH)
+        while (now := lacks()) == before:
+            continue
+        return now
+
+    use = (AclOperation.READ, AclOperation.WRITE, AclOperation.DELETE)
+    on_topic, on_group = f"Read, Write, Delete on Topic {topic}", f"Read, Delete on Group {topic}"
+    assert lacks() == [f"Create, {on_topic}", on_group]
+    assert allow(ResourceType.TOPIC, AclOperation.DESCRIBE) == [
+        f"Create on Topic {topic}",
+        on_group,
+    ]
+    assert allow(ResourceType.TOPIC, AclOperation.CREATE) == [on_group]
+    assert topic not in admin.list_topics(timeout=ENOUGH).topics
+    create_topic(cluster, 1, name=topic)
+    assert lacks() == [on_topic, on_group]
+    assert allow(ResourceType.GROUP, AclOperation.READ, AclOperation.DELETE) == [on_topic]
+    assert allow(ResourceType.TOPIC, *use) == []
 
 
 def test_a_cluster_that_is_not_there_is_said() -> None:

@@ -1,7 +1,6 @@
 """Collection through SASL and TLS, and what it says where it may not or cannot get in."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Ticks
-from tests.integration.collecting import collect_once, rows_of
+from tests.integration.collecting import collect_once, rows_of, secured_settings
 from tests.kafka.doing import commit, create_topic
 from tests.kafka.security import ADMIN, LIMITED, SecuredKafka
 from tests.kafka.tokens import CLIENT, SECRET, TokenEndpoint
@@ -21,14 +20,6 @@ from tests.ports import PortClaim
 pytestmark = pytest.mark.kafka
 
 ACLS = "org.apache.kafka.tools.AclCommand"
-
-
-def settings_of(client: Mapping[str, str], **more: Any) -> ClusterSettings:
-    properties = dict(client)
-    servers = properties.pop("bootstrap.servers")
-    return ClusterSettings.model_validate(
-        {"name": "real", "bootstrap_servers": servers, "client": properties, **more}
-    )
 
 
 def failure_of(settings: ClusterSettings) -> CollectionError:
@@ -62,7 +53,7 @@ def test_every_kind_of_listener_is_collected_from(
     """SASL PLAIN, SCRAM, TLS and mutual TLS get in by librdkafka's own properties."""
     client = secured_kafka.client(listener, mechanism=mechanism)
     topic = create_topic(secured_kafka.cluster, 1)
-    found = collect_once(settings_of(client))
+    found = collect_once(secured_settings(client))
     assert topic in [r["topic"] for r in rows_of(found["topics"], TOPIC)]
     assert [collected.error for collected in found.values()] == [None, None, None]
 
@@ -90,7 +81,7 @@ def test_a_wrong_client_gets_one_clear_line(
     client = {**secured_kafka.client(listener), **change}
     if change.get("ssl.ca.location"):
         client["ssl.ca.location"] = secured_kafka.untrusted_ca
-    error = failure_of(settings_of({name: value for name, value in client.items() if value}))
+    error = failure_of(secured_settings({name: value for name, value in client.items() if value}))
     assert (error.error_class, says in str(error)) == (error_class, True), str(error)
     assert "\n" not in str(error)
     assert client.get("sasl.password", "a-secret-of-tests") not in str(error)
@@ -113,7 +104,7 @@ def test_a_token_of_an_endpoint_gets_in(secured_kafka: SecuredKafka) -> None:
     """OAUTHBEARER: the client asks for its token, and the broker knows whose it is."""
     topic = create_topic(secured_kafka.cluster, 1)
     with TokenEndpoint(ADMIN) as endpoint:
-        found = collect_once(settings_of(oauth_client(secured_kafka, endpoint.url)))
+        found = collect_once(secured_settings(oauth_client(secured_kafka, endpoint.url)))
     assert topic in [r["topic"] for r in rows_of(found["topics"], TOPIC)]
     assert [collected.error for collected in found.values()] == [None, None, None]
 
@@ -128,7 +119,7 @@ def test_a_token_that_cannot_be_had_is_said(
     with TokenEndpoint(ADMIN) as endpoint, PortClaim() as claim:
         url = f"http://127.0.0.1:{claim.port}/token" if fault == "refused" else endpoint.url
         secret = "wrong-secret" if fault == "secret" else SECRET
-        error = failure_of(settings_of(oauth_client(secured_kafka, url, secret)))
+        error = failure_of(secured_settings(oauth_client(secured_kafka, url, secret)))
     assert error.error_class == "auth", str(error)
     assert "sasl.oauthbearer" in str(error)
     assert says in str(error), str(error)
@@ -144,7 +135,7 @@ def test_a_missing_permission_is_named_and_the_rest_is_collected(
     topic = create_topic(cluster, 1)
     group = f"group-{topic}"
     commit(cluster, topic, group, [0])
-    settings = settings_of(
+    settings = secured_settings(
         secured_kafka.client("SASL", user=LIMITED), expect={"topics": [topic], "groups": [group]}
     )
 

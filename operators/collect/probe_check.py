@@ -1,0 +1,80 @@
+"""Whether a probe may do what it does, found out without doing it."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from operators.collect.client import KafkaClient
+from operators.collect.errors import CollectionError, Problem, problem_of
+from operators.collect.probe import new_topic
+
+ON_TOPIC = {"READ": "Read", "WRITE": "Write", "DELETE": "Delete"}
+ON_GROUP = {"READ": "Read", "DELETE": "Delete"}
+"""What a probe does to its topic and its group: Kafka's operations, and how its tools write them."""
+
+
+async def probe_problems(client: KafkaClient, name: str, timeout: float) -> list[Problem]:
+    """What keeps a probe from its topic and its group, both called `name`; nothing is made.
+
+    Asked within `timeout` seconds. Where the topic is not there yet, it is known whether it may
+    be made, and not what may be done to it then.
+
+    Raises:
+        CollectionError: the cluster did not answer.
+    """
+    topic, group = await asyncio.gather(
+        _topic_problems(client, name, timeout), _group_problems(client, name, timeout)
+    )
+    return [*topic, *group]
+
+
+async def _topic_problems(client: KafkaClient, topic: str, timeout: float) -> list[Problem]:
+    try:
+        described = await client.topic(topic, timeout)
+    except CollectionError as error:
+        if error.error_class == "authorization":
+            # Nor is it told whether there is such a topic.
+            return _grant(client, {"CREATE": "Create", **ON_TOPIC}, (), f"Topic {topic}")
+        if error.error_class != "unavailable":
+            return [error.problem]
+        return await _creation_problems(client, topic, timeout)
+    return _grant(client, ON_TOPIC, described.authorized_operations, f"Topic {topic}")
+
+
+async def _creation_problems(client: KafkaClient, topic: str, timeout: float) -> list[Problem]:
+    """Why a topic could not be made."""
+    brokers = (await client.topology(timeout)).brokers
+    try:
+        await client.try_to_create(new_topic(topic, len(brokers)), timeout)
+    except CollectionError as error:
+        return [error.problem]
+    return []
+
+
+async def _group_problems(client: KafkaClient, group: str, timeout: float) -> list[Problem]:
+    what = f"{client.cluster}: describe the group {group}"
+    try:
+        async with asyncio.timeout(timeout):
+            described = await client.group(group, operations=True)
+    except TimeoutError as error:
+        return [problem_of(error, what)]
+    except CollectionError as error:
+        if error.error_class != "authorization":
+            return [error.problem]
+        return _grant(client, ON_GROUP, (), f"Group {group}")
+    return _grant(client, ON_GROUP, described.authorized_operations, f"Group {group}")
+
+
+def _grant(
+    client: KafkaClient,
+    needed: Mapping[str, str],
+    permitted: Iterable[Enum] | None,
+    where: str,
+) -> list[Problem]:
+    """One problem where not all that is needed is permitted."""
+    names = {operation.name for operation in permitted or ()}
+    lacking = [written for name, written in needed.items() if name not in names]
+    if not lacking:
+        return []
+    what = f"{client.cluster}: may not do all that its probe does"
+    return [Problem("authorization", f"{what}; grant {', '.join(lacking)} on {where}")]
