@@ -12,6 +12,7 @@ from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.groups import group_samples
+from operators.collect.log_dirs import LogDirReader, LogDirs
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import PageReader
 from operators.collect.probe import Probe
@@ -35,6 +36,9 @@ class ClusterCollector:
         self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
         self._client = KafkaClient(settings.name, settings.client_config())
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
+        self._log_dir_reader = (
+            LogDirReader(settings.name, settings.client_properties) if settings.log_dirs else None
+        )
         self._readings: dict[int, Reading] = {}
         self._memory = Memory()
         self._probe = (
@@ -72,7 +76,11 @@ class ClusterCollector:
     def _reading(self, tick: int) -> Reading:
         if tick not in self._readings:
             self._readings[tick] = Reading(
-                self._client, self._page_reader, self._settings, self._memory
+                self._client,
+                self._page_reader,
+                self._settings,
+                self._memory,
+                self._log_dir_reader,
             )
             for old in sorted(self._readings)[:-READINGS_KEPT]:
                 del self._readings[old]
@@ -85,14 +93,19 @@ class ClusterCollector:
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology = await reading.topology(budget)
-        read, commits, pages = await asyncio.gather(
+        read, commits, pages, log_dirs = await asyncio.gather(
             _or_problem(reading.offsets(budget)),
             _or_problem(reading.commits(budget)),
             reading.pages(budget),
+            _or_problem(reading.log_dirs(budget)),
         )
         offsets, ids, problems = _offsets_of(read)
         if isinstance(commits, Problem):
             problems.append(commits)
+        if isinstance(log_dirs, Problem):
+            log_dirs = LogDirs({}, (log_dirs,))
+        if log_dirs is not None:
+            problems += log_dirs.problems
         collected = await asyncio.to_thread(
             topic_samples,
             self._identity,
@@ -103,6 +116,7 @@ class ClusterCollector:
             None if isinstance(commits, Problem) else commits,
             pages,
             ids,
+            log_dirs,
         )
         return _partial(collected, problems)
 

@@ -101,6 +101,11 @@ class Pages:
     pages: Mapping[int, Page]
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def sizes(self) -> Mapping[int, Mapping[str, int]]:
+        """Bytes on a broker's disks by topic, by broker id."""
+        return {broker: page.sizes for broker, page in self.pages.items()}
+
 
 def parse_page(text: str, at: int) -> Page | None:
     """What a page in Prometheus' text format says; None where it has nothing of a broker.

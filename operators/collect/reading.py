@@ -11,6 +11,7 @@ from operators.collect.client import KafkaClient
 from operators.collect.commits import Commits, commits_of
 from operators.collect.errors import CollectionError
 from operators.collect.group_state import Groups, read_groups
+from operators.collect.log_dirs import LogDirReader, LogDirs
 from operators.collect.offsets import Offsets, read_offsets
 from operators.collect.once import Once
 from operators.collect.pages import PageReader, Pages
@@ -26,6 +27,7 @@ LISTING_SHARE = 0.35
 GROUPS_SHARE = 0.6
 PAGES_SHARE = 0.6
 OFFSETS_SHARE = 0.8
+LOG_DIRS_SHARE = 0.8
 IDS_SHARE = 0.85
 """Until which share of the time groups are listed, groups answer, and the others come."""
 
@@ -53,16 +55,19 @@ class Reading:
         page_reader: PageReader,
         settings: ClusterSettings,
         memory: Memory,
+        log_dir_reader: LogDirReader | None = None,
     ) -> None:
         self._client = client
         self._page_reader = page_reader
         self._settings = settings
         self._memory = memory
+        self._log_dir_reader = log_dir_reader
         self._topology = Once[Topology]()
         self._groups = Once[Groups]()
         self._commits = Once[Commits]()
         self._offsets = Once[tuple[Offsets, Mapping[str, str]]]()
         self._pages = Once[Pages]()
+        self._log_dirs = Once[LogDirs | None]()
 
     async def topology(self, budget: Budget) -> Topology:
         """Brokers, topics, partitions.
@@ -96,6 +101,14 @@ class Reading:
         """The brokers' metrics pages."""
         return await self._pages.get(lambda: self._read_pages(budget))
 
+    async def log_dirs(self, budget: Budget) -> LogDirs | None:
+        """What is in the brokers' log directories; None where they are not to be asked.
+
+        Raises:
+            CollectionError: there is no metadata, or no time left.
+        """
+        return await self._log_dirs.get(lambda: self._read_log_dirs(budget))
+
     async def offsets(self, budget: Budget) -> tuple[Offsets, Mapping[str, str]]:
         """Start and end offsets of the selected topics and of those that groups commit to.
 
@@ -108,7 +121,14 @@ class Reading:
 
     def cancel(self) -> None:
         """Stop reading."""
-        for once in (self._topology, self._groups, self._commits, self._offsets, self._pages):
+        for once in (
+            self._topology,
+            self._groups,
+            self._commits,
+            self._offsets,
+            self._pages,
+            self._log_dirs,
+        ):
             once.cancel()
 
     async def _read_topology(self, budget: Budget) -> Topology:
@@ -141,6 +161,13 @@ class Reading:
     async def _read_pages(self, budget: Budget) -> Pages:
         what = f"{self._client.cluster}: read the metrics pages"
         return await self._page_reader.read(budget.until(PAGES_SHARE, what))
+
+    async def _read_log_dirs(self, budget: Budget) -> LogDirs | None:
+        if self._log_dir_reader is None:
+            return None
+        topology = await self.topology(budget)
+        what = f"{self._client.cluster}: read the log directories"
+        return await self._log_dir_reader.read(topology.brokers, budget.until(LOG_DIRS_SHARE, what))
 
     async def _read_offsets(self, budget: Budget) -> tuple[Offsets, Mapping[str, str]]:
         topology, groups = await asyncio.gather(

@@ -1,11 +1,12 @@
 """Settings of a collected cluster: an entry of `clusters` in the config."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from operators.collect.kafka_python import connection_settings, is_installed
 from operators.merge.settings import ExpectSettings
 from operators.pool import Priority
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
@@ -68,6 +69,11 @@ class ClusterSettings(Settings):
         default_factory=dict,
         description="by broker id: the URL of its Prometheus JMX exporter's page",
     )
+    log_dirs: bool = Field(
+        default=False,
+        description="ask each broker for the topics' sizes on its disks; takes the extra "
+        "`log-dirs`",
+    )
     topics: SelectionSettings = Field(
         default=SelectionSettings(exclude=(re.compile("^__"),)),
         description="which topics are collected",
@@ -92,6 +98,22 @@ class ClusterSettings(Settings):
         description="the fleet whose pattern and levels fill what was never seen",
     )
 
+    @field_validator("log_dirs")
+    @classmethod
+    def _has_its_extra(cls, wanted: bool) -> bool:
+        if wanted and not is_installed():
+            raise ValueError(
+                "needs the package kafka-python: install mqpipe with its extra `log-dirs`, or "
+                "`uv pip install 'kafka-python~=3.0.12'`"
+            )
+        return wanted
+
+    @model_validator(mode="after")
+    def _log_dirs_can_be_reached(self) -> Self:
+        if self.log_dirs:
+            connection_settings(self.client_properties)
+        return self
+
     @property
     def collected_groups(self) -> SelectionSettings:
         """Which groups are collected: the probe's own is not."""
@@ -100,7 +122,11 @@ class ClusterSettings(Settings):
         own = re.compile(f"^{re.escape(self.probe.topic)}$")
         return self.groups.model_copy(update={"exclude": (*self.groups.exclude, own)})
 
+    @property
+    def client_properties(self) -> dict[str, str]:
+        """What `client` says, in clear: for clients, never to be shown."""
+        return {name: value.get_secret_value() for name, value in self.client.items()}
+
     def client_config(self) -> dict[str, str]:
         """The librdkafka properties in clear: for the client, never to be shown."""
-        properties = {name: value.get_secret_value() for name, value in self.client.items()}
-        return {**properties, "bootstrap.servers": self.bootstrap_servers}
+        return {**self.client_properties, "bootstrap.servers": self.bootstrap_servers}

@@ -1,11 +1,12 @@
 """Samples of topics."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from operators.collect.commits import Commits
+from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import Pages
 from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_counters
@@ -25,6 +26,7 @@ def topic_samples(
     commits: Commits | None,
     pages: Pages,
     ids: Mapping[str, str],
+    log_dirs: LogDirs | None = None,
 ) -> Collected:
     """One TOPIC row for each selected topic, those that did not answer among them.
 
@@ -32,8 +34,9 @@ def topic_samples(
 
     Without `offsets` or `commits` (None) the columns that they give are null. Sums over a topic's
     partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
-    lag of the groups that answered. `topic.diskSize` sums what the brokers' pages say, null where
-    a live broker's page is missing. `ids` are topic ids.
+    lag of the groups that answered. `topic.diskSize` sums what the brokers' log directories hold,
+    or where `log_dirs` is None what their pages say; it is null where a live broker's is missing.
+    `ids` are topic ids.
     """
     chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
     refused = sorted(name for name in topology.errors if selection.selects(name))
@@ -63,8 +66,9 @@ def topic_samples(
         "pages": pages_batch(topology.brokers, pages),
         "counters": topic_counters(pages, frozenset(names)),
     }
-    if pages.pages.keys() >= topology.brokers.keys():
-        columns["topic.diskSize"] = [_size(pages, name) for name in names]
+    by_broker = pages.sizes if log_dirs is None else log_dirs.sizes
+    if by_broker.keys() >= topology.brokers.keys():
+        columns["topic.diskSize"] = [_size(by_broker.values(), name) for name in names]
     if offsets is not None:
         ended, started = offsets.end != UNKNOWN, offsets.start != UNKNOWN
         all_ended = topology.per_topic(~ended) == 0
@@ -93,6 +97,6 @@ def _lag(topology: Topology, offsets: Offsets, commits: Commits) -> tuple[Ints, 
     return sums, np.bincount(topics, minlength=len(sums)) > 0
 
 
-def _size(pages: Pages, topic: str) -> int | None:
-    sizes = [page.sizes[topic] for page in pages.pages.values() if topic in page.sizes]
+def _size(of_brokers: Iterable[Mapping[str, int]], topic: str) -> int | None:
+    sizes = [sizes[topic] for sizes in of_brokers if topic in sizes]
     return sum(sizes) if sizes else None

@@ -136,7 +136,9 @@ def test_a_missing_permission_is_named_and_the_rest_is_collected(
     group = f"group-{topic}"
     commit(cluster, topic, group, [0])
     settings = secured_settings(
-        secured_kafka.client("SASL", user=LIMITED), expect={"topics": [topic], "groups": [group]}
+        secured_kafka.client("SASL", user=LIMITED),
+        expect={"topics": [topic], "groups": [group]},
+        log_dirs=True,
     )
 
     def allow(*resource: str) -> None:
@@ -164,6 +166,9 @@ def test_a_missing_permission_is_named_and_the_rest_is_collected(
     assert topic not in [r["topic"] for r in rows_of(found["topics"], TOPIC)]
     assert found["groups"].error_class == "authorization"
     assert on_cluster in (found["groups"].error or "")
+    no_log_dirs = "log directories of broker 1"
+    assert no_log_dirs in (found["topics"].error or "")
+    assert "grant Describe on Cluster" in (found["topics"].error or "")
     assert lacks() == [on_cluster, on_topic, on_group]
 
     allow("--topic", topic)
@@ -173,6 +178,7 @@ def test_a_missing_permission_is_named_and_the_rest_is_collected(
 
     allow("--cluster")
     found = collect_once(settings)
+    assert no_log_dirs not in (found["topics"].error or "")
     # It is listed now, and so its state is known, but not what it has committed.
     (row,) = rows_of(found["groups"], CONSUMER_GROUP)
     assert (row["consumer_group"], row["consumerGroup.state"]) == (group, "Empty")

@@ -11,6 +11,7 @@ from operators.collect.cluster import cluster_row, health_score
 from operators.collect.commits import commits_of
 from operators.collect.group_state import Group, Groups
 from operators.collect.groups import group_samples
+from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import Page, Pages
 from operators.collect.report import collection_row
@@ -342,3 +343,15 @@ def test_disk_size_needs_the_pages_of_all_live_brokers() -> None:
         batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, {}).batches
         sizes.append(rows(batch, "topic", "topic.diskSize")[:2])
     assert sizes == [[("orders", 12), ("single", None)], [("orders", None), ("single", None)]]
+
+
+def test_disk_size_is_that_of_the_log_directories_where_they_are_asked_for() -> None:
+    """They come in place of the pages; a topic's size is not known without each live broker's."""
+    pages = Pages({1: page(sizes={"orders": 1}), 2: page(sizes={"orders": 1})})
+    both = LogDirs({1: {"orders": 5, "single": 0}, 2: {"orders": 7}})
+    one = LogDirs({1: {"orders": 5}})
+    sizes = []
+    for log_dirs in (both, one):
+        found = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, {}, log_dirs)
+        sizes.append(rows(found.batches[0], "topic", "topic.diskSize")[:2])
+    assert sizes == [[("orders", 12), ("single", 0)], [("orders", None), ("single", None)]]
