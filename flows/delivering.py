@@ -1,17 +1,18 @@
-"""The sinks of a configuration: network ones with a spool and a sender each, Parquet by `--out`."""
+"""The sinks of a configuration: rolled files, network ones with a spool and a sender each."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from pydantic import ValidationError
 
 from flows.config import Config
 from flows.errors import UsageError
+from flows.state import JobState
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination
 from sinks.kafka import Kafka, kafka_sink
 from sinks.newrelic import NewRelic, newrelic_sink
-from sinks.parquet import ParquetSettings
+from sinks.parquet import ParquetSettings, RolledParquet
 from sinks.spool import SpooledSink, SpoolSettings
 
 
@@ -27,6 +28,37 @@ def parquet_at(path: str, settings: ParquetSettings | None = None) -> ParquetSet
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UsageError(f"--out {path}: {reason}") from error
+
+
+def rolled_sinks(
+    config: Config,
+    state: JobState,
+    clusters: frozenset[str],
+    listener: Callable[[object], None],
+) -> dict[str, RolledParquet]:
+    """The sinks that roll files, by name; a partition for each cluster, also retired ones."""
+    sinks: dict[str, RolledParquet] = {}
+    if config.sinks.parquet is not None:
+        sinks["parquet"] = RolledParquet(
+            config.sinks.parquet,
+            sorted(clusters | state.retired("parquet", clusters)),
+            state.run,
+            state.path / "parquet",
+            {"seed": str(config.simulation.seed)},
+            listener,
+        )
+    return sinks
+
+
+def finish(sinks: Iterable[RolledParquet]) -> None:
+    """Have each sink publish what waits, also where another one fails.
+
+    Raises:
+        OSError: one failed; what it did not publish stays in its log.
+    """
+    with ExitStack() as stack:
+        for sink in sinks:
+            stack.callback(sink.finish)
 
 
 def network_sinks(

@@ -1,7 +1,7 @@
 """`mqpipe run`: the streaming job."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from bytewax.outputs import Sink
 
 from flows.collecting import Collecting, collecting, targets_of
 from flows.config import Config
-from flows.delivering import network_sinks, spool_sizes
+from flows.delivering import finish, network_sinks, rolled_sinks, spool_sizes
 from flows.observe import Job, Observation, observe
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute
@@ -23,7 +23,6 @@ from operators.fleets import FleetSource
 from operators.schedule import RealTime, after, wall_clock
 from operators.simulate import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
-from sinks.parquet import RolledParquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,11 @@ def run(config: Config, options: RunOptions) -> int:
         pool_events(config, options.workers.process_id) as more,
         collecting(config, asked, seen.watch, joined(seen.pool_listeners, more)) as collectors,
     ):
-        flow = stream(_parts(config, options, state, drain, computed, collectors, seen))
+        clusters = frozenset(computed) | collectors.plans.keys()
+        rolled = rolled_sinks(config, state, clusters, seen.listener)
+        network = network_sinks(config, seen.listener, lambda: drain.grace_left)
+        sinks = {**rolled, **network}
+        flow = stream(_parts(config, options, state, drain, computed, collectors, seen, sinks))
         clean = execute(
             flow,
             drain,
@@ -66,6 +69,7 @@ def run(config: Config, options: RunOptions) -> int:
             config.recovery.epoch,
             None if options.afresh else state.recovery(),
             config.shutdown.grace,
+            lambda: finish(rolled.values()),
         )
     return 0 if clean else 1
 
@@ -78,10 +82,10 @@ def _parts(
     shards: Mapping[str, ShardSpec],
     collectors: Collecting,
     seen: Observation,
+    sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
 ) -> Stream:
     schedule = _schedule(config, options)
     catch_up = round(config.catch_up * 1000)
-    clusters = frozenset(shards) | collectors.plans.keys()
     return Stream(
         targets=TargetSource(
             collectors.targets,
@@ -102,7 +106,7 @@ def _parts(
         fill=config.fill if config.mode == "hybrid" else None,
         catch_up=catch_up,
         drain=drain,
-        sinks=_sinks(config, state, clusters, drain, seen.listener),
+        sinks=sinks,
         saw=seen.saw,
         on_coverage=seen.listener,
     )
@@ -114,27 +118,6 @@ def _schedule(config: Config, options: RunOptions) -> RealTime:
         return RealTime(start)
     first = after(start, config.interval_ms)
     return RealTime(start, until=first + round(options.limit * 1000))
-
-
-def _sinks(
-    config: Config,
-    state: JobState,
-    clusters: frozenset[str],
-    drain: Drain,
-    listener: Callable[[object], None],
-) -> dict[str, Sink[tuple[str, pa.RecordBatch]]]:
-    sinks: dict[str, Sink[tuple[str, pa.RecordBatch]]] = {}
-    if config.sinks.parquet is not None:
-        sinks["parquet"] = RolledParquet(
-            config.sinks.parquet,
-            sorted(clusters | state.retired("parquet", clusters)),
-            state.run,
-            state.path / "parquet",
-            {"seed": str(config.simulation.seed)},
-            listener,
-        )
-    sinks.update(network_sinks(config, listener, lambda: drain.grace_left))
-    return sinks
 
 
 def _job(config: Config, fleets: list[str], targets: Sequence[Target]) -> Job:

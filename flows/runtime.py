@@ -57,8 +57,11 @@ def execute(
     epoch: float,
     recovery: RecoveryConfig | None,
     grace: float,
+    finish: Callable[[], None] = lambda: None,
 ) -> bool:
     """Run a dataflow until its sources end; True where it ended by itself or by a clean drain.
+
+    `finish` is called once the engine has ended well: the last snapshot is stored by then.
 
     SIGTERM and SIGINT ask for a drain; a second one, or an engine that has not ended some
     seconds after the grace period, ends the process at once with status 1, which costs nothing
@@ -80,6 +83,7 @@ def execute(
             recovery_config=recovery,
             worker_count_per_proc=workers.threads,
         )
+        finish()
 
     with _signals(drain) as signals, _quiet_stdout(workers):
         engine, heeded, full = _Engine(work), 0, None

@@ -11,6 +11,9 @@ from sinks.parquet.sink import log
 from sinks.parquet.waiting import Waiting
 from sinks.segments import Position
 
+SIDE_BY_SIDE = 4
+"""Partitions that are published at a time when nothing else is left to do."""
+
 EXPIRE_MS = 3_600_000
 """Milliseconds between two looks for files past their retention."""
 
@@ -52,6 +55,13 @@ class Background:
                 waiting.publish(end)
 
         return self._executor.submit(work)
+
+    def finish(self, works: Sequence[Callable[[], None]]) -> None:
+        """Do what is left for each partition, some side by side; raises the first error."""
+        with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="parquet-finish") as executor:
+            done = [executor.submit(work) for work in works]
+        for future in done:
+            future.result()
 
     def expire(self) -> None:
         """Delete files past their retention, if it is time to look for them again."""

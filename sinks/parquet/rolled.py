@@ -11,6 +11,10 @@ files were published, when the engine can come back to no state that needs it.
 The engine takes no snapshot of a partition to which nothing was written, so a silent one is
 looked at from beside the dataflow: what its last snapshot covers is sealed and published as it
 is at a drain. A restart sees by the files' position that they hold what its state says.
+
+At a drain the engine closes partitions one after the other, on the thread that then has to store
+their last snapshots. So `close` publishes nothing; `finish` does once the engine has ended, the
+partitions side by side.
 """
 
 import sys
@@ -64,6 +68,7 @@ class RolledParquet(ParquetSink):
         self._listener = listener
         self._clock = clock
         self._background = Background(self._context, settings.keep, clock, look_every)
+        self._built: list[_RolledPartition] = []
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: State | None
@@ -86,7 +91,7 @@ class RolledParquet(ParquetSink):
             self.delete([left.file for left in files if left not in here])
             whole = len(here) == here[0].siblings if here else None
             waiting.resume(resume_state, whole)
-        return _RolledPartition(
+        partition = _RolledPartition(
             for_part,
             waiting,
             self._settings.roll,
@@ -94,6 +99,17 @@ class RolledParquet(ParquetSink):
             self._listener,
             self._clock,
         )
+        self._built.append(partition)
+        return partition
+
+    def finish(self) -> None:
+        """Publish all that waits in this process, once the engine has ended well.
+
+        Raises:
+            DiskFullError: no room in the store.
+            OSError: the store failed. What is not published stays in the log.
+        """
+        self._background.finish([partition.finish for partition in self._built])
 
     def _first_segment(self, part: str) -> int:
         files = [left.file for left in self.left_behind(part, FIRST)]
@@ -168,10 +184,14 @@ class _RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         self._background.unwatch(self.look)
         with self._lock:
             self._closed = True
-            if self._publishing is not None:
-                futures.wait([self._publishing[1]])
-                self._see_published()
-            self._waiting.drain()
+            self._waiting.close()
+
+    def finish(self) -> None:
+        """Publish all that waits."""
+        if self._publishing is not None and not self._publishing[1].cancel():
+            futures.wait([self._publishing[1]])
+            self._see_published()
+        self._waiting.publish_all()
 
     def _is_due(self) -> bool:
         waited = self._clock() - self._waiting.since

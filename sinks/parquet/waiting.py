@@ -109,8 +109,12 @@ class Waiting:
             self._segments.drop_before(max(gone) + 1)
         self._published = [(segment, left - 1) for segment, left in self._published if left]
 
-    def drain(self) -> None:
-        """Publish everything and close the log.
+    def close(self) -> None:
+        """Take no more samples; what is not published stays in the log."""
+        self._segments.close()
+
+    def publish_all(self) -> None:
+        """Publish every row that waits, those of the open segment among them.
 
         Raises:
             DiskFullError: no room in the store.
@@ -120,7 +124,6 @@ class Waiting:
             self.publish(end)
         if self.rows:
             self.publish(self._segments.end)
-        self._segments.close()
 
 
 def position_text(position: Position) -> str:

@@ -169,7 +169,8 @@ def run(hours: float, speed: float, scale: float, folder: Path) -> list[dict[str
     roll = RollSettings(every=HOUR / 1000 / speed)
     parquet = ParquetSettings(path=str(folder / "out"), roll=roll)
     parts = [*clusters, *shards]
-    op.output("parquet", seen, RolledParquet(parquet, parts, "day", folder / "waiting"))
+    sink = RolledParquet(parquet, parts, "day", folder / "waiting")
+    op.output("parquet", seen, sink)
     drain_together("drain", flow, drain)
 
     state = JobState(folder / "state", "day")
@@ -178,7 +179,7 @@ def run(hours: float, speed: float, scale: float, folder: Path) -> list[dict[str
     with ExitStack() as stack:
         stack.callback(background.close)
         stack.callback(watch.close)
-        execute(flow, drain, Workers(), 5.0, state.recovery(), 60.0)
+        execute(flow, drain, Workers(), 5.0, state.recovery(), 60.0, sink.finish)
         for one in pools.values():
             background.run(one.close())
     cpu = time.process_time() - begin

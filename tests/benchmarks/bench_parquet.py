@@ -94,6 +94,7 @@ def rolled(blocks: list[pa.RecordBatch], path: Path) -> None:
         part.write_batch(epoch)
         part.snapshot()
     part.close()
+    sink.finish()
 
 
 def flow(blocks: list[pa.RecordBatch], path: Path) -> None:

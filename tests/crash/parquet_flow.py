@@ -35,8 +35,11 @@ def main() -> None:
         kill_in(place, "move" if point == "moved" else point, int(count), before=point != "moved")
     flow = Dataflow("crash")
     stream = op.input("numbers", flow, NumberSource(arguments.more))
-    op.output("parquet", stream, _sink(arguments.kind, arguments.directory))
+    sink = _sink(arguments.kind, arguments.directory)
+    op.output("parquet", stream, sink)
     run(flow, arguments.directory)
+    if isinstance(sink, RolledParquet):
+        sink.finish()
 
 
 if __name__ == "__main__":

@@ -124,12 +124,12 @@ def test_polars_and_pyarrow_read_a_types_folder(bucket: Bucket) -> None:
 def test_rolled_files_are_published_once(bucket: Bucket, tmp_path: Path) -> None:
     """The log is local, files are uploaded in the background, a drain and a restart repeat none."""
 
-    def life(state: Any = None) -> Any:
+    def life(state: Any = None) -> tuple[RolledParquet, Any]:
         settings = ParquetSettings(path=bucket.uri, roll=RollSettings(rows=2))
         sink = RolledParquet(settings, ["sim-eu"], "r", tmp_path, clock=lambda: NEW_YEAR)
-        return sink.build_part("step", "sim-eu", state)
+        return sink, sink.build_part("step", "sim-eu", state)
 
-    partition = life()
+    sink, partition = life()
     for n in range(3):
         partition.write_batch([numbered([n])])
         partition.snapshot()
@@ -137,11 +137,13 @@ def test_rolled_files_are_published_once(bucket: Bucket, tmp_path: Path) -> None
     assert bucket.numbers() == [0, 1]
     stored = partition.snapshot()
     partition.close()
+    sink.finish()
     assert bucket.numbers() == [0, 1, 2]
-    partition = life(stored)
+    sink, partition = life(stored)
     partition.write_batch([numbered([3])])
     partition.snapshot()
     partition.close()
+    sink.finish()
     assert bucket.numbers() == [0, 1, 2, 3]
 
 
