@@ -4,7 +4,7 @@
 """
 
 from sinks.parquet.rolled import RolledParquet
-from sinks.parquet.settings import ParquetSettings, RollSettings
+from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.straight import StraightParquet
 
-__all__ = ["ParquetSettings", "RollSettings", "RolledParquet", "StraightParquet"]
+__all__ = ["ParquetSettings", "RolledParquet", "StraightParquet"]

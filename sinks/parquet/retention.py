@@ -1,6 +1,7 @@
 """Deleting files whose date is long past (`sinks.parquet.keep`)."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -8,6 +9,47 @@ import structlog
 from sinks.parquet.store import Store
 
 log = structlog.get_logger("mqpipe.parquet")
+
+EXPIRE_MS = 3_600_000
+"""Milliseconds between two looks for files past their retention."""
+
+
+class Retention:
+    """Has files past `keep` seconds deleted, by work that it gives to `submit`; None keeps all.
+
+    `clock` gives milliseconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keep: float | None,
+        clock: Callable[[], int],
+        submit: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._store = store
+        self._keep = keep
+        self._clock = clock
+        self._submit = submit
+        self._lock = threading.Lock()
+        self._at = 0
+
+    def look(self) -> None:
+        """Look for such files, if it is time to; returns at once."""
+        keep, now = self._keep, self._clock()
+        if keep is None:
+            return
+        with self._lock:
+            if now < self._at:
+                return
+            self._at = now + EXPIRE_MS
+        self._submit(lambda: self._delete(keep, now))
+
+    def _delete(self, keep: float, now: int) -> None:
+        try:
+            delete_expired(self._store, keep, now)
+        except OSError as error:
+            log.warning("files past their retention are still there", error=str(error))
 
 
 def delete_expired(store: Store, keep: float, now: int) -> int:

@@ -3,24 +3,10 @@
 from pydantic import Field, field_validator
 
 from operators.schema.settings import Duration, Settings
+from sinks.rolled.settings import RollSettings
 
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "file")
 """What a URI may begin with; a path without a scheme is a local directory."""
-
-
-class RollSettings(Settings):
-    """When the file that is being filled is closed and published."""
-
-    rows: int = Field(
-        default=1_000_000,
-        gt=0,
-        description="rows of all entity types together after which files are published",
-    )
-    every: Duration = Field(
-        default=600.0,
-        gt=0,
-        description="age of the oldest unpublished row after which files are published",
-    )
 
 
 class ParquetSettings(Settings):

@@ -3,15 +3,14 @@
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import structlog
-from bytewax.outputs import FixedPartitionedSink
 
 from sinks.parquet.files import FileContext, HeldRows
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store, StoredFile, file_part
+from sinks.partitioned import PartitionedSink
 
 log = structlog.get_logger("mqpipe.parquet")
 
@@ -32,12 +31,10 @@ class LeftBehind:
     siblings: int
 
 
-class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
-    """The partitions of a Parquet sink. An item's key is its partition's name.
+class ParquetSink(PartitionedSink):
+    """The partitions of a Parquet sink; see `PartitionedSink` for `parts`.
 
-    `parts` are the names of the shards and clusters, and those that earlier runs on the same
-    state had and this one has not: their state must still find its partition. `metadata` goes
-    into each file, with `mqpipe.` before its keys.
+    `metadata` goes into each file, with `mqpipe.` before its keys.
 
     Raises:
         UnwritableError: the directory cannot be written to.
@@ -50,30 +47,12 @@ class ParquetSink(FixedPartitionedSink[pa.RecordBatch, Any]):
         run: str,
         metadata: Mapping[str, str],
     ) -> None:
-        self._parts = sorted(set(parts))
-        self._index = {part: index for index, part in enumerate(self._parts)}
+        super().__init__(parts)
         store = Store(settings.path, settings.fsync)
         store.require_folder()
         self._context = FileContext(store, run, metadata, HeldRows())
         self._found: dict[str, list[StoredFile]] | None = None
         self._lock = threading.Lock()
-
-    def list_parts(self) -> list[str]:
-        """The same on all workers."""
-        return self._parts
-
-    def part_fn(self, item_key: str) -> int:
-        """The partition's place in the sorted list of all.
-
-        Raises:
-            ValueError: the key names no partition.
-        """
-        try:
-            return self._index[item_key]
-        except KeyError:
-            raise ValueError(
-                f"no Parquet partition `{item_key}`; there are {', '.join(self._parts)}"
-            ) from None
 
     def left_behind(self, part: str, since: int) -> list[LeftBehind]:
         """Published files of this run and partition whose sequence number is at least `since`.

@@ -25,6 +25,12 @@ ANOMALIES = "_anomalies"
 ANOMALIES_FILE = f"{ANOMALIES}/anomalies.parquet"
 """The table of simulated anomalies: what a detector should find."""
 
+LOCAL_SLOTS = 2
+"""A local file is work for the processor, of which Python lets two threads do little more than one."""
+
+REMOTE_SLOTS = 16
+"""A file in an object store is mostly waiting for its answers."""
+
 _PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
 _UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
 
@@ -77,6 +83,11 @@ class Store:
         self._is_local = isinstance(self._fs, pafs.LocalFileSystem)
         self._fsync = fsync and self._is_local
         self.path = path
+
+    @property
+    def slots(self) -> int:
+        """How many files are worth writing at a time, where a write waits for the store."""
+        return LOCAL_SLOTS if self._is_local else REMOTE_SLOTS
 
     def require_folder(self) -> None:
         """Make a local folder, so that a job which could write nothing ends before it begins.

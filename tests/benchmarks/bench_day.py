@@ -43,7 +43,8 @@ from operators.simulate import FleetSettings, Shard, SimulationSettings, by_clus
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, TargetKind, Ticks
 from operators.together import drain_together
-from sinks.parquet import ParquetSettings, RolledParquet, RollSettings
+from sinks.parquet import ParquetSettings, RolledParquet
+from sinks.rolled import RollSettings
 from tests.benchmarks.measuring import memory
 
 MIDNIGHT, HOUR, INTERVAL = 1_767_571_200_000, 3_600_000, 60_000

@@ -27,8 +27,9 @@ from bytewax.testing import TestingSource, run_main
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import BROKER, STRING, EntityType
-from sinks.parquet import ParquetSettings, RolledParquet, RollSettings, StraightParquet
+from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
+from sinks.rolled import RollSettings
 from tests.samples import INTERVAL, NEW_YEAR
 
 BLOCK_ROWS = 20_000

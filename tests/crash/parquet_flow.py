@@ -10,8 +10,9 @@ from pathlib import Path
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from sinks.parquet import ParquetSettings, RolledParquet, RollSettings, StraightParquet
+from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
 from sinks.parquet.store import Store
+from sinks.rolled import RollSettings
 from sinks.segments import SegmentLog
 from tests.crash.jobs import job_arguments, kill_in, run
 from tests.crash.numbers import PARTS, NumberSource

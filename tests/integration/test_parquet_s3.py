@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from operators.schema.metrics import TOPIC
-from sinks.parquet import ParquetSettings, RolledParquet, RollSettings, StraightParquet
+from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
+from sinks.rolled import RollSettings
 from tests.mqpipe import mqpipe
 from tests.samples import NEW_YEAR, numbered
 

@@ -15,7 +15,7 @@ from operators.schema.arrow import (
     sample_batch,
     schema_of,
 )
-from operators.schema.ipc import BatchDecodeError, Compression, decode, encode
+from operators.schema.ipc import BatchDecodeError, Compression, decode, decode_all, encode
 from operators.schema.metrics import BROKER, ENTITY_TYPES, TOPIC, EntityType
 
 
@@ -64,6 +64,39 @@ def test_a_slice_is_encoded_without_the_rest() -> None:
     batch = topics(50_000)
     assert len(encode(batch.slice(10, 5))) < len(encode(batch)) / 20
     assert decode(encode(batch.slice(10, 5))).to_pylist() == batch.slice(10, 5).to_pylist()
+
+
+@given(st.lists(st.tuples(st.sampled_from([TOPIC, BROKER]), st.integers(0, 3))), st.integers(1, 9))
+def test_small_batches_come_back_together(
+    batches: list[tuple[EntityType, int]], together: int
+) -> None:
+    """Each type's rows in their order, in batches that hold no more than they have to."""
+    written: list[pa.RecordBatch] = []
+    for number, (entity_type, rows) in enumerate(batches):
+        guids = [f"{number}-{row}" for row in range(rows)]
+        columns = {"timestamp": [number] * rows, "entity_guid": guids}
+        written.append(sample_batch(entity_type, rows, columns))
+    decoded = list(decode_all(map(encode, written), together))
+    for entity_type in (TOPIC, BROKER):
+        mine = [batch for batch in decoded if entity_type_of(batch) is entity_type]
+        guids = [guid for batch in mine for guid in batch.column("entity_guid").to_pylist()]
+        same = [batch for batch in written if entity_type_of(batch) is entity_type]
+        assert guids == [g for batch in same for g in batch.column("entity_guid").to_pylist()]
+        assert len(mine) <= len(guids) // together + 1
+
+
+def test_batches_of_other_versions_come_back_together() -> None:
+    """Each fitted; what an older one lacks is null in its rows only."""
+    older = topics().drop_columns(["topic.errorRate"])
+    decoded = list(decode_all([encode(older), encode(topics()), encode(older)]))
+    assert [batch.column("topic.errorRate").null_count for batch in decoded] == [3, 0, 3]
+    assert all(batch.schema.equals(schema_of(TOPIC)) for batch in decoded)
+
+
+def test_what_is_no_batch_among_others_is_refused() -> None:
+    """As if it was by itself."""
+    with pytest.raises(BatchDecodeError, match="not a batch of samples"):
+        list(decode_all([encode(topics()), b"garbage"]))
 
 
 def test_an_older_batch_with_fewer_columns_is_filled_with_nulls() -> None:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.schema.metrics import TOPIC
-from sinks.parquet import ParquetSettings, RolledParquet, RollSettings
-from sinks.parquet.background import Background, now_ms
+from sinks.parquet import ParquetSettings, RolledParquet
 from sinks.parquet.store import Store
+from sinks.rolled import Background, RollSettings, Sealed
 from tests.samples import NEW_YEAR, numbered, numbers_in, published
 
 
@@ -145,22 +145,25 @@ def test_rows_that_no_snapshot_covers_are_not_published(tmp_path: Path) -> None:
     assert job.part._publishing is None
 
 
-def test_partitions_are_looked_at_until_they_close(tmp_path: Path) -> None:
+def test_partitions_are_looked_at_until_they_close() -> None:
     """From a thread beside the dataflow, which a store that fails does not end."""
-    job = Job(tmp_path)
     looked = threading.Event()
     looks = []
 
-    def look() -> None:
-        looks.append(threading.current_thread())
-        if len(looks) == 1:
-            raise OSError("disk is gone")
-        looked.set()
+    class Silent:
+        def look(self) -> None:
+            looks.append(threading.current_thread())
+            if len(looks) == 1:
+                raise OSError("disk is gone")
+            looked.set()
 
-    background = Background(job.sink._context, None, now_ms, 0.001)
-    background.watch(look)
+        def left(self) -> list[Sealed]:
+            return []
+
+    background = Background(lambda _: None, 0.001)
+    background.opened(Silent())
     assert looked.wait(30)
-    background.unwatch(look)
+    background.closed()
     looks[0].join(30)
     assert not looks[0].is_alive()
     assert looks[0] is not threading.current_thread()
@@ -365,7 +368,7 @@ def test_a_store_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.M
             job.snapshot()
     assert job.rows == []
     assert [(line["event"], line["error"]) for line in logs] == [
-        ("files not published, rows wait on disk", "bucket is gone")
+        ("rows not published, they wait on disk", "bucket is gone")
     ]
     job.now += 30_000
     job.snapshot()

@@ -101,7 +101,7 @@ def test_keys_are_routed_to_the_partition_that_they_name(tmp_path: Path) -> None
     sink = StraightParquet(ParquetSettings(path=str(tmp_path)), names, "r")
     assert sink.list_parts() == ["a", "b", "c", "retired"]
     assert [sink.list_parts()[sink.part_fn(n)] for n in names] == names
-    with pytest.raises(ValueError, match="no Parquet partition `d`; there are a, b, c, retired"):
+    with pytest.raises(ValueError, match="no partition `d`; there are a, b, c, retired"):
         sink.part_fn("d")
 
 

@@ -1,0 +1,143 @@
+"""One partition of a sink whose rows wait until enough of them are published together."""
+
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures import Future
+
+import pyarrow as pa
+import structlog
+from bytewax.outputs import StatefulSinkPartition
+
+from sinks.events import Listener, SamplesWritten, count_by_origin, ticks_by_origin
+from sinks.rolled.background import Background
+from sinks.rolled.settings import RollSettings
+from sinks.rolled.waiting import Sealed, State, Waiting
+
+log = structlog.get_logger("mqpipe.sinks")
+
+RETRY_MS = 30_000
+"""Milliseconds until publishing is tried again after it failed."""
+
+
+class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
+    """Seals by `roll`, has `background` publish, and tells `listener` what it took over.
+
+    `sink` and `part` are the sink's and the partition's name; `clock` gives milliseconds since
+    the Unix epoch; `after_snapshot` is called with each snapshot.
+    """
+
+    def __init__(
+        self,
+        sink: str,
+        part: str,
+        waiting: Waiting,
+        roll: RollSettings,
+        background: Background,
+        listener: Listener,
+        clock: Callable[[], int],
+        after_snapshot: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._sink = sink
+        self._part = part
+        self._waiting = waiting
+        self._roll = roll
+        self._background = background
+        self._listener = listener
+        self._clock = clock
+        self._after_snapshot = after_snapshot
+        self._publishing: tuple[list[Sealed], Future[None]] | None = None
+        self._retry_at = 0
+        self._lock = threading.Lock()
+        self._closed = False
+        self._covered_since: int | None = clock()
+        """Since when a snapshot covers all rows (ms); None where it does not."""
+        self._publish_sealed()
+        background.opened(self)
+
+    def write_batch(self, values: list[pa.RecordBatch]) -> None:
+        """Add samples to the log.
+
+        Raises:
+            DiskFullError: no room for them.
+        """
+        with self._lock:
+            self._covered_since = None
+            for batch in values:
+                self._waiting.append(batch, self._clock())
+        counts, ticks = count_by_origin(values), ticks_by_origin(values)
+        self._listener(SamplesWritten(self._sink, counts, ticks))
+
+    def snapshot(self) -> State:
+        """What a restart needs to go on from here; waits for nothing."""
+        with self._lock:
+            self._waiting.drop_published()
+            self._see_published()
+            self._publish_sealed()
+            if self._is_due():
+                self._waiting.seal()
+            self._after_snapshot()
+            self._covered_since = self._clock()
+            return self._waiting.snapshot()
+
+    def look(self) -> None:
+        """Publish what waits where nothing was written for the age at which rows are published.
+
+        Called from a thread of its own. By then the engine has stored the last snapshot.
+        """
+        with self._lock:
+            if self._closed or self._covered_since is None:
+                return
+            if self._clock() - self._covered_since < self._roll.every * 1000:
+                return
+            self._see_published()
+            if self._waiting.rows:
+                self._waiting.seal()
+            self._publish_sealed()
+
+    def close(self) -> None:
+        """Take no more samples. The engine has not stored the last snapshot: nothing is published."""
+        with self._lock:
+            self._closed = True
+            self._waiting.close()
+        self._background.closed()
+
+    def left(self) -> list[Sealed]:
+        """All that is still to be published, once the partition is closed.
+
+        Waits for what is being published at the moment.
+        """
+        if self._publishing is not None and not self._publishing[1].cancel():
+            futures.wait([self._publishing[1]])
+            self._see_published()
+        return self._waiting.left()
+
+    def _is_due(self) -> bool:
+        waited = self._clock() - self._waiting.since
+        return self._waiting.rows >= self._roll.rows or (
+            self._waiting.rows > 0 and waited >= self._roll.every * 1000
+        )
+
+    def _see_published(self) -> None:
+        if self._publishing is None or not self._publishing[1].done():
+            return
+        segments, future = self._publishing
+        self._publishing = None
+        error = future.exception()
+        if error is None:
+            self._waiting.published(segments)
+        else:
+            self._retry_at = self._clock() + RETRY_MS
+            log.error(
+                "rows not published, they wait on disk",
+                sink=self._sink,
+                partition=self._part,
+                error=str(error),
+                retry_seconds=RETRY_MS / 1000,
+            )
+
+    def _publish_sealed(self) -> None:
+        """Start publishing what was sealed before this snapshot, whose seal is stored by now."""
+        if self._waiting.sealed and self._publishing is None and self._clock() >= self._retry_at:
+            segments = list(self._waiting.sealed)
+            self._publishing = segments, self._background.publish(segments)

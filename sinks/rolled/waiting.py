@@ -1,0 +1,133 @@
+"""The rows of one partition that are not published yet, in a segment log.
+
+The open segment takes rows; a sealed one waits to be published.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from operators.schema.ipc import decode_all, encode
+from sinks.segments import Position, SegmentLog
+
+State = tuple[int, tuple[int, int], int, int, tuple[tuple[int, int], ...]]
+"""Version (1), end of the open segment, its rows, when its first row came (ms; 0 without rows),
+ends of the sealed segments that are not published."""
+
+KEPT_SNAPSHOTS = 2
+"""Snapshots for which a segment's log stays after it was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A segment of one partition to which nothing more is added; it ends at `end`."""
+
+    part: str
+    log: SegmentLog
+    end: Position
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size in the log."""
+        return self.end.offset
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Its samples; each batch of one entity type, whose rows keep their order."""
+        records = self.log.read(Position(self.end.segment, 0), self.end)
+        return decode_all(payload for _, payload in records)
+
+
+class Waiting:
+    """A partition's segment log and what its segments are waiting for.
+
+    `rows` are the open segment's, `since` is when its first row came (milliseconds; 0 without
+    rows), `sealed` are the sealed segments that are not published, oldest first.
+    """
+
+    def __init__(self, part: str, log: SegmentLog) -> None:
+        self._part = part
+        self._log = log
+        self._published: list[tuple[int, int]] = []
+        self.rows = 0
+        self.since = 0
+        self.sealed: list[Sealed] = []
+
+    def begin(self, segment: int) -> None:
+        """Start empty, with this number; what the log holds was never stored."""
+        self._log.truncate(Position(segment, 0))
+        self._log.drop_before(segment)
+
+    def resume(self, state: State, whole: bool | None, segment: int = 0) -> None:
+        """Go on exactly where `state` says.
+
+        `whole` is None unless the open segment was published with exactly this end after that
+        state, at a drain or since nothing more came. False tells that it may be only in part:
+        it is published again, with the same rows. What comes next goes into a segment whose
+        number is at least `segment`.
+        """
+        _, open_end, rows, since, sealed = state
+        end = Position(*open_end)
+        self.sealed = [self._sealed(Position(*p)) for p in sealed]
+        if whole is None:
+            self._log.truncate(end)
+            self.rows, self.since = rows, since
+        else:
+            self._log.truncate(Position(max(end.segment + 1, segment), 0))
+            if whole:
+                self._published = [(end.segment, KEPT_SNAPSHOTS)]
+            else:
+                self.sealed.append(self._sealed(end))
+        kept = [sealed.end.segment for sealed in self.sealed]
+        self._log.drop_before(min([*kept, end.segment]))
+
+    def append(self, batch: pa.RecordBatch, now: int) -> None:
+        """Add samples; they survive the death of the process at once.
+
+        Raises:
+            DiskFullError: no room; nothing of the batch was added.
+        """
+        if batch.num_rows:
+            self._log.append(encode(batch))
+            self.rows += batch.num_rows
+            self.since = self.since or now
+
+    def seal(self) -> None:
+        """Close the open segment and open the next."""
+        self.sealed.append(self._sealed(self._log.end))
+        self._log.roll()
+        self.rows = self.since = 0
+
+    def snapshot(self) -> State:
+        """What a restart needs to go on from here."""
+        end = self._log.flush()
+        sealed = tuple((s.end.segment, s.end.offset) for s in self.sealed)
+        return 1, (end.segment, end.offset), self.rows, self.since, sealed
+
+    def published(self, segments: Sequence[Sealed]) -> None:
+        """These sealed segments are published."""
+        self.sealed = [sealed for sealed in self.sealed if sealed not in segments]
+        self._published += [(sealed.end.segment, KEPT_SNAPSHOTS) for sealed in segments]
+
+    def drop_published(self) -> None:
+        """Once a snapshot: drop the logs of segments that no state needs any more."""
+        gone = [segment for segment, left in self._published if left == 0]
+        if gone:
+            self._log.drop_before(max(gone) + 1)
+        self._published = [(segment, left - 1) for segment, left in self._published if left]
+
+    def close(self) -> None:
+        """Take no more samples; what is not published stays in the log."""
+        self._log.close()
+
+    def left(self) -> list[Sealed]:
+        """Everything that waits, the rows of the open segment too, once the log is closed."""
+        return [*self.sealed, *([self._sealed(self._log.end)] if self.rows else [])]
+
+    def _sealed(self, end: Position) -> Sealed:
+        return Sealed(self._part, self._log, end)
+
+
+def position_text(position: Position) -> str:
+    """A position as it is written in files' metadata."""
+    return f"{position.segment}:{position.offset}"
