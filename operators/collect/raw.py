@@ -190,4 +190,12 @@ def known(values: Ints) -> pa.Array:
 
 
 def _names(names: Sequence[str | None], index: Ints) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), pa.array(names, pa.string()))
+    """A column of names by their index; null where the name is None.
+
+    The dictionary itself has no null: Arrow joins no dictionaries that have one.
+    """
+    known = np.array([name is not None for name in names], np.bool_)
+    place = np.cumsum(known) - 1
+    indices = pa.array(place[index], pa.int32(), mask=~known[index])
+    there = [name for name in names if name is not None]
+    return pa.DictionaryArray.from_arrays(indices, pa.array(there, pa.string()))

@@ -61,6 +61,19 @@ def test_a_topic_made_anew_has_no_rate_for_one_tick() -> None:
     assert [column(r, TOPIC, IN)["a"] for r in derived(results)] == [None, 10.0, None, 10.0]
 
 
+def test_a_topic_whose_id_is_not_told_goes_on() -> None:
+    """A leader that is silent for a tick takes neither the others' rates nor its topic's past."""
+    silent = topics(1, {"a": [150], "b": [None]}, ids={"a": "id of a"}, partial=True)
+    results = [
+        topics(0, {"a": [100], "b": [50]}),
+        silent,
+        topics(2, {"a": [200], "b": [90]}, ids={"a": "id of a"}),
+        topics(3, {"a": [250], "b": [110]}),
+    ]
+    rates = [column(result, TOPIC, IN) for result in derived(results)]
+    assert rates[1:] == [{"a": 5.0, "b": None}, {"a": 5.0, "b": 2.0}, {"a": 5.0, "b": 2.0}]
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
