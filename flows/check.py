@@ -89,6 +89,8 @@ def _bill(config: Config, cost: Cost) -> Iterator[str]:
     if config.sinks.parquet is not None:
         size = _size(cost.parquet_bytes * a_minute * 60)
         yield f"sink parquet: {config.sinks.parquet.path}, about {size} an hour"
+    if config.sinks.deltalake is not None:
+        yield f"sink deltalake: {config.sinks.deltalake.path}"
     if config.sinks.newrelic is not None:
         size = _size(cost.newrelic_bytes * a_minute * 60)
         yield f"sink newrelic: {config.sinks.newrelic.region}, about {size} of events an hour"
@@ -115,6 +117,11 @@ async def _reach(config: Config) -> list[Finding]:
     findings = list(found)
     if config.sinks.parquet is not None:
         findings.append(_tried("sink parquet", Store(config.sinks.parquet.path).probe))
+    if config.sinks.deltalake is not None:
+        from sinks.deltalake.tables import DeltaTables  # only where the extra is installed
+
+        tables = DeltaTables(config.sinks.deltalake.path, "check")
+        findings.append(await asyncio.to_thread(_tried, "sink deltalake", tables.probe))
     if config.sinks.kafka is not None:
         settings = config.sinks.kafka
         findings.append(

@@ -15,6 +15,7 @@ from operators.pool import PoolsSettings
 from operators.schema.settings import Duration, Settings
 from operators.simulate import SimulationSettings, shards
 from sinks.dead_letters import DeadLetterSettings
+from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.kafka import KafkaSettings
 from sinks.newrelic import NewRelicSettings
 from sinks.parquet import ParquetSettings
@@ -32,6 +33,9 @@ class SinksSettings(Settings):
     """Where samples go; any combination."""
 
     parquet: ParquetSettings | None = Field(default=None, description="Parquet files")
+    deltalake: DeltaLakeSettings | None = Field(
+        default=None, description="Delta tables; needs mqpipe's extra `deltalake`"
+    )
     newrelic: NewRelicSettings | None = Field(default=None, description="New Relic")
     kafka: KafkaSettings | None = Field(default=None, description="a Kafka topic, to be replayed")
 

@@ -1,7 +1,8 @@
 """The sinks of a configuration: rolled files, network ones with a spool and a sender each."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -10,10 +11,15 @@ from flows.errors import UsageError
 from flows.state import JobState
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination
+from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.kafka import Kafka, kafka_sink
 from sinks.newrelic import NewRelic, newrelic_sink
 from sinks.parquet import ParquetSettings, RolledParquet
+from sinks.parquet.store import Store
 from sinks.spool import SpooledSink, SpoolSettings
+
+if TYPE_CHECKING:
+    from sinks.deltalake.sink import RolledDelta
 
 
 def parquet_at(path: str, settings: ParquetSettings | None = None) -> ParquetSettings:
@@ -35,9 +41,12 @@ def rolled_sinks(
     state: JobState,
     clusters: frozenset[str],
     listener: Callable[[object], None],
-) -> dict[str, RolledParquet]:
-    """The sinks that roll files, by name; a partition for each cluster, also retired ones."""
-    sinks: dict[str, RolledParquet] = {}
+) -> "dict[str, RolledParquet | RolledDelta]":
+    """The sinks whose rows wait until enough are published together, by name.
+
+    They have a partition for each cluster, also for those that are retired.
+    """
+    sinks: dict[str, RolledParquet | RolledDelta] = {}
     if config.sinks.parquet is not None:
         sinks["parquet"] = RolledParquet(
             config.sinks.parquet,
@@ -47,10 +56,25 @@ def rolled_sinks(
             {"seed": str(config.simulation.seed)},
             listener,
         )
+    if config.sinks.deltalake is not None:
+        parts = sorted(clusters | state.retired("deltalake", clusters))
+        sinks["deltalake"] = delta_sink(config.sinks.deltalake, state, parts, listener)
     return sinks
 
 
-def finish(sinks: Iterable[RolledParquet]) -> None:
+def delta_sink(
+    settings: DeltaLakeSettings,
+    state: JobState,
+    parts: Sequence[str],
+    listener: Callable[[object], None],
+) -> "RolledDelta":
+    """The sink of Delta tables; what waits for it lies with the job's state."""
+    from sinks.deltalake.sink import RolledDelta  # only where the extra is installed
+
+    return RolledDelta(settings, parts, state.run, state.path / "deltalake", listener)
+
+
+def finish(sinks: "Iterable[RolledParquet | RolledDelta]") -> None:
     """Have each sink publish what waits, also where another one fails.
 
     Raises:
@@ -59,6 +83,19 @@ def finish(sinks: Iterable[RolledParquet]) -> None:
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.finish)
+
+
+def holding_samples(config: Config) -> str | None:
+    """The path of a sink that holds samples, with which those of a replay would mix."""
+    parquet, delta = config.sinks.parquet, config.sinks.deltalake
+    if parquet is not None and Store(parquet.path).has_samples():
+        return parquet.path
+    if delta is not None:
+        from sinks.deltalake.tables import DeltaTables  # only where the extra is installed
+
+        if DeltaTables(delta.path, "").there():
+            return delta.path
+    return None
 
 
 def network_sinks(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bytewax.operators as op
 import pyarrow as pa
@@ -13,7 +14,14 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, Sink, StatelessSinkPartition
 
 from flows.config import Config
-from flows.delivering import network_sinks, parquet_at, spool_sizes
+from flows.delivering import (
+    delta_sink,
+    finish,
+    holding_samples,
+    network_sinks,
+    parquet_at,
+    spool_sizes,
+)
 from flows.errors import CommandError, UsageError
 from flows.observe import Job, MetricsSettings, Observation, observe
 from flows.runtime import Workers, execute
@@ -32,7 +40,9 @@ from operators.schedule import wall_clock
 from sinks.dead_letters import DeadLetters, Unreadable
 from sinks.kafka import KafkaSettings
 from sinks.parquet import StraightParquet
-from sinks.parquet.store import Store
+
+if TYPE_CHECKING:
+    from sinks.deltalake.sink import RolledDelta
 
 log = structlog.get_logger("mqpipe.replay")
 
@@ -91,7 +101,7 @@ def replay(config: Config, options: ReplayOptions) -> int:
     if topic is None:
         raise UsageError("nothing to replay: the config has no `sinks.kafka`")
     config = _to_the_others(config, options)
-    if config.sinks.parquet is None and config.sinks.newrelic is None:
+    if not (config.sinks.parquet or config.sinks.deltalake or config.sinks.newrelic):
         raise UsageError("nowhere to replay to: give --out, or another sink in the config")
     name = sha256(repr((topic.topic, config.sinks)).encode()).hexdigest()[:12]
     drain = Drain(config.shutdown.grace, settle=0)
@@ -122,14 +132,18 @@ def _run(
 ) -> bool:
     source = RecordedSource(topic, plan, drain, config.account_id)
     sinks: dict[str, Sink[tuple[str, pa.RecordBatch]]] = {}
+    parts = source.list_parts()
     if config.sinks.parquet is not None:
-        parts = source.list_parts()
         sinks["parquet"] = StraightParquet(config.sinks.parquet, parts, state.run)
+    delta: dict[str, RolledDelta] = {}
+    if config.sinks.deltalake is not None:
+        settings = config.sinks.deltalake
+        delta["deltalake"] = delta_sink(settings, state, parts, seen.listener)
     delivering = network_sinks(
         config, seen.listener, lambda: drain.grace_left if drain.requested else _DELIVERY
     )
     letters = DeadLetters(config.dead_letters, seen.listener)
-    flow = dataflow(source, {**sinks, **delivering}, letters, seen.saw)
+    flow = dataflow(source, {**sinks, **delta, **delivering}, letters, seen.saw)
     return execute(
         flow,
         drain,
@@ -137,6 +151,7 @@ def _run(
         config.recovery.epoch,
         state.recovery(),
         config.shutdown.grace,
+        lambda: finish(delta.values()),
     )
 
 
@@ -153,10 +168,9 @@ def _plan(
             )
         log.info("replay goes on", topic=topic.topic)
         return ReplayPlan.from_document(begun["plan"])
-    parquet = config.sinks.parquet
-    if parquet is not None and Store(parquet.path).has_samples():
+    if (path := holding_samples(config)) is not None:
         raise CommandError(
-            f"{parquet.path} holds samples, with which those of a replay would mix; give another "
+            f"{path} holds samples, with which those of a replay would mix; give another "
             "directory with --out"
         )
     start = options.start if options.start is not None else 0
@@ -176,7 +190,8 @@ def _to_the_others(config: Config, options: ReplayOptions) -> Config:
     """The configuration with the sinks of a replay: not the one it is read from."""
     changes: dict[str, object] = {"kafka": None}
     if options.out is not None:
-        changes = {"parquet": parquet_at(options.out), "kafka": None, "newrelic": None}
+        others = {"deltalake": None, "kafka": None, "newrelic": None}
+        changes = {"parquet": parquet_at(options.out), **others}
     return config.model_copy(update={"sinks": config.sinks.model_copy(update=changes)})
 
 

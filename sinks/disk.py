@@ -74,6 +74,18 @@ def clear_errors(path: Path | str, what: str) -> Iterator[None]:
         raise
 
 
+def require_writable(directory: Path, what: str) -> None:
+    """Make a directory, so that a job which could write nothing ends before it begins.
+
+    Raises:
+        DiskFullError, UnwritableError: there cannot be one, or this user may not write to it.
+    """
+    with clear_errors(directory, what):
+        directory.mkdir(parents=True, exist_ok=True)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UnwritableError(directory, what, errno.EACCES)
+
+
 def sync_to_disk(path: Path) -> None:
     """Force a file's content, or the names in a directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -75,6 +75,14 @@ def kill(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, out, err)
 
 
+def delta_samples(folder: Path, label: str) -> pl.DataFrame:
+    """All rows of one entity type's Delta table, in the columns and the order of `samples`."""
+    frame = pl.read_delta(str(folder / label)).drop("date")
+    return frame.cast({pl.Datetime: pl.Datetime("ms", "UTC")}).sort(
+        "entity_guid", "timestamp", "origin"
+    )
+
+
 def samples(folder: Path, label: str) -> pl.DataFrame:
     """All samples of one entity type below a Parquet path, strings decoded, sorted by key."""
     files = sorted((folder / f"type={label}").rglob("*.parquet"))

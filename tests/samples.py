@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -84,5 +85,18 @@ def numbers_in(path: Path, cluster: str | None = None) -> list[int]:
             int(row["entity_name"].rpartition("/")[2])
             for row in rows
             if cluster in (None, row["cluster_name"])
+        ]
+    return sorted(found)
+
+
+def numbers_in_delta(path: Path, cluster: str | None = None) -> list[int]:
+    """The same of the Delta tables below a path."""
+    found: list[int] = []
+    for log in path.glob("*/_delta_log"):
+        rows = pl.read_delta(str(log.parent), columns=["entity_name", "cluster_name"])
+        found += [
+            int(entity.rpartition("/")[2])
+            for entity, name in rows.iter_rows()
+            if cluster in (None, name)
         ]
     return sorted(found)

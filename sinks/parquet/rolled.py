@@ -13,7 +13,7 @@ from sinks.parquet.files import SampleFiles
 from sinks.parquet.retention import Retention
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.sink import FIRST, ParquetSink, log
-from sinks.parquet.store import file_part
+from sinks.partitioned import file_part
 from sinks.rolled import (
     LOOK_EVERY,
     Background,

@@ -9,8 +9,8 @@ import structlog
 
 from sinks.parquet.files import FileContext, HeldRows
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.store import Store, StoredFile, file_part
-from sinks.partitioned import PartitionedSink
+from sinks.parquet.store import Store, StoredFile
+from sinks.partitioned import PartitionedSink, file_part
 
 log = structlog.get_logger("mqpipe.parquet")
 

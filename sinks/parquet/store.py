@@ -1,20 +1,18 @@
 """Where Parquet files lie: a local directory or a folder of an object store, treated alike."""
 
 import contextlib
-import errno
-import os
 import re
 from collections import defaultdict
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from sinks.disk import UnwritableError, clear_errors, sync_to_disk
+from sinks.disk import clear_errors, require_writable, sync_to_disk
+from sinks.partitioned import file_part
 
 OPEN = "_open"
 """Folder of files that are still being written. Readers pass over names that start with `_`."""
@@ -97,12 +95,8 @@ class Store:
         Raises:
             UnwritableError: there cannot be one, or this user may not write to it.
         """
-        if not self._is_local:
-            return
-        with self.clear_errors():
-            Path(self._base).mkdir(parents=True, exist_ok=True)
-        if not os.access(self._base, os.W_OK | os.X_OK):
-            raise UnwritableError(self.path, "samples", errno.EACCES)
+        if self._is_local:
+            require_writable(Path(self._base), "samples")
 
     def create(self, path: str) -> pa.NativeFile:
         """A stream to a new file; one that is there is replaced."""
@@ -226,11 +220,6 @@ class Store:
         selector = pafs.FileSelector(self._full(path), recursive=recursive, allow_not_found=True)
         skip = len(self._base) + 1
         return [(info.path[skip:], info.is_file) for info in self._fs.get_file_info(selector)]
-
-
-def file_part(name: str) -> str:
-    """A run's or partition's name as it is written in file names."""
-    return quote(name, safe="")
 
 
 def _prefix(run: str, partition: str) -> str:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.crash.jobs import start
-from tests.crash.test_parquet_crash import MORE, finish
+from tests.crash.test_files_crash import MORE, finish
 from tests.samples import published
 
 
@@ -25,7 +25,7 @@ def test_a_full_disk_ends_the_job_and_loses_nothing(
 ) -> None:
     """The message says where and what to do; every visible file is whole; no row is lost."""
     small_disk(tmp_path / folder, "120k")
-    job = start("parquet_flow", tmp_path, kind, "--more", MORE)
+    job = start("files_flow", tmp_path, kind, "--more", MORE)
     _, message = job.communicate(timeout=100)
     assert job.returncode > 0
     assert f"no room on disk for {what}" in message

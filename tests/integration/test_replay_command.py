@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 from polars.testing import assert_frame_equal
 
 from tests.kafka.cluster import Kafka
-from tests.mqpipe import mqpipe, samples
+from tests.mqpipe import delta_samples, mqpipe, samples
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -20,6 +20,7 @@ interval: 500ms
 simulation: {{seed: 1, fleets: [{{name: a, clusters: 2}}]}}
 sinks:
   parquet: {{path: samples}}
+  deltalake: {{path: delta}}
   kafka: {{bootstrap_servers: "{bootstrap}", topic: {topic}, spool: {{path: spool}}}}
 dead_letters: {{path: dead}}
 recovery: {{path: state, epoch: 500ms}}
@@ -28,11 +29,14 @@ metrics: {{listen: null}}
 
 
 def test_replay_gives_the_rows_that_parquet_has(kafka: Kafka, tmp_path: Path) -> None:
-    """Run to both sinks; replaying the topic gives Parquet's rows, a range of it its part."""
+    """All sinks have the same; replaying the topic gives Parquet's rows, a range of it its part."""
     text = CONFIG.format(bootstrap=kafka.bootstrap_servers, topic=f"mq-{tmp_path.name}")
     (tmp_path / "c.yaml").write_text(text)
     ran = mqpipe(tmp_path, "run", "c.yaml", "--no-live", "--for", "5s")
     assert ran.code == 0, ran.err[-4000:]
+    for label in LABELS:
+        whole = samples(tmp_path / "samples", label)
+        assert_frame_equal(delta_samples(tmp_path / "delta", label), whole)
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     producer.produce(f"mq-{tmp_path.name}", b"\x00garbage", key=b"a-1")
     assert producer.flush(30) == 0
@@ -51,6 +55,17 @@ def test_replay_gives_the_rows_that_parquet_has(kafka: Kafka, tmp_path: Path) ->
         whole = samples(tmp_path / "samples", label)
         inside = whole.filter(pl.col("timestamp").is_between(ticks[2], ticks[5], closed="left"))
         assert_frame_equal(samples(tmp_path / "part", label), inside)
+
+    tables = text.replace("  parquet: {path: samples}\n", "").replace(
+        "{path: delta}", "{path: more}"
+    )
+    (tmp_path / "d.yaml").write_text(tables)
+    assert (told := mqpipe(tmp_path, "replay", "d.yaml")).code == 0, told.err[-4000:]
+    for label in LABELS:
+        whole = samples(tmp_path / "samples", label)
+        assert_frame_equal(delta_samples(tmp_path / "more", label), whole)
+    refused = mqpipe(tmp_path, "replay", "d.yaml")
+    assert (refused.code, "more holds samples" in refused.err) == (1, True)
 
     letters = pl.concat(pl.read_parquet(f) for f in (tmp_path / "dead").rglob("*.parquet"))
     assert set(letters["data"]) == {b"\x00garbage"}

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: after the last restart each row is in the Parquet files once."""
+"""kill -9 at any moment: after the last restart each row is in the files, or tables, once."""
 
 import random
 from pathlib import Path
@@ -7,31 +7,37 @@ import pytest
 
 from tests.crash.jobs import KILLS, kill_at_random, killed_itself, run_to_its_end, start
 from tests.crash.numbers import PARTS
-from tests.samples import numbers_in
+from tests.samples import numbers_in, numbers_in_delta
 
 MORE = 60
 """Batches of a run that ends by itself."""
 
 
+def numbers(kind: str, directory: Path, part: str) -> list[int]:
+    """The numbers of a partition's rows that readers see; one that is there twice is there twice."""
+    read = numbers_in_delta if kind == "delta" else numbers_in
+    return read(directory / "samples", part)
+
+
 def finish(kind: str, directory: Path) -> None:
     """Run once more, to the end: all rows of all runs are in the files once."""
-    rows = run_to_its_end(start("parquet_flow", directory, kind, "--more", MORE))
+    rows = run_to_its_end(start("files_flow", directory, kind, "--more", MORE))
     for part in PARTS:
-        assert numbers_in(directory / "samples", part) == list(range(rows[part]))
+        assert numbers(kind, directory, part) == list(range(rows[part]))
     assert list((directory / "samples").rglob("*.tmp")) == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * KILLS)
-@pytest.mark.parametrize("kind", ["rolled", "straight"])
+@pytest.mark.parametrize("kind", ["rolled", "straight", "delta"])
 def test_every_row_is_there_once_after_kills_at_random_moments(tmp_path: Path, kind: str) -> None:
     """The moments are random; the seed that the failure shows repeats them as far as time does."""
     seed = random.randrange(2**32)
     moments = random.Random(seed)
     for killed in range(1, KILLS + 1):
-        kill_at_random(start("parquet_flow", tmp_path, kind), moments)
+        kill_at_random(start("files_flow", tmp_path, kind), moments)
         for part in PARTS:
-            seen = numbers_in(tmp_path / "samples", part)
+            seen = numbers(kind, tmp_path, part)
             assert len(seen) == len(set(seen)), f"twice after kill {killed}, seed {seed}"
     finish(kind, tmp_path)
 
@@ -48,11 +54,13 @@ def test_every_row_is_there_once_after_kills_at_random_moments(tmp_path: Path, k
         ("straight", "create", 6),
         ("straight", "move", 6),
         ("straight", "moved", 6),
+        ("delta", "commit", 2),
+        ("delta", "committed", 4),
     ],
 )
 def test_every_row_is_there_once_after_a_kill_at_the_worst_points(
     tmp_path: Path, kind: str, point: str, count: int
 ) -> None:
     """In a write to the log, before and after a file appears, between two files of a snapshot."""
-    killed_itself(start("parquet_flow", tmp_path, kind, "--kill-at", point, count))
+    killed_itself(start("files_flow", tmp_path, kind, "--kill-at", point, count))
     finish(kind, tmp_path)

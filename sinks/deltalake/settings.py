@@ -1,0 +1,32 @@
+"""What a user can say about Delta tables."""
+
+from importlib.util import find_spec
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from operators.schema.settings import Settings
+from sinks.rolled.settings import RollSettings
+
+
+class DeltaLakeSettings(Settings):
+    """Delta tables, one for each entity type, in a directory or an object store."""
+
+    path: str = Field(
+        default="./delta",
+        min_length=1,
+        description="folder of the tables: a directory, or a URI: s3://bucket/folder, gs://…, az://…",
+    )
+    roll: RollSettings = Field(
+        default=RollSettings(),
+        description="when `run` and `replay` commit; what is committed at once is held in memory",
+    )
+
+    @model_validator(mode="after")
+    def _extra_is_installed(self) -> Self:
+        if find_spec("deltalake") is None:
+            raise ValueError(
+                "needs the package deltalake: install mqpipe with its extra `deltalake` "
+                "(pip install 'mqpipe[deltalake]')"
+            )
+        return self
