@@ -33,6 +33,7 @@ _CLASSES = {
         "UNKNOWN_TOPIC_OR_PART",
         "_WAIT_COORD",
         "_NO_OFFSET",
+        "_DESTROY_BROKER",  # it left the cluster while it was asked
     ),
     "config": ("_INVALID_ARG", "_CONFLICT", "_UNKNOWN_BROKER"),
     "unsupported": ("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION"),

@@ -19,6 +19,7 @@ from operators.pool import classify
         (KafkaError._AUTHENTICATION, "auth"),
         (KafkaError.GROUP_AUTHORIZATION_FAILED, "authorization"),
         (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, "unavailable"),
+        (KafkaError._DESTROY_BROKER, "unavailable"),
         (KafkaError.UNSUPPORTED_VERSION, "unsupported"),
         (KafkaError.UNKNOWN, "unknown"),
     ],
