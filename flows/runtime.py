@@ -23,7 +23,7 @@ from bytewax.recovery import (
 from bytewax.testing import cluster_main
 
 from flows.errors import FlowError
-from flows.room import no_room
+from flows.room import no_room, store_failure
 from operators.drain import Drain
 
 log = structlog.get_logger("mqpipe.runtime")
@@ -96,7 +96,7 @@ def execute(
                 log.info("ended before all processes of the cluster were there")
                 return True
     if engine.error is not None:
-        raise FlowError(_explained(engine.error, workers)) from engine.error
+        raise FlowError(_explained(engine.error, workers, recovery)) from engine.error
     if full is not None:
         raise FlowError(full)
     return not (drain.requested and drain.under_way > 0)
@@ -128,18 +128,21 @@ class _Engine:
             self._ended.set()
 
 
-def _explained(error: BaseException, workers: Workers) -> str:
+def _explained(error: BaseException, workers: Workers, recovery: RecoveryConfig | None) -> str:
     if isinstance(error, NoPartitionsError | MissingPartitionsError | InconsistentPartitionsError):
         return (
             f"the recovery store is incomplete or mixed with another one ({error}); "
             "restore all of its files, or remove the state directory to start anew"
         )
+    cause = root_cause(error)
+    if recovery is not None and (failure := store_failure(recovery.db_dir, cause)) is not None:
+        return failure
     if workers.addresses and not isinstance(error, Exception):
         return (
             f"another process of the cluster is gone ({error}), and a cluster ends as a whole; "
             "start all processes again, they go on where the last snapshot was"
         )
-    return root_cause(error)
+    return cause
 
 
 def root_cause(error: BaseException) -> str:

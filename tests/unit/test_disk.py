@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from flows.room import store_failure
 from flows.runtime import root_cause
 from sinks.dead_letters import DeadLetters, DeadLetterSettings
 from sinks.delivery import DeadLetter
@@ -33,6 +34,22 @@ def test_what_a_user_is_told_of_a_disk(number: int, message: str) -> None:
     outer = RuntimeError("an operator failed")
     outer.__cause__ = raised.value
     assert root_cause(outer) == str(raised.value)
+
+
+def test_a_recovery_store_that_cannot_be_written_is_named() -> None:
+    """As with a quota that is used up; the engine tells of it in a panic, seen once and kept here."""
+    panic = (
+        "(src/run.rs:292:17) panicked at src/recovery.rs:626:22:\ncalled `Result::unwrap()` on an "
+        "`Err` value: SqliteFailure(Error { code: SystemIoFailure, extended_code: 778 }, "
+        'Some("disk I/O error"))'
+    )
+    told = store_failure("state/run/recovery", panic)
+    assert told is not None
+    assert told.startswith(
+        "the recovery store in state/run/recovery cannot be read or written: dis"
+    )
+    assert "quota has no room, free some" in told
+    assert store_failure("state/run/recovery", "an operator failed") is None
 
 
 def test_a_clear_error_stays_as_it_is() -> None:
