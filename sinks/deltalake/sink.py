@@ -30,6 +30,7 @@ class RolledDelta(PartitionedSink):
 
     Raises:
         UnwritableError: the directory cannot be written to.
+        DeltaTableError: a table cannot be read.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class RolledDelta(PartitionedSink):
         self._directory = directory
         self._listener = listener
         self._clock = clock
-        self._tables = DeltaTables(settings.path, run)
-        self._tables.require_folder()
-        self._background = Background(self._tables.commit, look_every, together=True)
+        tables = DeltaTables(settings.path, run)
+        tables.require_folder()
+        self._last_committed = tables.last_committed(self.list_parts())
+        self._background = Background(tables.commit, look_every, together=True)
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: State | None
@@ -58,12 +60,9 @@ class RolledDelta(PartitionedSink):
 
         Where the tables have more than the state can tell of, since the recovery store was lost
         or is an older one, its rows stay, and numbers go on after them.
-
-        Raises:
-            DeltaTableError: a table cannot be read.
         """
         waiting = Waiting(for_part, SegmentLog(self._directory / file_part(for_part), sys.maxsize))
-        last = self._tables.last_committed(for_part)
+        last = self._last_committed[for_part]
         if resume_state is None:
             if last >= 0:
                 log.info("begins anew, its committed rows are kept", partition=for_part)

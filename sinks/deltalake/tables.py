@@ -78,13 +78,14 @@ class DeltaTables:
         there = self.there()
         return f"there are {', '.join(there)}" if there else "no tables yet"
 
-    def last_committed(self, part: str) -> int:
-        """The last segment of a partition that any table has; -1 where none has one.
+    def last_committed(self, parts: Sequence[str]) -> dict[str, int]:
+        """The last segment of each partition that any table has; -1 where none has one.
 
         Raises:
-            DeltaTableError: a table cannot be read.
+            UnwritableError, DeltaTableError: a table cannot be read.
         """
-        return max(self._committed(self._table(entity_type), part) for entity_type in ENTITY_TYPES)
+        tables = [self._table(entity_type) for entity_type in ENTITY_TYPES]
+        return {part: max(self._committed(table, part) for table in tables) for part in parts}
 
     def commit(self, segments: Sequence[Sealed]) -> None:
         """Commit segments, those of a partition oldest first; again does no harm.
@@ -99,7 +100,14 @@ class DeltaTables:
         for group in _by_size(segments):
             for entity_type, samples in _by_type(group).items():
                 with _clear_errors(self._path(entity_type)):
-                    self._append(entity_type, samples)
+                    self._append_patiently(entity_type, samples)
+
+    def _append_patiently(self, entity_type: EntityType, samples: _Samples) -> None:
+        """Append; once more where another process made or changed the table at the same moment."""
+        try:
+            self._append(entity_type, samples)
+        except DeltaError:
+            self._append(entity_type, samples)
 
     def _append(self, entity_type: EntityType, samples: _Samples) -> None:
         """One commit of samples with the segments that they lie in, but for those it has."""

@@ -4,7 +4,8 @@
 yet. Counted are the seconds from SIGTERM to the end of the process, the last snapshot and the
 publishing of every cluster's files among them.
 
-    python -m tests.benchmarks.bench_drain [--clusters 200] [--ticks 20] [--json FILE]
+    python -m tests.benchmarks.bench_drain [--clusters 200] [--ticks 20] [--sink parquet]
+        [--json FILE]
 """
 
 import argparse
@@ -24,13 +25,13 @@ from tests.benchmarks.measuring import ROOT, SCRIPT
 INTERVAL = 3.0
 
 
-def configured(clusters: int) -> str:
+def configured(clusters: int, sink: str) -> str:
     """So many simulated clusters of 3 brokers, 10 topics and 5 groups; nothing rolls by itself."""
     return yaml.safe_dump(
         {
             "interval": INTERVAL,
             "simulation": {"fleets": [{"name": "sim", "clusters": clusters}]},
-            "sinks": {"parquet": {"path": "samples", "roll": {"every": "1h"}}},
+            "sinks": {sink: {"path": "samples", "roll": {"every": "1h"}}},
             "shutdown": {"grace": 300},
             "metrics": {"listen": None},
         }
@@ -64,16 +65,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clusters", type=int, default=200)
     parser.add_argument("--ticks", type=int, default=20)
+    parser.add_argument("--sink", choices=["parquet", "deltalake"], default="parquet")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "drain.yaml").write_text(configured(options.clusters))
+        (folder / "drain.yaml").write_text(configured(options.clusters, options.sink))
         seconds = drained(folder, 5 + options.ticks * INTERVAL)
-        files = sorted(folder.glob("samples/type=*/date=*/*.parquet"))
+        files = sorted(folder.glob("samples/*/date=*/*.parquet"))
         rows = pl.scan_parquet(files, hive_partitioning=False, extra_columns="ignore",
                                missing_columns="insert").select(pl.len()).collect().item()  # fmt: skip
     figures = {
+        "sink": options.sink,
         "clusters": options.clusters,
         "rows": rows,
         "files": len(files),

@@ -1,4 +1,4 @@
-"""Parquet in an object store, against moto's S3 server: the same guarantees as in a directory."""
+"""Parquet and Delta tables in an object store, against moto's S3 server: as in a directory."""
 
 import re
 import subprocess
@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from operators.schema.metrics import TOPIC
+from sinks.deltalake.settings import DeltaLakeSettings
+from sinks.deltalake.sink import RolledDelta
 from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
 from sinks.rolled import RollSettings
 from tests.mqpipe import mqpipe
@@ -146,6 +150,34 @@ def test_rolled_files_are_published_once(bucket: Bucket, tmp_path: Path) -> None
     partition.close()
     sink.finish()
     assert bucket.numbers() == [0, 1, 2, 3]
+
+
+def test_rows_are_committed_to_delta_tables_once(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the environment says; two processes' commits come one after the other."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.endpoint)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    settings = DeltaLakeSettings(path="s3://samples/delta")
+    states: list[Any] = [None, None]
+    for life in range(2):
+        sinks = [RolledDelta(settings, ["a", "b"], "r", tmp_path / part) for part in "ab"]
+        parts = [
+            sink.build_part("step", p, states["ab".index(p)])
+            for sink, p in zip(sinks, "ab", strict=True)
+        ]
+        for part in parts:
+            part.write_batch([numbered([life])])
+        states = [part.snapshot() for part in parts]
+        for part in parts:
+            part.close()
+        with ThreadPoolExecutor(2) as executor:
+            for done in [executor.submit(sink.finish) for sink in sinks]:
+                done.result()
+    read = pl.read_delta("s3://samples/delta/broker", columns=["entity_name"])
+    assert sorted(read["entity_name"]) == ["sim-eu/0"] * 2 + ["sim-eu/1"] * 2
+    assert DeltaTable("s3://samples/delta/broker").version() == 3
 
 
 def test_an_upload_in_parts_is_invisible_until_it_is_whole(bucket: Bucket) -> None:

@@ -15,8 +15,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import structlog
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -251,6 +251,29 @@ def test_large_backlogs_are_committed_part_by_part(
     job.drain()
     assert job.rows == [1, 1]
     assert table(tmp_path).version() == 1
+
+
+def test_a_commit_that_met_another_one_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where two processes make a table at the same moment; the rows are there once."""
+    calls: list[Any] = []
+
+    def meets(*args: Any, **more: Any) -> None:
+        calls.append(args)
+        if len(calls) == 1:
+            write_deltalake(*args, **more)
+            raise CommitFailedError("the table is there already")
+        write_deltalake(*args, **more)
+
+    job = Job(tmp_path)
+    job.write(1)
+    job.write(2, "sim-us")
+    job.snapshot()
+    monkeypatch.setattr(sinks.deltalake.tables, "write_deltalake", meets)
+    job.drain()
+    assert job.rows == [1, 2]
+    assert len(calls) == 1
 
 
 @contextmanager
