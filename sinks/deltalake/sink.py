@@ -1,7 +1,9 @@
 """The Bytewax sink of Delta tables: rows wait in a segment log until they are committed together.
 
 A segment is committed when the engine has stored that it is sealed, and at the end of a job when
-the engine has ended: what a table shows is never made again.
+the engine has ended: what a table shows is never made again. Nothing else tells for certain that
+the engine has stored a snapshot, so the rows of a partition to which nothing more is written wait
+for the end of the job.
 """
 
 import sys
@@ -14,7 +16,7 @@ from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
 from sinks.events import Listener, nobody
 from sinks.partitioned import PartitionedSink, file_part
-from sinks.rolled import LOOK_EVERY, Background, RolledPartition, State, Waiting, now_ms
+from sinks.rolled import Background, RolledPartition, State, Waiting, now_ms
 from sinks.segments import SegmentLog
 
 log = structlog.get_logger("mqpipe.deltalake")
@@ -25,8 +27,7 @@ class RolledDelta(PartitionedSink):
 
     `run` names the job in the tables' transactions. `directory` is where rows wait; it belongs
     to the job's state and is found again after a restart. `clock` gives milliseconds since the
-    Unix epoch. Every `look_every` seconds partitions to which nothing is written are looked at;
-    None is never.
+    Unix epoch.
 
     Raises:
         UnwritableError: the directory cannot be written to.
@@ -41,7 +42,6 @@ class RolledDelta(PartitionedSink):
         directory: Path,
         listener: Listener = nobody,
         clock: Callable[[], int] = now_ms,
-        look_every: float | None = LOOK_EVERY,
     ) -> None:
         super().__init__(parts)
         self._settings = settings
@@ -51,7 +51,7 @@ class RolledDelta(PartitionedSink):
         tables = DeltaTables(settings.path, run)
         tables.require_folder()
         self._last_committed = tables.last_committed(self.list_parts())
-        self._background = Background(tables.commit, look_every, together=True)
+        self._background = Background(tables.commit, None, together=True)
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: State | None

@@ -13,7 +13,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import ENTITY_TYPES, EntityType
-from sinks.disk import clear_errors, require_writable
+from sinks.disk import DiskFullError, UnwritableError, clear_errors, require_writable
 from sinks.rolled import Sealed
 
 COMMIT_BYTES = 32 * 2**20
@@ -191,7 +191,7 @@ def _clear_errors(path: str) -> Iterator[None]:
         try:
             yield
         except (DeltaError, OSError, ValueError) as error:
-            if isinstance(error, DeltaTableError):
+            if isinstance(error, DeltaTableError | DiskFullError | UnwritableError):
                 raise
             if number := _OS_ERROR.search(str(error)):
                 raise OSError(int(number[1]), os.strerror(int(number[1]))) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 SHORT: Mapping[str, Sequence[str]] = {
     "cluster": ("--ticks", "60", "--rounds", "1"),
     "day": ("--hours", "0.5", "--speed", "60", "--scale", "0.1"),
+    "drain": ("--clusters", "20", "--ticks", "3"),
     "encode": ("--rounds", "2"),
     "isolation": ("--seconds", "5", "--interval", "0.5", "--targets", "20"),
     "merge": ("--samples", "200000", "--repeat", "1"),

@@ -47,7 +47,6 @@ class Job:
             "r",
             path / "state",
             clock=lambda: self.now,
-            look_every=None,
         )
         states = states or {}
         self.parts: dict[str, Any] = {
@@ -67,11 +66,6 @@ class Job:
         for part in self.parts.values():
             if part._publishing is not None:
                 futures.wait([part._publishing[1]])
-
-    def look(self) -> None:
-        self.now += 600_000
-        for part in self.parts.values():
-            part.look()
 
     def close(self) -> None:
         """The engine closes the partitions and ends."""
@@ -352,7 +346,7 @@ def test_without_the_package_the_settings_name_the_extra(monkeypatch: pytest.Mon
 
 
 ACTIONS = st.sampled_from(
-    ["write", "write", "snapshot", "store", "kill", "drain", "kill in drain", "kill after", "look"]
+    ["write", "write", "snapshot", "store", "kill", "drain", "kill in drain", "kill after"]
 )
 
 
@@ -376,9 +370,6 @@ def test_every_row_is_there_once_whenever_the_process_is_killed(
             stored, taken = taken, (job.snapshot(), written)
         elif action == "store":
             stored = taken
-        elif action == "look":
-            stored = taken  # by the time that it looks
-            job.look()
         else:
             if action != "kill":
                 # A drain ends with a snapshot, and closes before that is stored.
