@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from tests.mqpipe import kill, mqpipe, samples, start, stop, wait_for_log
+from tests.mqpipe import delta_samples, kill, mqpipe, samples, start, stop, wait_for_log
 
 LABELS = ("cluster", "broker", "topic", "consumer_group")
 INTERVAL_MS = 200
@@ -24,6 +24,7 @@ simulation:
     - {name: two, brokers: 2, topics: 4, groups: 2, pattern: business_hours}
 sinks:
   parquet: {path: samples, roll: {rows: 2000, every: 2s}}
+  deltalake: {path: delta, roll: {every: 1s}}
 recovery: {path: state, epoch: 300ms}
 metrics: {listen: null}
 """
@@ -46,7 +47,7 @@ def killed_after(process: subprocess.Popen[str], seconds: float) -> bool:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) -> None:
-    """After the last restart the files hold each sample from the first tick to the last once."""
+    """Files and tables hold each sample from the first tick to the last once."""
     (tmp_path / "c.yaml").write_text(CONFIG)
     chance = random.Random(workers)
     arguments = ("run", "c.yaml", "--no-live", "--workers", str(workers))
@@ -60,6 +61,7 @@ def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) 
 
     for label in LABELS:
         frame = samples(tmp_path / "samples", label)
+        assert_frame_equal(delta_samples(tmp_path / "delta", label), frame)
         ticks = frame["timestamp"].cast(pl.Int64)
         first, last = int(ticks.min()), int(ticks.max())  # type: ignore[arg-type]
         expected = list(range(first, last + 1, INTERVAL_MS))
