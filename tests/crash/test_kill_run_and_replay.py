@@ -4,6 +4,7 @@ import random
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -79,5 +80,9 @@ def test_a_killed_replay_of_a_killed_run_has_each_of_its_samples(
         for label in LABELS:
             replayed = samples(folder / "samples", label).unique(KEY, maintain_order=True)
             assert not replayed.is_empty()
-            assert_frame_equal(replayed, samples(tmp_path / "samples", label))
+            own = samples(tmp_path / "samples", label)
+            # A run that is killed before its first snapshot is stored begins anew, later; the
+            # topic may have what it had sent.
+            since = replayed.filter(pl.col("timestamp") >= own["timestamp"].min())
+            assert_frame_equal(since, own)
         assert not (folder / "dead").exists()
