@@ -103,6 +103,9 @@ class _Reach:
             case Lever.CAPACITY:
                 self.groups.update(entities.tolist())
                 self._traffic(relations.read_by(entities))
+            case Lever.READING:
+                self.groups.update(relations.readers_of(entities).tolist())
+                self._traffic(entities)
             case Lever.CONSUMERS | Lever.MEMBERSHIP | Lever.PROCESSING:
                 self.groups.update(entities.tolist())
             case Lever.CPU | Lever.MEMORY | Lever.LATENCY | Lever.UNCLEAN:

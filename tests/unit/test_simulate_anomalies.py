@@ -175,6 +175,24 @@ def test_a_spike_reaches_brokers_and_groups() -> None:
         assert after.mean() > 1.05 * before.mean()
 
 
+def test_a_skewed_topic_slows_its_readers_on_that_topic_alone() -> None:
+    """A hot partition holds up its own topic; what the same group reads beside it comes on time."""
+    topics = [{"name": name, "messages_per_second": 100} for name in ("hot", "cold")]
+    both = [{"name": "both", "topics": ["hot", "cold"]}]
+    fleet = {"topics": topics, "groups": both}
+    calm, real = run([], **fleet), run(one("partition_skew", "hot", magnitude=1.5), **fleet)
+    during = pl.col("timestamp").is_between(ONSET, ONSET + timedelta(minutes=20))
+    out = {
+        name: (
+            calm[TOPIC].filter(during, pl.col("topic") == name)["topic.bytesOutPerSecond"],
+            real[TOPIC].filter(during, pl.col("topic") == name)["topic.bytesOutPerSecond"],
+        )
+        for name in ("hot", "cold")
+    }
+    assert out["cold"][0].equals(out["cold"][1])
+    assert out["hot"][1].to_numpy().mean() < 0.8 * out["hot"][0].to_numpy().mean()
+
+
 def test_onset_plateau_and_recovery() -> None:
     """An effect rises, stays at its peak, and falls."""
     broker = run(one("cpu_spike", onset=0.25, recovery=0.5), noise=0)[BROKER]

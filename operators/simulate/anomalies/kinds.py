@@ -30,6 +30,8 @@ class Lever(StrEnum):
     """Share of a topic's traffic that moves to its first partition."""
     CAPACITY = "capacity"
     """× what groups can consume."""
+    READING = "reading"
+    """× what groups can consume of topics."""
     CONSUMERS = "consumers"
     """× members of groups."""
     MEMBERSHIP = "membership"
@@ -52,7 +54,16 @@ class Lever(StrEnum):
     """Share of leader elections that are unclean while brokers are down."""
 
 
-FACTORS = frozenset({Lever.MESSAGES, Lever.SIZE, Lever.CAPACITY, Lever.CONSUMERS, Lever.PROCESSING})
+FACTORS = frozenset(
+    {
+        Lever.MESSAGES,
+        Lever.SIZE,
+        Lever.CAPACITY,
+        Lever.READING,
+        Lever.CONSUMERS,
+        Lever.PROCESSING,
+    }
+)
 """Levers that multiply; the others add."""
 
 
@@ -209,8 +220,7 @@ def _rebalance_storm(case: Case) -> Iterable[Effect]:
 def _partition_skew(case: Case) -> Iterable[Effect]:
     """One key takes over: a partition, its leader and its one consumer carry most of it."""
     yield Effect(Lever.HOT, case.itself, case.share(0.6))
-    readers = case.relations.readers_of(case.itself)
-    yield Effect(Lever.CAPACITY, readers, case.factor(0.4), begin=0.05)
+    yield Effect(Lever.READING, case.itself, case.factor(0.4), begin=0.05)
 
 
 def _poison_message(case: Case) -> Iterable[Effect]:

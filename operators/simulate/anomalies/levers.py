@@ -72,7 +72,7 @@ class Levers:
         for pull in self._pulls[lever]:
             rows, factors = pull.entities, pull.pulled
             if owner is not None:
-                place = np.full(int(owner.max(initial=0)) + 1, -1)
+                place = np.full(1 + max(owner.max(initial=0), rows.max(initial=0)), -1)
                 place[rows] = np.arange(len(rows))
                 rows = np.flatnonzero(place[owner] >= 0)
                 factors = factors[place[owner[rows]]]

@@ -110,6 +110,7 @@ class KafkaCluster:
         lag_before, backlog_before = pairs.lag, pairs.backlog
         ordinary = pairs.capacities(block.seconds)
         capacity = levers.scaled(Lever.CAPACITY, ordinary, pairs.group)
+        capacity = levers.scaled(Lever.READING, capacity, pairs.topic)
         consumed = pairs.advance(flow.messages, capacity, uniform[:, :, 3], block.seconds)
 
         out, lag = pairs.by_topic.of(consumed.out), pairs.by_topic.of(consumed.lag)

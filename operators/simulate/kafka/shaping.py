@@ -64,7 +64,7 @@ def label(
     trouble = _of_trouble(shaping, labels)
 
     _paint_traffic(topics, shaping, labels, trouble)
-    pulled = np.maximum(topics[pairs.topic], _of_capacity(levers, labels, groups)[pairs.group])
+    pulled = np.maximum(topics[pairs.topic], _of_capacity(levers, labels, pairs))
     shaped = shadow.follow(
         pairs, shaping.backlog_before, shaping.calm, shaping.real, shaping.backlog, pulled, labels
     )
@@ -114,10 +114,13 @@ def _paint_traffic(topics: Ints, shaping: Shaping, labels: Labels, trouble: Ints
     np.maximum(topics, np.where(lost, trouble[1:], NONE), out=topics)
 
 
-def _of_capacity(levers: Levers, labels: Labels, groups: Ints) -> Ints:
-    codes = np.full_like(groups, NONE)
-    for pull in levers.of(Lever.CAPACITY):
-        paint(codes, pull.entities, pull.span, labels.code(pull.anomaly.label))
+def _of_capacity(levers: Levers, labels: Labels, pairs: Consumption) -> Ints:
+    """Codes of what changed how much pairs can read, shape (pairs, ticks)."""
+    codes = np.full((len(pairs.group), levers.ticks), NONE, np.int64)
+    for lever, owner in ((Lever.CAPACITY, pairs.group), (Lever.READING, pairs.topic)):
+        for pull in levers.of(lever):
+            reached = np.flatnonzero(np.isin(owner, pull.entities))
+            paint(codes, reached, pull.span, labels.code(pull.anomaly.label))
     return codes
 
 
