@@ -1,8 +1,10 @@
 """The same export by one worker, by two threads, and by two processes as one cluster.
 
-In the last row every batch is handed to the other process, pickled and over TCP: what it costs
-where a sink's partitions do not lie beside their source's. `wall` is the time on the clock of the
-slowest process; both are without start-up. Rounds alternate; medians count.
+`2 apart` are two processes that know nothing of each other, with half of the clusters each: no way
+of sharing the work can be faster on this machine. In the last row every batch is handed to the
+other process, pickled and over TCP: what it costs where a sink's partitions do not lie beside their
+source's. `wall` is the time on the clock of the slowest process; both are without start-up. Rounds
+alternate; medians count.
 
     python -m tests.benchmarks.bench_cluster [--ticks 240] [--rounds 3] [--json FILE]
 """
@@ -15,37 +17,52 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.bench_export import CLUSTERS
 from tests.benchmarks.measuring import ROOT, Spent, spent
 from tests.ports import PortClaim
 
-WAYS: Mapping[str, tuple[int, Sequence[str]]] = {
-    "1 worker": (1, ()),
-    "2 threads": (1, ("--threads", "2")),
-    "2 processes": (2, ()),
-    "2 processes, crossing": (2, ("--cross",)),
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How many processes share the work, and as one cluster or `apart`."""
+
+    processes: int
+    options: Sequence[str] = ()
+    apart: bool = False
+
+
+WAYS: Mapping[str, Way] = {
+    "1 worker": Way(1),
+    "2 apart": Way(2, ("--clusters", str(CLUSTERS // 2)), apart=True),
+    "2 threads": Way(1, ("--threads", "2")),
+    "2 processes": Way(2),
+    "2 processes, crossing": Way(2, ("--cross",)),
 }
 
 
-def run(ticks: int, processes: int, options: Sequence[str]) -> Spent:
+def run(ticks: int, way: Way) -> Spent:
     """What all processes spent together, and the longest time of one."""
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="mqpipe-bench-"))
-        ports = [stack.enter_context(PortClaim()) for _ in range(processes)]
-        common = [sys.executable, "-m", "tests.benchmarks.exporting", "--folder", name]
-        common += ["--ticks", str(ticks), "--store", *options]
-        if processes > 1:
-            common += ["--addresses", ",".join(f"127.0.0.1:{port.port}" for port in ports)]
+        ports = [stack.enter_context(PortClaim()) for _ in range(way.processes)]
+        common = [sys.executable, "-m", "tests.benchmarks.exporting"]
+        common += ["--ticks", str(ticks), "--store", *way.options]
+        addresses = ",".join(f"127.0.0.1:{port.port}" for port in ports)
 
         def one(number: int) -> Spent:
-            folder = Path(name) / f"process-{number}"
-            folder.mkdir()
-            return spent([*common, "--process-id", str(number)], folder, ROOT)
+            own = Path(name) / f"process-{number}"
+            own.mkdir()
+            place = ["--folder", str(own if way.apart else name)]
+            if way.processes > 1 and not way.apart:
+                place += ["--addresses", addresses, "--process-id", str(number)]
+            return spent([*common, *place], own, ROOT)
 
-        with ThreadPoolExecutor(processes) as pool:
-            each = list(pool.map(one, range(processes)))
+        with ThreadPoolExecutor(way.processes) as pool:
+            each = list(pool.map(one, range(way.processes)))
     return Spent(
         sum(s.cpu for s in each), max(s.wall for s in each), max(s.peak_bytes for s in each)
     )
@@ -58,14 +75,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
-    found: dict[str, list[Spent]] = {way: [] for way in WAYS}
+    found: dict[str, list[Spent]] = {name: [] for name in WAYS}
     for _ in range(options.rounds):
-        for way, (processes, more) in WAYS.items():
-            start_up = run(1, processes, more)
-            found[way].append(run(options.ticks, processes, more).beyond(start_up))
+        for name, way in WAYS.items():
+            found[name].append(run(options.ticks, way).beyond(run(1, way)))
     rows = [
         {
-            "way": way,
+            "way": name,
             "cpu_seconds": median(s.cpu for s in each),
             "wall_seconds": median(s.wall for s in each),
             "times_as_fast": median(
@@ -73,7 +89,7 @@ def main() -> None:
             ),
             "peak_mb": max(s.peak_bytes for s in each) // 2**20,
         }
-        for way, each in found.items()
+        for name, each in found.items()
     ]
     print(f"{'':<22} {'CPU s':>7} {'wall s':>7} {'times as fast':>13} {'peak MB':>8}")
     for row in rows:

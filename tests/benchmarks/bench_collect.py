@@ -2,8 +2,7 @@
 
 A broker of its own is started and filled: topics of ten partitions with messages in each, and
 groups that commit to ten partitions and lag. Then each tick collects all three kinds and derives.
-Where `KAFKA_EXPORTER_BIN` or `KMINION_BIN` names a binary, its scrape of the same broker is timed
-in turn with the ticks.
+Then exporters of others that are named (`tests/benchmarks/exporters.py`) scrape the same broker.
 
     python -m tests.benchmarks.bench_collect [--partitions 1000] [--groups 100] [--ticks 5]
         [--full] [--json FILE]
@@ -13,16 +12,13 @@ import argparse
 import asyncio
 import gc
 import json
-import os
 import pickle
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -31,8 +27,9 @@ from operators.collect.collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
 from operators.derive.operator import ClusterDerivation
 from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
+from tests.benchmarks import exporters
+from tests.benchmarks.measuring import memory
 from tests.kafka.cluster import KafkaCluster
-from tests.ports import PortClaim
 
 A_TOPIC = 10
 """Partitions of a topic, and messages in each partition."""
@@ -121,99 +118,23 @@ async def tick(
     }
 
 
-@contextmanager
-def exporter(name: str, kafka: KafkaCluster) -> Iterator[Callable[[], float] | None]:
-    """A Go exporter beside the broker: call for the seconds of one scrape; None without it."""
-    binary = os.environ.get(f"{name.upper()}_BIN")
-    if not binary:
-        yield None
-        return
-    with PortClaim() as claim:
-        port = claim.port
-        command, environment = _exporter_command(name, binary, kafka.bootstrap_servers, port)
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        url = f"http://127.0.0.1:{port}/metrics"
-
-        def scrape() -> float:
-            begun = time.perf_counter()
-            with urlopen(url, timeout=600) as page:
-                page.read()
-            return time.perf_counter() - begun
-
-        try:
-            _until_up(scrape, process)
-            yield scrape
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _exporter_command(
-    name: str, binary: str, servers: str, port: int
-) -> tuple[list[str], Mapping[str, str]]:
-    if name == "kafka_exporter":
-        flags = [f"--kafka.server={servers}", f"--web.listen-address=127.0.0.1:{port}"]
-        return [binary, *flags, "--offset.show-all"], {}
-    environment = {
-        "KAFKA_BROKERS": servers,
-        "EXPORTER_HOST": "127.0.0.1",
-        "EXPORTER_PORT": str(port),
-        "MINION_CONSUMERGROUPS_SCRAPEMODE": "adminApi",
-        "MINION_LOGDIRS_ENABLED": "false",
-    }
-    return [binary], environment
-
-
-def _until_up(scrape: Callable[[], float], process: subprocess.Popen[bytes]) -> None:
-    while process.poll() is None:
-        try:
-            scrape()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise RuntimeError(f"the exporter ended with {process.returncode}")
-
-
-def memory() -> int:
-    """Resident memory of this process, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 async def run(kafka: KafkaCluster, ticks: int) -> dict[str, Any]:
-    """Ticks and scrapes in turn; medians, the first tick by itself."""
+    """Medians of some ticks, the first by itself."""
     collector = ClusterCollector(
         ClusterSettings(name="bench", bootstrap_servers=kafka.bootstrap_servers)
     )
     derivation = ClusterDerivation("bench")
-    with ExitStack() as exporters:
-        scrapes = {
-            name: scrape
-            for name in ("kafka_exporter", "kminion")
-            if (scrape := exporters.enter_context(exporter(name, kafka))) is not None
-        }
-        gc.freeze()  # As a run does.
-        before = memory()
-        first = await tick(collector, derivation, 0)
-        rows = []
-        scraped: dict[str, list[float]] = {name: [] for name in scrapes}
-        for number in range(1, ticks + 1):
-            rows.append(await tick(collector, derivation, number))
-            for name, scrape in scrapes.items():
-                scraped[name].append(await asyncio.to_thread(scrape))
-        grown = memory() - before
+    gc.freeze()  # As a run does.
+    before = memory()
+    first = await tick(collector, derivation, 0)
+    rows = [await tick(collector, derivation, number) for number in range(1, ticks + 1)]
+    grown = memory() - before
     await collector.close()
     medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     return {
         "first_seconds": first["seconds"],
         **medians,
         "memory_bytes": grown,
-        **{f"{name}_seconds": statistics.median(times) for name, times in scraped.items()},
     }
 
 
@@ -235,6 +156,8 @@ def main() -> None:
             "groups": groups,
             **asyncio.run(run(kafka, options.ticks)),
         }
+        for name, scraped in exporters.measured(kafka.bootstrap_servers, options.ticks).items():
+            row |= {f"{name}_{what}": value for what, value in asdict(scraped).items()}
     for name, value in row.items():
         print(
             f"{name:>24} {value:>14,.3f}"

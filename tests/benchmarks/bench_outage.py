@@ -34,6 +34,7 @@ from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
 from sinks.dead_letters import DeadLetters, DeadLetterSettings
 from sinks.newrelic import NewRelicSettings, newrelic_sink
+from tests.benchmarks.measuring import memory
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.stand_in import Request, StandIn
 
@@ -118,7 +119,7 @@ def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
         {"license_key": LICENSE_KEY, "endpoint": endpoint, "spool": {"path": directory / "spool"}}
     )
     letters = DeadLetters(DeadLetterSettings(path=directory / "dead"))
-    lateness, memory = _Lateness(), list[tuple[float, float]]()
+    lateness, resident = _Lateness(), list[tuple[float, float]]()
     start, clusters = time.time(), 5
     flow = Dataflow("outage")
     parts = [f"cluster-{n}" for n in range(clusters)]
@@ -131,7 +132,7 @@ def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
 
     def watch() -> None:
         while True:
-            memory.append((time.time() - start, resident_mb()))
+            resident.append((time.time() - start, memory() / 1e6))
             time.sleep(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -140,18 +141,12 @@ def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
         json.dumps(
             {
                 "late": [(due - start, seconds) for due, seconds in lateness.late],
-                "memory": memory,
+                "memory": resident,
                 "dead_letter_files": len(list((directory / "dead").rglob("*.parquet"))),
                 "seconds": round(time.time() - start, 1),
             }
         )
     )
-
-
-def resident_mb() -> float:
-    """This process's resident memory."""
-    fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * 4096 / 1e6
 
 
 def measure(rate: int, up: float, down: float) -> dict[str, Any]:
@@ -172,7 +167,7 @@ def measure(rate: int, up: float, down: float) -> dict[str, Any]:
             newrelic.up()
             output, _ = process.communicate()
     seen: dict[str, Any] = json.loads(output.splitlines()[-1])
-    late, memory = seen.pop("late"), seen.pop("memory")
+    late, resident = seen.pop("late"), seen.pop("memory")
     result: dict[str, Any] = {
         "rate": rate,
         "down_seconds": down,
@@ -182,7 +177,7 @@ def measure(rate: int, up: float, down: float) -> dict[str, Any]:
     phases = {"before": (0.0, up), "during": (up, up + down), "after": (up + down, math.inf)}
     for phase, (start, end) in phases.items():
         own = sorted(seconds for due, seconds in late if start <= due < end)
-        result[f"memory_{phase}_mb"] = round(max(mb for at, mb in memory if start <= at < end))
+        result[f"memory_{phase}_mb"] = round(max(mb for at, mb in resident if start <= at < end))
         result[f"late_{phase}_median_ms"] = round(statistics.median(own) * 1000, 1)
         result[f"late_{phase}_p99_ms"] = round(own[int(len(own) * 0.99)] * 1000, 1)
     return {**result, **seen}

@@ -16,7 +16,7 @@ from operators.fleets import FleetSource
 from operators.schedule import Range
 from operators.simulate import SimulationSettings, by_cluster
 from sinks.parquet import ParquetSettings, StraightParquet
-from tests.benchmarks.bench_export import FLEET, INTERVAL, START
+from tests.benchmarks.bench_export import CLUSTERS, FLEET, INTERVAL, START
 
 
 def main() -> None:
@@ -29,9 +29,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--addresses", default="")
     parser.add_argument("--process-id", type=int, default=0)
+    parser.add_argument("--clusters", type=int, default=CLUSTERS)
     parser.add_argument("--cross", action="store_true", help="each batch to another worker")
     options = parser.parse_args()
-    shards = by_cluster(SimulationSettings.model_validate({"seed": 1, "fleets": [FLEET]}))
+    fleet = {**FLEET, "clusters": options.clusters}
+    shards = by_cluster(SimulationSettings.model_validate({"seed": 1, "fleets": [fleet]}))
     drain = Drain(settle=0)
     fleets = FleetSource(shards, INTERVAL, Range(START, START + options.ticks * INTERVAL), drain)
     # One more partition before all others, and each of them is on the next worker.
@@ -39,7 +41,7 @@ def main() -> None:
     files = StraightParquet(ParquetSettings(path=str(options.folder / "out")), parts, "bench")
     addresses = tuple(options.addresses.split(",")) if options.addresses else ()
     state = JobState(options.folder / "state", "bench")
-    state.path.mkdir(exist_ok=True)
+    state.path.mkdir(parents=True, exist_ok=True)
     execute(
         dataflow(fleets, files, lambda _rows: None),
         drain,

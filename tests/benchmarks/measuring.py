@@ -47,7 +47,7 @@ def spent(command: Sequence[str | Path], folder: Path, cwd: Path | None = None) 
     return Spent(usage.ru_utime + usage.ru_stime, time.monotonic() - begin, usage.ru_maxrss * 1024)
 
 
-def memory() -> int:
-    """Bytes of memory that this process has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def memory(process: int | str = "self") -> int:
+    """Bytes of memory that a process has now."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

@@ -3,15 +3,18 @@
     python -m tests.benchmarks.straight FOLDER [--out docs/assets/cost.svg]
 
 FOLDER holds `export.json`, `merge.json`, `targets.json` and `ranges.json` of these benchmarks, as
-`python -m tests.benchmarks --full --json FOLDER` writes them. Both axes are logarithmic; the grey line costs
-as much for each unit as the largest point does.
+`python -m tests.benchmarks --full --json FOLDER` writes them. Both axes are logarithmic. The grey
+line is straight: so much once, and so much for each unit; printed with how far a point lies from it.
 """
 
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tests.pictures.drawing import BLUE, GREY, Spec, draw
 
@@ -32,15 +35,9 @@ def merge(folder: Path) -> Points:
 
 
 def collect(folder: Path) -> Points:
-    """Targets of a tick, without what a process of the fewest targets spends by waiting."""
-    fewest, *rows = sorted(_read(folder / "targets.json"), key=lambda row: int(row["targets"]))
-    return [
-        (
-            row["targets"],
-            row["cpu_seconds"] / row["ticks"] - fewest["core_share"] * row["interval_seconds"],
-        )
-        for row in rows
-    ]
+    """Targets of a tick."""
+    rows = sorted(_read(folder / "targets.json"), key=lambda row: int(row["targets"]))
+    return [(row["targets"], row["cpu_seconds"] / row["ticks"]) for row in rows]
 
 
 def replay(folder: Path) -> Points:
@@ -60,15 +57,38 @@ def _read(file: Path) -> Any:
     return json.loads(file.read_text())
 
 
-def panel(name: str, unit: str, points: Points) -> Spec:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """CPU seconds once, and for each unit of work."""
+
+    once: float
+    each: float
+
+    def at(self, work: float) -> float:
+        """CPU seconds of so much work."""
+        return self.once + self.each * work
+
+
+def line_through(points: Points) -> Line:
+    """The line whose relative distances from the points have the least squares."""
+    work, cost = np.array(points).T
+    once, each = np.linalg.lstsq(
+        np.column_stack((1 / cost, work / cost)), np.ones(len(points)), rcond=None
+    )[0]
+    if once < 0:
+        once, each = 0.0, float(np.mean(cost / work))
+    return Line(float(once), float(each))
+
+
+def panel(name: str, unit: str, points: Points, straight: Line) -> Spec:
     """One way's points and its straight line."""
-    work, cost = points[-1]
+    along = np.geomspace(points[0][0], points[-1][0], 60)
     x: Spec = {"field": "work", "type": "quantitative", "title": unit}
     y: Spec = {"field": "cost", "type": "quantitative", "title": "CPU seconds"}
     for axis, number in ((x, "~s"), (y, "~g")):
         axis["scale"] = {"type": "log", "nice": False, "padding": 12}
         axis["axis"] = {"format": number, "tickCount": 5, "grid": False}
-    line = [{"work": at, "cost": cost / work * at} for at in (points[0][0], work)]
+    line = [{"work": at, "cost": straight.at(at)} for at in along.tolist()]
     dots = [{"work": at, "cost": spent} for at, spent in points]
     return {
         "title": name,
@@ -91,9 +111,13 @@ def main() -> None:
     panels = []
     for name, (unit, read) in WAYS.items():
         points = read(options.folder)
-        panels.append(panel(name, unit, points))
+        straight = line_through(points)
+        panels.append(panel(name, unit, points, straight))
         each = ", ".join(f"{work:,.0f}: {1e6 * cost / work:.3g}" for work, cost in points)
+        off = max(abs(cost / straight.at(work) - 1) for work, cost in points)
         print(f"{name}, µs for each of {unit}: {each}")
+        print(f"  {1e3 * straight.once:.3g} ms once, {1e6 * straight.each:.3g} µs each; "
+              f"the furthest point {off:.0%} off")  # fmt: skip
     options.out.parent.mkdir(parents=True, exist_ok=True)
     draw({"concat": panels, "columns": 2}, options.out)
 
