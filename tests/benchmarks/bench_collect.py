@@ -5,7 +5,7 @@ groups that commit to ten partitions and lag. Then each tick collects all three 
 Then exporters of others that are named (`tests/benchmarks/exporters.py`) scrape the same broker.
 
     python -m tests.benchmarks.bench_collect [--partitions 1000] [--groups 100] [--ticks 5]
-        [--full] [--json FILE]
+        [--full] [--partition-offsets] [--json FILE]
 """
 
 import argparse
@@ -118,11 +118,9 @@ async def tick(
     }
 
 
-async def run(kafka: KafkaCluster, ticks: int) -> dict[str, Any]:
+async def run(settings: ClusterSettings, ticks: int) -> dict[str, Any]:
     """Medians of some ticks, the first by itself."""
-    collector = ClusterCollector(
-        ClusterSettings(name="bench", bootstrap_servers=kafka.bootstrap_servers)
-    )
+    collector = ClusterCollector(settings)
     derivation = ClusterDerivation("bench")
     gc.freeze()  # As a run does.
     before = memory()
@@ -145,16 +143,26 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=100)
     parser.add_argument("--ticks", type=int, default=5)
     parser.add_argument("--full", action="store_true", help="10,000 partitions and 1,000 groups")
+    parser.add_argument(
+        "--partition-offsets",
+        action="store_true",
+        help="a sample for each partition of a group too",
+    )
     parser.add_argument("--json", type=Path, help="write the row there too")
     options = parser.parse_args()
     partitions = 10_000 if options.full else options.partitions
     groups = 1_000 if options.full else options.groups
     with KafkaCluster(1, heap="1g") as kafka:
         fill(kafka, partitions, groups)
+        settings = ClusterSettings(
+            name="bench",
+            bootstrap_servers=kafka.bootstrap_servers,
+            partition_offsets=options.partition_offsets,
+        )
         row = {
             "partitions": partitions,
             "groups": groups,
-            **asyncio.run(run(kafka, options.ticks)),
+            **asyncio.run(run(settings, options.ticks)),
         }
         for name, scraped in exporters.measured(kafka.bootstrap_servers, options.ticks).items():
             row |= {f"{name}_{what}": value for what, value in asdict(scraped).items()}
