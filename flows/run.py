@@ -17,7 +17,7 @@ from flows.pool_events import pool_events
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold, new_run_id
 from flows.stream import Stream, stream
-from operators.drain import Drain
+from operators.drain import Drain, look_for
 from operators.events import joined
 from operators.fleets import FleetSource
 from operators.schedule import RealTime, after, wall_clock
@@ -44,11 +44,12 @@ def run(config: Config, options: RunOptions) -> int:
     shards = by_cluster(config.simulation) if config.simulates else {}
     computed = {name: spec for name, spec in shards.items() if not spec.does_io}
     asked = {name: spec for name, spec in shards.items() if spec.does_io}
-    drain = Drain(config.shutdown.grace)
+    targets = targets_of(config, asked)
+    drain = Drain(config.shutdown.grace, look=look_for(len(targets) + len(computed)))
     with (
         _state(config, options) as state,
         observe(
-            _job(config, list(shards), targets_of(config, asked)),
+            _job(config, list(shards), targets),
             drain,
             config.metrics,
             live=options.live,

@@ -79,7 +79,8 @@ def execute(
             flow,
             list(workers.addresses),
             workers.process_id,
-            epoch_interval=timedelta(seconds=epoch),
+            # Epochs end when sources look: this one's length must be over by then.
+            epoch_interval=timedelta(seconds=max(epoch / 2, epoch - drain.look / 2)),
             recovery_config=recovery,
             worker_count_per_proc=workers.threads,
         )

@@ -3,6 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+
+def look_for(partitions: int) -> float:
+    """Seconds between two looks of so many partitions: a fifth to 2, a thousand looks a second."""
+    return min(max(0.2, partitions / 1000), 2.0)
 
 
 class Drain:
@@ -12,21 +18,33 @@ class Drain:
     emit nothing new but stay open until whatever entered has left, or `grace` seconds are over.
     `settle` seconds must pass first, for what is between two workers counts nowhere.
     One a process, shared by its sources, its offloading operators and its merge.
+
+    Sources look every `look` seconds whether the end was asked for.
     """
 
     def __init__(
         self,
         grace: float = 25.0,
         settle: float = 0.3,
+        look: float = 0.2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._grace = grace
         self._settle = settle
+        self.look = look
         self._clock = clock
         self._lock = threading.Lock()
         self._under_way = 0
         self._requested_at: float | None = None
         self._opened = False
+
+    def next_look(self) -> datetime:
+        """When a source looks again: all of them at the same instants.
+
+        The engine wakes once for all of them, and they end their epochs together; one that is
+        ahead of another would keep a processor busy until that one comes.
+        """
+        return datetime.fromtimestamp((time.time() // self.look + 1) * self.look, UTC)
 
     def open(self) -> None:
         """The sources are there: from here on the end is theirs."""

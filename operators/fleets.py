@@ -22,7 +22,6 @@ from operators.ticks import Ticks
 log = structlog.get_logger("mqpipe.simulate")
 
 _STATE_VERSION = 1
-_POLL = timedelta(milliseconds=200)
 BLOCK_ROWS = 65_536
 """Rows of a block of ticks, all entity types together: topics are most of them, some 50,000.
 
@@ -183,7 +182,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
             return now + _WAIT
         if not isinstance(self._schedule, RealTime):
             return None
-        return min(awake_at(self._next, self._schedule.clock), now + _POLL)
+        return min(awake_at(self._next, self._schedule.clock), self._drain.next_look())
 
     def snapshot(self) -> FleetState:
         return (_STATE_VERSION, self._fingerprint, self._next, self._shard.snapshot())

@@ -11,8 +11,6 @@ from operators.schedule import RealTime, at_or_after, awake_at
 from operators.ticks import Ticks
 
 _STATE_VERSION = 1
-_POLL = timedelta(milliseconds=200)
-"""How soon a partition sees that the drain was asked for."""
 
 TargetState = tuple[int, int]
 """Version, next due time (ms)."""
@@ -111,7 +109,7 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         if self._missed:
             return now
         due = awake_at(self._next, self._schedule.clock)
-        return min(max(due, now + timedelta(milliseconds=1)), now + _POLL)
+        return min(max(due, now + timedelta(milliseconds=1)), self._drain.next_look())
 
     def snapshot(self) -> TargetState:
         left_at = self._next - self._missed * self._target.interval

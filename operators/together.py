@@ -1,6 +1,6 @@
 """Processes of a cluster end together: where one is asked to drain, all are."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -11,8 +11,6 @@ from operators.drain import Drain
 
 EARS = 256
 """Partitions that hear of a drain: fixed for ever, at least one for each worker of a cluster."""
-
-_POLL = timedelta(milliseconds=200)
 
 Notice = tuple[str, None]
 """Which partition it is for."""
@@ -51,7 +49,7 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         return [(str(ear), None) for ear in range(EARS)]
 
     def next_awake(self) -> datetime:
-        return datetime.now(UTC) + _POLL
+        return self._drain.next_look()
 
 
 class _Told(FixedPartitionedSink[None, None]):

@@ -31,7 +31,7 @@ from flows.runtime import Workers, execute
 from flows.state import JobState
 from flows.stream import Stream, stream
 from operators.background import Background
-from operators.drain import Drain
+from operators.drain import Drain, look_for
 from operators.fleets import FleetSource
 from operators.merge import Plan
 from operators.pool import Pool, PoolSettings
@@ -98,7 +98,7 @@ def job(targets: int, interval: int, ticks: int, folder: Path) -> dict[str, Any]
         return Collected((pa.RecordBatch.from_arrays(columns, schema=batch.schema),))
 
     clusters = [f"cluster-{number}" for number in range(targets // 3)]
-    background, drain, counts = Background(), Drain(), Counting()
+    background, drain, counts = Background(), Drain(look=look_for(targets)), Counting()
     settings = PoolSettings(size=SLOTS, queue=targets)
     pools = {kind.value: Pool(kind.value, settings, loop=background.loop) for kind in TargetKind}
     start = wall_clock()
