@@ -179,7 +179,7 @@ def test_a_skewed_topic_slows_its_readers_on_that_topic_alone() -> None:
     """A hot partition holds up its own topic; what the same group reads beside it comes on time."""
     topics = [{"name": name, "messages_per_second": 100} for name in ("hot", "cold")]
     both = [{"name": "both", "topics": ["hot", "cold"]}]
-    fleet = {"topics": topics, "groups": both}
+    fleet: dict[str, Any] = {"topics": topics, "groups": both}
     calm, real = run([], **fleet), run(one("partition_skew", "hot", magnitude=1.5), **fleet)
     during = pl.col("timestamp").is_between(ONSET, ONSET + timedelta(minutes=20))
     out = {
