@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 
 def look_for(partitions: int) -> float:
-    """Seconds between two looks of so many partitions: a fifth to 2, a thousand looks a second."""
-    return min(max(0.2, partitions / 1000), 2.0)
+    """Seconds between two looks of so many partitions: a fifth to 5, a thousand looks a second."""
+    return min(max(0.2, partitions / 1000), 5.0)
 
 
 class Drain:
