@@ -36,7 +36,7 @@ FULL: Mapping[str, Sequence[str]] = {
     "merge": ("--topics", "100", "1000", "10000", "100000"),
     "pool": ("--tasks", "1000000"),
     "simulate": ("--rows", "5000000"),
-    "targets": ("--targets", "100", "1000", "10000", "100000", "--interval", "120"),
+    "targets": ("--targets", "100", "1000", "10000", "100000", "--interval", "120", "--ticks", "1"),
 }
 """What makes a benchmark full where it is not so by itself."""
 

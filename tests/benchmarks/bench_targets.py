@@ -3,8 +3,10 @@
 Clusters have the three kinds of target. Instead of asking brokers, their work waits 1 to 50 ms
 and gives a batch of ten topics. Ticks go through source, pools, offload, derivation and merge to
 a sink that counts, with a recovery store. Each size runs in a process of its own for a few ticks,
-all due at the same instant. `delay` is from a tick's due time to its samples' coming to the sink;
-a straight line has the same CPU ms a target and tick in each row.
+all due at the same instant. CPU is from the first tick's due time to the last sample's coming to
+the sink; `idle` is the share of a core in the seconds before, when nothing is due. `delay` is from a
+tick's due time to its samples' coming to the sink; a straight line has the same CPU ms a target and
+tick in each row.
 
     python -m tests.benchmarks.bench_targets [--targets 1000 10000 100000] [--interval 30]
         [--ticks 3] [--json FILE]
@@ -18,6 +20,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -45,13 +48,19 @@ from tests.benchmarks.measuring import ROOT
 TOPICS = 10
 LONGEST_WORK = 0.05
 SLOTS = 2_000
+IDLE = 10
+"""Seconds before the first tick in which nothing else happens."""
 
 
 class Counting(DynamicSink[tuple[str, pa.RecordBatch]]):
-    """Counts samples, and keeps how late each batch of topics was (ms)."""
+    """Counts samples, and keeps how late each batch of topics was (ms).
+
+    `cpu` are the process's CPU seconds when the last came.
+    """
 
     def __init__(self) -> None:
         self.samples = 0
+        self.cpu = 0.0
         self.delays: list[float] = []
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_CountingPartition":
@@ -68,6 +77,7 @@ class _CountingPartition(StatelessSinkPartition[tuple[str, pa.RecordBatch]]):
             self._counts.samples += batch.num_rows
             if entity_type_of(batch) is TOPIC:
                 self._counts.delays.append(now - batch["timestamp"][0].value)
+        self._counts.cpu = time.process_time()
 
 
 def template() -> pa.RecordBatch:
@@ -103,14 +113,18 @@ def job(targets: int, interval: int, ticks: int, folder: Path) -> dict[str, Any]
     pools = {kind.value: Pool(kind.value, settings, loop=background.loop) for kind in TargetKind}
     start = wall_clock()
     # Building so many partitions takes a while; all of it is before the first tick.
-    first = after(start + targets // 5, interval)
+    first = after(start + targets // 5 + 2 * IDLE * 1000, interval)
     schedule = RealTime(first - 1, until=first + ticks * interval)
     kinds = {Target(c, kind.value, interval) for c in clusters for kind in TargetKind}
     state = JobState(folder, "bench")
     flow = _flow(kinds, work, pools, clusters, schedule, drain, counts)
-    before = time.process_time()
+    used: list[float] = []
+    for early in (IDLE, 0):
+        wait = (first - wall_clock()) / 1000 - early
+        threading.Timer(wait, lambda: used.append(time.process_time())).start()
     clean = execute(flow, drain, Workers(), 5.0, state.recovery(), 60.0)
-    cpu = time.process_time() - before
+    idle, due = used
+    cpu = counts.cpu - due
     completed = sum(pool.stats.outcomes[Outcome.COMPLETED] for pool in pools.values())
     for pool in pools.values():
         background.run(pool.close())
@@ -126,6 +140,7 @@ def job(targets: int, interval: int, ticks: int, folder: Path) -> dict[str, Any]
         "cpu_seconds": cpu,
         "cpu_ms_a_tick": 1000 * cpu / (len(kinds) * ticks),
         "core_share": cpu / (ticks * interval / 1000),
+        "idle_share": (due - idle) / IDLE,
         "delay_p50_ms": delays[len(delays) // 2],
         "delay_p99_ms": delays[len(delays) * 99 // 100],
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -175,14 +190,14 @@ def main() -> None:
         return
     rows = []
     print(f"{'targets':>8} {'completed':>10} {'samples':>10} {'CPU ms a tick':>13} {'core':>6} "
-          f"{'p50 ms':>8} {'p99 ms':>8} {'peak MB':>8} {'store MB':>8}")  # fmt: skip
+          f"{'idle':>5} {'p50 ms':>8} {'p99 ms':>8} {'peak MB':>8} {'store MB':>8}")  # fmt: skip
     for targets in options.targets:
         with tempfile.TemporaryDirectory(prefix="mqpipe-bench-") as folder:
             row = _in_a_process(targets, options, folder)
         rows.append(row)
         print(f"{row['targets']:>8,} {row['completed']:>10,} {row['samples']:>10,} "
               f"{row['cpu_ms_a_tick']:>13.3f} {row['core_share']:>6.0%} "
-              f"{row['delay_p50_ms']:>8.0f} {row['delay_p99_ms']:>8.0f} {row['peak_mb']:>8} "
+              f"{row['idle_share']:>5.0%} {row['delay_p50_ms']:>8.0f} {row['delay_p99_ms']:>8.0f} {row['peak_mb']:>8} "
               f"{row['store_mb']:>8.1f}", flush=True)  # fmt: skip
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=2))
