@@ -45,13 +45,17 @@ class Collecting:
 
 @contextmanager
 def collecting(
-    config: Config, asked: Shards, watch: Callable[[Pool], None], listeners: Listeners
+    config: Config,
+    targets: Sequence[Target],
+    asked: Shards,
+    watch: Callable[[Pool], None],
+    listeners: Listeners,
 ) -> Iterator[Collecting]:
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
-    `asked` are the simulated clusters whose generator does I/O, by name. `watch` is told of every pool, `listeners` of what happens in them.
+    `targets` are those of `targets_of`, `asked` the simulated clusters whose generator does I/O,
+    by name. `watch` is told of every pool, `listeners` of what happens in them.
     """
-    targets = targets_of(config, asked)
     background = Background()
     collectors = Collectors(_collectors(config, asked))
     pools: dict[str, Pool] = {}

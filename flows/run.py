@@ -56,7 +56,9 @@ def run(config: Config, options: RunOptions) -> int:
             process_id=options.workers.process_id,
         ) as seen,
         pool_events(config, options.workers.process_id) as more,
-        collecting(config, asked, seen.watch, joined(seen.pool_listeners, more)) as collectors,
+        collecting(
+            config, targets, asked, seen.watch, joined(seen.pool_listeners, more)
+        ) as collectors,
     ):
         clusters = frozenset(computed) | collectors.plans.keys()
         rolled = rolled_sinks(config, state, clusters, seen.listener)

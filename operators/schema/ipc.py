@@ -71,8 +71,8 @@ def decode(data: bytes) -> pa.RecordBatch:
 def decode_all(records: Iterable[bytes], together: int = TOGETHER) -> Iterator[pa.RecordBatch]:
     """The batches that `encode` was given, small ones put together; shape: as of `decode`.
 
-    The rows of an entity type keep their order; `together` of them are handed on. To check and to fit a batch takes as long for
-    ten rows as for thousands.
+    The rows of an entity type keep their order; `together` of them are handed on. To check and
+    to fit a batch takes as long for ten rows as for thousands.
 
     Raises:
         BatchDecodeError: one of the records is no batch.
