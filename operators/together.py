@@ -41,12 +41,13 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         self._told = False
 
     def next_batch(self) -> list[Notice]:
+        # Told first: at a first look that comes late it may end already.
+        if self._drain.requested and not self._told:
+            self._told = True
+            return [(str(ear), None) for ear in range(EARS)]
         if self._drain.may_end:
             raise StopIteration
-        if not self._drain.requested or self._told:
-            return []
-        self._told = True
-        return [(str(ear), None) for ear in range(EARS)]
+        return []
 
     def next_awake(self) -> datetime:
         return self._drain.next_look()
