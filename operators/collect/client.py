@@ -1,6 +1,7 @@
 """One connection to a cluster: AdminClient's calls as coroutines that never block the loop."""
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,6 @@ DEFAULTS: Mapping[str, str | int] = {
     # A broker that comes back is noticed within a tick.
     "reconnect.backoff.ms": 200,
     "reconnect.backoff.max.ms": 2_000,
-    "log.connection.close": "false",
     "enable.metrics.push": "false",
 }
 """librdkafka properties that differ from its own defaults; `client` in the config has the last word."""
@@ -382,8 +382,12 @@ def _spec(asked: int) -> OffsetSpec:
     return specs[asked]() if asked in specs else at_or_after(asked)
 
 
+_AT_ONCE = re.compile(r"Disconnected: .*\(after \d{1,3}ms in state")
+"""A broker hangs up as soon as we speak: the listener wants SASL, and is not spoken to by it."""
+
+
 class _Log(DebugLog):
-    """Librdkafka's log, in which alone it is said that a broker refuses our certificate."""
+    """Librdkafka's log: there alone it says that brokers refuse our certificate, or hang up."""
 
     def __init__(self, on_trouble: Callable[[str, str], None]) -> None:
         super().__init__()
@@ -392,5 +396,10 @@ class _Log(DebugLog):
     def log(self, level: int, message: str, *args: Any) -> None:
         """Log one line: its kind, the client, the text."""
         super().log(level, message, *args)
-        if len(args) == 3 and args[0] == "FAIL" and "SSL" in args[-1]:
-            self._on_trouble("tls", args[-1])
+        if len(args) != 3 or args[0] != "FAIL":
+            return
+        text = args[-1].split("]: ", 1)[-1]  # without the thread's name
+        if "SSL" in text:
+            self._on_trouble("tls", text)
+        elif _AT_ONCE.search(text):
+            self._on_trouble("refused", text)

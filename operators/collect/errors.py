@@ -44,7 +44,7 @@ _ADVICE = {
     "timeout": "no answer in time: is a broker hung, the network slow, or the cluster too big "
     "for the pool's timeout?",
     "refused": "cannot reach it: check `bootstrap_servers`, the brokers' advertised listeners, "
-    "firewalls, and whether the listener wants TLS (`security.protocol`)",
+    "firewalls, and whether the listener wants TLS or SASL (`security.protocol`)",
     "resolve": "check the host names in `bootstrap_servers` and the advertised listeners",
     "tls": "check `ssl.ca.location`, the client's certificate and key, and that the listener "
     "speaks TLS",
@@ -141,7 +141,9 @@ def class_of(error: KafkaError) -> str:
 
 def _tells(cause: Problem) -> bool:
     """Whether a connection's trouble says why nobody answers."""
-    return cause.error_class in ("auth", "tls", "resolve") or "refused" in cause.text
+    return cause.error_class in ("auth", "tls", "resolve") or any(
+        word in cause.text for word in ("refused", "Disconnected")
+    )
 
 
 def summary(problems: Iterable[Problem]) -> tuple[str | None, str | None]:

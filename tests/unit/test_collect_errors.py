@@ -46,6 +46,8 @@ def test_a_silence_is_explained_by_its_cause() -> None:
     assert problem_of(error, "x", causes=[down, wrong]).error_class == "auth"
     assert "wrong password" in problem_of(error, "x", causes=[down, wrong]).text
     assert problem_of(error, "x", causes=[down]).error_class == "timeout"
+    closed = Problem("refused", "b:9092: Disconnected: connection closed by peer (after 1ms in UP)")
+    assert problem_of(error, "x", causes=[down, closed]).error_class == "refused"
 
 
 def test_other_errors_are_told_with_their_kind() -> None:
