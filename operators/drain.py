@@ -16,7 +16,8 @@ class Drain:
 
     At end of input Bytewax loses work that is still under way, so after `request` the sources
     emit nothing new but stay open until whatever entered has left, or `grace` seconds are over.
-    `settle` seconds must pass first, for what is between two workers counts nowhere.
+    All workers of a cluster must have said that they drain, and then `settle` seconds must pass,
+    for what is between two workers counts nowhere.
     One a process, shared by its sources, its offloading operators and its merge.
 
     Sources look every `look` seconds whether the end was asked for.
@@ -37,6 +38,9 @@ class Drain:
         self._under_way = 0
         self._requested_at: float | None = None
         self._opened = False
+        self._workers = 0
+        self._silent: set[int] = set()
+        self._last_heard = float("-inf")
 
     def next_look(self) -> datetime:
         """When a source looks again: all of them at the same instants.
@@ -46,8 +50,9 @@ class Drain:
         """
         return datetime.fromtimestamp((time.time() // self.look + 1) * self.look, UTC)
 
-    def open(self) -> None:
-        """The sources are there: from here on the end is theirs."""
+    def open(self, workers: int) -> None:
+        """The sources are there: from here on the end is theirs, and `workers` tell of it."""
+        self._workers = workers
         self._opened = True
 
     @property
@@ -64,6 +69,13 @@ class Drain:
     def requested(self) -> bool:
         """Whether the end was asked for: no new ticks from here on."""
         return self._requested_at is not None
+
+    def hear(self, worker: int) -> None:
+        """A worker, of this process or another, emits nothing new: this process drains too."""
+        if worker not in self._silent:
+            self._last_heard = self._clock()
+            self._silent.add(worker)
+        self.request()
 
     @property
     def under_way(self) -> int:
@@ -97,5 +109,6 @@ class Drain:
         """Whether a source may raise StopIteration now."""
         if self._requested_at is None:
             return False
-        settled = self._clock() - self._requested_at >= self._settle
+        silence = self._clock() - max(self._requested_at, self._last_heard)
+        settled = len(self._silent) >= self._workers and silence >= self._settle
         return self.overdue or (settled and self._under_way <= 0)

@@ -161,7 +161,8 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
                 self._turns.give_back(self._name)
                 raise StopIteration
             self._drain.request()
-        if self._drain.requested:
+        # A partition that is held up still has its last ticks when others are through.
+        if self._drain.requested and not self._schedule.owes(self._next):
             if self._drain.may_end:
                 raise StopIteration
             return []

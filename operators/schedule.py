@@ -62,6 +62,10 @@ class RealTime:
         """Whether the run's end was reached; `tick` is the next one."""
         return self.until is not None and tick >= self.until and self.clock() >= self.until
 
+    def owes(self, tick: int) -> bool:
+        """Whether the run's end was reached, and `tick`, the next one, was due before it."""
+        return self.until is not None and tick < self.until <= self.clock()
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -81,6 +85,10 @@ class Range:
     def over(self, tick: int) -> bool:
         """Whether the range was exhausted; `tick` is the next one."""
         return tick >= self.end
+
+    def owes(self, _tick: int) -> bool:
+        """Never: what a range has is due until it is exhausted, or given up."""
+        return False
 
 
 Schedule = RealTime | Range

@@ -89,7 +89,8 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
             return [(target.cluster, self._ticks(self._next, count=0, missed=missed))]
         if self._schedule.over(self._next):
             self._drain.request()
-        if self._drain.requested:
+        # A partition that is held up still has its last ticks when others are through.
+        if self._drain.requested and not self._schedule.owes(self._next):
             if self._drain.may_end:
                 raise StopIteration
             return []

@@ -1,4 +1,8 @@
-"""Processes of a cluster end together: where one is asked to drain, all are."""
+"""Processes of a cluster end together: where one is asked to drain, all are.
+
+Each worker tells all processes once it emits no more ticks; a process that hears of one drains
+too, and ends when it has heard of all of them.
+"""
 
 from datetime import datetime
 
@@ -12,8 +16,8 @@ from operators.drain import Drain
 EARS = 256
 """Partitions that hear of a drain: fixed for ever, at least one for each worker of a cluster."""
 
-Notice = tuple[str, None]
-"""Which partition it is for."""
+Notice = tuple[str, int]
+"""Which partition it is for, and the worker that drains."""
 
 
 def drain_together(step_id: str, flow: Dataflow, drain: Drain) -> None:
@@ -31,20 +35,20 @@ class _Asked(DynamicSource[Notice]):
         self._drain = drain
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_AskedPartition":
-        self._drain.open()
-        return _AskedPartition(self._drain)
+        self._drain.open(worker_count)
+        return _AskedPartition(self._drain, worker_index)
 
 
 class _AskedPartition(StatelessSourcePartition[Notice]):
-    def __init__(self, drain: Drain) -> None:
+    def __init__(self, drain: Drain, worker: int) -> None:
         self._drain = drain
+        self._worker = worker
         self._told = False
 
     def next_batch(self) -> list[Notice]:
-        # Told first: at a first look that comes late it may end already.
         if self._drain.requested and not self._told:
             self._told = True
-            return [(str(ear), None) for ear in range(EARS)]
+            return [(str(ear), self._worker) for ear in range(EARS)]
         if self._drain.may_end:
             raise StopIteration
         return []
@@ -53,7 +57,7 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         return self._drain.next_look()
 
 
-class _Told(FixedPartitionedSink[None, None]):
+class _Told(FixedPartitionedSink[int, None]):
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
 
@@ -67,12 +71,13 @@ class _Told(FixedPartitionedSink[None, None]):
         return _ToldPartition(self._drain)
 
 
-class _ToldPartition(StatefulSinkPartition[None, None]):
+class _ToldPartition(StatefulSinkPartition[int, None]):
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
 
-    def write_batch(self, values: list[None]) -> None:
-        self._drain.request()
+    def write_batch(self, values: list[int]) -> None:
+        for worker in values:
+            self._drain.hear(worker)
 
     def snapshot(self) -> None:
         return

@@ -26,21 +26,41 @@ def test_all_sources_look_at_the_same_instants() -> None:
     assert before < look <= datetime.now(UTC) + timedelta(seconds=0.5)
 
 
+def test_a_drain_ends_once_all_workers_are_silent() -> None:
+    """What another worker still emits would come to lanes that nobody waits for any more."""
+    now = 0.0
+    drain = Drain(grace=25.0, settle=0.3, clock=lambda: now)
+    drain.open(workers=2)
+    drain.hear(0)
+    assert drain.requested
+    now = 10.0
+    assert not drain.may_end
+    drain.hear(1)
+    assert not drain.may_end
+    now = 10.4
+    drain.hear(1)
+    assert drain.may_end
+    drain.enter()
+    assert not drain.may_end
+    now = 25.0
+    assert drain.may_end
+
+
 class _HeardDrain(Drain):
-    """Counts how often the end was asked for."""
+    """Counts what it hears."""
 
     heard = 0
 
-    def request(self) -> None:
+    def hear(self, worker: int) -> None:
         self.heard += 1
-        super().request()
+        super().hear(worker)
 
 
-def test_all_hear_of_a_drain_that_may_end_at_the_first_look() -> None:
-    """Where the look comes after the settling, others are told all the same before the end."""
+def test_all_hear_of_a_drain_before_the_first_look() -> None:
+    """However late the first look comes, others are told before the end."""
     drain = _HeardDrain(settle=0.0, look=0.01)
     drain.request()
     flow = Dataflow("together")
     drain_together("drain", flow, drain)
     run_main(flow)
-    assert drain.heard == 1 + EARS
+    assert drain.heard == EARS

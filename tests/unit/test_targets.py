@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from bytewax.inputs import StatefulSourcePartition
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +111,23 @@ def test_limited_run_has_the_ticks_of_its_range() -> None:
     except StopIteration:
         pass
     assert (starts, clock.now) == ([11_000, 12_000], 13_000)
+
+
+def test_a_held_up_partition_of_a_limited_run_still_has_its_last_tick() -> None:
+    """Another partition that is through asks for the drain; what was due by then is served."""
+    clock, drain = Clock(10_500), Drain(settle=0)
+    targets = {f"c/{kind}": Target("c", kind, INTERVAL) for kind in ("brokers", "topics")}
+    source = TargetSource(targets, RealTime(clock(), clock, 12_000), drain)
+    prompt, held_up = (source.build_part("targets", name, None) for name in targets)
+    clock.now = 11_000
+    assert emitted(prompt) == [(11_000, 1, 0)]
+    clock.now = 12_000
+    with pytest.raises(StopIteration):
+        prompt.next_batch()
+    assert drain.requested
+    assert emitted(held_up) == [(11_000, 1, 0)]
+    with pytest.raises(StopIteration):
+        held_up.next_batch()
 
 
 def test_retired_partition_stays_listed_and_ends() -> None:
