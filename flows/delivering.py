@@ -1,6 +1,6 @@
 """The sinks of a configuration: rolled files, network ones with a spool and a sender each."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -46,26 +46,30 @@ def rolled_sinks(
 
     They have a partition for each cluster, also for those that are retired.
     """
+
+    def parts(sink: str) -> frozenset[str]:
+        return clusters | state.retired(sink, clusters)
+
     sinks: dict[str, RolledParquet | RolledDelta] = {}
     if config.sinks.parquet is not None:
         sinks["parquet"] = RolledParquet(
             config.sinks.parquet,
-            sorted(clusters | state.retired("parquet", clusters)),
+            parts("parquet"),
             state.run,
             state.path / "parquet",
             {"seed": str(config.simulation.seed)},
             listener,
         )
     if config.sinks.deltalake is not None:
-        parts = sorted(clusters | state.retired("deltalake", clusters))
-        sinks["deltalake"] = delta_sink(config.sinks.deltalake, state, parts, listener)
+        delta = delta_sink(config.sinks.deltalake, state, parts("deltalake"), listener)
+        sinks["deltalake"] = delta
     return sinks
 
 
 def delta_sink(
     settings: DeltaLakeSettings,
     state: JobState,
-    parts: Sequence[str],
+    parts: Iterable[str],
     listener: Callable[[object], None],
 ) -> "RolledDelta":
     """The sink of Delta tables; what waits for it lies with the job's state."""

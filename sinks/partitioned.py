@@ -1,6 +1,6 @@
 """Sinks with a partition for each cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ class PartitionedSink(FixedPartitionedSink[pa.RecordBatch, Any]):
     state had and this one has not: their state must still find its partition.
     """
 
-    def __init__(self, parts: Sequence[str]) -> None:
+    def __init__(self, parts: Iterable[str]) -> None:
         self._parts = sorted(set(parts))
         self._index = {part: index for index, part in enumerate(self._parts)}
 

@@ -1,13 +1,11 @@
 """The Bytewax sink of Delta tables: rows wait in a segment log until they are committed together.
 
-A segment is committed when the engine has stored that it is sealed, and at the end of a job when
-the engine has ended: what a table shows is never made again. Nothing else tells for certain that
-the engine has stored a snapshot, so the rows of a partition to which nothing more is written wait
-for the end of the job.
+A segment is committed when the engine has certainly stored that it is sealed: what a table shows
+is never taken back.
 """
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from pathlib import Path
 
 import structlog
@@ -15,9 +13,8 @@ import structlog
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
 from sinks.events import Listener, nobody
-from sinks.partitioned import PartitionedSink, file_part
-from sinks.rolled import Background, RolledPartition, State, Waiting, now_ms
-from sinks.segments import SegmentLog
+from sinks.partitioned import PartitionedSink
+from sinks.rolled import LOOK_EVERY, Background, RolledPartition, State, Waiting, now_ms
 
 log = structlog.get_logger("mqpipe.deltalake")
 
@@ -25,33 +22,36 @@ log = structlog.get_logger("mqpipe.deltalake")
 class RolledDelta(PartitionedSink):
     """Commits by `settings.roll`; see `PartitionedSink` for `parts`.
 
-    `run` names the job in the tables' transactions. `directory` is where rows wait; it belongs
-    to the job's state and is found again after a restart. `clock` gives milliseconds since the
-    Unix epoch.
+    `run` names the job in the tables' transactions; see `RolledParquet` for the rest.
 
     Raises:
         UnwritableError: the directory cannot be written to.
-        DeltaTableError: a table cannot be read.
     """
 
     def __init__(
         self,
         settings: DeltaLakeSettings,
-        parts: Sequence[str],
+        parts: Iterable[str],
         run: str,
         directory: Path,
         listener: Listener = nobody,
         clock: Callable[[], int] = now_ms,
+        look_every: float | None = LOOK_EVERY,
     ) -> None:
         super().__init__(parts)
-        self._settings = settings
-        self._directory = directory
-        self._listener = listener
-        self._clock = clock
-        tables = DeltaTables(settings.path, run)
-        tables.require_folder()
-        self._last_committed = tables.last_committed(self.list_parts())
-        self._background = Background(tables.commit, None, together=True)
+        self._tables = DeltaTables(settings.path, run)
+        self._tables.require_folder()
+        self._waiting = partial(Waiting, directory=directory)
+        self._background = Background(self._tables.commit, look_every, together=True)
+        self._partition = partial(
+            RolledPartition,
+            "deltalake",
+            settings.roll,
+            self._background,
+            listener,
+            clock,
+            final=True,
+        )
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: State | None
@@ -60,8 +60,11 @@ class RolledDelta(PartitionedSink):
 
         Where the tables have more than the state can tell of, since the recovery store was lost
         or is an older one, its rows stay, and numbers go on after them.
+
+        Raises:
+            DeltaTableError: a table cannot be read.
         """
-        waiting = Waiting(for_part, SegmentLog(self._directory / file_part(for_part), sys.maxsize))
+        waiting = self._waiting(for_part)
         last = self._last_committed[for_part]
         if resume_state is None:
             if last >= 0:
@@ -72,15 +75,15 @@ class RolledDelta(PartitionedSink):
             if last > segment:
                 log.warning("recovery store is an older one: rows may repeat", partition=for_part)
             waiting.resume(resume_state, None if last < segment else False, last + 1)
-        return RolledPartition(
-            "deltalake",
-            for_part,
-            waiting,
-            self._settings.roll,
-            self._background,
-            self._listener,
-            self._clock,
-        )
+        return self._partition(waiting)
+
+    @cached_property
+    def _last_committed(self) -> dict[str, int]:
+        """The last segment of each partition that any table has; asked for when the engine runs.
+
+        Earlier, a process of the cluster before might still be committing its last ones.
+        """
+        return self._tables.last_committed(self.list_parts())
 
     def finish(self) -> None:
         """Commit all that waits in this process, once the engine has ended well.

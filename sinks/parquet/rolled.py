@@ -4,8 +4,8 @@ A segment's number is its files' sequence number. Files appear by one rename eac
 by the position in their metadata that they hold what its state says.
 """
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from sinks.events import Listener, nobody
@@ -13,7 +13,6 @@ from sinks.parquet.files import SampleFiles
 from sinks.parquet.retention import Retention
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.sink import FIRST, ParquetSink, log
-from sinks.partitioned import file_part
 from sinks.rolled import (
     LOOK_EVERY,
     Background,
@@ -24,7 +23,7 @@ from sinks.rolled import (
     now_ms,
     position_text,
 )
-from sinks.segments import Position, SegmentLog
+from sinks.segments import Position
 
 
 class RolledParquet(ParquetSink):
@@ -39,7 +38,7 @@ class RolledParquet(ParquetSink):
     def __init__(
         self,
         settings: ParquetSettings,
-        parts: Sequence[str],
+        parts: Iterable[str],
         run: str,
         directory: Path,
         metadata: Mapping[str, str] | None = None,
@@ -48,14 +47,17 @@ class RolledParquet(ParquetSink):
         look_every: float | None = LOOK_EVERY,
     ) -> None:
         super().__init__(settings, parts, run, metadata or {})
-        self._settings = settings
-        self._directory = directory
-        self._listener = listener
-        self._clock = clock
-        slots = self._context.store.slots
-        self._background = Background(self._publish, look_every, side_by_side=slots)
-        self._retention = Retention(
-            self._context.store, settings.keep, clock, self._background.submit
+        self._waiting = partial(Waiting, directory=directory, fsync=settings.fsync)
+        store = self._context.store
+        self._background = Background(self._publish, look_every, side_by_side=store.slots)
+        self._partition = partial(
+            RolledPartition,
+            "parquet",
+            settings.roll,
+            self._background,
+            listener,
+            clock,
+            after_snapshot=Retention(store, settings.keep, clock, self._background.submit).look,
         )
 
     def build_part(
@@ -67,22 +69,12 @@ class RolledParquet(ParquetSink):
         where there are files after the first, the recovery store was lost: they are kept, and
         numbers go on after them.
         """
-        directory = self._directory / file_part(for_part)
-        waiting = Waiting(for_part, SegmentLog(directory, sys.maxsize, self._settings.fsync))
+        waiting = self._waiting(for_part)
         if resume_state is None:
             waiting.begin(self._first_segment(for_part))
         else:
             waiting.resume(resume_state, self._is_whole(for_part, Position(*resume_state[1])))
-        return RolledPartition(
-            "parquet",
-            for_part,
-            waiting,
-            self._settings.roll,
-            self._background,
-            self._listener,
-            self._clock,
-            self._retention.look,
-        )
+        return self._partition(waiting)
 
     def finish(self) -> None:
         """Publish all that waits in this process, once the engine has ended well.

@@ -1,7 +1,7 @@
 """What both Parquet sinks share: their partitions, and what an earlier life left behind."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -43,7 +43,7 @@ class ParquetSink(PartitionedSink):
     def __init__(
         self,
         settings: ParquetSettings,
-        parts: Sequence[str],
+        parts: Iterable[str],
         run: str,
         metadata: Mapping[str, str],
     ) -> None:

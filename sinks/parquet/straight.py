@@ -4,7 +4,7 @@ Unit of parallelism: the partition (a shard or cluster). Guarantee: exactly once
 of the process at any moment, where the source repeats what was not stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
@@ -31,7 +31,7 @@ class StraightParquet(ParquetSink):
     def __init__(
         self,
         settings: ParquetSettings,
-        parts: Sequence[str],
+        parts: Iterable[str],
         run: str,
         metadata: Mapping[str, str] | None = None,
     ) -> None:

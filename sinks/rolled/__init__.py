@@ -11,7 +11,8 @@ the engine can come back to no state that needs it.
 
 The engine takes no snapshot of a partition to which nothing was written, so a silent one is
 looked at from beside the dataflow: what its last snapshot covers is sealed and published as it
-is at a drain. That takes a sink that can tell, and undo it, if the snapshot was not stored yet.
+is at a drain. A sink that cannot undo it, if that snapshot was not stored yet, waits until its
+worker has ended a later epoch, by snapshots of other partitions.
 
 At a drain the engine closes partitions one after the other, on the thread that then has to store
 their last snapshots. So `close` publishes nothing; `Background.finish` does once the engine has

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
@@ -32,6 +33,29 @@ class Partition(Protocol):
         """All that is still to be published, once it is closed."""
 
 
+class Epochs:
+    """Counts the epochs of one worker of the engine in which it wrote rows.
+
+    In each it first writes, then takes the snapshots of what was written to. When an epoch ends
+    with its snapshots, the engine has stored those of all epochs before.
+    """
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self._writing = False
+
+    def write(self) -> None:
+        """Rows are written: the first ones after snapshots are of another epoch."""
+        self._writing = True
+
+    def snapshot(self) -> int:
+        """A snapshot is taken; gives which epoch it ends."""
+        if self._writing:
+            self.ended += 1
+            self._writing = False
+        return self.ended
+
+
 class Background:
     """Publishes segments on one thread while the dataflow runs, and looks after silent partitions.
 
@@ -60,9 +84,10 @@ class Background:
         self._partitions: list[Partition] = []
         self._open = 0
         self._nobody = threading.Event()
+        self._epochs: dict[int, Epochs] = defaultdict(Epochs)
 
-    def opened(self, partition: Partition) -> None:
-        """Look at this partition from now on."""
+    def opened(self, partition: Partition) -> Epochs:
+        """Look at this partition from now on; gives the epochs of the worker that opens it."""
         with self._lock:
             self._partitions.append(partition)
             self._open += 1
@@ -72,6 +97,7 @@ class Background:
                 threading.Thread(
                     target=self._look, args=arguments, name="publish-age", daemon=True
                 ).start()
+            return self._epochs[threading.get_ident()]
 
     def closed(self) -> None:
         """One of the partitions was closed."""

@@ -23,28 +23,29 @@ RETRY_MS = 30_000
 class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
     """Seals by `roll`, has `background` publish, and tells `listener` what it took over.
 
-    `sink` and `part` are the sink's and the partition's name; `clock` gives milliseconds since
-    the Unix epoch; `after_snapshot` is called with each snapshot.
+    `sink` is the sink's name; `clock` gives milliseconds since the Unix epoch; `after_snapshot` is
+    called with each snapshot. What is published is `final` where it cannot be taken back.
     """
 
     def __init__(
         self,
         sink: str,
-        part: str,
-        waiting: Waiting,
         roll: RollSettings,
         background: Background,
         listener: Listener,
         clock: Callable[[], int],
+        waiting: Waiting,
+        *,
+        final: bool = False,
         after_snapshot: Callable[[], None] = lambda: None,
     ) -> None:
         self._sink = sink
-        self._part = part
-        self._waiting = waiting
         self._roll = roll
         self._background = background
         self._listener = listener
         self._clock = clock
+        self._waiting = waiting
+        self._final = final
         self._after_snapshot = after_snapshot
         self._publishing: tuple[list[Sealed], Future[None]] | None = None
         self._retry_at = 0
@@ -52,8 +53,11 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         self._closed = False
         self._covered_since: int | None = clock()
         """Since when a snapshot covers all rows (ms); None where it does not."""
+        self._covered_in = -1
+        """The epoch of that snapshot; the one that was resumed is of an earlier life."""
         self._publish_sealed()
-        background.opened(self)
+        with self._lock:
+            self._epochs = background.opened(self)
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
         """Add samples to the log.
@@ -63,6 +67,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         """
         with self._lock:
             self._covered_since = None
+            self._epochs.write()
             for batch in values:
                 self._waiting.append(batch, self._clock())
         counts, ticks = count_by_origin(values), ticks_by_origin(values)
@@ -77,18 +82,21 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
             if self._is_due():
                 self._waiting.seal()
             self._after_snapshot()
-            self._covered_since = self._clock()
+            self._covered_since, self._covered_in = self._clock(), self._epochs.snapshot()
             return self._waiting.snapshot()
 
     def look(self) -> None:
         """Publish what waits where nothing was written for the age at which rows are published.
 
-        Called from a thread of its own. By then the engine has stored the last snapshot.
+        Called from a thread of its own. By then the engine has stored the last snapshot; what is
+        final waits until that is certain.
         """
         with self._lock:
             if self._closed or self._covered_since is None:
                 return
             if self._clock() - self._covered_since < self._roll.every * 1000:
+                return
+            if self._final and self._epochs.ended == self._covered_in:
                 return
             self._see_published()
             if self._waiting.rows:
@@ -131,7 +139,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
             log.error(
                 "rows not published, they wait on disk",
                 sink=self._sink,
-                partition=self._part,
+                partition=self._waiting.part,
                 error=str(error),
                 retry_seconds=RETRY_MS / 1000,
             )

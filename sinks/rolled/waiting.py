@@ -3,12 +3,15 @@
 The open segment takes rows; a sealed one waits to be published.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
 from operators.schema.ipc import decode_all, encode
+from sinks.partitioned import file_part
 from sinks.segments import Position, SegmentLog
 
 State = tuple[int, tuple[int, int], int, int, tuple[tuple[int, int], ...]]
@@ -39,15 +42,16 @@ class Sealed:
 
 
 class Waiting:
-    """A partition's segment log and what its segments are waiting for.
+    """A partition's segment log in `directory`, and what its segments are waiting for.
 
-    `rows` are the open segment's, `since` is when its first row came (milliseconds; 0 without
-    rows), `sealed` are the sealed segments that are not published, oldest first.
+    `part` is the partition's name, `rows` are the open segment's, `since` is when its first row
+    came (milliseconds; 0 without rows), `sealed` are the sealed segments that are not published,
+    oldest first.
     """
 
-    def __init__(self, part: str, log: SegmentLog) -> None:
-        self._part = part
-        self._log = log
+    def __init__(self, part: str, directory: Path, *, fsync: bool = False) -> None:
+        self.part = part
+        self._log = SegmentLog(directory / file_part(part), sys.maxsize, fsync)
         self._published: list[tuple[int, int]] = []
         self.rows = 0
         self.since = 0
@@ -125,7 +129,7 @@ class Waiting:
         return [*self.sealed, *([self._sealed(self._log.end)] if self.rows else [])]
 
     def _sealed(self, end: Position) -> Sealed:
-        return Sealed(self._part, self._log, end)
+        return Sealed(self.part, self._log, end)
 
 
 def position_text(position: Position) -> str:

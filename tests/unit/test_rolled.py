@@ -1,0 +1,328 @@
+"""Sinks whose rows wait in a log until they are published together: each row once."""
+
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sinks.rolled import Background, Sealed
+from tests.rolled import DELTA, PARQUET, PARTS, Job, Kind
+
+pytestmark = pytest.mark.parametrize("kind", [PARQUET, DELTA], ids=["parquet", "delta"])
+
+
+def test_rows_wait_until_there_are_enough(kind: Kind, tmp_path: Path) -> None:
+    """The snapshot that finds enough seals, the next one publishes, a drain publishes the rest."""
+    job = Job(kind, tmp_path, rows=10)
+    job.write(*range(9))
+    job.snapshot()
+    job.write(9)
+    job.snapshot()
+    assert job.rows == []
+    job.write(10)
+    job.snapshot()
+    assert job.rows == list(range(10))
+    job.close()
+    assert job.rows == list(range(10))
+    job.sink.finish()
+    assert job.rows == list(range(11))
+
+
+def test_rows_wait_no_longer_than_the_age(kind: Kind, tmp_path: Path) -> None:
+    """Counted from the first waiting row, also over a restart."""
+    job = Job(kind, tmp_path, every=60.0)
+    job.write(1)
+    later = Job(kind, tmp_path, job.snapshot(), every=60.0)
+    later.now += 59_999
+    later.snapshot()
+    later.snapshot()
+    assert later.rows == []
+    later.now += 1
+    later.snapshot()
+    later.snapshot()
+    assert later.rows == [1]
+
+
+def test_rows_that_no_snapshot_covers_are_not_published(kind: Kind, tmp_path: Path) -> None:
+    """However old they are: they would come again after a kill."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    job.snapshot()
+    job.write(2)
+    job.write(3, part="sim-us")
+    job.end_epoch()
+    job.write(4)
+    job.look()
+    assert 4 not in job.rows
+
+
+def test_rows_of_a_silent_partition_wait_no_longer_than_the_age(kind: Kind, tmp_path: Path) -> None:
+    """No snapshot comes where nothing is written; what the last one covers is published."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    job.end_epoch()
+    job.write(2, part="sim-us")
+    states = job.end_epoch()
+    job.write(3, part="sim-us")
+    job.look(after=599_999)
+    assert job.rows == []
+    job.look(after=1)
+    assert job.rows == [1]
+    resumed = Job(kind, tmp_path, states)
+    assert resumed.rows == [1]
+    resumed.write(4)
+    assert resumed.snapshot()["sim-eu"][1][0] == 1
+    resumed.drain()
+    assert resumed.rows == [1, 2, 4]
+
+
+def test_rows_of_a_partition_that_is_silent_from_the_start_wait_no_longer(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """As those of a cluster that was given up: the state that was resumed is stored."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    resumed = Job(kind, tmp_path, job.snapshot())
+    resumed.look()
+    assert resumed.rows == [1]
+    resumed.drain()
+    assert resumed.rows == [1]
+
+
+def test_rows_of_a_silent_partition_are_published_once_it_is_back(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """Also those that the last snapshot sealed, and those that wait since an earlier life."""
+    job = Job(kind, tmp_path, rows=1)
+    job.write(1)
+    job.end_epoch()
+    job.write(2, part="sim-us")
+    job.end_epoch()
+    job.look()
+    assert 1 in job.rows
+    job.write(3)
+    resumed = Job(kind, tmp_path, Job(kind, tmp_path, job.end_epoch()).snapshot())
+    resumed.look()
+    resumed.drain()
+    assert resumed.rows == [1, 2, 3]
+
+
+def test_partitions_are_looked_at_until_they_close(kind: Kind) -> None:
+    """From a thread beside the dataflow, which a store that fails does not end."""
+    looked = threading.Event()
+    looks = []
+
+    class Silent:
+        def look(self) -> None:
+            looks.append(threading.current_thread())
+            if len(looks) == 1:
+                raise OSError("disk is gone")
+            looked.set()
+
+        def left(self) -> list[Sealed]:
+            return []
+
+    background = Background(lambda _: None, 0.001, together=kind is DELTA)
+    background.opened(Silent())
+    assert looked.wait(30)
+    background.closed()
+    looks[0].join(30)
+    assert not looks[0].is_alive()
+    assert looks[0] is not threading.current_thread()
+
+
+def test_each_worker_counts_its_own_epochs(kind: Kind, tmp_path: Path) -> None:
+    """One may have ended an epoch in which another still writes."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    job.end_epoch()
+    with ThreadPoolExecutor(1) as worker:
+        theirs = worker.submit(job.sink._background.opened, job.parts["sim-us"]).result()
+    assert job.sink._background.opened(job.part).ended == 1
+    assert theirs.ended == 0
+
+
+def test_a_log_stays_for_two_more_snapshots(kind: Kind, tmp_path: Path) -> None:
+    """The engine may come back to an older state, which needs it."""
+    job = Job(kind, tmp_path, rows=1)
+    job.write(1)
+    seen = []
+    for n in range(6):
+        job.snapshot()
+        seen.append(0 in job.logs)
+        job.write(n)
+    assert seen == [True, True, True, True, True, False]
+
+
+def test_after_a_drain_the_next_life_goes_on(kind: Kind, tmp_path: Path) -> None:
+    """With the next number, and nothing is published twice, however often it is restarted."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    states = job.snapshot()
+    job.drain()
+    for _ in range(2):
+        job = Job(kind, tmp_path, states)
+        job.drain()
+        assert job.rows == [1]
+    job = Job(kind, tmp_path, states)
+    job.write(2)
+    states = job.snapshot()
+    assert states["sim-eu"][1][0] == 1
+    job.drain()
+    assert job.rows == [1, 2]
+
+
+def test_a_drain_that_another_process_had_not_finished_is_seen(kind: Kind, tmp_path: Path) -> None:
+    """Where its partitions move, to a process that was started before it had ended."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    states = job.snapshot()
+    job.close()
+    started = Job(kind, tmp_path, states, before_build=job.sink.finish)
+    started.write(2)
+    started.snapshot()
+    started.drain()
+    assert started.rows == [1, 2]
+
+
+def test_a_drain_whose_last_snapshot_was_not_stored_published_nothing(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """Its rows come again, so when a partition closes nothing is published yet."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    stored = job.snapshot()
+    job.write(2)
+    job.snapshot()
+    job.close()
+    resumed = Job(kind, tmp_path, stored)
+    assert resumed.rows == []
+    resumed.write(2, 3)
+    resumed.snapshot()
+    resumed.drain()
+    assert resumed.rows == [1, 2, 3]
+
+
+def test_sealed_segments_are_published_after_a_kill(kind: Kind, tmp_path: Path) -> None:
+    """Whether they were there already or not."""
+    job = Job(kind, tmp_path, rows=1)
+    job.write(1)
+    stored = job.end_epoch()
+    for published_before_the_kill in (False, True):
+        if published_before_the_kill:
+            assert job.rows == [1]
+        resumed = Job(kind, tmp_path, stored, rows=1)
+        resumed.settle()
+        assert resumed.rows == [1]
+
+
+def test_a_lost_log_is_reported_and_the_job_goes_on(kind: Kind, tmp_path: Path) -> None:
+    """What waited in it is lost, and said to be."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    states = job.snapshot()
+    shutil.rmtree(tmp_path / "state")
+    with structlog.testing.capture_logs() as logs:
+        job = Job(kind, tmp_path, states)
+    assert [(line["event"], line["lost_bytes"]) for line in logs] == [
+        ("segment damaged", states["sim-eu"][1][1])
+    ]
+    job.write(2)
+    job.snapshot()
+    job.drain()
+    assert job.rows == [2]
+
+
+def test_a_store_that_fails_is_tried_again(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows wait on disk meanwhile, and the log says why."""
+    job = Job(kind, tmp_path, rows=1)
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as logs:
+        patched.setattr(job.sink._background, "_publish", refuse)
+        for n in range(4):
+            job.write(n)
+            job.snapshot()
+    assert job.rows == []
+    assert [(line["event"], line["error"]) for line in logs] == [
+        ("rows not published, they wait on disk", "bucket is gone")
+    ]
+    job.now += 30_000
+    job.snapshot()
+    job.snapshot()
+    assert job.rows == [0, 1, 2, 3]
+
+
+def test_a_drain_that_cannot_publish_says_so_and_loses_nothing(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job ends with the error; the next life has the rows."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    states = job.snapshot()
+    monkeypatch.setattr(job.sink._background, "_publish", refuse)
+    with pytest.raises(OSError, match="bucket is gone"):
+        job.drain()
+    job = Job(kind, tmp_path, states)
+    job.drain()
+    assert job.rows == [1]
+
+
+def refuse(*_: object) -> None:
+    raise OSError("bucket is gone")
+
+
+ACTIONS = st.sampled_from(
+    ["write", "snapshot", "store", "kill", "drain", "kill in drain", "kill after", "wait", "look"]
+)
+
+
+@given(st.lists(ACTIONS, max_size=30), st.integers(1, 5))
+@settings(max_examples=80, deadline=None)
+def test_every_row_is_there_once_whenever_the_process_is_killed(
+    kind: Kind, tmp_path_factory: pytest.TempPathFactory, actions: list[str], roll: int
+) -> None:
+    """Any order of writes, snapshots (stored by the engine or not yet), looks, kills and drains."""
+    path = tmp_path_factory.mktemp("rolled")
+    written = 0
+    taken: tuple[dict[str, Any], int] = ({}, 0)
+    stored = taken
+    job = Job(kind, path, rows=roll)
+    for action in [*actions, "snapshot", "drain"]:
+        if action == "write":
+            # Of two partitions one falls silent at times.
+            job.write(written, part=PARTS[written // 3 % 2])
+            written += 1
+        elif action == "snapshot":
+            # The engine has stored a snapshot by the time it takes the next one.
+            stored, taken = taken, (job.end_epoch(), written)
+        elif action == "store":
+            stored = taken
+        elif action == "wait":
+            job.settle()
+        elif action == "look":
+            job.look()
+        else:
+            if action != "kill":
+                # A drain ends with a snapshot, and closes before that is stored.
+                stored, taken = taken, (job.end_epoch(), written)
+                job.close()
+            if action in ("drain", "kill after"):
+                stored = taken
+            if action == "drain":
+                job.sink.finish()
+                assert job.rows == list(range(written))
+            job.settle()
+            states, written = taken = stored
+            job = Job(kind, path, states, rows=roll)
+        # Read once: more may be published in the background at any moment.
+        seen = job.rows
+        assert seen == sorted(set(seen))
+    job.settle()
+    assert job.rows == list(range(written))
