@@ -1,9 +1,9 @@
 """A small dataflow into Parquet files or Delta tables, run as its own process by the crash tests.
 
-`python -m tests.crash.files_flow DIRECTORY KIND [--more BATCHES] [--kill-at POINT COUNT]`
-numbers rows in two partitions and goes on where the recovery store says. With a POINT it kills
-itself at the COUNTth time that it gets there: `append`, `flush`, `create`, `move` or `moved`; with
-Delta tables `commit` or `committed`.
+`python -m tests.crash.files_flow DIRECTORY KIND [--more BATCHES] [--kill-at POINT COUNT]
+[--cluster ADDRESSES PROCESS]` numbers rows in two partitions and goes on where the recovery store
+says. With a POINT it kills itself at the COUNTth time that it gets there: `append`, `flush`,
+`create`, `move`, `moved` or `finish`; with Delta tables `commit` or `committed`.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from sinks.deltalake.sink import RolledDelta
 from sinks.deltalake.tables import DeltaTables
 from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
 from sinks.parquet.store import Store
-from sinks.rolled import RollSettings
+from sinks.rolled import Background, RollSettings
 from sinks.segments import SegmentLog
 from tests.crash.jobs import job_arguments, kill_in, run
 from tests.crash.numbers import PARTS, NumberSource
@@ -29,6 +29,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "moved": (Store, "move"),
     "commit": (DeltaTables, "_append"),
     "committed": (DeltaTables, "_append"),
+    "finish": (Background, "finish"),
 }
 """Where a job may kill itself: before a method, or after it where the point is its past."""
 
@@ -56,7 +57,7 @@ def main() -> None:
     stream = op.input("numbers", flow, NumberSource(arguments.more))
     sink = _sink(arguments.kind, arguments.directory)
     op.output("files", stream, sink)
-    run(flow, arguments.directory)
+    run(flow, arguments.directory, arguments.cluster)
     if not isinstance(sink, StraightParquet):
         sink.finish()
 

@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(module: str, *arguments: object) -> "subprocess.Popen[str]":
-    """Start one of the dataflows; its output is piped."""
+    """Start one of the dataflows; its input and output are piped."""
     command = [sys.executable, "-m", f"tests.crash.{module}", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def kill_at_random(job: "subprocess.Popen[str]", chance: random.Random) -> None:
@@ -47,14 +46,19 @@ def killed_itself(job: "subprocess.Popen[str]") -> None:
     assert job.returncode == -signal.SIGKILL, errors
 
 
-def run_to_its_end(job: "subprocess.Popen[str]") -> dict[str, int]:
+def run_to_its_end(*processes: "subprocess.Popen[str]") -> dict[str, int]:
     """Wait until a job ends well; gives how many rows each partition had over all its runs."""
-    _, errors = job.communicate(timeout=100)
-    assert job.returncode == 0, errors
-    ends = [line.split() for line in errors.splitlines() if line.startswith("end ")]
-    rows = {part: int(number) for _, part, number in ends}
-    assert sorted(rows) == sorted(PARTS), errors
+    rows = {part: number for process in processes for part, number in ended_well(process).items()}
+    assert sorted(rows) == sorted(PARTS)
     return rows
+
+
+def ended_well(process: "subprocess.Popen[str]") -> dict[str, int]:
+    """The same of one process of a cluster, for the partitions that it had."""
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    ends = [line.split() for line in errors.splitlines() if line.startswith("end ")]
+    return {part: int(number) for _, part, number in ends}
 
 
 def job_arguments(doc: str | None) -> argparse.ArgumentParser:
@@ -63,11 +67,15 @@ def job_arguments(doc: str | None) -> argparse.ArgumentParser:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--more", type=int, help="batches of each partition; endless without")
     parser.add_argument("--kill-at", nargs=2, metavar=("POINT", "COUNT"))
+    parser.add_argument("--cluster", nargs=2, metavar=("ADDRESSES", "PROCESS"))
     return parser
 
 
 def kill_in(place: Any, name: str, count: int, *, before: bool = True) -> None:
-    """Have this process killed at the `count`th call of a method, before it or after it."""
+    """Have this process killed at the `count`th call of a method, before it or after it.
+
+    There it stands until its standard input is closed.
+    """
     original: Callable[..., Any] = getattr(place, name)
     calls = 0
 
@@ -75,29 +83,43 @@ def kill_in(place: Any, name: str, count: int, *, before: bool = True) -> None:
         nonlocal calls
         calls += 1
         if calls == count and before:
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
         result = original(*args, **kwargs)
         if calls == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
         return result
 
     setattr(place, name, counted)
 
 
-def run(flow: Dataflow, directory: Path) -> None:
-    """Run a dataflow on two workers with short epochs; its recovery store is in the directory."""
+def _die() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def recovery_store(directory: Path) -> str:
+    """The path of a job's recovery store, which is made where there is none."""
     store = directory / "recovery"
     if not store.exists():
         unfinished = directory / "recovery.new"
         unfinished.mkdir(exist_ok=True)
         init_db_dir(unfinished, 1)
         unfinished.rename(store)
+    return str(store)
+
+
+def run(flow: Dataflow, directory: Path, cluster: Sequence[str] | None = None) -> None:
+    """Run a dataflow on two workers with short epochs; its recovery store is in the directory.
+
+    In a `cluster`, of so many addresses (with commas) and as this process, each has one worker.
+    """
+    addresses, process = cluster or ("", "0")
     print("running", flush=True)
     cluster_main(
         flow,
-        [],
-        0,
+        addresses.split(",") if addresses else [],
+        int(process),
         epoch_interval=timedelta(milliseconds=20),
-        recovery_config=RecoveryConfig(str(store)),
-        worker_count_per_proc=2,
+        recovery_config=RecoveryConfig(recovery_store(directory)),
+        worker_count_per_proc=1 if addresses else 2,
     )

@@ -1,12 +1,23 @@
 """kill -9 at any moment: after the last restart each row is in the files, or tables, once."""
 
 import random
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.crash.jobs import KILLS, kill_at_random, killed_itself, run_to_its_end, start
-from tests.crash.numbers import PARTS
+from tests.crash.jobs import (
+    KILLS,
+    ended_well,
+    kill_at_random,
+    killed_itself,
+    recovery_store,
+    run_to_its_end,
+    start,
+)
+from tests.crash.numbers import PARTS, ROWS
+from tests.ports import PortClaim
 from tests.samples import numbers_in, numbers_in_delta
 
 MORE = 60
@@ -19,9 +30,19 @@ def numbers(kind: str, directory: Path, part: str) -> list[int]:
     return read(directory / "samples", part)
 
 
-def finish(kind: str, directory: Path) -> None:
+def start_all(
+    kind: str, directory: Path, addresses: Sequence[str] = (), *last: object
+) -> "list[subprocess.Popen[str]]":
+    """Start a job of a process for each address, or of one; the last one has further options."""
+    cluster, final = ("--cluster", ",".join(addresses)), max(0, len(addresses) - 1)
+    arguments = ("files_flow", directory, kind, "--more", MORE, *cluster)
+    others = [start(*arguments, number) for number in range(final)]
+    return [*others, start(*arguments, final, *last)]
+
+
+def finish(kind: str, directory: Path, addresses: Sequence[str] = ()) -> None:
     """Run once more, to the end: all rows of all runs are in the files once."""
-    rows = run_to_its_end(start("files_flow", directory, kind, "--more", MORE))
+    rows = run_to_its_end(*start_all(kind, directory, addresses))
     for part in PARTS:
         assert numbers(kind, directory, part) == list(range(rows[part]))
     assert list((directory / "samples").rglob("*.tmp")) == []
@@ -64,3 +85,21 @@ def test_every_row_is_there_once_after_a_kill_at_the_worst_points(
     """In a write to the log, before and after a file appears, between two files of a snapshot."""
     killed_itself(start("files_flow", tmp_path, kind, "--kill-at", point, count))
     finish(kind, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "processes"), [("rolled", 1), ("delta", 1), ("delta", 2)])
+def test_every_row_is_there_once_where_a_process_dies_before_it_publishes_the_last(
+    tmp_path: Path, kind: str, processes: int
+) -> None:
+    """The engine has ended and the other process has published; then partitions move, or stay."""
+    recovery_store(tmp_path)
+    with PortClaim() as one, PortClaim() as two:
+        addresses = [f"127.0.0.1:{claim.port}" for claim in (one, two)]
+        other, dies = start_all(kind, tmp_path, addresses, "--kill-at", "finish", 1)
+        ends = ended_well(other)
+        seen = {part: len(numbers(kind, tmp_path, part)) for part in PARTS}
+        assert ends == {part: rows for part, rows in seen.items() if part in ends}
+        assert sum(seen.values()) < len(PARTS) * MORE * ROWS
+        killed_itself(dies)
+        finish(kind, tmp_path, addresses[:processes])
