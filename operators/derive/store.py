@@ -119,7 +119,7 @@ def nullable(values: Floats) -> pa.Array:
 
 def frozen(raw: Raw) -> State:
     """Raw batches as bytes."""
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
     state = {}
     for name, batch in raw.items():
         sink = pa.BufferOutputStream()
