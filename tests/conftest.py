@@ -14,8 +14,11 @@ from tests.newrelic.stand_in import StandIn
 
 T = TypeVar("T")
 
-# A busy machine is no failure: how long an example takes is not what a property says.
-hypothesis.settings.register_profile("mqpipe", deadline=None)
+# A busy machine is no failure: how long an example takes, or its making, is not what a property
+# says.
+hypothesis.settings.register_profile(
+    "mqpipe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("mqpipe")
 
 

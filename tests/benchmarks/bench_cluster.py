@@ -9,8 +9,6 @@ alternate; medians count.
     python -m tests.benchmarks.bench_cluster [--ticks 240] [--rounds 3] [--json FILE]
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from statistics import median
 
 from tests.benchmarks.bench_export import CLUSTERS
 from tests.benchmarks.measuring import ROOT, Spent, spent
+from tests.benchmarks.options import keep, parser_of
 from tests.ports import PortClaim
 
 
@@ -70,10 +69,8 @@ def run(ticks: int, way: Way) -> Spent:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--ticks", type=int, default=240)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
     found: dict[str, list[Spent]] = {name: [] for name in WAYS}
     for _ in range(options.rounds):
@@ -96,8 +93,7 @@ def main() -> None:
         print(f"{row['way']:<22} {row['cpu_seconds']:>7.2f} {row['wall_seconds']:>7.2f} "
               f"{row['times_as_fast']:>13.2f} {row['peak_mb']:>8}")  # fmt: skip
     print(f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 if __name__ == "__main__":

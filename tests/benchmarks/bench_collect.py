@@ -8,16 +8,13 @@ Then exporters of others that are named (`tests/benchmarks/exporters.py`) scrape
         [--full] [--partition-offsets] [--json FILE]
 """
 
-import argparse
 import asyncio
 import gc
-import json
 import pickle
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
@@ -29,6 +26,7 @@ from operators.derive.operator import ClusterDerivation
 from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
 from tests.benchmarks import exporters
 from tests.benchmarks.measuring import memory
+from tests.benchmarks.options import keep, parser_of
 from tests.kafka.cluster import KafkaCluster
 
 A_TOPIC = 10
@@ -138,7 +136,7 @@ async def run(settings: ClusterSettings, ticks: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--partitions", type=int, default=1_000)
     parser.add_argument("--groups", type=int, default=100)
     parser.add_argument("--ticks", type=int, default=5)
@@ -148,7 +146,6 @@ def main() -> None:
         action="store_true",
         help="a sample for each partition of a group too",
     )
-    parser.add_argument("--json", type=Path, help="write the row there too")
     options = parser.parse_args()
     partitions = 10_000 if options.full else options.partitions
     groups = 1_000 if options.full else options.groups
@@ -172,8 +169,7 @@ def main() -> None:
             if isinstance(value, float)
             else f"{name:>24} {value:>14,}"
         )
-    if options.json:
-        options.json.write_text(json.dumps(row, indent=2))
+    keep(row, options.json)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ process's time. `sent` are compressed bytes, `raw` those before compression.
     python -m tests.benchmarks.bench_cost [--rounds 3] [--json FILE]
 """
 
-import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from time import process_time
 
@@ -25,6 +22,7 @@ from operators.ticks import Ticks
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.payloads import Payload, payloads
 from sinks.parquet.files import writer_options
+from tests.benchmarks.options import keep, parser_of
 
 START, INTERVAL = 1_767_261_600_000, 30_000
 FLEET = {"name": "f", "brokers": 100, "topics": 1000, "groups": 200}
@@ -99,9 +97,7 @@ def chunks(batches: Batches) -> list[pa.RecordBatch]:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the rows there too")
+    parser = parser_of(__doc__, rounds=3)
     options = parser.parse_args()
     batches = made()
     count = sum(batch.num_rows for batch in batches)
@@ -127,8 +123,7 @@ def main() -> None:
         rows.append(row)
         print(f"{name:<10} {row['cpu_seconds']:>7.2f} {row['sent_mb']:>8.1f} "
               f"{row['raw_mb']:>8.1f} {row['requests']:>9.0f}")  # fmt: skip
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 if __name__ == "__main__":

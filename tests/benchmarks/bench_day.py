@@ -8,8 +8,6 @@ an hour of that day; `late` ticks were missed, since the machine could not keep 
     python -m tests.benchmarks.bench_day [--hours 24] [--speed 120] [--scale 1.0] [--json FILE]
 """
 
-import argparse
-import json
 import tempfile
 import threading
 import time
@@ -46,6 +44,7 @@ from operators.together import drain_together
 from sinks.parquet import ParquetSettings, RolledParquet
 from sinks.rolled import RollSettings
 from tests.benchmarks.measuring import memory
+from tests.benchmarks.options import keep, parser_of
 
 MIDNIGHT, HOUR, INTERVAL = 1_767_571_200_000, 3_600_000, 60_000
 BROKERS, TOPICS, GROUPS = 10, 1000, 200
@@ -214,11 +213,10 @@ def _plan(cluster: str, like: FleetSettings) -> Plan:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--speed", type=float, default=120.0, help="times the wall's clock")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the clusters")
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mqpipe-bench-") as name:
         rows = run(options.hours, options.speed, options.scale, Path(name))
@@ -226,8 +224,7 @@ def main() -> None:
     for row in rows:
         print(f"{row['hour']:>4} {row['samples']:>10,} {row['filled']:>9,} {row['late']:>5} "
               f"{row['peak_mb']:>8}")  # fmt: skip
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 if __name__ == "__main__":

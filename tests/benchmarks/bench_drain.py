@@ -8,7 +8,6 @@ publishing of every cluster's files among them.
         [--json FILE]
 """
 
-import argparse
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ import polars as pl
 import yaml
 
 from tests.benchmarks.measuring import ROOT, SCRIPT
+from tests.benchmarks.options import keep, parser_of
 
 INTERVAL = 3.0
 
@@ -62,11 +62,10 @@ def drained(folder: Path, seconds: float) -> float:
 
 def main() -> None:
     """Measure and print, or write as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--clusters", type=int, default=200)
     parser.add_argument("--ticks", type=int, default=20)
     parser.add_argument("--sink", choices=["parquet", "deltalake"], default="parquet")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,8 +82,7 @@ def main() -> None:
         "seconds": round(seconds, 2),
     }
     print(json.dumps(figures))
-    if options.json:
-        options.json.write_text(json.dumps(figures))
+    keep(figures, options.json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ medians of wall time; `one_core` is by CPU time; `from_dicts` leaves the making 
 the SDK's time, as if samples were born so.
 """
 
-import argparse
 import gzip
 import json
 import os
@@ -20,7 +19,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +30,7 @@ from operators.ticks import Ticks
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.payloads import payloads
 from sinks.spool.store import CHUNK_ROWS
+from tests.benchmarks.options import keep, parser_of
 
 NEW_YEAR = 1_767_225_600_000
 INTERVAL = 30_000
@@ -181,15 +180,12 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def main() -> int:
     """Measure and print; 1 where the ratio on one core is not reached in either shape."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser = parser_of(__doc__, rounds=5)
     arguments = parser.parse_args()
     result = {**measure(arguments.rounds), "required_ratio": REQUIRED_RATIO}
     for key, value in result.items():
         print(f"{key:34} {value}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2))
+    keep(result, arguments.json)
     ratios = [result["events_ratio_one_core"], result["metrics_ratio_one_core"]]
     reached = min(ratios) >= REQUIRED_RATIO
     return 0 if reached else 1

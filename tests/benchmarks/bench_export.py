@@ -34,6 +34,7 @@ from operators.simulate import Shard, SimulationSettings, shards
 from operators.ticks import Ticks
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
 from tests.benchmarks.measuring import ROOT, SCRIPT, Spent, spent
+from tests.benchmarks.options import keep, parser_of
 
 START, INTERVAL = 1_767_225_600_000, 30_000
 CLUSTERS = 10
@@ -180,10 +181,9 @@ def measure(ticks: int, workers: int, rounds: int, *, beside: bool) -> Row:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--full", action="store_true", help="100 and 1,000 times the work too")
     parser.add_argument("--rounds", type=int, help="3 in full, else 1")
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     parser.add_argument("--bare", choices=["random", "values"], help=argparse.SUPPRESS)
     parser.add_argument("--ticks", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -212,9 +212,8 @@ def main() -> None:
     one, two = (row.wall_seconds for row in rows if row.ticks == middle)
     load = os.getloadavg()[0]
     print(f"2 workers are {one / two:.2f} times as fast as 1, at a load of {load:.1f}")
-    if options.json is not None:
-        found = {"rows": [asdict(row) for row in rows], "workers_1_to_2": one / two, "load": load}
-        options.json.write_text(json.dumps(found, indent=2))
+    found = {"rows": [asdict(row) for row in rows], "workers_1_to_2": one / two, "load": load}
+    keep(found, options.json)
 
 
 if __name__ == "__main__":

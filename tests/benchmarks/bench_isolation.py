@@ -10,10 +10,8 @@ its own work (1 ms up to `--work`) and the queueing for `--size` slots included.
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -29,6 +27,7 @@ from operators.pool import Pool, PoolSettings
 from operators.schedule import RealTime, wall_clock
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Outcome, TickResult, Ticks
+from tests.benchmarks.options import keep, parser_of
 
 BAD = ("hangs", "refuses", "slow", "flaps")
 
@@ -134,14 +133,13 @@ def summary(name: str, results: list[Result], share: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run without and with bad targets; print both."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="of each run")
     parser.add_argument("--interval", type=float, default=1, help="seconds")
     parser.add_argument("--targets", type=int, default=50)
     parser.add_argument("--size", type=int, default=15, help="slots of the pool")
     parser.add_argument("--work", type=float, default=20, help="longest work of a target, ms")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
 
     good = [f"cluster-{number}" for number in range(options.targets - len(BAD))]
@@ -157,8 +155,7 @@ def main() -> None:
             f"{name:<10} {row['ticks']:>7,} {row['not_completed']:>7} {row['p50_ms']:>7.1f} "
             f"{row['p99_ms']:>7.1f} {row['max_ms']:>7.1f} {row['core_share']:>4.0%}"
         )
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 if __name__ == "__main__":

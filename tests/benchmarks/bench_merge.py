@@ -8,10 +8,7 @@ A straight line has the same µs a sample in each row.
         [--samples 2000000] [--json FILE]
 """
 
-import argparse
-import json
 import pickle
-from pathlib import Path
 from time import perf_counter
 
 import pyarrow as pa
@@ -23,6 +20,7 @@ from operators.merge.settings import ExpectSettings, FillSettings
 from operators.schema.metrics import TOPIC, Origin
 from operators.simulate import FleetSettings, Shard, TopicShape, Topology, shard_of
 from operators.ticks import Outcome, TickResult, Ticks
+from tests.benchmarks.options import keep, parser_of
 
 INTERVAL = 30_000
 START = 1_767_225_600_000
@@ -75,11 +73,10 @@ def run(
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--topics", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--samples", type=int, default=2_000_000, help="samples a row")
     parser.add_argument("--repeat", type=int, default=3, help="best of so many")
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
 
     table = []
@@ -112,8 +109,7 @@ def main() -> None:
                 f"{row['ms_per_tick']:>8.2f} {row['ms_per_snapshot']:>12.2f} "
                 f"{row['state_bytes_per_topic']:>15.0f}"
             )
-    if options.json:
-        options.json.write_text(json.dumps(table, indent=2))
+    keep(table, options.json)
 
 
 def _at_their_ticks(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:

@@ -35,6 +35,7 @@ from operators.schema.metrics import TOPIC
 from sinks.dead_letters import DeadLetters, DeadLetterSettings
 from sinks.newrelic import NewRelicSettings, newrelic_sink
 from tests.benchmarks.measuring import memory
+from tests.benchmarks.options import keep, parser_of
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.stand_in import Request, StandIn
 
@@ -185,11 +186,10 @@ def measure(rate: int, up: float, down: float) -> dict[str, Any]:
 
 def main() -> int:
     """Measure and print; 1 where it does not hold."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--rate", type=int, default=20_000, help="samples a second")
     parser.add_argument("--up", type=float, default=15.0, help="seconds before and after")
     parser.add_argument("--down", type=float, default=600.0, help="seconds of the outage")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--endpoint", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
@@ -200,8 +200,7 @@ def main() -> int:
     result = measure(arguments.rate, arguments.up, arguments.down)
     for key, value in result.items():
         print(f"{key:24} {value}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2))
+    keep(result, arguments.json)
     holds = (
         result["arrived"] >= result["written"]
         and result["memory_during_mb"] - result["memory_before_mb"] < 100

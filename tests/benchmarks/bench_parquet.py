@@ -9,8 +9,6 @@ counts. Rates are rows a second of processor time, all threads together.
     python -m tests.benchmarks.bench_parquet [--rows 2000000] [--rounds 3] [--json FILE]
 """
 
-import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -30,6 +28,7 @@ from operators.schema.metrics import BROKER, STRING, EntityType
 from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
 from sinks.rolled import RollSettings
+from tests.benchmarks.options import keep, parser_of
 from tests.samples import INTERVAL, NEW_YEAR
 
 BLOCK_ROWS = 20_000
@@ -109,10 +108,8 @@ def flow(blocks: list[pa.RecordBatch], path: Path) -> None:
 
 def main() -> None:
     """Measure and print, or write as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     blocks = [block(BROKER, seed) for seed in range(options.rows // BLOCK_ROWS)]
     ways: dict[str, Callable[[list[pa.RecordBatch], Path], None]] = {
@@ -136,8 +133,7 @@ def main() -> None:
     }
     for name, figures in result.items():
         print(f"{name:10}{figures['rows_per_cpu_second']:>12,} rows/s {figures['of_bare']:>8.0%}")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1))
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

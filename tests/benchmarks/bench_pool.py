@@ -7,14 +7,12 @@ A second is one of CPU time: neither side ever waits, and a busy machine should 
     python -m tests.benchmarks.bench_pool [--tasks 200000] [--json FILE]
 """
 
-import argparse
 import asyncio
-import json
-from pathlib import Path
 from time import process_time
 
 from operators.pool import Pool, PoolSettings, stream
 from operators.ticks import Outcome
+from tests.benchmarks.options import keep, parser_of
 
 SIZE = 15
 TARGETS = (100, 1_000, 10_000, 100_000)
@@ -64,10 +62,9 @@ async def pooled(targets: int, rounds: int) -> float:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--tasks", type=int, default=200_000, help="tasks a row")
     parser.add_argument("--repeat", type=int, default=3, help="best of so many")
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
 
     rows = []
@@ -95,8 +92,7 @@ def main() -> None:
             f"{row['bare_tasks_per_second']:>14,.0f} {row['ratio']:>6.2f} "
             f"{row['microseconds_per_task']:>8.2f}"
         )
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 if __name__ == "__main__":

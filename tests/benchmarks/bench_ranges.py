@@ -7,13 +7,10 @@ those of a replay of one message a partition.
     python -m tests.benchmarks.bench_ranges [--rows 10000000] [--json FILE]
 """
 
-import argparse
-import json
-from pathlib import Path
-
 from operators.recorded import ReplayPlan, Stretch, replay_plan
 from operators.schema.kafka import KafkaConnection
 from tests.benchmarks.bench_replay import FAR, PARTITIONS, fill, measure, replay
+from tests.benchmarks.options import keep, parser_of
 from tests.kafka.cluster import KafkaCluster
 
 MESSAGE_ROWS = 500
@@ -22,9 +19,8 @@ SHARES = (1000, 100, 10, 1)
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
     rows = []
     with KafkaCluster(1, heap="512m", settings={"message.max.bytes": "4000000"}) as cluster:
@@ -42,8 +38,7 @@ def main() -> None:
             count = (plan.messages - PARTITIONS) * MESSAGE_ROWS
             rows.append({"rows": count, "cpu_seconds": cpu})
             print(f"{count:>12,} {cpu:>7.2f} {count / cpu:>11,.0f}", flush=True)
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ written to SQLite. Start-up is subtracted; rounds alternate; medians of processo
     python -m tests.benchmarks.bench_recovery [--ticks 240] [--rounds 3] [--json FILE]
 """
 
-import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.measuring import ROOT, Spent, spent
+from tests.benchmarks.options import keep, parser_of
 
 EPOCHS = (5.0, 1.0, 0.2)
 
@@ -28,10 +27,8 @@ def run(ticks: int, epoch: float, *, store: bool) -> Spent:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--ticks", type=int, default=240)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
     rows = []
     print(f"{'epoch, s':>8} {'without, CPU s':>14} {'with, CPU s':>12} {'costs':>7}")
@@ -52,8 +49,7 @@ def main() -> None:
         rows.append(row)
         print(f"{epoch:>8} {row['cpu_seconds_without']:>14.2f} {row['cpu_seconds_with']:>12.2f} "
               f"{row['ratio'] - 1:>7.1%}", flush=True)  # fmt: skip
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ all threads together, and of the clock; start-up (of one message a partition) is
     python -m tests.benchmarks.bench_replay [--rows 2000000] [--message-rows 5000] [--json FILE]
 """
 
-import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -35,6 +33,7 @@ from operators.schema.metrics import BROKER
 from sinks.parquet import ParquetSettings, StraightParquet
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
 from tests.benchmarks.bench_parquet import block
+from tests.benchmarks.options import keep, parser_of
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.topics import new_topic, produce
 from tests.samples import NEW_YEAR
@@ -130,11 +129,9 @@ def measure(
 
 def main() -> None:
     """Measure and print, or write as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--message-rows", type=int, default=5_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     ways = {"consume": bare_consume, "bare to parquet": bare_to_parquet, "replay": replay}
     best: dict[str, tuple[float, float]] = {}
@@ -154,12 +151,11 @@ def main() -> None:
             f"{name:18}{cpu:>12,.0f} rows/s of CPU{clock:>12,.0f} rows/s of the clock"
             f"{cpu / bare:>7.0%} of bare"
         )
-    if options.json:
-        result = {
-            name: {"rows_per_cpu_second": round(cpu), "rows_per_second": round(clock)}
-            for name, (cpu, clock) in best.items()
-        }
-        options.json.write_text(json.dumps(result, indent=1))
+    result = {
+        name: {"rows_per_cpu_second": round(cpu), "rows_per_second": round(clock)}
+        for name, (cpu, clock) in best.items()
+    }
+    keep(result, options.json)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ bare loop that only reads the same columns. The peak of memory includes the draw
     python -m tests.benchmarks.bench_report [--full] [--json FILE]
 """
 
-import argparse
-import json
 import os
 import subprocess
 import tempfile
@@ -27,6 +25,7 @@ from flows.report.summary import (
 )
 from flows.samples import find_samples
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
+from tests.benchmarks.options import keep, parser_of
 from tests.mqpipe import SCRIPT
 
 CONFIG = """
@@ -99,9 +98,8 @@ def cost(path: Path) -> Cost:
 
 def main() -> None:
     """Measure and print, or write as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--full", action="store_true", help="10 and 100 million samples")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory(prefix="mqpipe-bench-") as folder:
@@ -122,8 +120,7 @@ def main() -> None:
             f"{one.bare_cpu_seconds:>7.1f} {one.peak_mb:>8.0f} {one.page_kb:>8.0f}"
         )
     print(f"peak of memory at ten times the samples: × {found[1].peak_mb / found[0].peak_mb:.2f}")
-    if options.json:
-        options.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
+    keep([asdict(one) for one in found], options.json)
 
 
 if __name__ == "__main__":

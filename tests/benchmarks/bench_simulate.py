@@ -7,11 +7,8 @@ the processor, best of so many.
     python -m tests.benchmarks.bench_simulate [--rows 1000000] [--repeat 3] [--json FILE]
 """
 
-import argparse
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -23,6 +20,7 @@ from operators.schema.arrow import entity_type_of, sample_batch
 from operators.schema.metrics import STRING
 from operators.simulate import Shard, ShardSpec, SimulationSettings, shards
 from operators.ticks import Ticks
+from tests.benchmarks.options import keep, parser_of
 
 FLEETS: dict[str, dict[str, Any]] = {
     "small": {"brokers": 3, "topics": 10, "groups": 5},
@@ -82,10 +80,9 @@ def seconds_a_row(blocks: Callable[[], Iterator[list[pa.RecordBatch]]], repeat: 
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="samples a row of the table")
     parser.add_argument("--repeat", type=int, default=3, help="best of so many")
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
 
     found = []
@@ -114,8 +111,7 @@ def main() -> None:
             print(f"{name:<8} {'yes' if wrong else 'no':<9} {spec.entities:>8,} "
                   f"{rows // spec.entities:>13,} {1 / ours:>12,.0f} {numbers / ours:>13,.0f} "
                   f"{1 / theirs:>15,.0f} {theirs / ours:>6.2f}")  # fmt: skip
-    if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2))
+    keep(found, options.json)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ from operators.schema.metrics import TOPIC
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Outcome, TargetKind, Ticks
 from tests.benchmarks.measuring import ROOT
+from tests.benchmarks.options import keep, parser_of
 
 TOPICS = 10
 LONGEST_WORK = 0.05
@@ -177,11 +178,10 @@ def _flow(
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--targets", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--interval", type=float, default=30.0, help="seconds")
     parser.add_argument("--ticks", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the rows there too")
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     interval = round(options.interval * 1000)
@@ -199,8 +199,7 @@ def main() -> None:
               f"{row['cpu_ms_a_tick']:>13.3f} {row['core_share']:>6.0%} "
               f"{row['idle_share']:>5.0%} {row['delay_p50_ms']:>8.0f} {row['delay_p99_ms']:>8.0f} {row['peak_mb']:>8} "
               f"{row['store_mb']:>8.1f}", flush=True)  # fmt: skip
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2))
+    keep(rows, options.json)
 
 
 def _in_a_process(targets: int, options: argparse.Namespace, folder: str) -> dict[str, Any]:

@@ -13,7 +13,6 @@ for a while; then checked is
     python -m tests.benchmarks.soak_collect [--minutes 20] [--targets 200] [--json FILE]
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -38,6 +37,7 @@ import polars as pl
 import yaml
 
 from tests.benchmarks.measuring import ROOT, SCRIPT
+from tests.benchmarks.options import keep, parser_of
 
 INTERVAL = 5.0
 TIMEOUT = 2.0
@@ -271,10 +271,9 @@ def judged(readings: list[Reading], ended: Counter[str], lost: int, targets: int
 
 def main() -> int:
     """Soak, print the figures; 1 where something does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--targets", type=int, default=200)
-    parser.add_argument("--json", type=Path, help="write figures and readings there too")
     parser.add_argument("--keep", type=Path, help="keep log and samples there")
     options = parser.parse_args()
 
@@ -295,8 +294,7 @@ def main() -> int:
         if options.keep:
             shutil.copytree(folder, options.keep, dirs_exist_ok=True)
     print(json.dumps(figures, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps({**figures, "readings": readings}, indent=2))
+    keep({**figures, "readings": readings}, options.json)
     return 1 if figures["failures"] else 0
 
 

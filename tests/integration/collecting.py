@@ -44,7 +44,7 @@ def secured_settings(client: Mapping[str, str], **more: Any) -> ClusterSettings:
 
 
 async def tick(
-    collector: ClusterCollector, number: int = 0, time_left: float = 10.0
+    collector: ClusterCollector, number: int = 0, time_left: float = 30.0
 ) -> Mapping[str, Collected]:
     """What each kind gives at tick `number`; all are asked at once, as in a run.
 

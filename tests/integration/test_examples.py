@@ -51,12 +51,13 @@ def test_hybrid_example_is_recorded_and_the_replay_example_reads_it(
         "hybrid.yaml",
         tmp_path,
         {
-            "fill": {"grace": "500ms"},
+            "interval": "3s",
+            "fill": {"grace": "2500ms"},
             "sinks": {"newrelic": {"endpoint": newrelic.endpoint}, **topic},
         },
     )
     put("replay.yaml", tmp_path, {"sinks": topic})
-    ran = mqpipe(tmp_path, "run", "hybrid.yaml", "--for", "3s", env=env)
+    ran = mqpipe(tmp_path, "run", "hybrid.yaml", "--for", "4s", env=env)
     assert ran.code == 0, ran.err
     replayed = mqpipe(tmp_path, "replay", "replay.yaml", "--from", "-1h", env=env)
     assert replayed.code == 0, replayed.err
@@ -87,7 +88,7 @@ def test_infrastructure_example_collects_and_delivers(
         "infrastructure.yaml",
         tmp_path,
         {
-            "interval": "3s",
+            "interval": "5s",
             "clusters": [prod, staging],
             "sinks": {
                 "parquet": {"path": "samples"},
@@ -102,7 +103,7 @@ def test_infrastructure_example_collects_and_delivers(
         },
     )
     env = {"KAFKA_PASSWORD": password}
-    ran = mqpipe(tmp_path, "run", "infrastructure.yaml", "--for", "4s", env=env)
+    ran = mqpipe(tmp_path, "run", "infrastructure.yaml", "--for", "6s", env=env)
     assert ran.code == 0, ran.err
     ticks = samples(tmp_path / "samples", "collection")
     assert set(ticks["cluster_name"]) == {"prod-eu", "staging"}

@@ -50,7 +50,7 @@ def run(
     recovery: RecoveryConfig, ticks: int, heard: Callable[[Coverage], None]
 ) -> list[dict[str, Any]]:
     """Run for so many ticks; the rows that came out."""
-    drain, background = Drain(settle=0.05), Background()
+    drain, background = Drain(), Background()
     begin = wall_clock()
     schedule = RealTime(begin, until=after(begin, INTERVAL) + ticks * INTERVAL)
     targets = {f"prod/{kind}": Target("prod", kind, INTERVAL) for kind in KINDS}

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 CONFIG = """
 mode: {mode}
-interval: 2s
+interval: 4s
 clusters:
   - name: real
     environment: test
@@ -70,7 +70,7 @@ def test_offsets_lag_partitions_and_leaders_equal_kafkas_own_tools(
 ) -> None:
     """What Parquet holds of the last tick is what kafka-topics and kafka-consumer-groups say."""
     more = "partition_offsets: true"
-    ended = mqpipe(tmp_path, "run", config(tmp_path, kafka3, more=more), "--for", "9s")
+    ended = mqpipe(tmp_path, "run", config(tmp_path, kafka3, more=more), "--for", "5s")
     assert ended.code == 0, ended.err[-4000:]
     described = kafka3.tool("org.apache.kafka.tools.TopicCommand", "--describe")
     leaders = re.findall(r"Topic: (\S+)\s+Partition: \d+\s+Leader: (\d+)", described)
@@ -123,7 +123,7 @@ def test_offsets_lag_partitions_and_leaders_equal_kafkas_own_tools(
     assert cluster["cluster.availability"] == 100
     ticks = samples(tmp_path / "samples", "collection")
     assert ticks.filter(pl.col("collection.ok") != 1).is_empty()
-    assert ticks.height == 3 * 5
+    assert ticks.height == 3 * 2
 
 
 def test_expected_entities_that_do_not_exist_are_filled_until_they_do(
@@ -131,7 +131,7 @@ def test_expected_entities_that_do_not_exist_are_filled_until_they_do(
 ) -> None:
     """Each tick has one sample of an expected topic: filled until it exists, collected after."""
     more = "expect: {brokers: [1, 2, 3, 9], topics: [run-later]}"
-    file = config(tmp_path, kafka3, "hybrid", more, "fill: {grace: 1500ms}")
+    file = config(tmp_path, kafka3, "hybrid", more, "fill: {grace: 3500ms}")
     process = start(tmp_path, "run", file, "--no-live")
     wait_for_log(process, "run started")
     time.sleep(7)
@@ -147,7 +147,7 @@ def test_expected_entities_that_do_not_exist_are_filled_until_they_do(
     changes = [a for a, b in zip(origins, [None, *origins], strict=False) if a != b]
     assert changes == ["filled", "collected"], origins
     every = later["timestamp"].cast(pl.Int64).sort().to_list()
-    assert every == list(range(every[0], every[-1] + 1, 2000))
+    assert every == list(range(every[0], every[-1] + 1, 4000))
     missing = samples(tmp_path / "samples", "broker").filter(pl.col("broker_id") == 9)
     assert set(missing["origin"]) == {"filled"}
     assert missing.height == len(every)

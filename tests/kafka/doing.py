@@ -4,7 +4,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.kafka.cluster import Kafka
@@ -24,7 +30,7 @@ def delete_topic(kafka: Kafka, topic: str) -> None:
     """Deletes a topic; returns when no broker names it."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.delete_topics([topic])[topic].result(30)
-    while topic in admin.list_topics(timeout=10).topics:
+    while topic in admin.list_topics(timeout=30).topics:
         pass
 
 
@@ -50,7 +56,7 @@ def commit(kafka: Kafka, topic: str, group: str, offsets: Sequence[int]) -> None
 
 @contextmanager
 def member(kafka: Kafka, group: str, topic: str, **more: str) -> Iterator[Consumer]:
-    """A consumer that has joined its group and has partitions."""
+    """A consumer that has joined its group and has partitions, as the group knows too."""
     consumer = Consumer(
         {
             "bootstrap.servers": kafka.bootstrap_servers,
@@ -60,15 +66,22 @@ def member(kafka: Kafka, group: str, topic: str, **more: str) -> Iterator[Consum
             **more,
         }
     )
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     try:
         consumer.subscribe([topic])
-        while not consumer.assignment():
+        while not (consumer.assignment() and _is_stable(admin, group)):
             consumer.poll(0.1)
         yield consumer
     finally:
         consumer.close()
 
 
+def _is_stable(admin: AdminClient, group: str) -> bool:
+    stable = {ConsumerGroupState.STABLE}
+    listed = admin.list_consumer_groups(states=stable, request_timeout=30).result()
+    return group in {found.group_id for found in listed.valid or ()}
+
+
 def _has_leaders(admin: AdminClient, topic: str, partitions: int) -> bool:
-    found = admin.list_topics(topic, timeout=10).topics[topic].partitions
+    found = admin.list_topics(topic, timeout=30).topics[topic].partitions
     return len(found) == partitions and all(p.leader >= 0 for p in found.values())

@@ -18,6 +18,7 @@ from operators.collect.pages import (
     parse_page,
     without_password,
 )
+from tests.ports import PortClaim
 
 PAGE = """\
 # HELP kafka_server_brokertopicmetrics_bytesin_total BytesIn
@@ -111,55 +112,73 @@ async def _endless(request: web.Request) -> web.StreamResponse:
         await response.write(b"#" * 4096 + b"\n")
 
 
-async def read_with_good(handler: Handler, timeout: float) -> Pages:
-    """What comes of broker 1 with this page beside broker 2 with a good one."""
-    async with serving(handler) as bad, serving(_good) as good:
-        reader = PageReader("prod", {1: bad, 2: good})
-        try:
-            return await reader.read(timeout)
-        finally:
-            await reader.close()
+async def read(*urls: str, timeout: float = 60.0) -> Pages:
+    """What comes of brokers 1, 2, ... that have these pages."""
+    reader = PageReader("prod", dict(enumerate(urls, start=1)))
+    try:
+        return await reader.read(timeout)
+    finally:
+        await reader.close()
 
 
 @pytest.mark.parametrize(
-    ("handler", "timeout", "error_class", "says"),
+    ("handler", "says"),
     [
-        (_garbage, 5.0, "page", "broker 1"),
-        (_login, 5.0, "page", "has no Kafka metrics"),
-        (_broken, 5.0, "page", "answers 500"),
-        (_hangs, 0.2, "timeout", "no answer within 0.2 s"),
-        (_endless, 20.0, "page", "bigger than"),
+        (_garbage, "broker 1"),
+        (_login, "has no Kafka metrics"),
+        (_broken, "answers 500"),
+        (_endless, "bigger than"),
     ],
 )
 def test_a_bad_page_costs_only_its_own_metrics(
-    handler: Handler,
-    timeout: float,
-    error_class: str,
-    says: str,
-    monkeypatch: pytest.MonkeyPatch,
+    handler: Handler, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page that is garbage, foreign, broken, hung or huge is reported; the others are read."""
+    """A page that is garbage, foreign, broken or huge is reported; the others are read."""
     monkeypatch.setattr(pages_module, "MAX_PAGE", 1 << 20)
-    found = asyncio.run(read_with_good(handler, timeout))
+
+    async def run() -> Pages:
+        async with serving(handler) as bad, serving(_good) as good:
+            return await read(bad, good)
+
+    found = asyncio.run(run())
     assert list(found.pages) == [2]
     (problem,) = found.problems
-    assert problem.error_class == error_class
+    assert problem.error_class == "page"
     assert says in problem.text
+
+
+def test_a_page_that_hangs_is_reported() -> None:
+    """It costs no more than its time."""
+
+    async def run() -> Pages:
+        async with serving(_hangs) as url:
+            return await read(url, timeout=0.2)
+
+    (problem,) = asyncio.run(run()).problems
+    assert problem.error_class == "timeout"
+    assert "no answer within 0.2 s" in problem.text
+
+
+def test_no_page_waits_for_another() -> None:
+    """Each of them answers only once all were asked."""
+
+    async def run() -> Pages:
+        all_asked = asyncio.Barrier(2)
+
+        async def waits(request: web.Request) -> web.StreamResponse:
+            await all_asked.wait()
+            return await _good(request)
+
+        async with serving(waits) as one, serving(waits) as other:
+            return await read(one, other)
+
+    assert list(asyncio.run(run()).pages) == [1, 2]
 
 
 def test_a_page_that_is_down_is_reported() -> None:
     """Nobody listens: refused."""
-
-    async def run() -> Pages:
-        async with serving(_good) as url:
-            pass
-        reader = PageReader("prod", {3: url})
-        try:
-            return await reader.read(5.0)
-        finally:
-            await reader.close()
-
-    found = asyncio.run(run())
+    with PortClaim() as claim:
+        found = asyncio.run(read(f"http://127.0.0.1:{claim.port}/metrics"))
     assert found.pages == {}
     assert [p.error_class for p in found.problems] == ["refused"]
 

@@ -14,6 +14,7 @@ from operators.collect.once import Once
 from operators.collect.pages import PageReader
 from operators.collect.reading import Memory, Reading
 from operators.collect.settings import ClusterSettings
+from tests import virtual_time
 from tests.fake_client import FakeClient, timed_out
 from tests.metadata import topology
 
@@ -33,8 +34,8 @@ def reading(client: Any, memory: Memory | None = None) -> Reading:
     return Reading(client, PageReader("fake", {}), SETTINGS, memory or Memory())
 
 
-def budget(seconds: float = 5.0) -> Budget:
-    return Budget(seconds)
+def budget() -> Budget:
+    return Budget(60.0)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -207,7 +208,7 @@ def test_leaders_of_whom_nothing_is_heard_are_named() -> None:
     """A request that is given up as a whole says whom it was for."""
     client = fake()
     client.hanging = {"offsets"}
-    offsets, _ = run(reading(client).offsets(budget(0.3)))
+    offsets, _ = virtual_time.run(reading(client).offsets(budget()))
     texts = [problem.text for problem in offsets.problems]
     assert [text.partition(" from ")[2] for text in texts] == [
         "broker 1 (host-1:9092): no answer",
@@ -222,7 +223,7 @@ def test_a_silent_group_costs_its_own_row() -> None:
     """The others answer; the connections are given up, and the group is named."""
     client = fake()
     client.hanging = {"h"}
-    groups = run(reading(client).groups(budget(0.3)))
+    groups = virtual_time.run(reading(client).groups(budget()))
     assert [group.id for group in groups.groups] == ["g"]
     assert (groups.silent, groups.listed, client.retired) == (frozenset({"h"}), 2, 1)
     (problem,) = groups.problems
@@ -235,10 +236,10 @@ def test_groups_that_were_silent_are_tried_few_at_a_time() -> None:
     client.of_groups = {f"group-{n}": [] for n in range(50)}
     client.hanging = set(client.of_groups)
     memory = Memory()
-    run(reading(client, memory).groups(budget(0.2)))
+    virtual_time.run(reading(client, memory).groups(budget()))
     assert client.most_under_way == 50
     client.most_under_way = 0
-    run(reading(client, memory).groups(budget(0.2)))
+    virtual_time.run(reading(client, memory).groups(budget()))
     assert client.most_under_way == 4
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.newrelic.behaviour import Behaviour, Hang, Ok, Reset, Status, TruncatedAnswer
 from tests.newrelic.rules import Rules, Verdict
 from tests.newrelic.stand_in import StandIn
+from tests.ports import PortClaim
 
 NOW = 1_767_225_600_000
 """2026-01-01T00:00:00Z in milliseconds."""
@@ -335,20 +336,23 @@ def test_old_samples_are_kept_without_windows() -> None:
     assert [s["timestamp"] for s in (*events.kept, *points.kept)] == [old, old]
 
 
-def _ask(connection: http.client.HTTPConnection, events: int = 1) -> tuple[int, str | None]:
-    """Posts events; the answer's status and Retry-After. Raises as http.client does."""
+def _send(connection: http.client.HTTPConnection, events: int = 1) -> None:
+    """Posts events. Raises as http.client does."""
     body = gzip.compress(json.dumps([{"eventType": "A"}] * events).encode())
     connection.request("POST", EVENTS, body, _headers(body))
+
+
+def _ask(connection: http.client.HTTPConnection, events: int = 1) -> tuple[int, str | None]:
+    """Posts events; the answer's status and Retry-After. Raises as http.client does."""
+    _send(connection, events)
     response = connection.getresponse()
     json.loads(response.read())
     return response.status, response.getheader("Retry-After")
 
 
-def _post(stand_in: StandIn, events: int = 1, timeout: float = 30.0) -> tuple[int, str | None]:
+def _post(stand_in: StandIn, events: int = 1) -> tuple[int, str | None]:
     """Posts events over a connection of their own."""
-    with closing(
-        http.client.HTTPConnection("127.0.0.1", stand_in.port, timeout=timeout)
-    ) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", stand_in.port, timeout=30)) as connection:
         return _ask(connection, events)
 
 
@@ -396,11 +400,15 @@ def test_a_broken_answer(newrelic: StandIn, behaviour: Behaviour, kept: int) -> 
 def test_a_hanging_request_is_never_answered(newrelic: StandIn, accepts: bool) -> None:
     """The client's time-out ends it; other requests are answered meanwhile."""
     newrelic.script([Hang(accepts=accepts)])
-    with pytest.raises(TimeoutError):
-        _post(newrelic, timeout=0.1)
-    assert newrelic.requests[0].status is None
-    assert len(newrelic.events) == int(accepts)
-    assert _post(newrelic)[0] == 200
+    with closing(http.client.HTTPConnection("127.0.0.1", newrelic.port, timeout=30)) as hung:
+        _send(hung)
+        newrelic.wait_until(lambda: bool(newrelic.requests))
+        assert newrelic.requests[0].status is None
+        assert len(newrelic.events) == int(accepts)
+        assert _post(newrelic)[0] == 200
+        hung.sock.settimeout(0.01)
+        with pytest.raises(TimeoutError):
+            hung.getresponse()
 
 
 def test_down_refuses_connections_until_up(newrelic: StandIn) -> None:
@@ -464,10 +472,9 @@ def test_a_port_and_a_listener_may_be_chosen() -> None:
         _post(first, events=2)
         first.wait_for(2)
         assert first.events == []
-        port = first.port
     assert seen == [200]
-    with StandIn(port=port) as second:
-        assert second.endpoint == f"http://127.0.0.1:{port}"
+    with PortClaim() as claim, StandIn(port=claim.port) as second:
+        assert second.endpoint == f"http://127.0.0.1:{claim.port}"
         assert _post(second)[0] == 200
 
 

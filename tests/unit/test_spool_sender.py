@@ -13,7 +13,8 @@ from sinks.dead_letters import (
 )
 from sinks.delivery import DeadLetter, Parcel, Patience, Rejected, RetryLater, Samples, rows_of
 from sinks.events import SpoolDepth
-from sinks.spool.sender import Sender
+from sinks.segments import BEGINNING
+from sinks.spool.sender import ADOPT_AFTER, Sender
 from sinks.spool.store import CHUNK_ROWS, Spool
 from tests.samples import numbered
 
@@ -63,10 +64,15 @@ class Clock:
         return self.now
 
 
-def sender_of(gate: Gate, directory: Path, letters: DeadLetters | None = None) -> Sender:
+def sender_of(
+    gate: Gate,
+    directory: Path,
+    letters: DeadLetters | None = None,
+    adopt_after: float = ADOPT_AFTER,
+) -> Sender:
     letters = letters or DeadLetters(DeadLetterSettings(path=directory / "dead"))
     patience = Patience(factor=0.001, maximum=0.01)
-    return Sender(gate, letters, directory / "spool", patience, adopt_after=0.01)
+    return Sender(gate, letters, directory / "spool", patience, adopt_after=adopt_after)
 
 
 def write(sender: Sender, spool: Spool, *starts: int) -> None:
@@ -74,6 +80,11 @@ def write(sender: Sender, spool: Spool, *starts: int) -> None:
         spool.append(numbered(range(start, start + CHUNK)))
     spool.release()
     sender.wake(spool)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.001)
 
 
 def test_new_samples_do_not_wait_for_old_ones(tmp_path: Path) -> None:
@@ -88,6 +99,7 @@ def test_new_samples_do_not_wait_for_old_ones(tmp_path: Path) -> None:
 
     gate.held = lambda number: number in (20_000, 40_000)
     gate.wait_for(0)
+    until(lambda: spool.backlog.old is not None)
     write(sender, spool, 60_000)
     gate.wait_for(60_000)
 
@@ -118,6 +130,7 @@ def test_a_grace_that_is_over_leaves_the_rest(tmp_path: Path) -> None:
     sender.add(spool)
     write(sender, spool, 0, 20_000)
     gate.wait_for(0)
+    until(lambda: spool.backlog.start > BEGINNING)
 
     assert not sender.finish(spool, grace=0.05)
 
@@ -135,13 +148,12 @@ def test_a_spool_that_nobody_uses_is_emptied_and_removed(tmp_path: Path) -> None
     left.append(numbered([5]))
     left.close()
     spool = Spool(tmp_path / "spool" / "spool-0")
-    sender = sender_of(gate, tmp_path)
+    sender = sender_of(gate, tmp_path, adopt_after=0.0)
     sender.add(spool)
 
     gate.wait_for(5)
 
-    while [path.name for path in (tmp_path / "spool").iterdir()] != ["spool-0"]:
-        time.sleep(0.01)
+    until(lambda: [path.name for path in (tmp_path / "spool").iterdir()] == ["spool-0"])
     assert sender.finish(spool, grace=30)
 
 
