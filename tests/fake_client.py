@@ -39,6 +39,8 @@ class FakeClient:
         self.hanging: set[str] = set()
         self.silent_leaders: set[int] = set()
         self.listing_errors: list[KafkaError] = []
+        self.silent: dict[int, str] = {}
+        self.knows_brokers = True
         self.operations = frozenset({"DESCRIBE"})
         self.calls: list[str] = []
         self.retired = 0
@@ -50,6 +52,7 @@ class FakeClient:
 
     async def topology(self, timeout: float) -> Topology:
         await self._answer("topology", timeout)
+        self.knows_brokers = True
         return self.of_topology
 
     async def topic_ids(self, topics: Sequence[str], timeout: float) -> dict[str, str]:
@@ -78,6 +81,10 @@ class FakeClient:
             ConsumerGroupListing(group, True, state=EMPTY, type=CLASSIC) for group in self.of_groups
         ]
         return groups, self.listing_errors
+
+    async def silent_brokers(self, timeout: float) -> dict[int, str]:
+        await self._answer("silent_brokers", timeout)
+        return self.silent
 
     async def commits(self, group: str) -> list[TopicPartition]:
         self.under_way += 1

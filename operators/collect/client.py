@@ -19,6 +19,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (
     AdminClient,
+    ConfigResource,
     ConsumerGroupDescription,
     ConsumerGroupListing,
     DescribeClusterResult,
@@ -29,7 +30,14 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from operators.collect.errors import CollectionError, Problem, class_of, kafka_error, problem_of
+from operators.collect.errors import (
+    UNREACHED,
+    CollectionError,
+    Problem,
+    class_of,
+    kafka_error,
+    problem_of,
+)
 from operators.collect.futures import all_done
 from operators.collect.once import Once
 from operators.collect.topology import Topology, topology_of
@@ -98,6 +106,7 @@ class KafkaClient:
         self._config = {**DEFAULTS, **config}
         self._connection = Once[AdminClient]()
         self._admin: AdminClient | None = None
+        self._brokers: Mapping[int, str] = {}
         # Its own threads: what blocks waits here, and holds up this cluster alone.
         self._threads: ThreadPoolExecutor | None = None
         self._troubles: deque[tuple[float, Problem]] = deque(maxlen=_TROUBLES_KEPT)
@@ -108,11 +117,19 @@ class KafkaClient:
         admin = await self._connected()
         self._serve()
         try:
-            return await self._in_thread(
+            topology = await self._in_thread(
                 lambda: topology_of(admin.list_topics(timeout=timeout), time.time())
             )
         except KafkaException as error:
             raise self._failed(error, what, "Describe on the topics") from error
+        if admin is self._admin:
+            self._brokers = topology.brokers
+        return topology
+
+    @property
+    def knows_brokers(self) -> bool:
+        """Whether `topology` has answered on these connections."""
+        return bool(self._brokers)
 
     async def topic_ids(self, topics: Sequence[str], timeout: float) -> dict[str, str]:
         """The id of each topic that tells; one that was made anew has another one than before."""
@@ -171,7 +188,12 @@ class KafkaClient:
     async def group_listing(
         self, timeout: float
     ) -> tuple[list[ConsumerGroupListing], list[KafkaError]]:
-        """All consumer groups, and the errors of brokers that did not name theirs."""
+        """All consumer groups, and one error for each broker that did not name its own.
+
+        It fails where no broker answered. That is told by the number of errors alone, for they
+        say not whose they are: so let `topology` answer first.
+        """
+        asked = len(self._brokers)
         what = f"{self.cluster}: list the consumer groups"
         needs = "Describe on Cluster, or on each group"
         listing: ListConsumerGroupsResult = await self._ask_one(
@@ -182,9 +204,28 @@ class KafkaClient:
         )
         failures = listing.errors or []
         errors = [found for error in failures if (found := kafka_error(error)) is not None]
-        if errors and not listing.valid:
+        if errors and not listing.valid and len(errors) >= asked:
             raise self._failed(errors[0], what, needs)
         return listing.valid or [], errors
+
+    async def silent_brokers(self, timeout: float) -> dict[int, str]:
+        """The brokers that do not answer within `timeout` seconds: `host:port` by id."""
+        brokers = self._brokers
+        # The one request that is sent to a broker by its id. A refusal is an answer too.
+        resources = {b: ConfigResource(ConfigResource.Type.BROKER, str(b)) for b in brokers}
+        answers = await self._ask(
+            f"{self.cluster}: ask each broker",
+            lambda admin: {
+                broker: admin.describe_configs([resource], request_timeout=timeout)[resource]
+                for broker, resource in resources.items()
+            },
+            timeout,
+        )
+        return {
+            broker: brokers[broker]
+            for broker, answer in answers.items()
+            if isinstance(answer, KafkaError) and class_of(answer) in UNREACHED
+        }
 
     async def group(self, group: str, *, operations: bool = False) -> ConsumerGroupDescription:
         """A group's state, type and members, and on demand which operations on it are permitted.
@@ -263,6 +304,7 @@ class KafkaClient:
         self._serve()
         self._connection.forget()
         self._admin = None
+        self._brokers = {}
 
     async def close(self) -> None:
         """End the connections and the thread."""

@@ -56,6 +56,9 @@ _ADVICE = {
 _LASTING = frozenset({"auth", "authorization", "config", "unsupported"})
 """Classes of errors that another attempt will not mend."""
 
+UNREACHED = frozenset({"timeout", "refused", "unavailable"})
+"""Classes of errors with which a broker that is asked has said nothing."""
+
 SHOWN = 3
 """How many causes of a partial scrape are named in full."""
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription, ConsumerGroupListing
 
 from operators.collect.client import KafkaClient
@@ -62,8 +62,8 @@ class Groups:
     """The groups that answered, at least in part, and what is missing."""
 
     groups: tuple[Group, ...]
-    listed: int
-    """How many selected groups the brokers named."""
+    listed: int | None
+    """How many selected groups there are; None where a broker did not name its own."""
     problems: tuple[Problem, ...]
     silent: frozenset[str]
     """Groups that did not answer in time."""
@@ -85,27 +85,38 @@ async def read_groups(
     """
     begun = time.monotonic()
     listings, errors = await client.group_listing(listing_timeout)
-    problems = [
-        Problem(
-            class_of(error),
-            f"{client.cluster}: a broker did not name its consumer groups: {error.str()}",
-        )
-        for error in errors
-    ]
-    if not listings:
-        problems += await _unseen(client, listing_timeout)
-    chosen = {g.group_id: g for g in listings if selection.selects(g.group_id)}
+    chosen = [g for g in listings if selection.selects(g.group_id)]
     left = max(0.0, timeout - (time.monotonic() - begun))
+    # Both at once: whoever hangs does so in the same time.
+    (groups, silent, problems), unlisted = await asyncio.gather(
+        _read(client, chosen, left, suspects), _unlisted(client, listings, errors, left)
+    )
+    return Groups(
+        tuple(groups),
+        None if errors else len(chosen),
+        (*unlisted, *problems),
+        frozenset(silent),
+    )
+
+
+async def _read(
+    client: KafkaClient,
+    chosen: Sequence[ConsumerGroupListing],
+    timeout: float,
+    suspects: frozenset[str],
+) -> tuple[list[Group], list[str], list[Problem]]:
+    """The groups that answered within `timeout` seconds, those that did not, and what is missing."""
     reading = _Reading(client, suspects)
     tasks = {
-        group: asyncio.create_task(reading.group(listing))
-        for group, listing in sorted(chosen.items())
+        listing.group_id: asyncio.create_task(reading.group(listing))
+        for listing in sorted(chosen, key=lambda listing: listing.group_id)
     }
     groups: list[Group] = []
     silent: list[str] = []
+    problems: list[Problem] = []
     if tasks:
         try:
-            await asyncio.wait(tasks.values(), timeout=left)
+            await asyncio.wait(tasks.values(), timeout=timeout)
         finally:
             for task in tasks.values():
                 task.cancel()
@@ -122,7 +133,7 @@ async def read_groups(
     if silent:
         client.retire()
         problems.append(_silence(client.cluster, silent))
-    return Groups(tuple(groups), len(chosen), tuple(problems), frozenset(silent))
+    return groups, silent, problems
 
 
 class _Reading:
@@ -206,13 +217,33 @@ def _type_of(group: Described) -> str | None:
     return None if group_type is None else _TYPES.get(group_type.name)
 
 
-async def _unseen(client: KafkaClient, timeout: float) -> list[Problem]:
-    """Why no group is shown, if it is for a permission: Kafka does not say so by itself."""
+async def _unlisted(
+    client: KafkaClient,
+    listings: Sequence[ConsumerGroupListing],
+    errors: Sequence[KafkaError],
+    timeout: float,
+) -> list[Problem]:
+    """Why groups are not listed, if some may not be; found out within `timeout` seconds."""
     try:
-        _, operations = await client.permitted(timeout)
+        if errors:
+            silent = await client.silent_brokers(timeout)
+            return [_not_named(client.cluster, silent, error) for error in errors]
+        if not listings:
+            # It may be for a permission: Kafka does not say so by itself.
+            _, operations = await client.permitted(timeout)
+            return [] if DESCRIBE in operations else [no_cluster_describe(client.cluster)]
     except CollectionError as error:
         return [error.problem]
-    return [] if DESCRIBE in operations else [no_cluster_describe(client.cluster)]
+    return []
+
+
+def _not_named(cluster: str, silent: Mapping[int, str], error: KafkaError) -> Problem:
+    """`silent` are the brokers that do not answer, `host:port` by id."""
+    whose = ", ".join(f"broker {b} ({address})" for b, address in sorted(silent.items()))
+    return Problem(
+        class_of(error),
+        f"{cluster}: {whose or 'a broker'} did not name its consumer groups: {error.str()}",
+    )
 
 
 def no_cluster_describe(cluster: str) -> Problem:

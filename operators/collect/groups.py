@@ -56,7 +56,8 @@ def group_samples(
         has_lag &= np.bincount(commits.group[unanswered], minlength=len(groups)) == 0
         columns["consumerGroup.totalLag"] = pa.array(total, mask=~has_lag)
         columns["consumerGroup.maxLag"] = pa.array(largest, mask=~has_lag)
-        total_lag = int(total[has_lag].sum())
+        # Groups that nobody named may lag too.
+        total_lag = None if commits.groups.listed is None else int(total[has_lag].sum())
         raw["commits"] = commits_batch(commits, offsets, message_at)
     batches = [
         collected_batch(identity, tick, CONSUMER_GROUP, [(name,) for name in ids], ids, columns),

@@ -81,7 +81,7 @@ class Reading:
         """The selected groups.
 
         Raises:
-            CollectionError: no broker named its groups.
+            CollectionError: no broker named its groups, or there is no metadata.
         """
         if self._groups.failed:
             # What was read without the groups is older than the commits that now come.
@@ -143,6 +143,9 @@ class Reading:
         return await self._client.topology(budget.until(METADATA_TRIES[-1], what))
 
     async def _read_groups(self, budget: Budget) -> Groups:
+        if not self._client.knows_brokers:
+            # Who is to name groups must be known, or it shows not that a broker did not.
+            await self.topology(budget)
         what = f"{self._client.cluster}: read the consumer groups"
         groups = await read_groups(
             self._client,

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from operators.collect.client import KafkaClient
 from operators.collect.collector import ClusterCollector
+from operators.collect.errors import CollectionError
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
-from operators.ticks import Collected
+from operators.ticks import Collected, TargetKind, Ticks
 from tests.integration.collecting import (
+    INTERVAL,
     SHARED_THREADS,
     rows_of,
     settings_of,
@@ -120,3 +123,64 @@ def test_a_broker_that_fails_costs_what_only_it_knows(
             await collector.close()
 
     asyncio.run(run())
+
+
+NEVER_OUT = {"broker.session.timeout.ms": "3600000"}
+"""A broker that hangs stays in the metadata: this test is of the time until it leaves it."""
+
+
+def test_a_broker_that_hangs_does_not_cost_the_others_answer_that_they_have_no_groups() -> None:
+    """The tick says who did not answer, and not how many groups there are.
+
+    Where nobody answers it fails.
+    """
+
+    async def run(kafka: KafkaCluster) -> None:
+        settings = settings_of(kafka)
+        collector = ClusterCollector(settings)
+        client = KafkaClient(settings.name, settings.client_config())
+        numbers = count()
+
+        async def groups_tick() -> Collected | CollectionError:
+            due = Ticks("real", next(numbers) * INTERVAL, INTERVAL, kind=TargetKind.GROUPS)
+            try:
+                return await collector.collect(due, TIME_LEFT)
+            except CollectionError as error:
+                return error
+
+        async def until(done: Callable[[Collected | CollectionError], bool]) -> None:
+            deadline = monotonic() + PATIENCE
+            while not done(found := await groups_tick()):
+                assert monotonic() < deadline, found
+
+        def counted(found: Collected | CollectionError) -> Any:
+            if isinstance(found, CollectionError):
+                return None
+            return rows_of(found, CLUSTER)[0]["cluster.consumerGroupCount"]
+
+        def names_the_hung_one(found: Collected | CollectionError) -> bool:
+            # No tick says that there are none, or that all was well.
+            assert counted(found) is None
+            assert found.error_class
+            named = isinstance(found, Collected) and "broker 2 (" in (found.error or "")
+            return named and found.error_class == "timeout"
+
+        try:
+            await until(lambda found: counted(found) == 0)
+            await client.topology(PATIENCE)
+            kafka.pause(2)
+            await until(names_the_hung_one)
+            for broker in (1, 3):
+                kafka.pause(broker)
+            with pytest.raises(CollectionError):
+                await client.group_listing(timeout=1.0)
+            assert isinstance(await groups_tick(), CollectionError)
+            for broker in kafka.broker_ids:
+                kafka.resume(broker)
+            await until(lambda found: counted(found) == 0)
+        finally:
+            await client.close()
+            await collector.close()
+
+    with KafkaCluster(3, settings=NEVER_OUT) as kafka:
+        asyncio.run(run(kafka))

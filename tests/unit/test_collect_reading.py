@@ -267,13 +267,38 @@ def test_a_group_that_fails_is_reported_and_keeps_what_is_known() -> None:
     assert [p.text for p in groups.problems] == ["grant Describe on Group h"]
 
 
-def test_a_broker_that_does_not_name_its_groups_is_reported() -> None:
-    """The groups of the others are read."""
+@pytest.mark.parametrize(
+    ("silent", "whose"), [({2: "host-2:9092"}, "broker 2 (host-2:9092)"), ({}, "a broker")]
+)
+def test_a_broker_that_does_not_name_its_groups_is_reported(
+    silent: dict[int, str], whose: str
+) -> None:
+    """The groups of the others are read; how many there are is then not known."""
     client = fake()
     client.listing_errors = [timed_out()]
+    client.silent = silent
     groups = run(reading(client).groups(budget()))
-    assert len(groups.groups) == 2
+    assert (len(groups.groups), groups.listed) == (2, None)
+    assert [(p.error_class, p.text) for p in groups.problems] == [
+        ("timeout", f"fake: {whose} did not name its consumer groups: Local: Timed out")
+    ]
+
+
+def test_nothing_is_said_of_permissions_where_a_broker_named_no_groups() -> None:
+    """An empty list has its cause then."""
+    client = FakeClient(TWO_LEADERS)
+    client.listing_errors = [timed_out()]
+    groups = run(reading(client).groups(budget()))
     assert [p.error_class for p in groups.problems] == ["timeout"]
+    assert "permitted" not in client.calls
+
+
+def test_groups_are_listed_when_it_is_known_who_is_to_name_them() -> None:
+    """New connections have read the metadata before: a broker that said nothing shows."""
+    client = fake()
+    client.knows_brokers = False
+    run(reading(client).groups(budget()))
+    assert client.calls.index("topology") < client.calls.index("listing")
 
 
 @pytest.mark.parametrize(("operations", "problems"), [({"DESCRIBE"}, 0), (set(), 1)])
