@@ -61,6 +61,8 @@ def check(config: Config, *, connect: bool) -> int:
         typer.echo(f"{'failed' if finding.problems else 'ok'}: {finding.what}: {finding.found}")
         for problem in finding.problems:
             typer.echo(f"  {problem}")
+    if not config.sinks.names:
+        typer.echo("no sink: samples go nowhere; name one under `sinks`")
     if cost != NOTHING:
         for line in _bill(config, cost):
             typer.echo(line)

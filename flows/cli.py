@@ -8,7 +8,7 @@ A command imports what it needs when it runs, so that help is there at once.
 
 import os
 import sys
-import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,8 +16,8 @@ import typer
 
 from flows.errors import CommandError, UsageError
 from flows.loading import ConfigError, load, parse
+from flows.options import addresses_of, moment, parsed, some_time
 from flows.templates import DEFAULT, template
-from flows.times import parse_time
 from operators.schema.settings import parse_duration
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[
-    Path | None, typer.Argument(metavar="[CONFIG]", help="YAML file; `mqpipe init` writes one.")
+    Path | None, typer.Argument(metavar="CONFIG", help="YAML file; `mqpipe init` writes one.")
 ]
 RequiredConfig = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file.")]
 WorkersOption = Annotated[
@@ -41,25 +41,22 @@ WorkersOption = Annotated[
 ]
 
 
-def _time(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_time(text, time.time_ns() // 1_000_000)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mqpipe {version('mqpipe')}")
+        raise typer.Exit
 
 
-def _duration(text: str | None, *, zero: bool = False) -> float | None:
-    if text is None:
-        return None
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if seconds == 0 and not zero:
-        raise typer.BadParameter("must be more than nothing")
-    return seconds
+@app.callback()
+def before_a_command(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What goes before a command."""
 
 
 def _config(file: Path | None) -> "Config":
@@ -99,12 +96,12 @@ def run(
     from flows.run import run as run_command
     from flows.runtime import Workers
 
-    cluster = tuple(addresses.split(",")) if addresses else ()
+    cluster = parsed("--addresses", addresses, addresses_of) or ()
     if cluster and process_id >= len(cluster):
         raise typer.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
     options = RunOptions(
         workers=Workers(workers, cluster, process_id),
-        limit=_duration(for_),
+        limit=parsed("--for", for_, some_time),
         live=not no_live and sys.stderr.isatty(),
         afresh=config is None,
     )
@@ -145,9 +142,9 @@ def export(
     if resume and overwrite:
         raise typer.BadParameter("--resume goes on, --overwrite starts over: give one of them")
     options = ExportOptions(
-        start=_time(start),
-        end=_time(end),
-        interval=_duration(interval),
+        start=parsed("--start", start, moment),
+        end=parsed("--end", end, moment),
+        interval=parsed("--interval", interval, some_time),
         out=out,
         seed=seed,
         workers=workers,
@@ -181,8 +178,8 @@ def replay(
     from flows.replay import replay as replay_command
 
     options = ReplayOptions(
-        start=_time(from_),
-        end=_time(to),
+        start=parsed("--from", from_, moment),
+        end=parsed("--to", to, moment),
         asked=(from_, to),
         out=out,
         workers=workers,
@@ -277,12 +274,14 @@ def score(
     """
     from flows.score import score as score_command
 
-    raise typer.Exit(score_command(alerts, against, _duration(grace, zero=True) or 0.0))
+    raise typer.Exit(
+        score_command(alerts, against, parsed("--grace", grace, parse_duration) or 0.0)
+    )
 
 
 @app.command()
 def init(
-    file: Annotated[Path, typer.Argument(metavar="[FILE]")] = Path("mqpipe.yaml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE")] = Path("mqpipe.yaml"),
     from_cluster: Annotated[
         str | None,
         typer.Option("--from-cluster", metavar="NAME", help="A fleet like this cluster."),

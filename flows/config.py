@@ -39,6 +39,11 @@ class SinksSettings(Settings):
     newrelic: NewRelicSettings | None = Field(default=None, description="New Relic")
     kafka: KafkaSettings | None = Field(default=None, description="a Kafka topic, to be replayed")
 
+    @property
+    def names(self) -> list[str]:
+        """Those that there are."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
 
 class RecoverySettings(Settings):
     """Where a run's state lies."""

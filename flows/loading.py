@@ -21,6 +21,22 @@ _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<defau
 _SECRET = re.compile(r"key|password|secret|token|client", re.IGNORECASE)
 """Paths whose values are not repeated in messages."""
 
+_WANTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "keys with values",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "keys with values",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+"""What a value must be, by the type of Pydantic's error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -146,18 +162,28 @@ def _fill_in(
 def _faults(
     model: type[BaseModel], error: ValidationError, lines: Mapping[KeyPath, int]
 ) -> Iterator[Fault]:
-    seen = set()
+    by_path: dict[KeyPath, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
-        location: KeyPath = item["loc"]
-        path = location
+        path: KeyPath = item["loc"]
         # Pydantic appends the member of a union to the location: cut back to what was written.
         while path and path not in lines and path[:-1] in lines and item["type"] != "missing":
             path = path[:-1]
+        by_path.setdefault(path, []).append(item)
+    for path, items in by_path.items():
         line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 0)
-        message = _message(model, item, path)
-        if (path, message) not in seen:
-            seen.add((path, message))
+        for message in dict.fromkeys(_messages(model, items, path)):
             yield Fault(_dotted(path), line, message)
+
+
+def _messages(
+    model: type[BaseModel], items: Sequence[Mapping[str, Any]], path: KeyPath
+) -> Iterator[str]:
+    """What is wrong at a path; the members of a union that it is not are said together."""
+    of_types = [item for item in items if item["type"] in _WANTED]
+    if of_types:
+        wanted = dict.fromkeys(_WANTED[item["type"]] for item in of_types)
+        yield f"must be {' or '.join(wanted)}{_given(of_types[0], path)}"
+    yield from (_message(model, item, path) for item in items if item["type"] not in _WANTED)
 
 
 def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str:
@@ -170,11 +196,14 @@ def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> 
         return "is missing"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
+    message = str(item["msg"])
+    return message[:1].lower() + message[1:] + _given(item, path)
+
+
+def _given(item: Mapping[str, Any], path: KeyPath) -> str:
     given = item["input"]
     hidden = given is None or isinstance(given, dict | list) or _SECRET.search(_dotted(path))
-    shown = "" if hidden else f" (given: {given!r})"
-    message = str(item["msg"])
-    return message[:1].lower() + message[1:] + shown
+    return "" if hidden else f" (given: {given!r})"
 
 
 def _names_at(model: type[BaseModel], path: KeyPath) -> list[str]:

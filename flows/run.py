@@ -130,7 +130,7 @@ def _job(config: Config, fleets: list[str], targets: Sequence[Target]) -> Job:
         mode=config.mode,
         targets=[target.partition for target in targets],
         fleets=fleets,
-        sinks=[name for name in type(config.sinks).model_fields if getattr(config.sinks, name)],
+        sinks=config.sinks.names,
         spools=spool_sizes(config),
     )
 

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import make_wsgi_app
 from pydantic import Field, field_validator
 
+from flows.addresses import parse_address
 from flows.observe.health import Cause, not_live, not_ready
 from flows.observe.metrics import metrics_registry
 from flows.observe.picture import Picture
@@ -36,7 +37,7 @@ class MetricsSettings(Settings):
     @classmethod
     def _host_and_port(cls, listen: str | None) -> str | None:
         if listen is not None:
-            _address(listen)
+            parse_address(listen)
         return listen
 
 
@@ -70,7 +71,7 @@ def served(
     if settings.listen is None:
         yield None
         return
-    host, port = _address(settings.listen)
+    host, port = parse_address(settings.listen)
     port = port and port + process_id
     try:
         server = _Server((host, port), _QuietHandler)
@@ -147,10 +148,3 @@ class _QuietHandler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         pass
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, colon, port = listen.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65_536):
-        raise ValueError(f"not an address: {listen!r}; write it like 127.0.0.1:9464")
-    return host.strip("[]"), int(port)

@@ -8,7 +8,6 @@ publishing of every cluster's files among them.
         [--json FILE]
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -81,7 +80,8 @@ def main() -> None:
         "files": len(files),
         "seconds": round(seconds, 2),
     }
-    print(json.dumps(figures))
+    for name, value in figures.items():
+        print(f"{name:<10} {value}")
     keep(figures, options.json)
 
 

@@ -28,7 +28,7 @@ def failure_of(settings: ClusterSettings) -> CollectionError:
     async def run() -> None:
         collector = ClusterCollector(settings)
         try:
-            await collector.collect(Ticks("real", 0, 30_000, kind="brokers"), 4.0)
+            await collector.collect(Ticks("real", 0, 30_000, kind="brokers"), 12.0)
         finally:
             await collector.close()
 

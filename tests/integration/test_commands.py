@@ -1,5 +1,6 @@
 """The commands as a new user meets them: init, check, run, and wrong configurations."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,22 @@ def test_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
     assert stop(first).code == 0
 
 
+def test_the_version_is_shown(tmp_path: Path) -> None:
+    """As who reports a fault is asked for it."""
+    ended = mqpipe(tmp_path, "--version")
+    assert (ended.code, ended.out) == (0, f"mqpipe {version('mqpipe')}\n")
+
+
+def test_check_says_that_samples_go_nowhere(tmp_path: Path) -> None:
+    """A config without a sink is for a dry run."""
+    (tmp_path / "c.yaml").write_text("simulation: {fleets: [{name: a}]}\n")
+    ended = mqpipe(tmp_path, "check", "c.yaml")
+    assert (ended.code, "no sink: samples go nowhere" in ended.out) == (0, True)
+
+
 @pytest.mark.parametrize(
-    "command", ["run", "export", "check", "init", "report", "dashboard", "score"]
+    "command",
+    ["run", "export", "replay", "check", "redeliver", "init", "report", "dashboard", "score"],
 )
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     """Each command says what it does, with an example."""
@@ -115,10 +130,12 @@ def test_licence_key_that_cannot_be_read_is_named_with_code_2(
         (("run", "c.yaml"), 1, "file/x: samples cannot be written there: Not a directory; name"),
         (("export", "--out", "bogus://x"), 2, "--out bogus://x: no storage `bogus://`; write a"),
         (("check", "."), 2, ".: cannot be read: Is a directory\n"),
+        (("run", "--for", "soon"), 2, "Invalid value for '--for': not a duration: 'soon'; write"),
+        (("run", "--addresses", "a:1,b"), 2, "not an address: 'b'; write it like 127.0.0.1:9464"),
         (("check", "no.yaml"), 2, "no.yaml: cannot be read: No such file or directory; `mqpipe i"),
     ],
 )
-def test_a_path_that_cannot_be_used_is_named_with_why(
+def test_what_cannot_be_used_is_named_with_why(
     tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     """What, where, why and what to do, before anything is begun."""

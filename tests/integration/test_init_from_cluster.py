@@ -44,7 +44,7 @@ def test_a_fleet_is_like_the_cluster(
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster that the config has not, and one that cannot be reached: no file is written."""
-    monkeypatch.setattr(flows.init_from_cluster, "_TIMEOUT", 1.0)
+    monkeypatch.setattr(flows.init_from_cluster, "_TIMEOUT", 5.0)
     file = tmp_path / "sim.yaml"
     config = config_of("127.0.0.1:1")
     with pytest.raises(UsageError, match="no cluster `other` in the config; there are: real"):

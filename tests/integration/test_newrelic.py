@@ -37,7 +37,7 @@ class Delivery:
     directory: Path
     patience: Patience = QUICK
     options: dict[str, Any] = field(default_factory=dict)
-    grace: float = 30.0
+    grace: float = 90.0
     adopt_after: float = 30.0
     heard: list[object] = field(default_factory=list)
 
@@ -115,7 +115,7 @@ RATE_LIMIT = Status(429, retry_after=1)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -280,7 +280,7 @@ def test_what_cannot_be_delivered_in_time_is_sent_at_the_next_start(delivery: De
     delivery.run(first)
 
     delivery.newrelic.up()
-    delivery.grace = 30.0
+    delivery.grace = 90.0
     delivery.adopt_after = 0.0
     spools = delivery.directory / "spool" / "newrelic"
 

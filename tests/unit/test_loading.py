@@ -46,6 +46,18 @@ def test_unknown_key_inside_optional_section_and_list() -> None:
     ]
 
 
+def test_a_value_of_a_wrong_type_is_told_what_it_must_be() -> None:
+    """In plain words; where there are several ways to write it, all of them."""
+    text = "name: 1\nport: eight\npools: {topics: {size: 1.5}}\nitems: x\nextra: [1]\n"
+    assert faults(text) == [
+        ("name", 1, "must be text (given: 1)"),
+        ("port", 2, "must be a whole number (given: 'eight')"),
+        ("pools.topics.size", 3, "must be a whole number or text (given: 1.5)"),
+        ("items", 4, "must be a list (given: 'x')"),
+        ("extra", 5, "must be keys with values"),
+    ]
+
+
 def test_all_faults_come_at_once_in_order_of_lines() -> None:
     """Every fault of a file is reported in one go."""
     text = "port: eight\npools:\n  topics: {timeout: soon}\nnam: y\n"
