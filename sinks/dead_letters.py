@@ -8,6 +8,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,14 +146,17 @@ class DeadLetters:
         return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
 
     def _bound(self, newest: Path) -> None:
-        sizes = {file: file.stat().st_size for file in _all_files(self._settings.path)}
+        sizes = dict(_sizes(self._settings.path))
         total = sum(sizes.values())
         for file, size in sizes.items():
             if total <= self._settings.size or file == newest:
                 return
-            samples = pq.read_metadata(file).num_rows
-            file.unlink()
             total -= size
+            try:
+                samples = pq.read_metadata(file).num_rows
+                file.unlink()
+            except FileNotFoundError:
+                continue
             structlog.get_logger(__name__).error(
                 "dead letters dropped: their size limit is reached",
                 path=str(file),
@@ -169,6 +173,13 @@ def dead_letter_files(path: Path) -> list[Path]:
 
 def _all_files(path: Path) -> list[Path]:
     return sorted(path.glob("type=*/[!.]*.parquet"), key=lambda file: file.name)
+
+
+def _sizes(path: Path) -> Iterator[tuple[Path, int]]:
+    """The files, oldest first, and their bytes; another process may drop some at any moment."""
+    for file in _all_files(path):
+        with suppress(FileNotFoundError):
+            yield file, file.stat().st_size
 
 
 def write_file(path: Path, table: pa.Table) -> None:

@@ -52,6 +52,7 @@ class Kafka:
         self._most_bytes = settings.message_bytes
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
+        """One for each loop: see `start`."""
         self._topic_is_there = False
         self._log = structlog.get_logger(__name__).bind(topic=settings.topic)
 
@@ -64,13 +65,14 @@ class Kafka:
             yield Parcel((message.samples,), self._settings.topic, message, refused)
 
     async def start(self) -> None:
-        """Nothing: the connection is made by the first message."""
+        """The connection is made by the first message."""
+        self._connecting = asyncio.Lock()
 
     async def stop(self) -> None:
         """Close the connection; what is not acknowledged is sent again at the next start."""
-        if self._connection is not None:
-            await asyncio.to_thread(self._connection.close)
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await asyncio.to_thread(connection.close)
 
     async def send(self, parcel: Parcel) -> None:
         """Produce one message and wait for its acknowledgement.
@@ -83,7 +85,7 @@ class Kafka:
         error = await connection.produce(self._settings.topic, message)
         if error is None:
             return
-        if error.fatal():
+        if error.fatal() and connection is self._connection:
             await self.stop()
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             self._topic_is_there = False
@@ -100,13 +102,14 @@ class Kafka:
     async def _connected(self) -> "_Connection":
         async with self._connecting:
             if not self._topic_is_there:
-                await asyncio.to_thread(self._make_topic)
+                await self._make_topic()
                 self._topic_is_there = True
             if self._connection is None:
                 self._connection = _Connection(self._config, asyncio.get_running_loop())
             return self._connection
 
-    def _make_topic(self) -> None:
+    async def _make_topic(self) -> None:
+        # No thread waits for the answer: a drain would have to wait for that thread.
         admin = AdminClient({**self._settings.client_config()}, logger=DebugLog())
         topic = self._settings.topic
         what = f"topic `{topic}`"
@@ -114,7 +117,7 @@ class Kafka:
             described = admin.describe_topics(
                 TopicCollection([topic]), request_timeout=_REQUEST_TIMEOUT
             )
-            described[topic].result()
+            await asyncio.wrap_future(described[topic])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise RetryLater(f"{what} cannot be described: {error.args[0].str()}") from error
@@ -127,7 +130,8 @@ class Kafka:
                 replication_factor=-1,
                 config={"compression.type": "producer", "message.timestamp.type": "CreateTime"},
             )
-            admin.create_topics([new], request_timeout=_REQUEST_TIMEOUT)[topic].result()
+            created = admin.create_topics([new], request_timeout=_REQUEST_TIMEOUT)
+            await asyncio.wrap_future(created[topic])
             self._log.info("topic created", partitions=self._settings.partitions)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -175,7 +179,9 @@ class _Connection:
         return await future
 
     def close(self) -> None:
-        """End the thread; messages under way are given a moment."""
+        """End the thread; messages under way are given a moment, then they fail."""
+        self._producer.flush(1.0)
+        self._producer.purge()
         self._producer.flush(1.0)
         self._closing.set()
         self._thread.join()

@@ -76,6 +76,8 @@ class EventPoster:
             while not closing.is_set():
                 await _either(closing, self._every)
                 await self._post(closing)
+            # What came during the last post, or before the first.
+            await self._post(closing)
         finally:
             await self._newrelic.stop()
 

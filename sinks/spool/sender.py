@@ -35,6 +35,9 @@ class Sender:
     The thread runs from the first `add` until the last spool is finished.
     """
 
+    _chunks: "Chunks"
+    """Made anew with the thread, for a courier lives on one event loop."""
+
     def __init__(
         self,
         destination: Destination,
@@ -47,12 +50,13 @@ class Sender:
         self._destination = destination
         self._adopt_after = adopt_after
         self._directory = directory
-        courier = Courier(destination, patience, listener=listener)
-        self._chunks = Chunks(courier, dead_letters, destination.name, listener)
+        self._dead_letters = dead_letters
+        self._patience = patience
+        self._listener = listener
         self._lock = threading.Lock()
         self._drains: dict[Path, _Drain] = {}
         self._thread: _LoopThread | None = None
-        self._adoption: Future[None] | None = None
+        self._adoption: asyncio.Task[None] | None = None
         self._eviction: Future[None] | None = None
 
     def add(self, spool: Spool) -> None:
@@ -60,8 +64,7 @@ class Sender:
         with self._lock:
             if self._thread is None:
                 self._thread = _LoopThread(f"{self._destination.name}-sender")
-                self._submit(self._destination.start()).result()
-                self._adoption = self._submit(self._adopt())
+                self._submit(self._start()).result()
             drain = _Drain(spool, self._chunks)
             self._submit(drain.start()).result()
             self._drains[spool.directory] = drain
@@ -90,7 +93,7 @@ class Sender:
         with self._lock:
             if self._eviction is None or self._eviction.done():
                 oldest = min(self._drains.values(), key=lambda drain: drain.spool.oldest)
-                self._eviction = self._submit(self._chunks.evict(oldest.spool))
+                self._eviction = self._submit(oldest.evict())
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         if self._thread is None:
@@ -98,10 +101,17 @@ class Sender:
             raise RuntimeError("the sender has no spools")
         return self._thread.submit(work)
 
+    async def _start(self) -> None:
+        destination, listener = self._destination, self._listener
+        courier = Courier(destination, self._patience, listener=listener)
+        self._chunks = Chunks(courier, self._dead_letters, destination.name, listener)
+        await self._destination.start()
+        self._adoption = asyncio.create_task(self._adopt())
+
     async def _stop(self) -> None:
-        for future in (self._adoption, self._eviction):
-            if future is not None:
-                future.cancel()
+        if self._adoption is not None:
+            self._adoption.cancel()
+            await asyncio.wait([self._adoption])
         await self._destination.stop()
 
     async def _adopt(self) -> None:
@@ -158,7 +168,7 @@ class Chunks:
         """Move a spool's oldest segment to dead letters."""
         _log.warning("oldest samples go to dead letters: the spool is full", sink=self._sink)
         try:
-            end = await asyncio.to_thread(spool.end_of_oldest_segment)
+            end = await _to_its_end(spool.end_of_oldest_segment)
         except OSError as error:
             _log.error("the oldest segment cannot be closed", sink=self._sink, error=str(error))
             return
@@ -189,12 +199,24 @@ class Chunks:
         failed = False
         while True:
             try:
-                return await asyncio.to_thread(work)
+                return await _to_its_end(work)
             except OSError as error:
                 if not failed:
                     _log.error("delivery waits for the disk", sink=self._sink, error=str(error))
                 failed = True
                 await asyncio.sleep(_PAUSE)
+
+
+async def _to_its_end(work: Callable[[], T]) -> T:
+    """Do work on a thread, and wait for its end also where the caller is cancelled meanwhile.
+
+    A spool is closed, and left to others, only when nothing changes it any more.
+    """
+    doing = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(doing)
+    finally:
+        await asyncio.wait([doing])
 
 
 class _Drain:
@@ -206,6 +228,7 @@ class _Drain:
         self._more: list[asyncio.Event] = []
         self._delivered = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._ended = False
 
     async def start(self) -> None:
         for lane_of in (_live, _old):
@@ -225,12 +248,24 @@ class _Drain:
                 await self._delivered.wait()
         except TimeoutError:
             pass
+        self._ended = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         delivered = self.spool.is_delivered
         self.spool.close()
         return delivered
+
+    async def evict(self) -> None:
+        """Move the oldest segment to dead letters; nothing, once the spool is closed."""
+        if self._ended:
+            return
+        task = asyncio.create_task(self._chunks.evict(self.spool))
+        self._tasks.append(task)
+        try:
+            await task
+        finally:
+            self._tasks.remove(task)
 
     async def _run(self, lane_of: Callable[[Backlog], Lane | None], more: asyncio.Event) -> None:
         while True:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import sinks.dead_letters
 from operators.schema.metrics import BROKER, CLUSTER
 from sinks.dead_letters import (
     DeadLetters,
@@ -71,6 +72,31 @@ def test_at_the_size_limit_the_oldest_go_and_it_is_told(tmp_path: Path) -> None:
     assert dropped > 0
     last = kept(tmp_path)[-1].samples[0]
     assert last.equals(numbered(range(110, 120), entity_type=CLUSTER), check_metadata=True)
+
+
+def test_files_that_another_process_drops_meanwhile_are_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before they were looked at, or after: the letters are kept, and the size is bounded."""
+    for number in range(4):
+        DeadLetters(DeadLetterSettings(path=tmp_path)).put([letter(number)])
+    gone, dropped, *_ = dead_letter_files(tmp_path)
+    found, read = sinks.dead_letters._all_files, pq.read_metadata
+
+    def drop_then_read(file: Path) -> pq.FileMetaData:
+        dropped.unlink(missing_ok=True)
+        return read(file)
+
+    def find_then_drop(path: Path) -> list[Path]:
+        files = found(path)
+        gone.unlink(missing_ok=True)
+        return files
+
+    monkeypatch.setattr(sinks.dead_letters, "_all_files", find_then_drop)
+    monkeypatch.setattr(pq, "read_metadata", drop_then_read)
+    DeadLetters(DeadLetterSettings(path=tmp_path, size=1)).put([letter(9)])
+    [last] = kept(tmp_path)
+    assert last.samples[0].equals(numbered([9], entity_type=CLUSTER), check_metadata=True)
 
 
 def test_unreadable_messages_are_kept_apart(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
 """The sender: which samples go first, and what it does when the disk or the destination fails."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from sinks.dead_letters import (
     DeadLetters,
@@ -194,6 +199,90 @@ def test_a_sender_can_begin_anew(tmp_path: Path) -> None:
         assert sender.finish(spool, grace=30)
     assert gate.got == [0, 20_000]
     assert "gate-sender" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_sender_that_begins_anew_delivers_as_many_at_a_time(tmp_path: Path) -> None:
+    """Also where parcels had to wait for each other in its first life."""
+    gate = Gate()
+    sender = sender_of(gate, tmp_path)
+    for life in range(2):
+        numbers = range(life * 20, life * 20 + 20)
+        tried: set[int] = set()
+
+        def held(number: int, tried: set[int] = tried) -> bool:
+            tried.add(number)
+            return len(tried) < 8
+
+        gate.held = held
+        spool = Spool(tmp_path / "spool" / "spool-0")
+        for number in numbers:
+            spool.append(numbered([number]))
+        spool.release()
+        sender.add(spool)
+        assert sender.finish(spool, grace=30)
+        assert set(numbers) <= set(gate.got)
+
+
+@pytest.mark.parametrize("work", ["settle", "end_of_oldest_segment"])
+def test_a_spool_is_closed_when_nothing_changes_it_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """A grace that is over may find a thread in the middle of it."""
+    begun, release = threading.Event(), threading.Event()
+    order: list[str] = []
+    change, close = getattr(Spool, work), Spool.close
+
+    def slowly(spool: Spool, *args: Any) -> Any:
+        begun.set()
+        assert release.wait(30)
+        order.append("changed")
+        return change(spool, *args)
+
+    def noted(spool: Spool) -> None:
+        order.append("closed")
+        close(spool)
+
+    monkeypatch.setattr(Spool, work, slowly)
+    monkeypatch.setattr(Spool, "close", noted)
+    gate = Gate()
+    gate.held = lambda _: work != "settle"
+    spool = Spool(tmp_path / "spool" / "spool-0")
+    sender = sender_of(gate, tmp_path)
+    sender.add(spool)
+    write(sender, spool, 0)
+    if work != "settle":
+        sender.evict()
+    assert begun.wait(30)
+    drain = sender._drains[spool.directory]
+    with ThreadPoolExecutor(1) as executor:
+        finishing = executor.submit(sender.finish, spool, 0)
+        while not all(task.cancelling() for task in drain._tasks):
+            time.sleep(0.001)
+        sender._submit(turns(20)).result()
+        release.set()
+        finishing.result()
+    assert order == ["changed", "closed"]
+
+
+def test_nothing_is_evicted_from_a_spool_that_is_closed(tmp_path: Path) -> None:
+    """Another worker may ask for it at that moment."""
+    spool = Spool(tmp_path / "spool" / "spool-0")
+    sender = sender_of(Gate(), tmp_path)
+    sender.add(spool)
+    drain = sender._drains[spool.directory]
+    other = Spool(tmp_path / "spool" / "spool-1")
+    sender.add(other)
+    write(sender, spool, 0)
+    assert sender.finish(spool, grace=30)
+    sender._submit(drain.evict()).result()
+    assert sender.finish(other, grace=30)
+    assert dead_letter_files(tmp_path / "dead") == []
+
+
+async def turns(count: int) -> None:
+    """So many turns of the event loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def test_depth_is_told(tmp_path: Path) -> None:

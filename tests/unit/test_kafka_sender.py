@@ -1,0 +1,105 @@
+"""The Kafka destination's connections: none is lost, and no message waits for one that is closed."""
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.delivery import Parcel, RetryLater
+from sinks.kafka import Kafka, KafkaSettings, kafka_sink
+from sinks.kafka.messages import Message, messages
+from sinks.kafka.sender import PRODUCER_DEFAULTS, _Connection
+from sinks.spool import SpoolSettings
+from tests.samples import numbered
+
+NOWHERE = "127.0.0.1:1"
+
+
+def message() -> Message:
+    return next(messages([numbered([1])], 1_000_000))
+
+
+def test_a_message_that_is_under_way_fails_when_the_connection_is_closed() -> None:
+    """Otherwise its sender would wait for ever."""
+
+    async def run() -> KafkaError | None:
+        config = {**PRODUCER_DEFAULTS, "bootstrap.servers": NOWHERE}
+        connection = _Connection(config, asyncio.get_running_loop())
+        produced = asyncio.create_task(connection.produce("t", message()))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(connection.close)
+        return await asyncio.wait_for(produced, 30)
+
+    error = asyncio.run(run())
+    assert error is not None
+    assert error.name() == "_PURGE_QUEUE"
+
+
+def test_a_fatal_error_closes_the_connection_that_had_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, however many messages tell of it, and never the one that was made after it."""
+    made: list[Any] = []
+
+    class Failing:
+        last_error = ""
+
+        def __init__(self, *_: object) -> None:
+            self.closed = threading.Event()
+            self.fails = not made
+            made.append(self)
+
+        async def produce(self, topic: str, message: Message) -> KafkaError | None:
+            await asyncio.sleep(0)
+            return KafkaError(KafkaError._FATAL, "out of order", fatal=True) if self.fails else None
+
+        def close(self) -> None:
+            assert not self.closed.is_set()
+            self.closed.set()
+
+    monkeypatch.setattr("sinks.kafka.sender._Connection", Failing)
+    kafka = Kafka(KafkaSettings(bootstrap_servers=NOWHERE))
+    kafka._topic_is_there = True
+    parcel = Parcel((numbered([1]),), "t", message())
+
+    async def run() -> list[Any]:
+        await kafka.start()
+        first = asyncio.gather(*(kafka.send(parcel) for _ in range(3)), return_exceptions=True)
+        failed = await first
+        await kafka.send(parcel)
+        return failed
+
+    failed = asyncio.run(run())
+    assert [type(error) for error in failed] == [RetryLater] * 3
+    assert [connection.closed.is_set() for connection in made] == [True, False]
+
+
+def test_a_drain_does_not_wait_for_brokers_that_are_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for what they were asked about the topic; otherwise it would be forced to end."""
+    asked, answer = threading.Event(), Future[None]()
+    answer.set_running_or_notify_cancel()  # as the client's futures are: they cannot be cancelled
+    late = threading.Timer(20, answer.set_result, [None])
+
+    class Silent:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def describe_topics(self, *_: object, **__: object) -> dict[str, Future[None]]:
+            asked.set()
+            return {"mqpipe.samples": answer}
+
+    monkeypatch.setattr("sinks.kafka.sender.AdminClient", Silent)
+    settings = KafkaSettings(bootstrap_servers=NOWHERE, spool=SpoolSettings(path=tmp_path))
+    sink = kafka_sink(settings, DeadLetters(DeadLetterSettings(path=tmp_path / "dead")))
+    partition = sink.build_part("step", "spool-0", None)
+    partition.write_batch([numbered([1])])
+    partition.snapshot()
+    assert asked.wait(30)
+    late.start()
+    partition.close()
+    late.cancel()
+    assert not answer.done()
