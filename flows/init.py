@@ -21,7 +21,9 @@ def write_new(file: Path, text: str) -> int:
         typer.echo(f"mqpipe: {file} exists; name another file, or remove it first", err=True)
         return 1
     except OSError as error:
-        typer.echo(f"mqpipe: {file}: cannot be written: {error.strerror}", err=True)
+        typer.echo(
+            f"mqpipe: {file}: cannot be written: {error.strerror}; name another file", err=True
+        )
         return 1
     typer.echo(f"wrote {file}; next: mqpipe check {file}, then mqpipe run {file}")
     return 0

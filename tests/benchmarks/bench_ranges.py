@@ -34,8 +34,10 @@ def main() -> None:
                 Stretch(s.partition, s.start, min(s.start + each, s.end)) for s in whole.stretches
             )
             plan = ReplayPlan(topic, whole.start, whole.end, stretches)
-            cpu, _ = measure(replay, connection, plan)
             count = (plan.messages - PARTITIONS) * MESSAGE_ROWS
+            if not count:
+                continue
+            cpu, _ = measure(replay, connection, plan)
             rows.append({"rows": count, "cpu_seconds": cpu})
             print(f"{count:>12,} {cpu:>7.2f} {count / cpu:>11,.0f}", flush=True)
     keep(rows, options.json)

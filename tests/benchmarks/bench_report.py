@@ -7,8 +7,6 @@ bare loop that only reads the same columns. The peak of memory includes the draw
     python -m tests.benchmarks.bench_report [--full] [--json FILE]
 """
 
-import os
-import subprocess
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -25,8 +23,8 @@ from flows.report.summary import (
 )
 from flows.samples import find_samples
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
+from tests.benchmarks.measuring import SCRIPT, spent
 from tests.benchmarks.options import keep, parser_of
-from tests.mqpipe import SCRIPT
 
 CONFIG = """
 interval: 30s
@@ -80,17 +78,12 @@ def cost(path: Path) -> Cost:
     samples = bare(path)
     bare_seconds = time.process_time() - started
     page = path / "report.html"
-    began = time.monotonic()
-    process = subprocess.Popen([str(SCRIPT), "report", str(path), "--out", str(page)])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"the report failed: exit code {process.returncode}")
+    report = spent([SCRIPT, "report", path, "--out", page], path.parent)
     return Cost(
         samples=samples,
-        seconds=time.monotonic() - began,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=usage.ru_maxrss / 1024,
+        seconds=report.wall,
+        cpu_seconds=report.cpu,
+        peak_mb=report.peak_bytes / 2**20,
         bare_cpu_seconds=bare_seconds,
         page_kb=page.stat().st_size / 1024,
     )
@@ -109,7 +102,7 @@ def main() -> None:
             path = Path(folder, f"{hours}h")
             end = START + timedelta(hours=hours)
             span = ("--start", START.isoformat(), "--end", end.isoformat(), "--out", str(path))
-            subprocess.run([str(SCRIPT), "export", str(config), *span], cwd=folder, check=True)
+            spent([SCRIPT, "export", config, *span], Path(folder))
             found.append(cost(path))
     print(
         f"{'samples':>12} {'seconds':>8} {'cpu s':>7} {'bare s':>7} {'peak MB':>8} {'page kB':>8}"

@@ -17,7 +17,7 @@ def new_topic(bootstrap: str, partitions: int = 1, **config: str) -> str:
     settings = {"retention.ms": "-1"} | {
         key.replace("_", "."): value for key, value in config.items()
     }
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient(_client(bootstrap))
     new = NewTopic(topic, num_partitions=partitions, config=settings)
     admin.create_topics([new])[topic].result()
     return topic
@@ -25,7 +25,7 @@ def new_topic(bootstrap: str, partitions: int = 1, **config: str) -> str:
 
 def produce(bootstrap: str, topic: str, messages: Iterable[tuple[int, int, bytes]]) -> None:
     """Messages as (partition, timestamp in ms, value), all of them acknowledged."""
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+    producer = Producer({**_client(bootstrap), "enable.idempotence": True})
     failed: list[Any] = []
 
     def on_delivery(error: Any, _: Any) -> None:
@@ -65,3 +65,8 @@ def consume(bootstrap: str, topic: str) -> list[Any]:
             low = (message.offset() or 0) + 1
     consumer.close()
     return found
+
+
+def _client(bootstrap: str) -> dict[str, Any]:
+    # Errors only: a fresh broker that still loads its coordinators is warned of, and tried again.
+    return {"bootstrap.servers": bootstrap, "log_level": 3}
