@@ -117,6 +117,8 @@ class EventLog:
             sinks=list(job.sinks),
             metrics=url and f"{url}/metrics",
         )
+        if not job.sinks:
+            self._log.warning("no sink: samples go nowhere; name one under `sinks`")
 
     def ended(self, picture: Picture, *, failed: bool) -> None:
         """Say what came of it: samples by sink and origin, and what is not where it should be."""

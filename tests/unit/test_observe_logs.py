@@ -201,6 +201,8 @@ def test_the_end_of_a_run_says_what_came_of_it(lines: Lines) -> None:
     assert (broken["event"], broken["level"]) == ("run failed", "error")
 
 
+NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
+
 NATIVE = """
 import os, subprocess, sys, structlog
 from flows.observe import Job, MetricsSettings, observe
@@ -232,7 +234,7 @@ def test_native_code_and_prints_come_through_the_log() -> None:
     for event in events:
         by_logger.setdefault(event["logger"], []).extend(event["event"].splitlines())
     assert by_logger == {
-        "mqpipe.events": ["run started", "run ended"],
+        "mqpipe.events": ["run started", NO_SINK, "run ended"],
         "mine": ["an event"],
         "stderr": ["%4|librdkafka| broker down", "a Python print", "from a child"],
     }
@@ -287,6 +289,20 @@ def test_a_job_is_observed_from_its_parts_to_its_end(
     assert str(logged[0]["metrics"]).startswith("http://127.0.0.1:")
     assert logged[1]["error"] == "nobody answers"
     assert (logged[2]["samples"], logged[2]["ticks_failed"]) == ({"parquet": {"filled": 4}}, 1)
+
+
+def test_a_job_without_a_sink_says_so(
+    capfd: pytest.CaptureFixture[str], configured: Callable[[str], LogHandler]
+) -> None:
+    """It may be a dry run, or a section that was forgotten."""
+    with observe(Job("run", 30.0), Drain(), MetricsSettings(listen=None), live=False):
+        pass
+    logged = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [(line["level"], line["event"]) for line in logged] == [
+        ("info", "run started"),
+        ("warning", NO_SINK),
+        ("info", "run ended"),
+    ]
 
 
 def test_a_job_that_fails_says_so(
