@@ -37,6 +37,7 @@ from operators.collect.errors import (
     class_of,
     kafka_error,
     problem_of,
+    tells,
 )
 from operators.collect.futures import all_done
 from operators.collect.once import Once
@@ -376,7 +377,9 @@ class KafkaClient:
         self._trouble(class_of(error), error.str())
 
     def _trouble(self, error_class: str, text: str) -> None:
-        self._troubles.append((time.monotonic(), Problem(error_class, text)))
+        trouble = Problem(error_class, text)
+        if tells(trouble):  # Many that do not tell would drive out the one that does.
+            self._troubles.append((time.monotonic(), trouble))
 
     def _causes(self) -> list[Problem]:
         """What the connections reported of late, the newest first."""

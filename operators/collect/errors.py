@@ -128,7 +128,7 @@ def problem_of(
     why = found.str() or found.name()
     if class_ in ("timeout", "refused"):
         # The cause of the silence says more than the silence.
-        telling = next((cause for cause in causes if _tells(cause)), None)
+        telling = next((cause for cause in causes if tells(cause)), None)
         if telling is not None:
             class_, why = telling.error_class, telling.text
     if class_ == "authorization":
@@ -142,7 +142,7 @@ def class_of(error: KafkaError) -> str:
     return _CLASS_OF.get(error.name(), "unknown")
 
 
-def _tells(cause: Problem) -> bool:
+def tells(cause: Problem) -> bool:
     """Whether a connection's trouble says why nobody answers."""
     return cause.error_class in ("auth", "tls", "resolve") or any(
         word in cause.text for word in ("refused", "Disconnected")
