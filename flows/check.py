@@ -10,6 +10,7 @@ import typer
 
 from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of
+from flows.observe.picture import NO_SINK
 from operators.collect.check import missing_permissions
 from operators.collect.cluster import cluster_row
 from operators.collect.collector import ClusterCollector
@@ -62,7 +63,7 @@ def check(config: Config, *, connect: bool) -> int:
         for problem in finding.problems:
             typer.echo(f"  {problem}")
     if not config.sinks.names:
-        typer.echo("no sink: samples go nowhere; name one under `sinks`")
+        typer.echo(NO_SINK)
     if cost != NOTHING:
         for line in _bill(config, cost):
             typer.echo(line)

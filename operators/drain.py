@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from operators.schedule import Schedule
+
 
 def look_for(partitions: int) -> float:
     """Seconds between two looks of so many partitions: a fifth to 5, a thousand looks a second."""
@@ -76,6 +78,22 @@ class Drain:
             self._last_heard = self._clock()
             self._silent.add(worker)
         self.request()
+
+    def has_ended(self, schedule: Schedule, tick: int) -> bool:
+        """Whether a source whose next tick is `tick` emits no more; it asks the others to end too.
+
+        Where the schedule's end was reached, one that was held up still has its last ticks.
+
+        Raises:
+            StopIteration: it may end now.
+        """
+        if schedule.over(tick):
+            self.request()
+        if not self.requested or schedule.owes(tick):
+            return False
+        if self.may_end:
+            raise StopIteration
+        return True
 
     @property
     def under_way(self) -> int:

@@ -156,15 +156,10 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         self._block = max(1, BLOCK_ROWS // max(1, shard.spec.entities))
 
     def next_batch(self) -> Batches:
-        if self._schedule.over(self._next):
-            if isinstance(self._schedule, Range):
-                self._turns.give_back(self._name)
-                raise StopIteration
-            self._drain.request()
-        # A partition that is held up still has its last ticks when others are through.
-        if self._drain.requested and not self._schedule.owes(self._next):
-            if self._drain.may_end:
-                raise StopIteration
+        if isinstance(self._schedule, Range) and self._schedule.over(self._next):
+            self._turns.give_back(self._name)
+            raise StopIteration
+        if self._drain.has_ended(self._schedule, self._next):
             return []
         due = self._schedule.due(self._next, self._interval)
         self._waits = due > 1 and not self._turns.take(self._name)

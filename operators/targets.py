@@ -87,12 +87,7 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         if self._missed:
             missed, self._missed = self._missed, 0
             return [(target.cluster, self._ticks(self._next, count=0, missed=missed))]
-        if self._schedule.over(self._next):
-            self._drain.request()
-        # A partition that is held up still has its last ticks when others are through.
-        if self._drain.requested and not self._schedule.owes(self._next):
-            if self._drain.may_end:
-                raise StopIteration
+        if self._drain.has_ended(self._schedule, self._next):
             return []
         due = self._schedule.due(self._next, target.interval)
         if due == 0:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import structlog
 
-from flows.observe.picture import Job, Picture
+from flows.observe.picture import NO_SINK, Job, Picture
 from operators.events import (
     BreakerClosed,
     BreakerOpened,
@@ -118,7 +118,7 @@ class EventLog:
             metrics=url and f"{url}/metrics",
         )
         if not job.sinks:
-            self._log.warning("no sink: samples go nowhere; name one under `sinks`")
+            self._log.warning(NO_SINK)
 
     def ended(self, picture: Picture, *, failed: bool) -> None:
         """Say what came of it: samples by sink and origin, and what is not where it should be."""

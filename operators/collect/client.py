@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,8 +77,6 @@ LATE = 0.5
 TROUBLES_FOR = 60.0
 """Seconds for which the trouble of a connection may explain why a request failed."""
 
-_TROUBLES_KEPT = 20
-
 EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
 """What can be asked of a partition's offsets besides the first one at or after a time (ms)."""
 
@@ -110,7 +107,7 @@ class KafkaClient:
         self._brokers: Mapping[int, str] = {}
         # Its own threads: what blocks waits here, and holds up this cluster alone.
         self._threads: ThreadPoolExecutor | None = None
-        self._troubles: deque[tuple[float, Problem]] = deque(maxlen=_TROUBLES_KEPT)
+        self._telling: tuple[float, Problem] | None = None
 
     async def topology(self, timeout: float) -> Topology:
         """Brokers, topics and partitions, from one metadata request."""
@@ -378,14 +375,16 @@ class KafkaClient:
 
     def _trouble(self, error_class: str, text: str) -> None:
         trouble = Problem(error_class, text)
-        if tells(trouble):  # Many that do not tell would drive out the one that does.
-            self._troubles.append((time.monotonic(), trouble))
+        if tells(trouble):
+            self._telling = (time.monotonic(), trouble)
 
-    def _causes(self) -> list[Problem]:
-        """What the connections reported of late, the newest first."""
+    def _cause(self) -> Problem | None:
+        """Why nobody answers, as a connection reported it last; None where none did of late."""
         self._serve()
-        since = time.monotonic() - TROUBLES_FOR
-        return [trouble for at, trouble in reversed(self._troubles) if at > since]
+        if self._telling is None:
+            return None
+        at, trouble = self._telling
+        return trouble if at > time.monotonic() - TROUBLES_FOR else None
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         if self._threads is None:
@@ -396,7 +395,7 @@ class KafkaClient:
     def _failed(
         self, error: BaseException | KafkaError, what: str, needs: str = ""
     ) -> CollectionError:
-        return CollectionError(problem_of(error, what, needs, self._causes()))
+        return CollectionError(problem_of(error, what, needs, self._cause()))
 
 
 def chunks(items: Sequence[T], size: int) -> list[list[T]]:

@@ -109,12 +109,12 @@ def problem_of(
     error: BaseException | KafkaError,
     what: str,
     needs: str = "",
-    causes: Iterable[Problem] = (),
+    cause: Problem | None = None,
 ) -> Problem:
     """What an error of the client's means.
 
     `what` says what was being done and to what. `needs` names the permission that it takes:
-    `Describe on Topic orders`. `causes` are what connections reported meanwhile: a request that
+    `Describe on Topic orders`. `cause` is what a connection reported meanwhile: a request that
     timed out because the password is wrong is an auth error.
     """
     if isinstance(error, CollectionError):
@@ -126,11 +126,9 @@ def problem_of(
         return Problem("unknown", f"{what}: {type(error).__name__}: {error}")
     class_ = class_of(found)
     why = found.str() or found.name()
-    if class_ in ("timeout", "refused"):
+    if class_ in ("timeout", "refused") and cause is not None:
         # The cause of the silence says more than the silence.
-        telling = next((cause for cause in causes if tells(cause)), None)
-        if telling is not None:
-            class_, why = telling.error_class, telling.text
+        class_, why = cause.error_class, cause.text
     if class_ == "authorization":
         return Problem(class_, f"{what}: not permitted ({found.name()}); grant {needs}")
     advice = _ADVICE.get(class_)
@@ -142,10 +140,10 @@ def class_of(error: KafkaError) -> str:
     return _CLASS_OF.get(error.name(), "unknown")
 
 
-def tells(cause: Problem) -> bool:
-    """Whether a connection's trouble says why nobody answers."""
-    return cause.error_class in ("auth", "tls", "resolve") or any(
-        word in cause.text for word in ("refused", "Disconnected")
+def tells(trouble: Problem) -> bool:
+    """Whether a connection's trouble says why nobody answers; many only say that nobody does."""
+    return trouble.error_class in ("auth", "tls", "resolve") or any(
+        word in trouble.text for word in ("refused", "Disconnected")
     )
 
 

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from operators.schema.ipc import as_stream
+
 NOWHERE = -1
 
 Ints = NDArray[np.int64]
@@ -119,14 +121,7 @@ def nullable(values: Floats) -> pa.Array:
 
 def frozen(raw: Raw) -> State:
     """Raw batches as bytes."""
-    options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
-    state = {}
-    for name, batch in raw.items():
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema, options=options) as writer:
-            writer.write_batch(batch)
-        state[name] = sink.getvalue().to_pybytes()
-    return state
+    return {name: as_stream(batch, "zstd") for name, batch in raw.items()}
 
 
 def thawed(state: State) -> dict[str, pa.RecordBatch]:
