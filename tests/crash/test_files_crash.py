@@ -103,3 +103,16 @@ def test_every_row_is_there_once_where_a_process_dies_before_it_publishes_the_la
         assert sum(seen.values()) < len(PARTS) * MORE * ROWS
         killed_itself(dies)
         finish(kind, tmp_path, addresses[:processes])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rolled", "delta"])
+def test_every_row_is_there_once_where_more_processes_go_on_than_the_one_that_died(
+    tmp_path: Path, kind: str
+) -> None:
+    """It has published nothing of its last; each of those that follow publishes its partition's."""
+    recovery_store(tmp_path)
+    killed_itself(start("files_flow", tmp_path, kind, "--more", MORE, "--kill-at", "finish", 1))
+    assert sum(len(numbers(kind, tmp_path, part)) for part in PARTS) < len(PARTS) * MORE * ROWS
+    with PortClaim() as one, PortClaim() as two:
+        finish(kind, tmp_path, [f"127.0.0.1:{claim.port}" for claim in (one, two)])

@@ -1,6 +1,8 @@
 """The Kafka sink against a real broker: everything arrives, whatever happens on the way."""
 
 import asyncio
+import json
+import signal
 import threading
 import uuid
 from pathlib import Path
@@ -20,9 +22,22 @@ from sinks.spool import SpoolSettings
 from tests.kafka.cluster import Kafka as KafkaFixture
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.topics import consume, new_topic
+from tests.mqpipe import mqpipe, samples, start, wait_for_log
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 
 pytestmark = pytest.mark.kafka
+
+CONFIG = """
+mode: simulation
+interval: 100ms
+simulation: {{seed: 1, fleets: [{{name: a, clusters: 2, topics: 200}}]}}
+sinks:
+  parquet: {{path: samples}}
+  kafka: {{bootstrap_servers: "{bootstrap}", topic: samples, spool: {{path: spool}}}}
+recovery: {{path: state, epoch: 300ms}}
+shutdown: {{grace: 5s}}
+metrics: {{listen: null}}
+"""
 
 
 def settings(bootstrap: str, path: Path, topic: str, **more: Any) -> KafkaSettings:
@@ -107,6 +122,35 @@ def test_an_outage_is_waited_for(tmp_path: Path) -> None:
         cluster.start(1)
         part.close()
         assert set(numbers(consume(cluster.bootstrap_servers, topic))) == set(range(20))
+
+
+@pytest.mark.slow
+def test_what_a_broker_that_dies_in_a_drain_does_not_take_is_redelivered(tmp_path: Path) -> None:
+    """The run ends well and in time all the same, and says what waits; then it has all rows."""
+    with KafkaCluster(1) as cluster:
+        (tmp_path / "c.yaml").write_text(CONFIG.format(bootstrap=cluster.bootstrap_servers))
+        run = start(tmp_path, "run", "c.yaml", "--no-live")
+        wait_for_log(run, "topic created")
+        run.send_signal(signal.SIGTERM)
+        wait_for_log(run, "draining")
+        cluster.kill(1)
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == 0, err
+        assert json.loads(err.splitlines()[-1])["unsent_bytes"] > 0
+        cluster.start(1)
+        redelivered = mqpipe(tmp_path, "redeliver", "c.yaml")
+        assert redelivered.code == 0, redelivered.err
+        sent = consume(cluster.bootstrap_servers, "samples")
+    rows = {
+        (row["entity_guid"], row["timestamp"])
+        for m in sent
+        for row in decode(m.value()).to_pylist()
+    }
+    for label in ("cluster", "broker", "topic", "consumer_group"):
+        frame = samples(tmp_path / "samples", label)
+        written = set(frame.select("entity_guid", "timestamp").iter_rows())
+        assert written
+        assert written <= rows, label
 
 
 def test_a_cluster_that_is_not_there_is_no_success(tmp_path: Path) -> None:
