@@ -12,6 +12,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from operators.drain import Drain
+from operators.thread_state import keep_thread_state
 
 EARS = 256
 """Partitions that hear of a drain: fixed for ever, at least one for each worker of a cluster."""
@@ -35,6 +36,7 @@ class _Asked(DynamicSource[Notice]):
         self._drain = drain
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_AskedPartition":
+        keep_thread_state()  # Here, for it is the one thing that each worker's thread does.
         self._drain.open(worker_count)
         return _AskedPartition(self._drain, worker_index)
 
