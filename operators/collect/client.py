@@ -1,7 +1,6 @@
 """One connection to a cluster: AdminClient's calls as coroutines that never block the loop."""
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,12 +35,11 @@ from operators.collect.errors import (
     class_of,
     kafka_error,
     problem_of,
-    tells,
 )
 from operators.collect.futures import all_done
 from operators.collect.once import Once
 from operators.collect.topology import Topology, topology_of
-from operators.schema.kafka import DebugLog
+from operators.collect.troubles import Troubles
 
 T = TypeVar("T")
 
@@ -74,9 +72,6 @@ THREADS = 2
 LATE = 0.5
 """Seconds after its time-out at which a request is given up that librdkafka did not end."""
 
-TROUBLES_FOR = 60.0
-"""Seconds for which the trouble of a connection may explain why a request failed."""
-
 EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
 """What can be asked of a partition's offsets besides the first one at or after a time (ms)."""
 
@@ -107,7 +102,7 @@ class KafkaClient:
         self._brokers: Mapping[int, str] = {}
         # Its own threads: what blocks waits here, and holds up this cluster alone.
         self._threads: ThreadPoolExecutor | None = None
-        self._telling: tuple[float, Problem] | None = None
+        self._troubles = Troubles()
 
     async def topology(self, timeout: float) -> Topology:
         """Brokers, topics and partitions, from one metadata request."""
@@ -358,9 +353,9 @@ class KafkaClient:
         return self._admin
 
     async def _connect(self) -> AdminClient:
-        config: dict[str, Any] = {**self._config, "error_cb": self._on_error}
+        config: dict[str, Any] = {**self._config, "error_cb": self._troubles.on_error}
         try:
-            return await self._in_thread(lambda: AdminClient(config, logger=_Log(self._trouble)))
+            return await self._in_thread(lambda: AdminClient(config, logger=self._troubles.log))
         except (KafkaException, ValueError, TypeError) as error:
             problem = problem_of(error, f"{self.cluster}: make a client")
             raise CollectionError(Problem("config", problem.text)) from error
@@ -369,22 +364,6 @@ class KafkaClient:
         """Take the logs and errors that the client has queued: at each tick, and at a failure."""
         if self._admin is not None:
             self._admin.poll(0)
-
-    def _on_error(self, error: KafkaError) -> None:
-        self._trouble(class_of(error), error.str())
-
-    def _trouble(self, error_class: str, text: str) -> None:
-        trouble = Problem(error_class, text)
-        if tells(trouble):
-            self._telling = (time.monotonic(), trouble)
-
-    def _cause(self) -> Problem | None:
-        """Why nobody answers, as a connection reported it last; None where none did of late."""
-        self._serve()
-        if self._telling is None:
-            return None
-        at, trouble = self._telling
-        return trouble if at > time.monotonic() - TROUBLES_FOR else None
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         if self._threads is None:
@@ -395,7 +374,8 @@ class KafkaClient:
     def _failed(
         self, error: BaseException | KafkaError, what: str, needs: str = ""
     ) -> CollectionError:
-        return CollectionError(problem_of(error, what, needs, self._cause()))
+        self._serve()
+        return CollectionError(problem_of(error, what, needs, self._troubles.cause))
 
 
 def chunks(items: Sequence[T], size: int) -> list[list[T]]:
@@ -424,26 +404,3 @@ def _spec(asked: int) -> OffsetSpec:
         MAX_TIMESTAMP: OffsetSpec.max_timestamp,
     }
     return specs[asked]() if asked in specs else at_or_after(asked)
-
-
-_AT_ONCE = re.compile(r"Disconnected: .*\(after \d{1,3}ms in state")
-"""A broker hangs up as soon as we speak: the listener wants SASL, and is not spoken to by it."""
-
-
-class _Log(DebugLog):
-    """Librdkafka's log: there alone it says that brokers refuse our certificate, or hang up."""
-
-    def __init__(self, on_trouble: Callable[[str, str], None]) -> None:
-        super().__init__()
-        self._on_trouble = on_trouble
-
-    def log(self, level: int, message: str, *args: Any) -> None:
-        """Log one line: its kind, the client, the text."""
-        super().log(level, message, *args)
-        if len(args) != 3 or args[0] != "FAIL":
-            return
-        text = args[-1].split("]: ", 1)[-1]  # without the thread's name
-        if "SSL" in text:
-            self._on_trouble("tls", text)
-        elif _AT_ONCE.search(text):
-            self._on_trouble("refused", text)

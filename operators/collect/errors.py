@@ -140,13 +140,6 @@ def class_of(error: KafkaError) -> str:
     return _CLASS_OF.get(error.name(), "unknown")
 
 
-def tells(trouble: Problem) -> bool:
-    """Whether a connection's trouble says why nobody answers; many only say that nobody does."""
-    return trouble.error_class in ("auth", "tls", "resolve") or any(
-        word in trouble.text for word in ("refused", "Disconnected")
-    )
-
-
 def summary(problems: Iterable[Problem]) -> tuple[str | None, str | None]:
     """Class and text for the problems of a partial scrape; the class is the most frequent one.
 

@@ -16,14 +16,14 @@ SHORT: Mapping[str, Sequence[str]] = {
     "drain": ("--clusters", "20", "--ticks", "3"),
     "encode": ("--rounds", "2"),
     "isolation": ("--seconds", "5", "--interval", "0.5", "--targets", "20"),
-    "merge": ("--samples", "200000", "--repeat", "1"),
+    "merge": ("--samples", "200000", "--rounds", "1"),
     "outage": ("--up", "5", "--down", "15"),
     "parquet": ("--rows", "500000", "--rounds", "1"),
-    "pool": ("--tasks", "50000", "--repeat", "1"),
+    "pool": ("--tasks", "50000", "--rounds", "1"),
     "ranges": ("--rows", "200000"),
     "recovery": ("--ticks", "60", "--rounds", "1"),
     "replay": ("--rows", "500000", "--rounds", "1"),
-    "simulate": ("--rows", "200000", "--repeat", "1"),
+    "simulate": ("--rows", "200000", "--rounds", "1"),
     "targets": ("--targets", "300", "3000", "--interval", "5", "--ticks", "2"),
 }
 """What makes a benchmark short where it is not so by itself."""

@@ -73,10 +73,9 @@ def run(
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = parser_of(__doc__)
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--topics", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--samples", type=int, default=2_000_000, help="samples a row")
-    parser.add_argument("--repeat", type=int, default=3, help="best of so many")
     options = parser.parse_args()
 
     table = []
@@ -92,7 +91,7 @@ def main() -> None:
             left = [batch.slice(0, round(count * (1 - share))) for batch in made]
             # Simulated once, given again and again: only the timestamps repeat.
             given = [] if share == 1 else [left[n % len(left)] for n in range(ticks)]
-            results = [run(names, _at_their_ticks(given), ticks) for _ in range(options.repeat)]
+            results = [run(names, _at_their_ticks(given), ticks) for _ in range(options.rounds)]
             merging, snapshots, rows, size = min(results)
             row = {
                 "topics": count,

@@ -62,9 +62,8 @@ async def pooled(targets: int, rounds: int) -> float:
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = parser_of(__doc__)
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--tasks", type=int, default=200_000, help="tasks a row")
-    parser.add_argument("--repeat", type=int, default=3, help="best of so many")
     options = parser.parse_args()
 
     rows = []
@@ -74,7 +73,7 @@ def main() -> None:
         tasks = targets * rounds
         pairs = [
             (asyncio.run(pooled(targets, rounds)), asyncio.run(bare(targets, rounds)))
-            for _ in range(options.repeat)
+            for _ in range(options.rounds)
         ]
         pool_seconds = min(seconds for seconds, _ in pairs)
         bare_seconds = min(seconds for _, seconds in pairs)

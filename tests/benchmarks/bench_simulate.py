@@ -4,7 +4,7 @@ The bare loop draws as many numbers as the samples have metrics (Philox, uniform
 column, and makes Arrow batches of the same schema: no physics, no names, no state. Times are of
 the processor, best of so many.
 
-    python -m tests.benchmarks.bench_simulate [--rows 1000000] [--repeat 3] [--json FILE]
+    python -m tests.benchmarks.bench_simulate [--rows 1000000] [--rounds 3] [--json FILE]
 """
 
 from collections.abc import Callable, Iterator
@@ -65,10 +65,10 @@ def bare(like: list[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]
         yield made
 
 
-def seconds_a_row(blocks: Callable[[], Iterator[list[pa.RecordBatch]]], repeat: int) -> float:
+def seconds_a_row(blocks: Callable[[], Iterator[list[pa.RecordBatch]]], rounds: int) -> float:
     """Processor seconds of a sample, best of so many; the first block is not counted."""
     best = float("inf")
-    for _ in range(repeat):
+    for _ in range(rounds):
         made = blocks()
         next(made)
         rows, begin = 0, process_time()
@@ -80,9 +80,8 @@ def seconds_a_row(blocks: Callable[[], Iterator[list[pa.RecordBatch]]], repeat: 
 
 def main() -> None:
     """Print a table, and write it where asked."""
-    parser = parser_of(__doc__)
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--rows", type=int, default=1_000_000, help="samples a row of the table")
-    parser.add_argument("--repeat", type=int, default=3, help="best of so many")
     options = parser.parse_args()
 
     found = []
@@ -95,8 +94,8 @@ def main() -> None:
             one = next(simulated(spec, 1))
             rows = sum(batch.num_rows for batch in one)
             numbers = sum(b.num_rows * len(entity_type_of(b).numeric) for b in one) / rows
-            ours = seconds_a_row(partial(simulated, spec, options.rows), options.repeat)
-            theirs = seconds_a_row(partial(bare, one, options.rows), options.repeat)
+            ours = seconds_a_row(partial(simulated, spec, options.rows), options.rounds)
+            theirs = seconds_a_row(partial(bare, one, options.rows), options.rounds)
             row = {
                 "fleet": name,
                 "anomalies": bool(wrong),

@@ -5,7 +5,7 @@ import pickle
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from operators.collect.errors import CollectionError, Problem, problem_of, summary, tells
+from operators.collect.errors import CollectionError, Problem, problem_of, summary
 from operators.pool import classify
 
 
@@ -46,14 +46,6 @@ def test_a_silence_is_explained_by_its_cause() -> None:
     assert problem_of(error, "x", cause=wrong).error_class == "auth"
     assert "wrong password" in problem_of(error, "x", cause=wrong).text
     assert problem_of(error, "x").error_class == "timeout"
-
-
-def test_troubles_that_only_say_that_nobody_answers_are_no_cause() -> None:
-    """So one that tells is not forgotten for them."""
-    closed = Problem("refused", "b:9092: Disconnected: connection closed by peer (after 1ms in UP)")
-    assert tells(closed)
-    assert tells(Problem("auth", "wrong password"))
-    assert not tells(Problem("refused", "0/3 brokers are down"))
 
 
 def test_other_errors_are_told_with_their_kind() -> None:
