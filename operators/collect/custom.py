@@ -10,7 +10,7 @@ from operators import plugins
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.samples import ClusterIdentity
 from operators.pool import call
-from operators.schema.arrow import entity_type_of, schema_of
+from operators.schema.arrow import NoSamplesError, require_samples
 from operators.schema.settings import Settings
 from operators.ticks import Collected, Ticks
 
@@ -72,7 +72,10 @@ class OwnCollector:
         if self._own is None:
             self._own = await call(self._make)
         batches = await call(self._own.collect, tick.start, time_left)
-        return Collected(tuple(self._checked(batch) for batch in batches))
+        try:
+            return Collected(tuple(require_samples(b, "collected_batch") for b in batches))
+        except NoSamplesError as error:
+            raise self._error(str(error)) from error
 
     async def close(self) -> None:
         """Close it, where it can be closed."""
@@ -89,18 +92,6 @@ class OwnCollector:
         if not callable(getattr(own, "collect", None)):
             raise self._error("what it makes has no method `collect(tick, time_left)`")
         return own
-
-    def _checked(self, batch: Any) -> pa.RecordBatch:
-        if not isinstance(batch, pa.RecordBatch):
-            raise self._error(f"gave a {type(batch).__name__} in place of a RecordBatch")
-        try:
-            expected = schema_of(entity_type_of(batch))
-        except ValueError as error:
-            raise self._error(f"gave a batch of {error}; make it by `collected_batch`") from error
-        if batch.schema != expected:
-            odd = [field.name for field in batch.schema if field not in expected]
-            raise self._error(f"gave columns that its entity type has not: {odd or 'too few'}")
-        return batch
 
     def _error(self, why: str) -> CollectionError:
         settings = self._settings

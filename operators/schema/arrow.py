@@ -61,6 +61,28 @@ def entity_type_of(batch: pa.RecordBatch | pa.Schema) -> EntityType:
     return BY_NAME[name]
 
 
+class NoSamplesError(ValueError):
+    """What was given is no batch of samples."""
+
+
+def require_samples(given: Any, maker: str) -> pa.RecordBatch:
+    """What code that is not mqpipe's gave, if it is a batch of samples; `maker` makes such.
+
+    Raises:
+        NoSamplesError: it is none; says what was given instead.
+    """
+    if not isinstance(given, pa.RecordBatch):
+        raise NoSamplesError(f"gave a {type(given).__name__} in place of a RecordBatch")
+    try:
+        expected = schema_of(entity_type_of(given))
+    except ValueError as error:
+        raise NoSamplesError(f"gave a batch of {error}; make it by `{maker}`") from error
+    if given.schema != expected:
+        odd = [field.name for field in given.schema if field not in expected]
+        raise NoSamplesError(f"gave columns that its entity type has not: {odd or 'too few'}")
+    return given
+
+
 def repeated(value: str | None, rows: int) -> pa.DictionaryArray:
     """One string in every row, dictionary-encoded."""
     if value is None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from operators import plugins
-from operators.schema.arrow import entity_type_of, schema_of
+from operators.schema.arrow import NoSamplesError, require_samples
 from operators.schema.metrics import Origin
 from operators.simulate.block import Block
 from operators.simulate.kafka.cluster import KafkaCluster
@@ -80,17 +80,7 @@ class _Checked:
 
     def step(self, block: Block) -> list[pa.RecordBatch]:
         made = self._own.step(block)
-        for batch in made:
-            if not isinstance(batch, pa.RecordBatch):
-                raise self._error(f"a batch is a {type(batch).__name__}, not a RecordBatch")
-            try:
-                expected = schema_of(entity_type_of(batch))
-            except ValueError as error:
-                raise self._error(f"{error}; make batches with `sample_batch`") from error
-            if batch.schema != expected:
-                odd = [f.name for f in batch.schema if f not in expected]
-                raise self._error(f"columns are not those of the entity type: {odd or 'too few'}")
-        return made
-
-    def _error(self, why: str) -> GeneratorError:
-        return GeneratorError(self._use, self._cluster, why)
+        try:
+            return [require_samples(batch, "sample_batch") for batch in made]
+        except NoSamplesError as error:
+            raise GeneratorError(self._use, self._cluster, str(error)) from error
