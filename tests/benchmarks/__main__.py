@@ -1,7 +1,8 @@
 """Runs every benchmark in turn: `python -m tests.benchmarks [--full] [--json DIR] [NAME …]`.
 
 Each is a script of its own (`python -m tests.benchmarks.bench_pool --help`), prints a table of
-medians and ratios, and is over in a few seconds unless `--full` is given.
+medians and ratios, and is over in a few seconds unless `--full` is given. Their figures go to the
+JSON folder too, and so does `cost.svg`, a picture of cost against work.
 """
 
 import argparse
@@ -9,6 +10,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.benchmarks.measuring import ROOT
+from tests.benchmarks.straight import draw_cost
 
 SHORT: Mapping[str, Sequence[str]] = {
     "cluster": ("--ticks", "60", "--rounds", "1"),
@@ -29,12 +33,15 @@ SHORT: Mapping[str, Sequence[str]] = {
 """What makes a benchmark short where it is not so by itself."""
 
 FULL: Mapping[str, Sequence[str]] = {
+    "cluster": ("--ticks", "1200"),
     "collect": ("--full",),
     "day": ("--speed", "96", "--scale", "0.5"),
     "export": ("--full",),
     "isolation": ("--seconds", "300"),
     "merge": ("--topics", "100", "1000", "10000", "100000"),
     "pool": ("--tasks", "1000000"),
+    "replay": ("--rows", "20000000"),
+    "report": ("--full",),
     "simulate": ("--rows", "5000000"),
     "targets": ("--targets", "100", "1000", "10000", "100000", "--interval", "120", "--ticks", "1"),
 }
@@ -49,21 +56,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(found))
     parser.add_argument("--full", action="store_true", help="at the sizes of docs/performance.md")
-    parser.add_argument("--json", type=Path, metavar="DIR", help="also write <DIR>/<name>.json")
+    parser.add_argument(
+        "--json", type=Path, metavar="DIR", default=ROOT / "build" / "benchmarks",
+        help="write <DIR>/<name>.json and <DIR>/cost.svg (build/benchmarks)",
+    )  # fmt: skip
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(found))
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
     failed = []
+    options.json.mkdir(parents=True, exist_ok=True)
     for name in options.names or found:
         arguments = [*(FULL if options.full else SHORT).get(name, ())]
-        if options.json is not None:
-            options.json.mkdir(parents=True, exist_ok=True)
-            arguments += ["--json", str(options.json / f"{name}.json")]
+        arguments += ["--json", str(options.json / f"{name}.json")]
         print(f"== {name} {' '.join(arguments)}", flush=True)
         command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}", *arguments]
         if subprocess.run(command, check=False).returncode:
             failed.append(name)
+    if draw_cost(options.json, picture := options.json / "cost.svg"):
+        print(f"cost against work is drawn in {picture}")
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0

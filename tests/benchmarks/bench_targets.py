@@ -1,9 +1,9 @@
 """What targets cost, up to 100,000 of them: the whole dataflow but for the network.
 
-Clusters have the three kinds of target. Instead of asking brokers, their work waits 1 to 50 ms
-and gives a batch of ten topics. Ticks go through source, pools, offload, derivation and merge to
-a sink that counts, with a recovery store. Each size runs in a process of its own for a few ticks,
-all due at the same instant. CPU is from the first tick's due time to the last sample's coming to
+Each cluster has the three kinds of target, so 100 of them are 102. Instead of asking brokers, their
+work waits 1 to 50 ms and gives a batch of ten topics. Ticks go through source, pools, offload,
+derivation and merge to a sink that counts, with a recovery store. Each size runs in a process of
+its own for a few ticks, all due at the same instant. CPU is from the first tick's due time to the last sample's coming to
 the sink; `idle` is the share of a core in the seconds before, when nothing is due. `delay` is from a
 tick's due time to its samples' coming to the sink; a straight line has the same CPU ms a target and
 tick in each row.
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def job(targets: int, interval: int, ticks: int, folder: Path) -> dict[str, Any]
         columns = [moment, *batch.columns[1:]]
         return Collected((pa.RecordBatch.from_arrays(columns, schema=batch.schema),))
 
-    clusters = [f"cluster-{number}" for number in range(targets // 3)]
+    clusters = [f"cluster-{number}" for number in range(ceil(targets / len(TargetKind)))]
     background, drain, counts = Background(), Drain(look=look_for(targets)), Counting()
     settings = PoolSettings(size=SLOTS, queue=targets)
     pools = {kind.value: Pool(kind.value, settings, loop=background.loop) for kind in TargetKind}

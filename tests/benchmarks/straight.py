@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.straight FOLDER [--out docs/assets/cost.svg]
 
-FOLDER holds `export.json`, `merge.json`, `targets.json` and `ranges.json` of these benchmarks, as
-`python -m tests.benchmarks --full --json FOLDER` writes them. Both axes are logarithmic. The grey
-line is straight: so much once, and so much for each unit; printed with how far a point lies from it.
+FOLDER holds `export.json`, `merge.json`, `targets.json` and `ranges.json` of these benchmarks, or
+some of them, as `python -m tests.benchmarks --full --json FOLDER` writes them. Both axes are
+logarithmic. The grey line is straight: so much once, and so much for each unit; printed with how far
+a point lies from it.
 """
 
 import argparse
@@ -22,39 +23,43 @@ Points = Sequence[tuple[float, float]]
 """Work, and CPU seconds."""
 
 
-def export(folder: Path) -> Points:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of the data: the benchmark that measured it, its unit, and what that wrote as points."""
+
+    benchmark: str
+    unit: str
+    points: Callable[[Any], Points]
+
+
+def export(figures: Any) -> Points:
     """Samples of an export by one worker."""
-    rows = _read(folder / "export.json")["rows"]
+    rows = figures["rows"]
     return [(row["samples"], row["cpu_seconds"]) for row in rows if row["workers"] == 1]
 
 
-def merge(folder: Path) -> Points:
+def merge(figures: Any) -> Points:
     """Topics of a tick, a tenth of them missing."""
-    rows = _read(folder / "merge.json")
-    return [(r["topics"], r["ms_per_tick"] / 1000) for r in rows if r["missing"] == "a tenth"]
+    return [(r["topics"], r["ms_per_tick"] / 1000) for r in figures if r["missing"] == "a tenth"]
 
 
-def collect(folder: Path) -> Points:
+def collect(figures: Any) -> Points:
     """Targets of a tick."""
-    rows = sorted(_read(folder / "targets.json"), key=lambda row: int(row["targets"]))
+    rows = sorted(figures, key=lambda row: int(row["targets"]))
     return [(row["targets"], row["cpu_seconds"] / row["ticks"]) for row in rows]
 
 
-def replay(folder: Path) -> Points:
+def replay(figures: Any) -> Points:
     """Rows of a replay to Parquet."""
-    return [(row["rows"], row["cpu_seconds"]) for row in _read(folder / "ranges.json")]
+    return [(row["rows"], row["cpu_seconds"]) for row in figures]
 
 
-WAYS: Mapping[str, tuple[str, Callable[[Path], Points]]] = {
-    "export": ("samples", export),
-    "merge": ("topics a tick, a tenth missing", merge),
-    "collect": ("targets a tick", collect),
-    "replay": ("rows", replay),
+WAYS: Mapping[str, Way] = {
+    "export": Way("export", "samples", export),
+    "merge": Way("merge", "topics a tick, a tenth missing", merge),
+    "collect": Way("targets", "targets a tick", collect),
+    "replay": Way("ranges", "rows", replay),
 }
-
-
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +107,14 @@ def panel(name: str, unit: str, points: Points, straight: Line) -> Spec:
     }
 
 
-def main() -> None:
-    """Draw, and print what each unit costs at each size."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/assets/cost.svg"))
-    options = parser.parse_args()
+def draw_cost(folder: Path, out: Path) -> bool:
+    """Draw what the benchmarks of a folder cost, and print what each unit does; False for none."""
     panels = []
-    for name, (unit, read) in WAYS.items():
-        points = read(options.folder)
+    for name, way in WAYS.items():
+        file = folder / f"{way.benchmark}.json"
+        if not file.exists():
+            continue
+        points, unit = sorted(way.points(json.loads(file.read_text()))), way.unit
         straight = line_through(points)
         panels.append(panel(name, unit, points, straight))
         each = ", ".join(f"{work:,.0f}: {1e6 * cost / work:.3g}" for work, cost in points)
@@ -118,8 +122,20 @@ def main() -> None:
         print(f"{name}, µs for each of {unit}: {each}")
         print(f"  {1e3 * straight.once:.3g} ms once, {1e6 * straight.each:.3g} µs each; "
               f"the furthest point {off:.0%} off")  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    draw({"concat": panels, "columns": 2}, options.out)
+    if panels:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draw({"concat": panels, "columns": 2}, out)
+    return bool(panels)
+
+
+def main() -> None:
+    """Draw what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("docs/assets/cost.svg"))
+    options = parser.parse_args()
+    if not draw_cost(options.folder, options.out):
+        parser.error(f"{options.folder} holds nothing that the benchmarks wrote")
 
 
 if __name__ == "__main__":
