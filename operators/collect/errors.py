@@ -125,7 +125,7 @@ def problem_of(
             return Problem("timeout", f"{what}: {_ADVICE['timeout']}")
         return Problem("unknown", f"{what}: {type(error).__name__}: {error}")
     class_ = class_of(found)
-    why = found.str() or found.name()
+    why = _why(found)
     if class_ in ("timeout", "refused") and cause is not None:
         # The cause of the silence says more than the silence.
         class_, why = cause.error_class, cause.text
@@ -133,6 +133,12 @@ def problem_of(
         return Problem(class_, f"{what}: not permitted ({found.name()}); grant {needs}")
     advice = _ADVICE.get(class_)
     return Problem(class_, f"{what}: {why}" + (f"; {advice}" if advice else ""))
+
+
+def _why(error: KafkaError) -> str:
+    """What an error says; where that only names the request, what its code stands for too."""
+    said: str = error.str()
+    return said + KafkaError(error.code()).str() if not said or said.endswith(": ") else said
 
 
 def class_of(error: KafkaError) -> str:

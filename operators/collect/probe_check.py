@@ -12,6 +12,9 @@ ON_TOPIC = {"READ": "Read", "WRITE": "Write", "DELETE": "Delete"}
 ON_GROUP = {"READ": "Read", "DELETE": "Delete"}
 """What a probe does to its topic and its group: Kafka's operations, and how its tools write them."""
 
+AGAIN = 0.2
+"""Seconds until a coordinator that was not there yet is asked again."""
+
 
 async def probe_problems(client: KafkaClient, name: str, timeout: float) -> list[Problem]:
     """What keeps a probe from its topic and its group, both called `name`; nothing is made.
@@ -52,12 +55,21 @@ async def _creation_problems(client: KafkaClient, topic: str, timeout: float) ->
 
 
 async def _group_problems(client: KafkaClient, group: str, timeout: float) -> list[Problem]:
-    what = f"{client.cluster}: describe the group {group}"
+    problem = problem_of(TimeoutError(), f"{client.cluster}: describe the group {group}")
     try:
         async with asyncio.timeout(timeout):
-            described = await client.group(group, operations=True)
-    except TimeoutError as error:
-        return [problem_of(error, what)]
+            while True:
+                try:
+                    described = await client.group(group, operations=True)
+                    break
+                except CollectionError as error:
+                    if error.error_class != "unavailable":
+                        raise
+                    # A group that is new to a cluster has to wait for its coordinator.
+                    problem = error.problem
+                await asyncio.sleep(AGAIN)
+    except TimeoutError:
+        return [problem]
     except CollectionError as error:
         if error.error_class != "authorization":
             return [error.problem]

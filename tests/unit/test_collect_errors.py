@@ -48,6 +48,13 @@ def test_a_silence_is_explained_by_its_cause() -> None:
     assert problem_of(error, "x").error_class == "timeout"
 
 
+def test_an_error_that_names_its_request_alone_says_what_it_is_too() -> None:
+    """librdkafka leaves the reason out where the broker gave none."""
+    error = KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, "ConsumerGroupDescribe: ")
+    text = problem_of(error, "x").text
+    assert text == "x: ConsumerGroupDescribe: Broker: Coordinator load in progress"
+
+
 def test_other_errors_are_told_with_their_kind() -> None:
     """A time-out is one whoever says so; the rest is unknown, and named."""
     assert problem_of(TimeoutError(), "x").error_class == "timeout"
