@@ -123,10 +123,10 @@ class SegmentLog:
         length = memoryview(payload).nbytes
         if length >= 2**32:
             raise ValueError(f"a record holds less than 4 GiB, this one has {length} bytes")
-        if self._end.offset >= self._segment_bytes:
-            self.roll()
         header = _HEADER.pack(length, _checksum(length, payload))
         try:
+            if self._end.offset >= self._segment_bytes:
+                self.roll()
             self._write(header, payload)
         except OSError as error:
             self._cut(self._end.offset)
@@ -167,18 +167,20 @@ class SegmentLog:
             if segment > position.segment:
                 self._remove(segment)
         if position.segment != self._end.segment:
-            os.close(self._file)
-            self._open(position.segment)
+            self._open_instead(position.segment)
         end = self._valid_end(position.segment, position.offset)
         if end < position.offset:
             self._damaged(position.segment, end, position.offset - end, "records are missing")
         self._cut(min(end, position.offset))
 
     def roll(self) -> int:
-        """Close the open segment and open the next; gives its number."""
+        """Close the open segment and open the next; gives its number.
+
+        Raises:
+            OSError: there can be no new file; the log is as it was.
+        """
         self.flush()
-        os.close(self._file)
-        self._open(self._end.segment + 1)
+        self._open_instead(self._end.segment + 1)
         return self._end.segment
 
     def drop_before(self, segment: int) -> None:
@@ -197,10 +199,17 @@ class SegmentLog:
 
     def _open(self, segment: int) -> None:
         path = self._path(segment)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         if self._fsync:
             sync_to_disk(self._directory)
-        self._end_at(Position(segment, os.fstat(self._file).st_size))
+        self._file = file
+        self._end_at(Position(segment, os.fstat(file).st_size))
+
+    def _open_instead(self, segment: int) -> None:
+        # The old file is closed last: where there can be no new one, the log goes on in it.
+        before = self._file
+        self._open(segment)
+        os.close(before)
 
     def _end_at(self, end: Position) -> None:
         with self._lock:

@@ -97,9 +97,14 @@ class Waiting:
             self.since = self.since or now
 
     def seal(self) -> None:
-        """Close the open segment and open the next."""
-        self.sealed.append(self._sealed(self._log.end))
+        """Close the open segment and open the next.
+
+        Raises:
+            OSError: there can be no new file; all is as it was.
+        """
+        end = self._log.end
         self._log.roll()
+        self.sealed.append(self._sealed(end))
         self.rows = self.since = 0
 
     def snapshot(self) -> State:

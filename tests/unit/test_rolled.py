@@ -113,6 +113,27 @@ def test_rows_of_a_silent_partition_are_published_once_it_is_back(
     assert resumed.rows == [1, 2, 3]
 
 
+def test_rows_wait_on_where_their_log_cannot_be_closed(kind: Kind, tmp_path: Path) -> None:
+    """There can be no new file; once there can be one, they are published once."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    job.end_epoch()
+    job.write(2, part="sim-us")
+    job.end_epoch()
+    in_the_way = tmp_path / "state" / "sim-eu" / "0000000001.log"
+    in_the_way.mkdir()
+    for _ in range(2):
+        with pytest.raises(IsADirectoryError):
+            job.look()
+    in_the_way.rmdir()
+    job.look()
+    assert job.rows.count(1) == 1
+    job.write(3)
+    job.snapshot()
+    job.drain()
+    assert job.rows == [1, 2, 3]
+
+
 def test_partitions_are_looked_at_until_they_close(kind: Kind) -> None:
     """From a thread beside the dataflow, which a store that fails does not end."""
     looked = threading.Event()

@@ -232,6 +232,22 @@ def test_a_full_disk_leaves_the_log_as_it_was(
         assert payloads(log) == [b"before", b"after"]
 
 
+def test_a_segment_that_cannot_be_made_leaves_the_log_as_it_was(tmp_path: Path) -> None:
+    """Neither a roll nor an append harms anything, and once there can be a file they do it."""
+    with closing(SegmentLog(tmp_path, segment_bytes=1)) as log:
+        log.append(b"one")
+        end, in_the_way = log.end, tmp_path / "0000000001.log"
+        in_the_way.mkdir()
+        for do in (log.roll, log.roll, lambda: log.append(b"two")):
+            with pytest.raises(IsADirectoryError):
+                do()
+            assert log.end == end
+        in_the_way.rmdir()
+        log.append(b"two")
+        assert payloads(log) == [b"one", b"two"]
+        assert log.segments == (0, 1)
+
+
 def test_the_disk_full_error_keeps_its_facts_when_pickled(tmp_path: Path) -> None:
     """Bytewax carries errors between processes."""
     error = pickle.loads(pickle.dumps(DiskFullError(tmp_path, "samples")))
