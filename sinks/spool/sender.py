@@ -70,9 +70,10 @@ class Sender:
             self._drains[spool.directory] = drain
 
     def wake(self, spool: Spool) -> None:
-        """More of this spool is released."""
-        if self._thread is not None:
-            self._thread.loop.call_soon_threadsafe(self._drains[spool.directory].wake)
+        """More of this spool is released; nothing, once it is finished."""
+        drain = self._drains.get(spool.directory)
+        if drain is not None and self._thread is not None:
+            self._thread.loop.call_soon_threadsafe(drain.wake)
 
     def finish(self, spool: Spool, grace: float) -> bool:
         """Deliver what is released for at most `grace` seconds, then close the spool.

@@ -96,6 +96,17 @@ class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
         """What this process's partitions take on disk."""
         return sum(spool.disk_bytes for spool in list(self._spools.values()))
 
+    @property
+    def is_delivered(self) -> bool:
+        """Whether nothing that this process's partitions released waits."""
+        return all(spool.is_delivered for spool in list(self._spools.values()))
+
+    def release(self) -> None:
+        """Let all that this process's partitions wrote be delivered."""
+        for spool in list(self._spools.values()):
+            spool.release()
+            self.sender.wake(spool)
+
 
 class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
     def __init__(self, sink: SpooledSink, spool: Spool) -> None:
@@ -105,8 +116,9 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
         for batch in values:
-            self._make_room()
-            self._spool.append(batch)
+            if batch.num_rows:
+                self._make_room()
+                self._spool.append(batch)
         counts, ticks = count_by_origin(values), ticks_by_origin(values)
         self._sink.listener(SamplesWritten(self._sink.name, counts, ticks))
 
@@ -140,9 +152,10 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
         if self._sink.disk_bytes < settings.size:
             return
         self._log.warning("the spool is full", size_bytes=settings.size, policy=settings.full)
-        # What no snapshot covers yet must be delivered too, or room might never come.
-        self._release()
         while self._sink.disk_bytes >= settings.size:
+            # What no snapshot covers yet must be delivered too, and that of other partitions,
+            # whose snapshots wait for this one: or room might never come.
+            self._sink.release()
             if evicts:
                 self._sink.sender.evict()
             time.sleep(_POLL)

@@ -85,7 +85,7 @@ class Chunk:
 class Spool:
     """One partition on disk: its log, and what of it is not delivered.
 
-    One thread writes (`resume`, `append`, `release`); any others deliver.
+    One thread writes (`resume`, `append`); any others release and deliver.
 
     Raises:
         SpoolInUseError: another process has it.
