@@ -144,7 +144,7 @@ def _run(
     )
     letters = DeadLetters(config.dead_letters, seen.listener)
     flow = dataflow(source, {**sinks, **delta, **delivering}, letters, seen.saw)
-    return execute(
+    clean = execute(
         flow,
         drain,
         Workers(options.workers),
@@ -153,6 +153,8 @@ def _run(
         config.shutdown.grace,
         lambda: finish(delta.values()),
     )
+    # What waits in a spool belongs to this replay, which is over only once that is delivered.
+    return clean and (drain.requested or all(sink.is_delivered for sink in delivering.values()))
 
 
 def _plan(

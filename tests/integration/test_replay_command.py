@@ -1,5 +1,6 @@
 """`mqpipe run` into a Kafka topic, and `mqpipe replay` out of it: the same rows."""
 
+import time
 from pathlib import Path
 
 import polars as pl
@@ -7,8 +8,16 @@ import pytest
 from confluent_kafka import Producer
 from polars.testing import assert_frame_equal
 
+import flows.replay
+from flows.config import Config
+from flows.loading import parse
+from flows.replay import ReplayOptions, replay
+from operators.schema.ipc import encode
 from tests.kafka.cluster import Kafka
+from tests.kafka.topics import new_topic, produce
 from tests.mqpipe import delta_samples, mqpipe, samples
+from tests.newrelic.stand_in import StandIn
+from tests.samples import tick
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -71,3 +80,39 @@ def test_replay_gives_the_rows_that_parquet_has(kafka: Kafka, tmp_path: Path) ->
     assert set(letters["data"]) == {b"\x00garbage"}
     refused = mqpipe(tmp_path, "replay", "c.yaml", "--out", "again")
     assert (refused.code, "holds samples" in refused.err) == (1, True)
+
+
+TO_NEW_RELIC = """
+account_id: 7
+simulation: {{fleets: [{{name: a}}]}}
+sinks:
+  newrelic: {{license_key: {key}, endpoint: "{endpoint}"}}
+  kafka: {{bootstrap_servers: "{bootstrap}", topic: {topic}}}
+dead_letters: {{path: {folder}/dead}}
+recovery: {{path: {folder}/state, epoch: 500ms}}
+"""
+
+
+def test_a_replay_is_not_over_before_all_is_delivered(
+    kafka: Kafka, newrelic: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What New Relic does not take in time stays in the spool, and the same command sends it."""
+    topic = new_topic(kafka.bootstrap_servers)
+    now = time.time_ns() // 1_000_000
+    produce(kafka.bootstrap_servers, topic, [(0, now, encode(tick(now - 1_000, 5)))])
+    text = TO_NEW_RELIC.format(
+        key=newrelic.license_key,
+        endpoint=newrelic.endpoint,
+        bootstrap=kafka.bootstrap_servers,
+        topic=topic,
+        folder=tmp_path,
+    )
+    config = parse(Config, text, "c.yaml")
+    newrelic.down()
+    with monkeypatch.context() as patched:
+        patched.setattr(flows.replay, "_DELIVERY", 0.2)
+        assert replay(config, ReplayOptions()) == 1
+    newrelic.up()
+    assert newrelic.events == []
+    assert replay(config, ReplayOptions()) == 0
+    assert len(newrelic.events) == 5
