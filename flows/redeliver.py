@@ -1,5 +1,7 @@
 """`mqpipe redeliver`: dead letters, and what waits in spools, once more."""
 
+from contextlib import ExitStack
+
 import typer
 
 from flows.config import Config
@@ -18,12 +20,16 @@ def redeliver(config: Config) -> int:
 
     Raises:
         UsageError: the config has no network sink.
-        StateError: a live run has this state.
+        StateError: a live run has this state, or a live replay one beside it: it may be writing
+            dead letters.
     """
     if not any(destinations(config)):
         raise UsageError("nothing to redeliver: the config has no sink that spools")
     codes = []
-    with hold(config.recovery.path / "run"):
+    state = config.recovery.path
+    with ExitStack() as held:
+        for job in (state / "run", *state.glob("replay-*")):
+            held.enter_context(hold(job))
         for destination, spool in destinations(config):
             try:
                 outcome = send_again(destination, spool, config.dead_letters)

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from flows.state import hold
 from tests.mqpipe import mqpipe, samples, start, stop, wait_for_log
 from tests.newrelic.behaviour import Ok, Reset, Status
 from tests.newrelic.stand_in import StandIn
@@ -99,3 +100,13 @@ def test_redeliver_refuses_beside_a_live_run(tmp_path: Path, newrelic: StandIn) 
     refused = mqpipe(tmp_path, "redeliver", "c.yaml")
     assert (refused.code, "another mqpipe uses this state" in refused.err) == (1, True)
     assert stop(process).code == 0
+
+
+def test_redeliver_refuses_beside_a_live_replay(tmp_path: Path, newrelic: StandIn) -> None:
+    """A replay writes dead letters too, which must not go with those that are sent."""
+    text = CONFIG.format(key=newrelic.license_key, endpoint=newrelic.endpoint)
+    (tmp_path / "c.yaml").write_text(text)
+    with hold(tmp_path / "state" / "replay-0123456789ab"):
+        refused = mqpipe(tmp_path, "redeliver", "c.yaml")
+    assert (refused.code, "replay-0123456789ab: another mqpipe" in refused.err) == (1, True)
+    assert mqpipe(tmp_path, "redeliver", "c.yaml").code == 0
