@@ -153,7 +153,7 @@ class DeadLetters:
                 return
             total -= size
             try:
-                samples = pq.read_metadata(file).num_rows
+                samples = _rows_in(file)
                 file.unlink()
             except FileNotFoundError:
                 continue
@@ -182,6 +182,20 @@ def _sizes(path: Path) -> Iterator[tuple[Path, int]]:
             yield file, file.stat().st_size
 
 
+def _rows_in(file: Path) -> int:
+    """How many rows a file has; none where it is damaged, as by a power loss.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, OSError):
+        return 0
+
+
 def write_file(path: Path, table: pa.Table) -> None:
     """Write or replace a file as a whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -194,8 +208,15 @@ def write_file(path: Path, table: pa.Table) -> None:
 
 
 def read_letters(file: Path) -> Iterator[DeadLetter]:
-    """The letters of one file; `samples` have the schema of this version."""
-    table = pq.read_table(file, partitioning=None)
+    """The letters of one file; `samples` have the schema of this version.
+
+    Raises:
+        OSError: it cannot be read, or is damaged.
+    """
+    try:
+        table = pq.read_table(file, partitioning=None)
+    except pa.ArrowInvalid as error:
+        raise OSError(f"{file}: damaged, move it away ({error})") from error
     keys = table.select(LETTER.names).to_pylist()
     start = 0
     for row in range(1, len(keys) + 1):

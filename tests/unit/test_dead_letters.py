@@ -1,5 +1,6 @@
 """Dead letters in Parquet."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -94,6 +95,21 @@ def test_files_that_another_process_drops_meanwhile_are_no_fault(
 
     monkeypatch.setattr(sinks.dead_letters, "_all_files", find_then_drop)
     monkeypatch.setattr(pq, "read_metadata", drop_then_read)
+    DeadLetters(DeadLetterSettings(path=tmp_path, size=1)).put([letter(9)])
+    [last] = kept(tmp_path)
+    assert last.samples[0].equals(numbered([9], entity_type=CLUSTER), check_metadata=True)
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-9] + b"x" * 9])
+def test_a_damaged_file_goes_like_any_other(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    """At the size limit it stops nothing; who reads it is told which it is."""
+    DeadLetters(DeadLetterSettings(path=tmp_path)).put([letter(1)])
+    for file in dead_letter_files(tmp_path):
+        file.write_bytes(damage(file.read_bytes()))
+        with pytest.raises(OSError, match=file.name):
+            list(read_letters(file))
     DeadLetters(DeadLetterSettings(path=tmp_path, size=1)).put([letter(9)])
     [last] = kept(tmp_path)
     assert last.samples[0].equals(numbered([9], entity_type=CLUSTER), check_metadata=True)
