@@ -102,7 +102,8 @@ class NewRelicSettings(Settings):
             ValueError: the file cannot be read, or is empty.
         """
         if self.license_key is not None:
-            return self.license_key
+            # A variable that was made of a file often ends in a line break, which no header may have.
+            return SecretStr(self.license_key.get_secret_value().strip())
         assert self.license_key_file is not None  # noqa: S101 - `_one_key` holds it
         where = f"sinks.newrelic.license_key_file: {self.license_key_file}"
         try:

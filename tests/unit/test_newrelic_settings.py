@@ -88,6 +88,12 @@ def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
         found.read_license_key()
 
 
+def test_white_space_around_a_key_is_not_part_of_it() -> None:
+    """A variable that holds a secret often ends in a line break; no header may have one."""
+    found = settings(license_key=f"{KEY}\n").read_license_key()
+    assert found.get_secret_value() == KEY
+
+
 def test_the_key_is_never_shown() -> None:
     """Neither settings nor the destination show it."""
     assert KEY not in repr(settings()) + str(settings().model_dump()) + repr(
