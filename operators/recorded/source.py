@@ -103,7 +103,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         self._account_id = account_id
         self._idle = False
         self._complained_at = -_COMPLAIN_EVERY
-        self._consumer = consumer(connection, error_cb=self._complain)
+        self._consumer = consumer(connection, error_cb=lambda error: self._complain(error.str()))
         if self.next < stretch.end:
             self._consumer.assign([TopicPartition(self._plan.topic, stretch.partition, offset)])
 
@@ -142,6 +142,12 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         if offset >= self.stretch.end:
             self.next = self.stretch.end
             return []
+        if offset < self.next:
+            raise ReplayError(
+                f"{self._name}: offset {self.next} is gone, and offset {offset} comes again: the "
+                "topic was made anew, or lost messages; remove the state of this replay to start "
+                "it anew"
+            )
         self.next = offset + 1
         _, timestamp = message.timestamp()
         value = message.value()
@@ -159,6 +165,8 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
             # Offsets at the end may belong to no message, such as a transaction's end.
             if (message.offset() or 0) >= self.stretch.end:
                 self.next = self.stretch.end
+            else:
+                self._complain(f"it ends before offset {self.stretch.end}, where it had ended")
         elif code == _OFFSET_IS_GONE:
             log.warning(
                 "messages are gone from the topic, going on with the first that is there",
@@ -173,7 +181,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         elif code in _FATAL or error.fatal():
             raise ReplayError(f"{self._name}: {error.name()}: {error.str()}")
         else:
-            self._complain(error)
+            self._complain(error.str())
         return []
 
     def _unreadable(self, message: Message, reason: str) -> tuple[str, UnreadableMessage]:
@@ -187,9 +195,9 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
             reason,
         )
 
-    def _complain(self, error: KafkaError) -> None:
+    def _complain(self, error: str) -> None:
         """Librdkafka goes on trying by itself; say why nothing comes, but not all the time."""
         now = time.monotonic()
         if now - self._complained_at >= _COMPLAIN_EVERY:
             self._complained_at = now
-            log.warning("waiting for the topic", partition=self._name, error=error.str())
+            log.warning("waiting for the topic", partition=self._name, error=error)

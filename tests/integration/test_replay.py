@@ -11,8 +11,8 @@ import pytest
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.drain import Drain
 from operators.recorded import (
@@ -166,6 +166,54 @@ def test_messages_that_the_topic_no_longer_has_are_reported(kafka: Kafka, tmp_pa
     assert [line["event"] for line in logs if line["log_level"] == "warning"] == [
         "messages are gone from the topic, going on with the first that is there"
     ]
+
+
+def test_a_topic_that_was_made_anew_is_not_taken_for_the_one_that_was_recorded(
+    kafka: Kafka,
+) -> None:
+    """Offsets begin again: to go on with them would give other rows, and some of them twice."""
+    topic = new_topic(kafka.bootstrap_servers)
+    values = [(0, NEW_YEAR, encode(numbered([n]))) for n in range(10)]
+    produce(kafka.bootstrap_servers, topic, values)
+    plan = plan_of(kafka, topic)
+    again(kafka, topic)
+    produce(kafka.bootstrap_servers, topic, values[:5])
+    source = RecordedSource(connection(kafka), plan, Drain())
+    part = source.build_part("step", f"{topic}-0", (1, 7))
+    with pytest.raises(ReplayError, match="offset 7 is gone, and offset 0 comes again"):
+        list(iter(part.next_batch, None))
+    part.close()
+
+
+def test_a_topic_that_is_shorter_than_it_was_is_waited_for_and_told(kafka: Kafka) -> None:
+    """So that who waits knows for what."""
+    topic = new_topic(kafka.bootstrap_servers)
+    value = (0, NEW_YEAR, encode(numbered([0])))
+    produce(kafka.bootstrap_servers, topic, [value, value])
+    plan = plan_of(kafka, topic)
+    again(kafka, topic)
+    produce(kafka.bootstrap_servers, topic, [value])
+    part = RecordedSource(connection(kafka), plan, Drain()).build_part("step", f"{topic}-0", None)
+    with structlog.testing.capture_logs() as logs:
+        while not logs:
+            part.next_batch()
+    part.close()
+    assert [line["error"] for line in logs] == ["it ends before offset 2, where it had ended"]
+
+
+def again(kafka: Kafka, topic: str) -> None:
+    """Delete a topic, and make it anew."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.delete_topics([topic])[topic].result()
+    new = NewTopic(topic, num_partitions=1, config={"retention.ms": "-1"})
+    made = False
+    while not made:
+        try:
+            admin.create_topics([new])[topic].result()
+            made = True
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
 
 def test_an_empty_topic_and_an_empty_range_end_at_once(kafka: Kafka, tmp_path: Path) -> None:
