@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -24,6 +26,7 @@ from sinks.delivery import (
     slice_of,
 )
 from sinks.events import DeliveryRetried, SamplesDead, SamplesDelivered
+from tests import virtual_time
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 
 AT_ONCE = Patience(factor=0.0)
@@ -128,6 +131,36 @@ def test_a_failure_that_may_pass_is_tried_again() -> None:
     assert destination.got == [0, 1, 2]
     retried = [event for event in heard if isinstance(event, DeliveryRetried)]
     assert [(event.reason, event.attempt) for event in retried] == [("one", 1), ("two", 2)]
+
+
+class AtOnce(ThreadPoolExecutor):
+    """Does work where it is handed over: a thread takes real time."""
+
+    def submit(self, work: Any, /, *arguments: Any, **named: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        future.set_result(work(*arguments, **named))
+        return future
+
+
+def test_a_destination_is_left_alone_for_as_long_as_it_asks() -> None:
+    """By the parcel that was sent away, and by all that come after it."""
+    times: list[float] = []
+
+    class Timed(Scripted):
+        async def send(self, parcel: Parcel) -> None:
+            times.append(asyncio.get_running_loop().time())
+            await super().send(parcel)
+
+    async def run() -> list[DeadLetter]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(AtOnce())
+        courier = Courier(destination, AT_ONCE, slots=2, clock=loop.time)
+        return await courier.deliver((numbered(range(3)),), since=0.0)
+
+    destination = Timed([RetryLater("429", after=7.0)], size=1)
+    assert virtual_time.run(run()) == []
+    assert times == [0.0, 7.0, 7.0, 7.0]
+    assert sorted(destination.got) == [0, 1, 2]
 
 
 def test_waits_grow_to_their_maximum_and_the_first_is_none() -> None:
