@@ -24,6 +24,9 @@ from operators.schedule import RealTime, after, wall_clock
 from operators.simulate import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
 
+_DELIVERY = 0.6
+"""Share of the grace in which network sinks deliver, where files or tables are published after."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -62,7 +65,8 @@ def run(config: Config, options: RunOptions) -> int:
     ):
         clusters = frozenset(computed) | collectors.plans.keys()
         rolled = rolled_sinks(config, state, clusters, seen.listener)
-        network = network_sinks(config, seen.listener, lambda: drain.grace_left)
+        share = _DELIVERY if rolled else 1.0
+        network = network_sinks(config, seen.listener, lambda: drain.grace_left_of(share))
         sinks = {**rolled, **network}
         flow = stream(_parts(config, options, state, drain, computed, collectors, seen, sinks))
         clean = execute(

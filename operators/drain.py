@@ -113,9 +113,14 @@ class Drain:
     @property
     def grace_left(self) -> float:
         """Seconds until the grace period is over; all of it before the drain was asked for."""
+        return self.grace_left_of(1.0)
+
+    def grace_left_of(self, share: float) -> float:
+        """Seconds until this share of the grace period is over."""
+        grace = share * self._grace
         if self._requested_at is None:
-            return self._grace
-        return max(0.0, self._requested_at + self._grace - self._clock())
+            return grace
+        return max(0.0, self._requested_at + grace - self._clock())
 
     @property
     def overdue(self) -> bool:

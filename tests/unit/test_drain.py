@@ -46,6 +46,18 @@ def test_a_drain_ends_once_all_workers_are_silent() -> None:
     assert drain.may_end
 
 
+def test_a_share_of_the_grace_is_over_before_it() -> None:
+    """Who may take no more than a share leaves the rest to those that come after."""
+    now = 100.0
+    drain = Drain(grace=25.0, clock=lambda: now)
+    assert (drain.grace_left_of(0.6), drain.grace_left) == (15.0, 25.0)
+    drain.request()
+    now = 110.0
+    assert (drain.grace_left_of(0.6), drain.grace_left) == (5.0, 15.0)
+    now = 120.0
+    assert (drain.grace_left_of(0.6), drain.grace_left) == (0.0, 5.0)
+
+
 class _HeardDrain(Drain):
     """Counts what it hears."""
 
