@@ -18,8 +18,6 @@ CONSUMER_DEFAULTS: Mapping[str, str | int | bool] = {
     # An offset that is gone is reported, not skipped in silence.
     "auto.offset.reset": "error",
     "check.crcs": True,
-    # What is fetched ahead, a partition.
-    "queued.max.messages.kbytes": 16_384,
     "fetch.message.max.bytes": 4_194_304,
     # A queue that was full is filled again at once, not after librdkafka's second: a replay
     # empties one in a quarter of that, and then waited for the rest.
@@ -29,6 +27,9 @@ CONSUMER_DEFAULTS: Mapping[str, str | int | bool] = {
     "enable.metrics.push": False,
 }
 """librdkafka properties that differ from its own defaults; `client` in the config has the last word."""
+
+AHEAD, AHEAD_OF_ALL = 16_384, 262_144
+"""What is fetched ahead: kB of one partition at most, and of all of them."""
 
 _TIMEOUT = 15.0
 _PAUSE = 0.2
@@ -58,6 +59,11 @@ class ReplayPlan:
     stretches: tuple[Stretch, ...]
 
     @property
+    def partitions(self) -> int:
+        """How many partitions have something to read."""
+        return sum(stretch.start < stretch.end for stretch in self.stretches)
+
+    @property
     def messages(self) -> int:
         """How many offsets there are to read."""
         return sum(stretch.end - stretch.start for stretch in self.stretches)
@@ -78,10 +84,15 @@ class ReplayPlan:
         return cls(document["topic"], document["start"], document["end"], stretches)
 
 
-def consumer(connection: KafkaConnection, **more: Any) -> Consumer:
-    """A consumer of this cluster, quiet but for its errors."""
-    config = {**CONSUMER_DEFAULTS, **connection.client_config(), **more}
-    return Consumer(config, logger=DebugLog())
+def consumer(connection: KafkaConnection, partitions: int = 1, **more: Any) -> Consumer:
+    """A consumer of this cluster, quiet but for its errors; see `consumer_config`."""
+    return Consumer({**consumer_config(connection, partitions), **more}, logger=DebugLog())
+
+
+def consumer_config(connection: KafkaConnection, partitions: int = 1) -> dict[str, Any]:
+    """Properties of one of so many consumers of a process: together they fetch so much ahead."""
+    ahead = {"queued.max.messages.kbytes": max(1, min(AHEAD, AHEAD_OF_ALL // partitions))}
+    return {**CONSUMER_DEFAULTS, **ahead, **connection.client_config()}
 
 
 def replay_plan(connection: KafkaConnection, topic: str, start: int, end: int) -> ReplayPlan:

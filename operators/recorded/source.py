@@ -103,7 +103,9 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         self._account_id = account_id
         self._idle = False
         self._complained_at = -_COMPLAIN_EVERY
-        self._consumer = consumer(connection, error_cb=lambda error: self._complain(error.str()))
+        self._consumer = consumer(
+            connection, max(1, plan.partitions), error_cb=lambda error: self._complain(error.str())
+        )
         if self.next < stretch.end:
             self._consumer.assign([TopicPartition(self._plan.topic, stretch.partition, offset)])
 
