@@ -7,6 +7,7 @@ columns of `LETTER`. Files are replaced as a whole: a reader never sees a partia
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ UNREADABLE = pa.schema(
 _UNREADABLE_FOLDER = "type=unreadable"
 _FILE_BYTES = 4 * 2**20
 _ANSWER_CHARACTERS = 4_096
+_DRAFT_SECONDS = 3_600
+"""How old a draft is whose writer died: writing one takes less than a second."""
 
 
 class DeadLetterSettings(Settings):
@@ -142,6 +145,7 @@ class DeadLetters:
     def _new_file(self, label: str) -> Path:
         folder = self._settings.path / f"type={label}"
         folder.mkdir(parents=True, exist_ok=True)
+        _drop_drafts(folder)
         # The names' order is that of time, whatever the label.
         return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
 
@@ -164,6 +168,14 @@ class DeadLetters:
                 limit_bytes=self._settings.size,
             )
             self._listener(DeadLettersDropped(str(file), samples))
+
+
+def _drop_drafts(folder: Path) -> None:
+    """Remove what processes left that died while they wrote."""
+    for draft in folder.glob(".*"):
+        with suppress(FileNotFoundError):
+            if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+                draft.unlink()
 
 
 def dead_letter_files(path: Path) -> list[Path]:

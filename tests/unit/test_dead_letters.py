@@ -1,5 +1,6 @@
 """Dead letters in Parquet."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def test_letters_come_back_as_they_were(tmp_path: Path) -> None:
         3,
         NEW_YEAR,
     )
+
+
+def test_a_draft_whose_writer_died_goes_with_the_next_file(tmp_path: Path) -> None:
+    """One that another process may still be writing stays."""
+    folder = tmp_path / "type=broker"
+    folder.mkdir()
+    (old := folder / ".old.parquet.1").touch()
+    (fresh := folder / ".fresh.parquet.2").touch()
+    os.utime(old, (NEW_YEAR / 1000, NEW_YEAR / 1000))
+    DeadLetters(DeadLetterSettings(path=tmp_path)).put([letter(1)])
+    assert list(folder.glob(".*")) == [fresh]
 
 
 def test_small_additions_share_a_file(tmp_path: Path) -> None:
