@@ -166,8 +166,9 @@ _REASONS = {
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Whole seconds; nothing else is documented."""
-    return float(retry_after) if retry_after and retry_after.strip().isdigit() else None
+    """Whole seconds, nothing else is documented; None also for no time at all: then to back off."""
+    named = (retry_after or "").strip()
+    return float(named) or None if named.isdigit() else None
 
 
 async def _text(response: aiohttp.ClientResponse) -> str:

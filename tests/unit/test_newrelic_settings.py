@@ -115,6 +115,7 @@ def test_good_answers_are_delivered(status: int) -> None:
         (429, "17", 17.0),
         (429, "Wed, 21 Oct 2026 07:28:00 GMT", None),
         (429, "-3", None),
+        (429, "0", None),
         (500, "17", None),
         (503, None, None),
         (599, None, None),
