@@ -65,6 +65,7 @@ def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult
         parts.drain,
         deadline=lambda _: collecting.deadline,
         priorities=collecting.priorities,
+        clusters=collecting.plans.keys(),
     )
 
 

@@ -1,7 +1,7 @@
 """The one place where asyncio meets the engine: ticks go to pools, their results come back."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -42,6 +42,7 @@ class _Service:
     drain: Drain
     priorities: Mapping[str, Priority]
     deadline: Callable[[Ticks], float]
+    clusters: Container[str] | None
     clock: Callable[[], float]
 
     def pool(self, tick: Ticks) -> Pool:
@@ -79,6 +80,7 @@ def offload(
     *,
     deadline: Callable[[Ticks], float],
     priorities: Mapping[str, Priority] | None = None,
+    clusters: Container[str] | None = None,
     clock: Callable[[], float] = time,
 ) -> KeyedStream[TickResult]:
     """Do the work of each tick in the pool of its kind; keyed by cluster in and out.
@@ -97,11 +99,13 @@ def offload(
             count, by which one knows a forced end.
         deadline: Seconds from a tick's due time that all its attempts have.
         priorities: By cluster; normal where it names none.
+        clusters: Those that there are; all of them without it.
         clock: Seconds since the epoch.
 
-    State: the ticks under way. What a crash left there is emitted as missed at the next start.
+    State: the ticks under way. What a crash left there is emitted as missed at the next start;
+    that of a cluster which is no longer there is dropped.
     """
-    service = _Service(work, pools, drain, priorities or {}, deadline, clock)
+    service = _Service(work, pools, drain, priorities or {}, deadline, clusters, clock)
     lanes = op.map(f"{step_id}_to_lane", up, _to_lane)
     results = op.stateful_batch(step_id, lanes, partial(_Lane, service))
     return op.map(f"{step_id}_to_cluster", results, _to_cluster)
@@ -127,7 +131,8 @@ class _Lane(StatefulBatchLogic[Ticks, TickResult, State]):
         self._done: deque[tuple[int, Result[Collected]]] = deque()
         self._cancelled = False
         for cluster, start, interval, kind in resume[1] if resume else ():
-            self._accept(Ticks(cluster, start, interval, kind=kind), _LOST)
+            if service.clusters is None or cluster in service.clusters:
+                self._accept(Ticks(cluster, start, interval, kind=kind), _LOST)
 
     def on_batch(self, values: list[Ticks]) -> tuple[Iterable[TickResult], bool]:
         missed = [missed_before(tick) for tick in values if tick.missed]

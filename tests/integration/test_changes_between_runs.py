@@ -1,11 +1,13 @@
 """Clusters, fleets and intervals that change between two runs on the same state."""
 
+import socket
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tests.mqpipe import mqpipe, samples
+from tests.cluster import until
+from tests.mqpipe import kill, mqpipe, samples, start
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -57,6 +59,22 @@ def test_fleets_come_and_go_and_what_stays_keeps_its_state(tmp_path: Path) -> No
     back = ticks(tmp_path, "leaves")
     assert back[: len(left)] == left
     assert back[len(left)] - left[-1] > 3000, "a fleet that comes back starts anew"
+
+
+def test_a_cluster_that_hangs_can_be_taken_out_after_a_crash(tmp_path: Path) -> None:
+    """Its ticks that were under way go with it, and the job starts without it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        (tmp_path / "c.yaml").write_text(
+            "mode: hybrid\ninterval: 500ms\n"
+            f"clusters: [{{name: hangs, bootstrap_servers: '127.0.0.1:{port}'}}]\n"
+            "sinks: {parquet: {path: samples, roll: {every: 1s}}}\n"
+            "recovery: {path: state, epoch: 500ms}\nmetrics: {listen: null}\n"
+        )
+        process = start(tmp_path, "run", "c.yaml", "--no-live")
+        until(lambda: bool(list((tmp_path / "samples" / "type=collection").rglob("*.parquet"))))
+        kill(process)
+    run(tmp_path, "stays")
 
 
 def test_changed_interval_goes_on_at_its_next_multiple(tmp_path: Path) -> None:

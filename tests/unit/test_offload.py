@@ -321,46 +321,54 @@ def test_a_cluster_of_high_priority_goes_first(pool: Callable[..., Pool]) -> Non
     assert order == ["high", "normal", "low"]
 
 
+def until_a_crash(lost: Ticks) -> TestingSource[Any]:
+    """A tick, time for its snapshot, and the death of the process; then nothing more."""
+    # Each pause is a turn of the engine, in which the snapshot goes on to the store.
+    pauses = [TestingSource.PAUSE(timedelta(milliseconds=1))] * 50
+    return TestingSource([(lost.cluster, lost), *pauses, TestingSource.ABORT()])
+
+
+def recovering(flow: Dataflow, folder: Path) -> None:
+    """Run a dataflow that has its state in a folder."""
+    run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(folder)))
+
+
 def test_a_tick_under_way_at_a_crash_is_missed_and_not_collected_again(
     pool: Callable[..., Pool], tmp_path: Path
 ) -> None:
     """After a restart it is reported once, at once, and its work is not begun again."""
     init_db_dir(tmp_path, 1)
-    recovery = RecoveryConfig(str(tmp_path))
     lost = tick("a")
-    items: list[Any] = [
-        ("a", lost),
-        # Each is a turn of the engine, in which the snapshot goes on to the store.
-        *[TestingSource.PAUSE(timedelta(milliseconds=1))] * 50,
-        TestingSource.ABORT(),
-    ]
-    first: Out = []
-    drain = Drain()
-    run_main(
-        flow_of(TestingSource(items), first, hang, pool(), drain),
-        epoch_interval=timedelta(0),
-        recovery_config=recovery,
-    )
-
-    second: Out = []
-    again = Drain()
+    first, second, again = Out(), Out(), Drain()
     begun = []
 
     async def work(tick: Ticks, left: float) -> Collected:
         begun.append(tick)
         return Collected()
 
-    run_main(
-        flow_of(TestingSource(items), second, work, pool(), again),
-        epoch_interval=timedelta(0),
-        recovery_config=recovery,
-    )
+    recovering(flow_of(until_a_crash(lost), first, hang, pool(), Drain()), tmp_path)
+    recovering(flow_of(until_a_crash(lost), second, work, pool(), again), tmp_path)
 
     assert first == []
     ((key, result),) = second
     assert (key, result.tick, result.outcome, result.missed) == ("a", lost, Outcome.MISSED, 1)
     assert begun == []
     assert again.under_way == 0
+
+
+def test_a_tick_under_way_at_a_crash_goes_with_its_cluster(
+    pool: Callable[..., Pool], tmp_path: Path
+) -> None:
+    """Of a cluster that is no longer there nothing is reported, and the drain has no part in it."""
+    init_db_dir(tmp_path, 1)
+    lost = tick("a")
+    out, again = Out(), Drain()
+
+    recovering(flow_of(until_a_crash(lost), Out(), hang, pool(), Drain()), tmp_path)
+    left = flow_of(until_a_crash(lost), out, answer, pool(), again, clusters={"b"})
+    recovering(left, tmp_path)
+
+    assert (out, again.under_way) == ([], 0)
 
 
 def test_when_the_grace_is_over_what_is_under_way_is_reported_and_never_lost(
