@@ -48,7 +48,8 @@ def run(config: Config, options: RunOptions) -> int:
     computed = {name: spec for name, spec in shards.items() if not spec.does_io}
     asked = {name: spec for name, spec in shards.items() if spec.does_io}
     targets = targets_of(config, asked)
-    drain = Drain(config.shutdown.grace, look=look_for(len(targets) + len(computed)))
+    grace = config.shutdown.grace
+    drain = Drain(grace, look=look_for(len(targets) + len(computed), grace))
     with (
         _state(config, options) as state,
         observe(

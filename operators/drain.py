@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from operators.schedule import Schedule
 
 
-def look_for(partitions: int) -> float:
-    """Seconds between two looks of so many partitions: a fifth to 5, a thousand looks a second."""
-    return min(max(0.2, partitions / 1000), 5.0)
+def look_for(partitions: int, grace: float = 25.0) -> float:
+    """Seconds between two looks of so many partitions: a fifth to 5, a thousand looks a second.
+
+    Within a `grace` period there are some of them: a drain takes two.
+    """
+    return max(0.2, min(partitions / 1000, 5.0, grace / 4))
 
 
 class Drain:
@@ -39,6 +42,7 @@ class Drain:
         self._lock = threading.Lock()
         self._under_way = 0
         self._requested_at: float | None = None
+        self._at_once = False
         self._opened = False
         self._workers = 0
         self._silent: set[int] = set()
@@ -63,13 +67,17 @@ class Drain:
         return self._opened
 
     def request(self) -> None:
-        """Ask for the end; asking again changes nothing."""
+        """Ask for the end: no new ticks from here on. Asking again changes nothing."""
+        self._at_once = True
+        self._begin()
+
+    def _begin(self) -> None:
         if self._requested_at is None:
             self._requested_at = self._clock()
 
     @property
     def requested(self) -> bool:
-        """Whether the end was asked for: no new ticks from here on."""
+        """Whether the end was asked for, or a source came to its own."""
         return self._requested_at is not None
 
     def hear(self, worker: int) -> None:
@@ -77,19 +85,20 @@ class Drain:
         if worker not in self._silent:
             self._last_heard = self._clock()
             self._silent.add(worker)
-        self.request()
+        self._begin()
 
     def has_ended(self, schedule: Schedule, tick: int) -> bool:
         """Whether a source whose next tick is `tick` emits no more; it asks the others to end too.
 
-        Where the schedule's end was reached, one that was held up still has its last ticks.
+        Where the schedule's end was reached, one that was held up still has its last ticks,
+        unless the end was asked for besides.
 
         Raises:
             StopIteration: it may end now.
         """
         if schedule.over(tick):
-            self.request()
-        if not self.requested or schedule.owes(tick):
+            self._begin()
+        if not self.requested or (schedule.owes(tick) and not self._at_once):
             return False
         if self.may_end:
             raise StopIteration

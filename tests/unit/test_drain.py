@@ -11,11 +11,13 @@ from operators.together import EARS, drain_together
 
 
 @pytest.mark.parametrize(
-    ("partitions", "seconds"), [(1, 0.2), (200, 0.2), (1_000, 1.0), (100_000, 5.0)]
-)
-def test_many_partitions_look_less_often(partitions: int, seconds: float) -> None:
-    """Five times a second where they are few, and at least every five seconds."""
-    assert look_for(partitions) == seconds
+    ("partitions", "grace", "seconds"),
+    [(1, 25, 0.2), (200, 25, 0.2), (1_000, 25, 1.0), (100_000, 25, 5.0), (100_000, 2, 0.5),
+     (100_000, 0, 0.2)],
+)  # fmt: skip
+def test_many_partitions_look_less_often(partitions: int, grace: float, seconds: float) -> None:
+    """Five times a second where they are few, and some times within the grace."""
+    assert look_for(partitions, grace) == seconds
 
 
 def test_all_sources_look_at_the_same_instants() -> None:

@@ -130,6 +130,22 @@ def test_a_held_up_partition_of_a_limited_run_still_has_its_last_tick() -> None:
         held_up.next_batch()
 
 
+def test_a_limited_run_that_is_asked_to_end_has_no_new_tick() -> None:
+    """Not even one that was due before its end, which comes while it drains."""
+    clock, drain = Clock(11_100), Drain(settle=0)
+    targets = {"c/topics": Target("c", "topics", INTERVAL)}
+    source = TargetSource(targets, RealTime(clock(), clock, until=13_000), drain)
+    partition = source.build_part("targets", "c/topics", None)
+    drain.enter()
+    drain.request()
+    assert emitted(partition) == []
+    clock.now = 13_000
+    assert emitted(partition) == []
+    drain.leave()
+    with pytest.raises(StopIteration):
+        partition.next_batch()
+
+
 def test_retired_partition_stays_listed_and_ends() -> None:
     """The name of a removed target is listed, for its stored state, and gives nothing."""
     source = TargetSource({}, RealTime(0, Clock(0)), Drain(), frozenset({"gone/topics"}))
