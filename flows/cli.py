@@ -16,7 +16,7 @@ import typer
 
 from flows.errors import CommandError, UsageError
 from flows.loading import ConfigError, load, parse
-from flows.options import addresses_of, moment, parsed, some_time
+from flows.options import addresses_of, interval_of, moment, parsed, some_time
 from flows.templates import DEFAULT, template
 from operators.schema.settings import parse_duration
 
@@ -97,7 +97,7 @@ def run(
     from flows.runtime import Workers
 
     cluster = parsed("--addresses", addresses, addresses_of) or ()
-    if cluster and process_id >= len(cluster):
+    if process_id and process_id >= len(cluster):
         raise typer.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
     options = RunOptions(
         workers=Workers(workers, cluster, process_id),
@@ -124,7 +124,7 @@ def export(
         str | None, typer.Option(metavar="URI", help="Directory or object storage.")
     ] = None,
     workers: WorkersOption = 1,
-    seed: Annotated[int | None, typer.Option(help="Seed of the simulation.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the simulation.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped export.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove the samples that are there first.")
@@ -144,7 +144,7 @@ def export(
     options = ExportOptions(
         start=parsed("--start", start, moment),
         end=parsed("--end", end, moment),
-        interval=parsed("--interval", interval, some_time),
+        interval=parsed("--interval", interval, interval_of),
         out=out,
         seed=seed,
         workers=workers,

@@ -160,7 +160,8 @@ def _not_empty(start: int, end: int) -> None:
 def _begin(store: Store, state: JobState, span: Span, options: ExportOptions) -> bool:
     """Make sure that the export may begin or go on; False where it is complete already."""
     begun = state.recall("export")
-    if options.resume and begun:
+    # Where its samples are gone, it starts over.
+    if options.resume and begun and store.has_samples():
         differs = [key for key, value in asdict(span).items() if begun.get(key) != value]
         if differs:
             raise CommandError(

@@ -7,7 +7,7 @@ from typing import TypeVar
 import typer
 
 from flows.addresses import parse_address
-from flows.times import parse_time
+from flows.times import parse_time, tick_interval
 from operators.schema.settings import parse_duration
 
 T = TypeVar("T")
@@ -40,9 +40,16 @@ def some_time(text: str) -> float:
     return seconds
 
 
+def interval_of(text: str) -> float:
+    """Seconds between two ticks."""
+    return tick_interval(parse_duration(text))
+
+
 def addresses_of(text: str) -> tuple[str, ...]:
     """The addresses of a cluster's processes: `host:port`, with commas between."""
-    addresses = tuple(text.split(","))
+    addresses = tuple(address.strip() for address in text.split(","))
     for address in addresses:
         parse_address(address)
+        if addresses.count(address) > 1:
+            raise ValueError(f"`{address}` is there twice: each process has its own")
     return addresses

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from flows.config import Config
+from flows.errors import UsageError
 from operators.background import Background
 from operators.events import EVENTS, Listeners, PoolEvent, TaskCompleted, TaskQueued, TaskStarted
 from sinks.newrelic.poster import EventPoster
@@ -30,13 +31,16 @@ def pool_events(config: Config, process_id: int = 0) -> Iterator[Listeners]:
     None where `sinks.newrelic.pool_events` does not ask for them.
 
     Raises:
-        ValueError: the licence key cannot be read.
+        UsageError: the licence key cannot be read.
     """
     newrelic = config.sinks.newrelic
     if newrelic is None or newrelic.pool_events is None or config.account_id is None:
         yield {}
         return
-    poster = EventPoster(newrelic, config.account_id)
+    try:
+        poster = EventPoster(newrelic, config.account_id)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     wanted = [e for e in EVENTS if newrelic.pool_events == "all" or e not in _USUAL]
 
     def hear(event: PoolEvent) -> None:

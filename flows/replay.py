@@ -52,9 +52,6 @@ _DELIVERY = 3600.0
 _UNWATCHED = MetricsSettings(listen=None)
 """A replay may run beside the job that `metrics.listen` belongs to."""
 
-_FAR = 253_402_300_799_000
-"""The last moment that has a date, in milliseconds."""
-
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
@@ -180,7 +177,7 @@ def _plan(
     if start >= end:
         raise UsageError(f"--from {show_time(start)} is not before --to {show_time(end)}")
     try:
-        plan = replay_plan(topic, topic.topic, start, min(end, _FAR))
+        plan = replay_plan(topic, topic.topic, start, end)
     except ReplayError as error:
         raise CommandError(str(error)) from error
     state.forget()

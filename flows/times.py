@@ -1,8 +1,11 @@
-"""Points in time on the command line: ISO 8601, or relative to now."""
+"""Points in time on the command line, ISO 8601 or relative to now, and the time between ticks."""
 
 from datetime import UTC, datetime
 
 from operators.schema.settings import parse_duration
+
+LAST = 253_402_300_799_000
+"""The last moment that has a date, in milliseconds since the epoch."""
 
 
 def parse_time(text: str, now_ms: int) -> int:
@@ -11,9 +14,15 @@ def parse_time(text: str, now_ms: int) -> int:
     ISO 8601 without an offset is UTC.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is none of them, or not in the years 1970 to 9999.
     """
-    text = text.strip()
+    moment = _moment(text.strip(), now_ms)
+    if not 0 <= moment <= LAST:
+        raise ValueError(f"not in the years 1970 to 9999: {text!r}")
+    return moment
+
+
+def _moment(text: str, now_ms: int) -> int:
     if text == "now":
         return now_ms
     if text.startswith(("+", "-")):
@@ -28,6 +37,19 @@ def parse_time(text: str, now_ms: int) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def tick_interval(seconds: float) -> float:
+    """The seconds, where ticks can be so far apart.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if seconds < 0.1:
+        raise ValueError("the interval is at least 100ms")
+    if abs(seconds * 1000 - round(seconds * 1000)) > 1e-6:
+        raise ValueError("the interval is a whole number of milliseconds")
+    return seconds
 
 
 def show_time(ms: int) -> str:

@@ -104,16 +104,17 @@ def test_help_has_an_example(tmp_path: Path, command: str) -> None:
     assert f"Example: mqpipe {command}" in ended.out
 
 
+@pytest.mark.parametrize("more", ["", ", pool_events: all"])
 @pytest.mark.parametrize(
     ("key", "message"), [(None, "key cannot be read: No such file"), ("\n", "key is empty")]
 )
 def test_licence_key_that_cannot_be_read_is_named_with_code_2(
-    tmp_path: Path, key: str | None, message: str
+    tmp_path: Path, key: str | None, message: str, more: str
 ) -> None:
     """A file that the config names and that holds no key is a fault of the config."""
     (tmp_path / "c.yaml").write_text(
         "account_id: 1\nsimulation: {fleets: [{name: a}]}\nmetrics: {listen: null}\n"
-        "sinks: {newrelic: {license_key_file: key}}\n"
+        f"sinks: {{newrelic: {{license_key_file: key{more}}}}}\n"
     )
     if key is not None:
         (tmp_path / "key").write_text(key)
@@ -132,6 +133,8 @@ def test_licence_key_that_cannot_be_read_is_named_with_code_2(
         (("check", "."), 2, ".: cannot be read: Is a directory\n"),
         (("run", "--for", "soon"), 2, "Invalid value for '--for': not a duration: 'soon'; write"),
         (("run", "--addresses", "a:1,b"), 2, "not an address: 'b'; write it like 127.0.0.1:9464"),
+        (("run", "--addresses", "a:1,a:1"), 2, "`a:1` is there twice: each process has its own"),
+        (("run", "--process-id", "1"), 2, "--process-id 1, but 0 addresses"),
         (("check", "no.yaml"), 2, "no.yaml: cannot be read: No such file or directory; `mqpipe i"),
     ],
 )

@@ -1,5 +1,6 @@
 """`mqpipe export`: exact ranges, the same rows with any number of workers, and its refusals."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -83,6 +84,15 @@ def test_finished_export_has_nothing_to_resume(exported: Path) -> None:
     assert_frame_equal(samples(exported / "out", "cluster"), before)
 
 
+def test_export_whose_samples_are_gone_starts_over(tmp_path: Path) -> None:
+    """--resume of what was removed makes all of it again, and does not call it complete."""
+    assert mqpipe(tmp_path, "export", *HOUR).code == 0
+    shutil.rmtree(tmp_path / "out")
+    ended = mqpipe(tmp_path, "export", *HOUR, "--resume")
+    assert ended.code == 0, ended.err
+    assert samples(tmp_path / "out", "cluster").height == 2 * 120
+
+
 def test_overwrite_starts_over(tmp_path: Path) -> None:
     """--overwrite removes the samples that were there, and nothing else."""
     assert mqpipe(tmp_path, "export", *HOUR).code == 0
@@ -108,6 +118,9 @@ def test_resume_with_another_range_is_refused(tmp_path: Path) -> None:
     [
         (["--start", "tomorrow"], "not a time"),
         (["--interval", "fast"], "duration"),
+        (["--interval", "0.2ms"], "at least 100ms"),
+        (["--seed", "-1"], "--seed"),
+        (["--start", "-99999999h"], "not in the years 1970 to 9999"),
         (["--start", "2026-01-02T00:00:00Z", "--end", "2026-01-01T00:00:00Z"], "before"),
         (["--resume", "--overwrite"], "one of them"),
         (["--workers", "0"], "workers"),
