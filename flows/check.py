@@ -55,6 +55,8 @@ def check(config: Config, *, connect: bool) -> int:
     if config.collects:
         for cluster in config.clusters:
             typer.echo(f"collects: {cluster.name} ({cluster.bootstrap_servers})")
+        for own in config.collectors:
+            typer.echo(f"collects: {own.name} (by {own.use})")
         if not connect:
             typer.echo("  what they hold, and so what they cost, shows with --connect")
     for finding in findings:

@@ -1,19 +1,20 @@
 """The whole configuration, put together from the settings of each room."""
 
-import difflib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from flows.observe import MetricsSettings
+from flows.times import tick_interval
 from operators.collect.custom import CollectorSettings
 from operators.collect.settings import ClusterSettings
 from operators.merge import FillSettings
 from operators.pool import PoolsSettings
-from operators.schema.settings import Duration, Settings
-from operators.simulate import SimulationSettings, shards
+from operators.schema.settings import Duration, Misfit, MisfitError, Settings, nearest
+from operators.simulate import SimulationSettings, cluster_names, shards
 from sinks.dead_letters import DeadLetterSettings
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.kafka import KafkaSettings
@@ -86,73 +87,83 @@ class Config(Settings):
 
     @field_validator("interval")
     @classmethod
-    def _whole_milliseconds(cls, seconds: float) -> float:
-        if seconds < 0.1:
-            raise ValueError("the interval is at least 100ms")
-        if abs(seconds * 1000 - round(seconds * 1000)) > 1e-6:
-            raise ValueError("the interval is a whole number of milliseconds")
-        return seconds
+    def _ticks_can_be_so_far_apart(cls, seconds: float) -> float:
+        return tick_interval(seconds)
 
     @model_validator(mode="after")
-    def _names_fit(self) -> Self:
-        own = [collector.name for collector in self.collectors]
-        clusters = [cluster.name for cluster in self.clusters] + own
-        simulated = [spec.cluster for spec in shards(self.simulation)]
-        for name, times in Counter(clusters).items():
-            if times > 1:
-                raise ValueError(f"clusters, collectors: the name `{name}` is used {times} times")
-        for name in own:
-            if name in type(self.pools).model_fields:
-                raise ValueError(f"collectors: `{name}` is the name of a pool: choose another")
-        self._pools_fit(own)
-        for name in sorted(set(clusters) & set(simulated)):
-            raise ValueError(f"`{name}` is a collected cluster and a simulated one: rename one")
-        if self.mode == "infrastructure" and not clusters:
-            raise ValueError(
-                "mode infrastructure collects, but `clusters` and `collectors` name none"
-            )
-        if self.mode == "simulation" and not simulated:
-            raise ValueError("mode simulation simulates, but `simulation.fleets` names none")
-        if self.mode == "hybrid" and not clusters:
-            raise ValueError(
-                "mode hybrid collects and fills, but `clusters` and `collectors` name none"
-            )
-        if self.sinks.newrelic is not None and self.account_id is None:
-            raise ValueError("sinks.newrelic needs `account_id`")
-        self._likes_fit()
+    def _fits_together(self) -> Self:
+        misfits = [
+            *self._name_misfits(),
+            *self._mode_misfits(),
+            *self._pool_misfits(),
+            *self._like_misfits(),
+            *self._simulation_misfits(),
+        ]
+        if misfits:
+            raise MisfitError(misfits)
         return self
 
-    def _pools_fit(self, own: list[str]) -> None:
+    def _name_misfits(self) -> Iterator[Misfit]:
+        own = [(("collectors", n, "name"), c.name) for n, c in enumerate(self.collectors)]
+        named = [(("clusters", n, "name"), c.name) for n, c in enumerate(self.clusters)] + own
+        times = Counter(name for _, name in named)
+        simulated = {name for fleet in self.simulation.fleets for name in cluster_names(fleet)}
+        for place, name in named:
+            if times[name] > 1:
+                yield place, f"clusters, collectors: the name `{name}` is used {times[name]} times"
+            if name in simulated:
+                yield place, f"`{name}` is a collected cluster and a simulated one: rename one"
+        for place, name in own:
+            if name in type(self.pools).model_fields:
+                yield place, f"`{name}` is the name of a pool: choose another"
+
+    def _mode_misfits(self) -> Iterator[Misfit]:
+        collected = self.clusters or self.collectors
+        if self.mode == "infrastructure" and not collected:
+            message = "mode infrastructure collects, but `clusters` and `collectors` name none"
+            yield ("mode",), message
+        if self.mode == "simulation" and not self.simulation.fleets:
+            yield ("mode",), "mode simulation simulates, but `simulation.fleets` names none"
+        if self.mode == "hybrid" and not collected:
+            message = "mode hybrid collects and fills, but `clusters` and `collectors` name none"
+            yield ("mode",), message
+        if self.sinks.newrelic is not None and self.account_id is None:
+            yield ("sinks", "newrelic"), "New Relic needs `account_id`"
+
+    def _pool_misfits(self) -> Iterator[Misfit]:
+        own = [collector.name for collector in self.collectors]
+        known = [*type(self.pools).model_fields, *own]
         for name in self.pools.own:
             if name not in own:
-                known = [*type(self.pools).model_fields, *own]
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(known)}"
-                raise ValueError(f"pools: `{name}` is no kind of target; {hint}")
+                yield ("pools", name), f"`{name}` is no kind of target; {nearest(name, known)}"
 
-    def _likes_fit(self) -> None:
+    def _like_misfits(self) -> Iterator[Misfit]:
         fleets = {fleet.name: fleet for fleet in self.simulation.fleets}
-        for cluster in self.clusters:
+        for n, cluster in enumerate(self.clusters):
             if cluster.like is None:
                 continue
-            if cluster.like not in fleets:
-                near = difflib.get_close_matches(cluster.like, fleets, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"there: {', '.join(fleets)}"
-                raise ValueError(
-                    f"clusters: `{cluster.name}` is like `{cluster.like}`, which is no fleet of "
-                    f"simulation.fleets; {hint}"
-                )
-            generator = fleets[cluster.like].generator
-            if generator is not None and generator.io:
-                raise ValueError(
-                    f"clusters: `{cluster.name}` cannot be like the fleet `{cluster.like}`, whose "
+            fleet, place = fleets.get(cluster.like), ("clusters", n, "like")
+            if fleet is None:
+                hint = nearest(cluster.like, fleets)
+                yield place, f"`{cluster.like}` is no fleet of simulation.fleets; {hint}"
+            elif fleet.generator is not None and fleet.generator.io:
+                message = (
+                    f"`{cluster.name}` cannot be like the fleet `{fleet.name}`, whose "
                     "generator does I/O: gaps are filled by what is computed"
                 )
-            if fleets[cluster.like].provider != "kafka":
-                raise ValueError(
-                    f"clusters: `{cluster.name}` is of Kafka and cannot be like the "
-                    f"{fleets[cluster.like].provider} fleet `{cluster.like}`"
+                yield place, message
+            elif fleet.provider != "kafka":
+                message = (
+                    f"`{cluster.name}` is of Kafka and cannot be like the {fleet.provider} fleet "
+                    f"`{fleet.name}`"
                 )
+                yield place, message
+
+    def _simulation_misfits(self) -> Iterator[Misfit]:
+        try:
+            shards(self.simulation)
+        except MisfitError as error:
+            yield from ((("simulation", *path), message) for path, message in error.misfits)
 
     @property
     def interval_ms(self) -> int:

@@ -1,6 +1,7 @@
 """`mqpipe init --from-cluster`: a configuration that simulates a fleet like a real cluster."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def fleet_like(cluster: ClusterSettings, shape: ClusterShape) -> str:
 
 
 def _topic(topic: TopicShape) -> Iterator[tuple[str, Any]]:
-    yield "name", topic.name
+    yield "name", _name(topic.name)
     yield "partitions", topic.partitions
     yield "replication_factor", topic.replication_factor
     if topic.messages_per_second is not None:
@@ -75,7 +76,12 @@ def _topic(topic: TopicShape) -> Iterator[tuple[str, Any]]:
 
 
 def _group(group: GroupShape) -> Iterator[tuple[str, Any]]:
-    yield "name", group.name
-    yield "topics", list(group.topics)
+    yield "name", _name(group.name)
+    yield "topics", [_name(topic) for topic in group.topics]
     if group.consumers:
         yield "consumers", group.consumers
+
+
+def _name(name: str) -> str:
+    """A name that an entity of a fleet may have, as a configuration has to say it."""
+    return re.sub("[:/]", "-", name).replace("$", "$$")

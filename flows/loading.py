@@ -14,8 +14,9 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from operators.schema.settings import KeyPath, MisfitError
+
 M = TypeVar("M", bound=BaseModel)
-KeyPath = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = re.compile(r"key|password|secret|token|client", re.IGNORECASE)
@@ -99,7 +100,9 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
     try:
         config = model.model_validate(value)
     except ValidationError as error:
-        faults += _faults(model, error, lines)
+        # A variable that is not set is wrong for that alone.
+        told = {fault.path for fault in faults}
+        faults += [fault for fault in _faults(model, error, lines) if fault.path not in told]
         raise ConfigError(source, sorted(faults, key=lambda fault: fault.line)) from None
     if faults:
         raise ConfigError(source, faults)
@@ -118,8 +121,13 @@ def _value(
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = yaml.SafeLoader("").construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                faults.append(
+                    Fault(_dotted(path), line, "a key is a word, not a list or a mapping")
+                )
+                continue
+            key = _constructed(key_node)
             here = (*path, key)
             if key in mapping:
                 first = lines[here]
@@ -136,9 +144,28 @@ def _value(
         line = node.start_mark.line + 1
         text = _fill_in(node.value, _dotted(path), line, faults, environment)
         # A plain ${PORT} is read like what stands for it would be; a quoted one is text.
-        plain = isinstance(node, yaml.ScalarNode) and node.style is None and text != node.value
-        return yaml.safe_load(text) if plain else text
-    return yaml.SafeLoader("").construct_object(node, deep=True)
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        return _plain(text) if plain and text != node.value else text
+    return _constructed(node)
+
+
+def _constructed(node: yaml.Node) -> Any:
+    """The value of a scalar; its text where it looks like a date and is none, for example."""
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except ValueError:
+        return node.value
+
+
+def _plain(text: str) -> Any:
+    """What a variable's text is, unquoted: a word, a number, true, null, never more than that.
+
+    A number that would be written otherwise is text: 0123 is a password, not 83.
+    """
+    resolve = yaml.SafeLoader("").resolve
+    tag = resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    value = _constructed(yaml.ScalarNode(tag, text))
+    return text if type(value) in (int, float) and str(value) != text else value
 
 
 def _fill_in(
@@ -163,7 +190,7 @@ def _faults(
     model: type[BaseModel], error: ValidationError, lines: Mapping[KeyPath, int]
 ) -> Iterator[Fault]:
     by_path: dict[KeyPath, list[Mapping[str, Any]]] = {}
-    for item in error.errors(include_url=False):
+    for item in _single(error):
         path: KeyPath = item["loc"]
         # Pydantic appends the member of a union to the location: cut back to what was written.
         while path and path not in lines and path[:-1] in lines and item["type"] != "missing":
@@ -173,6 +200,17 @@ def _faults(
         line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 0)
         for message in dict.fromkeys(_messages(model, items, path)):
             yield Fault(_dotted(path), line, message)
+
+
+def _single(error: ValidationError) -> Iterator[Mapping[str, Any]]:
+    """Pydantic's errors; things that do not fit together each by itself, where it stands."""
+    for item in error.errors(include_url=False):
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, MisfitError):
+            for path, message in cause.misfits:
+                yield {**item, "loc": (*item["loc"], *path), "ctx": {"error": message}}
+        else:
+            yield item
 
 
 def _messages(

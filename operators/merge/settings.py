@@ -1,8 +1,10 @@
 """Settings of the merge: what is expected of a cluster, and when a gap is filled."""
 
-from pydantic import Field
+from typing import Any
 
-from operators.schema.settings import Duration, Settings
+from pydantic import Field, field_validator
+
+from operators.schema.settings import Duration, Settings, require_distinct
 
 
 class ExpectSettings(Settings):
@@ -11,6 +13,12 @@ class ExpectSettings(Settings):
     brokers: tuple[int, ...] = Field(default=(), description="broker ids")
     topics: tuple[str, ...] = Field(default=(), description="topic names")
     groups: tuple[str, ...] = Field(default=(), description="consumer group ids")
+
+    @field_validator("brokers", "topics", "groups")
+    @classmethod
+    def _each_once(cls, names: tuple[Any, ...]) -> tuple[Any, ...]:
+        require_distinct(names)
+        return names
 
 
 class FillSettings(Settings):

@@ -3,8 +3,13 @@
 Each room declares its own settings beside what uses them; `flows.config` puts them together.
 """
 
+import difflib
+import math
 import re
-from typing import Annotated, Any
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -23,10 +28,55 @@ _SIZE_UNITS = {
 }
 
 
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Where something stands in a configuration: names of keys, and places in lists."""
+
+Misfit: TypeAlias = tuple[KeyPath, str]
+"""Where something does not fit the rest, and why."""
+
+
 class Settings(BaseModel):
     """A part of the configuration: frozen, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class MisfitError(ValueError):
+    """Settings that are right by themselves do not fit together: a name leads nowhere, and so on.
+
+    The places of `misfits` are below the settings that raise this.
+    """
+
+    def __init__(self, misfits: Sequence[Misfit]) -> None:
+        super().__init__(misfits)
+        self.misfits = tuple(misfits)
+
+    def __str__(self) -> str:
+        return "; ".join(message for _, message in self.misfits)
+
+
+def require_distinct(names: Iterable[object]) -> None:
+    """Nothing, where each name is there once.
+
+    Raises:
+        ValueError: some are not.
+    """
+    twice = sorted(str(name) for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise ValueError(f"named twice: {', '.join(twice)}")
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """A hint for a name that leads nowhere: the nearest right one, or all that there are."""
+    near = difflib.get_close_matches(name, known, 1)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    more = ", …" if len(known) > _SHOWN else ""
+    return f"there are {', '.join(islice(known, _SHOWN)) or 'none'}{more}"
+
+
+_SHOWN = 10
+"""Names that a hint lists."""
 
 
 def parse_duration(value: Any) -> float:
@@ -36,8 +86,8 @@ def parse_duration(value: Any) -> float:
         ValueError: anything else, or a negative duration.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if value < 0:
-            raise ValueError("a duration is not negative")
+        if not 0 <= value < math.inf:
+            raise ValueError("a duration is finite and not negative")
         return float(value)
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else []
     if not parts or "".join(n + u for n, u in parts) != value.strip():

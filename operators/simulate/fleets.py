@@ -73,12 +73,6 @@ def _groups(
     lasting = _lasting(churn, len(listed), key_of(key, "groups"))
     groups = []
     for group, lasts in zip(listed, lasting, strict=True):
-        strange = [t for t in group.topics if t not in place]
-        if strange:
-            raise ValueError(
-                f"fleet `{fleet.name}`: group `{group.name}` reads the topic `{strange[0]}`, "
-                "which the fleet does not have"
-            )
         read = tuple(place[t] for t in group.topics)
         partitions = sum(topics[i].partitions for i in read)
         consumers = group.consumers or -(-partitions // 3)

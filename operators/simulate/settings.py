@@ -8,13 +8,25 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from operators import plugins
-from operators.schema.settings import Duration, Settings
+from operators.schema.settings import (
+    Duration,
+    Misfit,
+    MisfitError,
+    Settings,
+    nearest,
+    require_distinct,
+)
 from operators.simulate.anomalies.kinds import kind_of
 from operators.simulate.patterns import AnyPattern, BusinessHours
-from operators.simulate.presets import REPLICATION_FACTOR, Provider
+from operators.simulate.presets import REPLICATION_FACTOR, TOPIC_NAMES, Provider, names_of
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^:/]+$")]
-"""A name of an entity: no colon, no slash."""
+_NO_COLON_NO_SLASH = r"^[^:/]+$"
+FleetName = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=_NO_COLON_NO_SLASH)
+]
+"""A fleet's name, which is part of files' names."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=249, pattern=_NO_COLON_NO_SLASH)]
+"""A name of an entity, as long as Kafka lets a topic's be."""
 
 
 class TopicSettings(Settings):
@@ -74,7 +86,9 @@ class FleetSettings(Settings):
     Kafka has brokers, topics and groups, the other providers have queues.
     """
 
-    name: Name = Field(description="the fleet's name; of several clusters: <name>-1, <name>-2, …")
+    name: FleetName = Field(
+        description="the fleet's name; of several clusters: <name>-1, <name>-2, …"
+    )
     provider: Provider = Field(default="kafka", description="what it is a fleet of")
     environment: str = Field(
         default="production", description="production, staging, development, test"
@@ -145,10 +159,7 @@ class FleetSettings(Settings):
             if value < 0:
                 raise ValueError("a number of entities is not negative")
             return value
-        names = [v if isinstance(v, int) else v.name for v in value]
-        twice = sorted({str(n) for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
+        require_distinct(v if isinstance(v, int) else v.name for v in value)
         return value
 
     @model_validator(mode="after")
@@ -164,6 +175,29 @@ class FleetSettings(Settings):
             raise ValueError("`churn` is of counted topics and groups; the listed ones last")
         if self.provider == "kafka" and self.brokers in (0, ()):
             raise ValueError("a Kafka cluster has at least one broker")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_read_what_is_there(self) -> "FleetSettings":
+        if isinstance(self.groups, int):
+            return self
+        topics = dict.fromkeys(
+            names_of(TOPIC_NAMES, self.topics)
+            if isinstance(self.topics, int)
+            else [topic.name for topic in self.topics]
+        )
+        misfits: list[Misfit] = [
+            (
+                ("groups", g, "topics", t),
+                f"group `{group.name}` reads the topic `{topic}`, which the fleet does not have; "
+                + nearest(topic, topics),
+            )
+            for g, group in enumerate(self.groups)
+            for t, topic in enumerate(group.topics)
+            if topic not in topics
+        ]
+        if misfits:
+            raise MisfitError(misfits)
         return self
 
 

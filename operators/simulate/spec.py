@@ -1,13 +1,15 @@
 """A shard's specification: everything that its samples follow from."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 
 import numpy as np
 
-from operators.simulate.anomalies.occurrences import Schedule, UnknownEntityError
+from operators.schema.settings import Misfit, MisfitError, nearest
+from operators.simulate.anomalies.occurrences import Paths, UnknownEntityError, paths_of, root_of
 from operators.simulate.fleets import topology_of
 from operators.simulate.noise import Floats, Ints, key_of
 from operators.simulate.patterns import AnyPattern, Scene
@@ -76,37 +78,54 @@ def shards(settings: SimulationSettings) -> list[ShardSpec]:
     A fleet `f` of one cluster makes the cluster `f`, of N `f-1` to `f-N`.
 
     Raises:
-        ValueError: two clusters of one name, a group that reads an unknown topic, an anomaly of
-            an unknown fleet.
-        UnknownEntityError: an anomaly that starts at an entity that does not exist, or is of a
-            type at which its kind cannot start.
+        MisfitError: two clusters of one name, an anomaly of an unknown fleet, or one that starts
+            at an entity that does not exist or is of a type at which its kind cannot start.
     """
     specs: dict[str, ShardSpec] = {}
-    for fleet in settings.fleets:
+    misfits: list[Misfit] = []
+    for place, fleet in enumerate(settings.fleets):
         for name in cluster_names(fleet):
             if name in specs:
-                raise ValueError(
+                other = specs[name].fleet
+                message = (
                     f"two simulated clusters are called `{name}` "
-                    f"(fleets `{specs[name].fleet}` and `{fleet.name}`); rename one"
+                    f"(fleets `{other}` and `{fleet.name}`); rename one"
                 )
-            specs[name] = shard_of(fleet, settings.seed, name, anomalies=settings.anomalies)
-    _check(settings, specs)
+                misfits.append((("fleets", place, "name"), message))
+            else:
+                specs[name] = shard_of(fleet, settings.seed, name, anomalies=settings.anomalies)
+    misfits += _unknown_names(settings, specs)
+    if misfits:
+        raise MisfitError(misfits)
     return list(specs.values())
 
 
-def _check(settings: SimulationSettings, specs: Mapping[str, ShardSpec]) -> None:
-    """Whether what anomalies name is there."""
+def _unknown_names(
+    settings: SimulationSettings, specs: Mapping[str, ShardSpec]
+) -> Iterator[Misfit]:
+    """What anomalies name and is not there."""
     fleets = [fleet.name for fleet in settings.fleets]
-    for anomaly in settings.anomalies:
+
+    @cache
+    def paths(cluster: str) -> Paths:
+        return paths_of(cluster, specs[cluster].topology)
+
+    for place, anomaly in enumerate(settings.anomalies):
         if anomaly.fleet is not None and anomaly.fleet not in fleets:
-            raise ValueError(
-                f"anomaly `{anomaly.kind}`: no fleet `{anomaly.fleet}`; there are {', '.join(fleets)}"
-            )
-        if anomaly.entity is not None and anomaly.entity.split("/")[0] not in specs:
-            near = difflib.get_close_matches(anomaly.entity.split("/")[0], specs, 1)
-            raise UnknownEntityError(anomaly.kind, anomaly.entity, near[0] if near else None)
-    for spec in specs.values():
-        Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
+            hint = nearest(anomaly.fleet, fleets)
+            yield ("anomalies", place, "fleet"), f"no fleet `{anomaly.fleet}`; {hint}"
+        if anomaly.entity is None:
+            continue
+        cluster, where = anomaly.entity.split("/")[0], ("anomalies", place, "entity")
+        if cluster not in specs:
+            near = difflib.get_close_matches(cluster, specs, 1)
+            unknown = UnknownEntityError(anomaly.kind, anomaly.entity, near[0] if near else None)
+            yield where, str(unknown)
+            continue
+        try:
+            root_of(anomaly, paths(cluster))
+        except UnknownEntityError as error:
+            yield where, str(error)
 
 
 def shard_of(

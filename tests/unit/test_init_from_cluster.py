@@ -51,3 +51,13 @@ def test_what_is_written_is_a_valid_configuration_of_a_fleet() -> None:
         }
     )
     assert config.simulation.fleets == (expected,)
+
+
+def test_names_that_a_fleet_may_not_have_are_changed() -> None:
+    """Kafka lets a group be called anything; what is written can be read again."""
+    topic = TopicShape("t" * 249, 1, 1, None, None)
+    groups = tuple(GroupShape(name, (topic.name,), 1) for name in ("dev/app:1", "${x}", "$a"))
+    text = fleet_like(CLUSTER, ClusterShape((1,), (topic,), groups))
+    [fleet] = parse(Config, text, "written", {}).simulation.fleets
+    assert isinstance(fleet.groups, tuple)
+    assert [group.name for group in fleet.groups] == ["dev-app-1", "${x}", "$a"]

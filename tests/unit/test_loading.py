@@ -1,11 +1,13 @@
 """Reading a configuration, and what its faults look like."""
 
 from pathlib import Path
+from typing import Self
 
 import pytest
+from pydantic import model_validator
 
 from flows.loading import ConfigError, load, parse
-from operators.schema.settings import Duration, Settings
+from operators.schema.settings import Duration, MisfitError, Settings, nearest
 
 
 class Pool(Settings):
@@ -80,6 +82,67 @@ def test_variables_are_filled_in_with_types_and_defaults() -> None:
     text = 'port: ${PORT}\nname: "${NAME:-a}-$${x}"\n'
     config = parse(Root, text, "c.yaml", {"PORT": "8"})
     assert (config.port, config.name) == (8, "a-${x}")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a: b", "a: b"),
+        ("[::1]:9092", "[::1]:9092"),
+        ("@x #y", "@x #y"),
+        ("0123", "0123"),
+        ("1_000", "1_000"),
+        ("12:30", "12:30"),
+        ("1.50", "1.50"),
+    ],
+)
+def test_a_plain_variable_is_one_value_and_no_yaml(value: str, text: str) -> None:
+    """A password without quotes is what it is, and no number that is written otherwise."""
+    assert parse(Root, "name: ${X}\n", "c.yaml", {"X": value}).name == text
+
+
+def test_what_only_looks_like_a_date_is_told_where_it_stands() -> None:
+    """YAML makes dates of such words; one that there is not is a value like any other."""
+    assert parse(Root, "name: 2026-13-01\n", "c.yaml", {}).name == "2026-13-01"
+    assert faults("port: 2026-13-01\n") == [
+        ("port", 1, "must be a whole number (given: '2026-13-01')")
+    ]
+
+
+def test_a_key_that_is_no_word_is_a_fault() -> None:
+    """Where a bracket went astray."""
+    assert faults("name: a\n? [port]\n: 1\n") == [
+        ("", 2, "a key is a word, not a list or a mapping")
+    ]
+
+
+class Cast(Settings):
+    """Settings whose parts name each other."""
+
+    fleets: tuple[str, ...] = ()
+    like: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        strange = [(n, name) for n, name in enumerate(self.like) if name not in self.fleets]
+        if strange:
+            raise MisfitError([(("like", n), nearest(name, self.fleets)) for n, name in strange])
+        return self
+
+
+class Play(Settings):
+    cast: Cast = Cast()
+
+
+def test_names_that_lead_nowhere_are_told_each_where_it_stands() -> None:
+    """All at once, with path, line and the nearest right name."""
+    text = "cast:\n  fleets: [sim-eu]\n  like:\n    - sim-ue\n    - sim-eu\n    - x\n"
+    with pytest.raises(ConfigError) as caught:
+        parse(Play, text, "c.yaml", {})
+    assert str(caught.value).splitlines() == [
+        "c.yaml:4: cast.like[0]: did you mean `sim-eu`?",
+        "c.yaml:6: cast.like[2]: there are sim-eu",
+    ]
 
 
 def test_key_written_twice_is_refused() -> None:

@@ -1,5 +1,7 @@
 """Durations and sizes as they are written in a configuration."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,9 @@ def test_durations(text: str | int, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "5", "3 apples", "10x", "-5s", -1, True, None])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "5", "3 apples", "10x", "-5s", -1, True, None, math.inf, math.nan]
+)
 def test_what_is_no_duration_is_refused(text: object) -> None:
     """A bare number in a string has no unit, so it is refused too."""
     with pytest.raises(ValueError, match="duration"):

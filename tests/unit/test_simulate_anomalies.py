@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
+from operators.schema.settings import MisfitError
 from operators.simulate import AnomalySettings, Shard, SimulationSettings, anomaly_table, shards
 from operators.simulate.anomalies.kinds import KINDS, Effect, Kind, Lever, kind_of
-from operators.simulate.anomalies.occurrences import UnknownEntityError
 from tests.unit.simulated import INTERVAL, KEY, START, samples, spec_of
 
 ONSET = datetime(2026, 1, 1, 10, 10, 10, tzinfo=UTC)
@@ -278,9 +278,11 @@ def test_settings_that_make_no_sense_are_refused(settings_: dict[str, Any], word
 )
 def test_an_anomaly_starts_at_an_entity_that_is_there(entity: str, near: str | None) -> None:
     """An unknown entity, or one of the wrong type, is refused with the nearest right name."""
-    with pytest.raises(UnknownEntityError) as caught:
+    with pytest.raises(MisfitError) as caught:
         spec_of(anomalies=one("spike", entity=entity, root="x"))
-    assert caught.value.near == near
+    [(place, message)] = caught.value.misfits
+    assert place == ("anomalies", 0, "entity")
+    assert message.endswith(f"did you mean `{near}`?" if near else "that it can start at")
 
 
 def test_an_anomaly_at_a_rate_names_a_fleet_that_is_there() -> None:

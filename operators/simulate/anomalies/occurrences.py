@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from math import exp
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from operators.simulate.noise import Ints, hashed, key_of
 from operators.simulate.presence import Presence
 from operators.simulate.settings import AnomalySettings
 from operators.simulate.topology import Topology
+
+Paths: TypeAlias = dict[EntityType, list[str]]
+"""Paths of a cluster's entities by their type, in the topology's order."""
 
 
 @dataclass(frozen=True)
@@ -120,17 +124,12 @@ class Schedule:
         return there is None or bool(there[anomaly.root])
 
     def _scheduled(self, settings: AnomalySettings, key: int) -> Anomaly:
+        entity_type, root = root_of(settings, self._paths)
+        assert settings.start is not None  # noqa: S101 - it goes with `entity`
+        start = round(settings.start.timestamp()) * 1000
+        chance = float(hashed(key, np.array([start // 1000]))[0])
         kind = kind_of(settings.kind)
-        for entity_type in kind.roots:
-            paths = self._paths[entity_type]
-            if settings.entity in paths and settings.start is not None:
-                start = round(settings.start.timestamp()) * 1000
-                root = paths.index(settings.entity)
-                chance = float(hashed(key, np.array([start // 1000]))[0])
-                return self._anomaly(settings, kind, entity_type, root, start, chance)
-        paths = [p for t in kind.roots for p in self._paths[t]]
-        near = difflib.get_close_matches(str(settings.entity), paths, 1)
-        raise UnknownEntityError(settings.kind, str(settings.entity), near[0] if near else None)
+        return self._anomaly(settings, kind, entity_type, root, start, chance)
 
     def _drawn(self, day: int) -> Iterator[Anomaly]:
         """Anomalies that start on a day since 1970, by the rates of the settings."""
@@ -171,7 +170,22 @@ class Schedule:
         )
 
 
-def paths_of(cluster: str, topology: Topology) -> dict[EntityType, list[str]]:
+def root_of(settings: AnomalySettings, paths: Paths) -> tuple[EntityType, int]:
+    """Type and place of the entity at which an anomaly of the settings starts.
+
+    Raises:
+        UnknownEntityError: it does not exist, or is of a type at which the kind cannot start.
+    """
+    roots = kind_of(settings.kind).roots
+    entity = str(settings.entity)
+    for entity_type in roots:
+        if entity in paths[entity_type]:
+            return entity_type, paths[entity_type].index(entity)
+    near = difflib.get_close_matches(entity, [p for t in roots for p in paths[t]], 1)
+    raise UnknownEntityError(settings.kind, entity, near[0] if near else None)
+
+
+def paths_of(cluster: str, topology: Topology) -> Paths:
     """Paths of all entities by their type, in the topology's order."""
     names = {
         BROKER: [f"broker-{b}" for b in topology.brokers],
