@@ -99,6 +99,8 @@ def _bill(config: Config, cost: Cost) -> Iterator[str]:
     if config.sinks.newrelic is not None:
         size = _size(cost.newrelic_bytes * a_minute * 60)
         yield f"sink newrelic: {config.sinks.newrelic.region}, about {size} of events an hour"
+    if config.sinks.kafka is not None:
+        yield f"sink kafka: {config.sinks.kafka.topic}"
 
 
 def _entities(cost: Cost) -> str:

@@ -33,6 +33,7 @@ _WANTED = {
     "int_type": "a whole number",
     "list_type": "a list",
     "model_type": "keys with values",
+    "path_type": "a path",
     "string_type": "text",
     "tuple_type": "a list",
 }
@@ -97,6 +98,9 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
         raise ConfigError(source, [Fault("", line, f"not YAML: {error.problem}")]) from error
     except yaml.YAMLError as error:
         raise ConfigError(source, [Fault("", 0, f"not YAML: {error}")]) from error
+    except RecursionError:
+        message = "what an anchor stands for holds itself"
+        raise ConfigError(source, [Fault("", 0, message)]) from None
     try:
         config = model.model_validate(value)
     except ValidationError as error:

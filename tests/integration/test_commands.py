@@ -93,6 +93,19 @@ def test_check_says_that_samples_go_nowhere(tmp_path: Path) -> None:
     assert (ended.code, "no sink: samples go nowhere" in ended.out) == (0, True)
 
 
+def test_check_names_all_that_it_collects_and_where_it_goes(tmp_path: Path) -> None:
+    """Targets of one's own kind, and sinks whose bytes are not known, among them."""
+    (tmp_path / "c.yaml").write_text(
+        "mode: hybrid\ncollectors: [{name: jobs, use: 'json:loads'}]\n"
+        "simulation: {fleets: [{name: a}]}\n"
+        "sinks: {kafka: {bootstrap_servers: 'b:1', topic: recorded}}\n"
+    )
+    ended = mqpipe(tmp_path, "check", "c.yaml")
+    assert ended.code == 0, ended.err
+    assert "collects: jobs (by json:loads)\n" in ended.out
+    assert "sink kafka: recorded\n" in ended.out
+
+
 @pytest.mark.parametrize(
     "command",
     ["run", "export", "replay", "check", "redeliver", "init", "report", "dashboard", "score"],

@@ -116,6 +116,11 @@ def test_a_key_that_is_no_word_is_a_fault() -> None:
     ]
 
 
+def test_an_anchor_within_itself_is_a_fault() -> None:
+    """It would be read for ever."""
+    assert faults("items: &x [*x]\n") == [("", 0, "what an anchor stands for holds itself")]
+
+
 class Cast(Settings):
     """Settings whose parts name each other."""
 
