@@ -74,11 +74,13 @@ async def stream(
     async def feed() -> None:
         nonlocal entered
         async for item in _each(items):
-            if not pool.has_room:
-                await pool.room()
-            while entered - left >= pool.capacity:
-                something_left.clear()
-                await something_left.wait()
+            # Waiting for the one may have cost the other.
+            while (full := not pool.has_room) or entered - left >= pool.capacity:
+                if full:
+                    await pool.room()
+                else:
+                    something_left.clear()
+                    await something_left.wait()
             task = pool.offer(
                 partial(work, item),
                 partial(done, entered, item),

@@ -45,6 +45,25 @@ def test_a_batch_larger_than_the_queue_waits_for_room() -> None:
     assert pool.stats.outcomes[Outcome.REFUSED] == 0
 
 
+def test_a_stream_that_waited_for_its_consumer_waits_for_room_again() -> None:
+    """Others may have taken it meanwhile."""
+
+    async def test() -> list[Outcome]:
+        async with pool_of(size=1, queue=1) as pool:
+            found = []
+            others = None
+            async for _, result in stream(pool, [1.0] * 4, takes):
+                found.append(result.outcome)
+                if others is None:
+                    await asyncio.sleep(10)
+                    others = asyncio.create_task(map_batch(pool, [100.0] * 2, takes))
+                    await asyncio.sleep(10)
+            assert others is not None
+            return [*found, *(result.outcome for result in await others)]
+
+    assert run(test()) == [Outcome.COMPLETED] * 6
+
+
 def test_a_batch_waits_for_room_behind_a_hanging_task_that_is_cleaned_up() -> None:
     """A slot that is given back after a time-out is found by who waits for room."""
 
