@@ -83,10 +83,7 @@ class Reading:
         Raises:
             CollectionError: no broker named its groups, or there is no metadata.
         """
-        if self._groups.failed:
-            # What was read without the groups is older than the commits that now come.
-            self._commits.forget()
-            self._offsets.forget()
+        self._begin_groups_anew()
         return await self._groups.get(lambda: self._read_groups(budget))
 
     async def commits(self, budget: Budget) -> Commits:
@@ -95,6 +92,7 @@ class Reading:
         Raises:
             CollectionError: no broker named its groups, or there is no metadata.
         """
+        self._begin_groups_anew()
         return await self._commits.get(lambda: self._join_commits(budget))
 
     async def pages(self, budget: Budget) -> Pages:
@@ -117,6 +115,7 @@ class Reading:
         Raises:
             CollectionError: there is no metadata, or no time left.
         """
+        self._begin_groups_anew()
         return await self._offsets.get(lambda: self._read_offsets(budget))
 
     def cancel(self) -> None:
@@ -130,6 +129,15 @@ class Reading:
             self._log_dirs,
         ):
             once.cancel()
+
+    def _begin_groups_anew(self) -> None:
+        """Where groups could not be read, whoever comes next has them read again.
+
+        What was read without them is then older than the commits that come.
+        """
+        if self._groups.failed:
+            for once in (self._groups, self._commits, self._offsets):
+                once.forget()
 
     async def _read_topology(self, budget: Budget) -> Topology:
         what = f"{self._client.cluster}: read the metadata"

@@ -144,8 +144,8 @@ def test_groups_asked_anew_have_end_offsets_asked_anew() -> None:
         await tick.offsets(budget())
         client.failing.clear()
         before = client.calls.count("offsets")
-        await tick.groups(budget())
-        await tick.offsets(budget())
+        # As the kind `groups` asks.
+        await asyncio.gather(tick.commits(budget()), tick.offsets(budget()))
         assert client.calls.count("offsets") == 2 * before
 
     run(check(fake()))
