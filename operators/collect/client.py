@@ -28,6 +28,7 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
+from operators.collect.connection import Connection
 from operators.collect.errors import (
     UNREACHED,
     CollectionError,
@@ -97,8 +98,8 @@ class KafkaClient:
     def __init__(self, cluster: str, config: Mapping[str, str]) -> None:
         self.cluster = cluster
         self._config = {**DEFAULTS, **config}
-        self._connection = Once[AdminClient]()
-        self._admin: AdminClient | None = None
+        self._connecting = Once[Connection]()
+        self._connection: Connection | None = None
         self._brokers: Mapping[int, str] = {}
         # Its own threads: what blocks waits here, and holds up this cluster alone.
         self._threads: ThreadPoolExecutor | None = None
@@ -107,15 +108,15 @@ class KafkaClient:
     async def topology(self, timeout: float) -> Topology:
         """Brokers, topics and partitions, from one metadata request."""
         what = f"{self.cluster}: read the metadata"
-        admin = await self._connected()
+        connection = await self._connected()
         self._serve()
         try:
             topology = await self._in_thread(
-                lambda: topology_of(admin.list_topics(timeout=timeout), time.time())
+                lambda: topology_of(connection.admin.list_topics(timeout=timeout), time.time())
             )
         except KafkaException as error:
             raise self._failed(error, what, "Describe on the topics") from error
-        if admin is self._admin:
+        if connection is self._connection:
             self._brokers = topology.brokers
         return topology
 
@@ -295,8 +296,8 @@ class KafkaClient:
         given up: their coordinators are forgotten with the client that knew them.
         """
         self._serve()
-        self._connection.forget()
-        self._admin = None
+        self._connecting.forget()
+        self._connection = None
         self._brokers = {}
 
     async def close(self) -> None:
@@ -320,9 +321,13 @@ class KafkaClient:
         A `big` call takes milliseconds to be made, so it is made in a thread.
         """
         # Held until the answers are there: librdkafka drops the requests of a client that is gone.
-        admin = await self._connected()
+        connection = await self._connected()
+
+        def made() -> Mapping[Any, Future[Any]]:
+            return call(connection.admin)
+
         try:
-            futures = await self._in_thread(lambda: call(admin)) if big else call(admin)
+            futures = await self._in_thread(made) if big else made()
             async with asyncio.timeout(None if timeout is None else timeout + LATE):
                 await all_done(futures.values())
         except (KafkaException, ValueError, TypeError, TimeoutError) as error:
@@ -348,22 +353,24 @@ class KafkaClient:
             raise self._failed(answers[""], what, needs)
         return answers[""]
 
-    async def _connected(self) -> AdminClient:
-        self._admin = await self._connection.get(self._connect)
-        return self._admin
+    async def _connected(self) -> Connection:
+        self._connection = await self._connecting.get(self._connect)
+        return self._connection
 
-    async def _connect(self) -> AdminClient:
+    async def _connect(self) -> Connection:
         config: dict[str, Any] = {**self._config, "error_cb": self._troubles.on_error}
         try:
-            return await self._in_thread(lambda: AdminClient(config, logger=self._troubles.log))
+            return await self._in_thread(
+                lambda: Connection(AdminClient(config, logger=self._troubles.log))
+            )
         except (KafkaException, ValueError, TypeError) as error:
             problem = problem_of(error, f"{self.cluster}: make a client")
             raise CollectionError(Problem("config", problem.text)) from error
 
     def _serve(self) -> None:
         """Take the logs and errors that the client has queued: at each tick, and at a failure."""
-        if self._admin is not None:
-            self._admin.poll(0)
+        if self._connection is not None:
+            self._connection.admin.poll(0)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         if self._threads is None:
