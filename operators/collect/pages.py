@@ -6,11 +6,12 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan
+from math import isfinite
 
 import aiohttp
 
 from operators.collect.errors import CollectionError, Problem
+from operators.collect.names import Names
 
 MAX_PAGE = 32 << 20
 """Bytes of a page that is read; a bigger one is refused."""
@@ -122,7 +123,7 @@ def parse_page(text: str, at: int) -> Page | None:
             value = float(value_text)
         except ValueError:
             continue
-        if isnan(value):
+        if not isfinite(value):
             continue
         labels = dict(_LABEL.findall(label_text))
         if name == _SIZE:
@@ -142,7 +143,7 @@ def parse_page(text: str, at: int) -> Page | None:
                 heap[name] = value
         elif name == _IDLE:
             gauges["request.handlerIdle"] = min(100.0, 100 * value)
-        elif name == _CPU:
+        elif name == _CPU and value >= 0:  # below 0 the virtual machine does not know it
             gauges["broker.cpuUsage"] = 100 * value
         elif name == _CONTROLLER:
             gauges["broker.isController"] = int(value > 0)
@@ -159,6 +160,7 @@ class PageReader:
     def __init__(self, cluster: str, urls: Mapping[int, str]) -> None:
         self._cluster = cluster
         self._urls = urls
+        self._names = Names()
         self._session: aiohttp.ClientSession | None = None
 
     async def read(self, timeout: float) -> Pages:
@@ -179,6 +181,7 @@ class PageReader:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        await self._names.close()
 
     async def _read_one(self, broker: int, url: str, timeout: float) -> Page | Problem:
         what = f"{self._cluster}: metrics page of broker {broker} ({without_password(url)})"
@@ -203,7 +206,8 @@ class PageReader:
 
     async def _fetch(self, url: str, what: str) -> str:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            connector = aiohttp.TCPConnector(resolver=self._names)
+            self._session = aiohttp.ClientSession(connector=connector)
         body = bytearray()
         async with self._session.get(url) as response:
             if response.status != 200:

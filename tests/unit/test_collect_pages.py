@@ -1,8 +1,11 @@
 """Brokers' metrics pages: what is read of them, and what a bad one costs."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -60,6 +63,21 @@ def test_a_page_gives_gauges_counters_and_sizes() -> None:
     assert page.counters == {BYTES_IN: 1234.0, FETCHES: 17.0}
     assert page.topic_counters == {(BYTES_IN, "orders"): 1200.0}
     assert page.sizes == {"orders": 150}
+
+
+@pytest.mark.parametrize("value", ["+Inf", "-Inf", "NaN", "1e999"])
+def test_what_is_no_number_is_no_value(value: str) -> None:
+    """It is left out, whatever it stands for."""
+    lines = [line.rpartition(" ")[0] for line in PAGE.splitlines() if not line.startswith("#")]
+    page = parse_page(PAGE + "".join(f"{line} {value}\n" for line in lines), 5)
+    assert page == parse_page(PAGE, 5)
+
+
+def test_a_processor_load_that_the_virtual_machine_does_not_know_is_null() -> None:
+    """It says -1 then."""
+    page = parse_page(PAGE.replace("processcpuload 0.25", "processcpuload -1.0"), 5)
+    assert page is not None
+    assert "broker.cpuUsage" not in page.gauges
 
 
 @given(st.text())
@@ -173,6 +191,50 @@ def test_no_page_waits_for_another() -> None:
             return await read(one, other)
 
     assert list(asyncio.run(run()).pages) == [1, 2]
+
+
+def test_a_page_is_found_by_its_hosts_name() -> None:
+    """Whatever addresses the name has, one of them answers."""
+
+    async def run() -> Pages:
+        async with serving(_good) as url:
+            return await read(url.replace("127.0.0.1", "localhost"))
+
+    assert list(asyncio.run(run()).pages) == [1]
+
+
+def test_a_host_that_nobody_knows_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that cannot be reached, with what the name server said."""
+
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    (problem,) = asyncio.run(read("http://broker-1:7071/metrics")).problems
+    assert problem.error_class == "refused"
+    assert "Name or service not known" in problem.text
+
+
+def test_a_name_server_that_hangs_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop's own threads are free for others while names are looked up."""
+    answered = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> Any:
+        answered.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server answered")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+
+    async def run() -> Pages:
+        try:
+            found = await read(*(f"http://broker-{n}:7071/metrics" for n in range(99)), timeout=0.2)
+            async with asyncio.timeout(30):
+                await asyncio.to_thread(lambda: None)
+        finally:
+            answered.set()
+        return found
+
+    assert {problem.error_class for problem in asyncio.run(run()).problems} == {"timeout"}
 
 
 def test_a_page_that_is_down_is_reported() -> None:
