@@ -44,8 +44,9 @@ COMMITS = pa.schema(
 has; `at` is when the commit came (ms), `message_at` the timestamp (ms) of the first message after
 it, where the broker told."""
 
-MEMBERS = pa.schema([("group", NAME), ("member", pa.string())])
-"""`members` of groups: one row a member; a group without members has one row with null."""
+MEMBERS = pa.schema([("group", NAME), ("member", pa.string()), ("at", pa.int64())])
+"""`members` of groups: one row a member; a group without members has one row with null. `at` is
+when the group answered (ms)."""
 
 CONSUMPTION = pa.schema(
     [("group", NAME), ("topic", NAME), ("committed", pa.int64()), ("at", pa.int64())]
@@ -105,14 +106,19 @@ def commits_batch(commits: Commits, offsets: Offsets, message_at: Ints) -> pa.Re
 def members_batch(commits: Commits) -> pa.RecordBatch:
     """Raw members of the groups that were described; shape: MEMBERS."""
     rows = [
-        (group.id, member)
+        (group.id, member, group.at)
         for group in commits.groups.groups
         if group.members is not None
         for member in group.members or (None,)
     ]
-    names = pa.array([group for group, _ in rows], pa.string()).dictionary_encode()
+    names = pa.array([group for group, _, _ in rows], pa.string()).dictionary_encode()
     return pa.RecordBatch.from_arrays(
-        [names.cast(NAME), pa.array([member for _, member in rows], pa.string())], schema=MEMBERS
+        [
+            names.cast(NAME),
+            pa.array([member for _, member, _ in rows], pa.string()),
+            pa.array([at for _, _, at in rows], pa.int64()),
+        ],
+        schema=MEMBERS,
     )
 
 

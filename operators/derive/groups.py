@@ -78,9 +78,10 @@ def derive_groups(
     return tuple(derived)
 
 
-def kept_groups(now: Raw, before: Raw, partial: bool) -> Raw:
+def kept_groups(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
     """What the next tick of groups needs: the last that was measured of each."""
-    kept = {"members": carried(now["members"], before["members"], ["group"], "group", partial)}
+    members = carried(now["members"], before["members"], ["group"], "group", partial, most)
+    kept = {"members": members}
     if "commits" not in now:
         return {**kept, "commits": before["commits"], "history": before["history"]}
     commits = now["commits"]
@@ -91,7 +92,7 @@ def kept_groups(now: Raw, before: Raw, partial: bool) -> Raw:
     wanted = (waiting | tracked) & ~told
     return {
         **kept,
-        "commits": carried(commits, before["commits"], KEYS, "committed", partial),
+        "commits": carried(commits, before["commits"], KEYS, "committed", partial, most),
         "history": remembered(before["history"], commits, wanted),
     }
 

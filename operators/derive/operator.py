@@ -22,7 +22,7 @@ MOST_INTERVALS = 5
 """Readings that are more than so many intervals apart are not compared: a mean over them would
 be no rate of this tick."""
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 State = tuple[int, str, dict[str, tuple[int, dict[str, bytes]]]]
 """Version; cluster; by kind: the last tick (ms) and its raw measures as bytes."""
@@ -35,13 +35,13 @@ class _Derive(Protocol):
 
 
 class _Keep(Protocol):
-    def __call__(self, now: Raw, before: Raw, partial: bool) -> Raw: ...
+    def __call__(self, now: Raw, before: Raw, partial: bool, most: float) -> Raw: ...
 
 
 _RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
     TargetKind.BROKERS: (
         derive_brokers,
-        lambda now, before, partial: kept_pages(now, before),  # noqa: ARG005
+        lambda now, before, partial, most: kept_pages(now, before),  # noqa: ARG005
         {"pages": PAGES, "counters": COUNTERS},
     ),
     TargetKind.TOPICS: (
@@ -85,7 +85,7 @@ class ClusterDerivation:
         most = MOST_INTERVALS * result.tick.interval / 1000
         batches = rule(result.batches, result.raw, before, most)
         partial = result.error_class is not None or result.outcome is not Outcome.COMPLETED
-        self._last[kind] = result.tick.start, keep(result.raw, before, partial)
+        self._last[kind] = result.tick.start, keep(result.raw, before, partial, most)
         self._frozen.pop(kind, None)
         return replace(result, batches=batches, raw={})
 

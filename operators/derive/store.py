@@ -47,27 +47,35 @@ def differs(now: pa.RecordBatch, before: pa.RecordBatch, matched: Ints, name: st
 
 
 def carried(
-    now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str], known: str, partial: bool
+    now: pa.RecordBatch,
+    before: pa.RecordBatch,
+    keys: Sequence[str],
+    known: str,
+    partial: bool,
+    most: float,
 ) -> pa.RecordBatch:
     """What is kept for the next tick: the rows of `now` whose `known` column is not null.
 
     Rows of `before` stay in place of those that are null now, and where the tick was `partial`
-    in place of those that did not come.
+    in place of those that did not come; for `most` seconds, after which nothing is compared with
+    them. So what is deleted goes, also where every tick lacks something.
     """
     measured = now.filter(now.column(known).is_valid())
     if not before.num_rows or (measured.num_rows == now.num_rows and not partial):
         return measured
     old = match(before, measured, keys) == NOWHERE
+    old &= numbers(before, "at") >= numbers(measured, "at").max(initial=0) - 1000 * most
     if not partial:
         old &= match(before, now, keys) != NOWHERE
     return concat([measured, before.filter(pa.array(old))])
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Batches of one schema as one, dictionaries joined."""
+    """Batches of one schema as one; its dictionaries name what is in its rows and no more."""
     table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
     whole = table.to_batches()
-    return whole[0] if whole else batches[0]
+    one = whole[0] if whole else batches[0]
+    return pa.RecordBatch.from_arrays([_used(column) for column in one], schema=one.schema)
 
 
 def numbers(batch: pa.RecordBatch, name: str, unknown: int = NOWHERE) -> Ints:
@@ -131,6 +139,15 @@ def thawed(state: State) -> dict[str, pa.RecordBatch]:
         with pa.ipc.open_stream(data) as reader:
             batches[name] = reader.read_next_batch()
     return batches
+
+
+def _used(column: pa.Array) -> pa.Array:
+    """The column, its dictionary without the names that no row has."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    if len(pc.unique(column.indices).drop_null()) == len(column.dictionary):
+        return column
+    return column.dictionary_decode().dictionary_encode()
 
 
 def _codes(now: pa.Array, before: pa.Array) -> tuple[Ints, Ints, int]:

@@ -76,7 +76,7 @@ def derive_topics(
     return tuple(_derived(batch, rates) for batch in batches)
 
 
-def kept_topics(now: Raw, before: Raw, partial: bool) -> Raw:
+def kept_topics(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
     """What the next tick of topics needs: the last that was measured of each."""
     kept = dict(kept_pages(now, before))
     for name, keys, known in (
@@ -85,7 +85,7 @@ def kept_topics(now: Raw, before: Raw, partial: bool) -> Raw:
     ):
         fresh = name in now
         kept[name] = (
-            carried(now[name], before[name], keys, known, partial) if fresh else before[name]
+            carried(now[name], before[name], keys, known, partial, most) if fresh else before[name]
         )
     return kept
 

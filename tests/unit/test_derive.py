@@ -1,9 +1,10 @@
 """Columns that compare ticks: rates, trends, lag in seconds."""
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from operators.collect.pages import (
@@ -15,6 +16,7 @@ from operators.collect.pages import (
 )
 from operators.derive.history import thinned_moments
 from operators.derive.operator import ClusterDerivation
+from operators.derive.store import thawed
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
 from operators.ticks import Outcome, TickResult
 from tests.measured import brokers, column, groups, ms, page, topics
@@ -291,6 +293,54 @@ def test_moments_are_kept_the_sparser_the_older() -> None:
     assert len(kept) <= 50
     assert kept[0] == 0
     assert kept[-2:] == [2_878 * 30_000, 2_879 * 30_000]
+
+
+# What is kept
+
+
+def sizes(results: Iterable[TickResult]) -> list[dict[str, list[int]]]:
+    """After each result, by name of what is kept: its rows, and the names in its dictionaries."""
+    cluster = ClusterDerivation("prod")
+    found = []
+    for result in results:
+        cluster.derive(result)
+        _, _, kinds = cluster.snapshot()
+        (_, state) = kinds[str(result.tick.kind)]
+        found.append(
+            {
+                name: [batch.num_rows]
+                + [len(c.dictionary) for c in batch.columns if pa.types.is_dictionary(c.type)]
+                for name, batch in thawed(state).items()
+            }
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    "tick",
+    [
+        lambda n: groups(
+            n,
+            {f"t{n}": [5]},
+            {f"g{n}": {f"t{n}": [1]}},
+            members={f"g{n}": ["m"]},
+            partial=True,
+        ),
+        lambda n: topics(
+            n,
+            {f"t{n}": [5]},
+            commits={f"g{n}": {f"t{n}": [1]}},
+            pages={1: page(n, {BYTES_IN: n}, {(BYTES_IN, f"t{n}"): 1})} if n % 2 else {},
+            partial=True,
+        ),
+    ],
+)
+def test_what_is_deleted_goes_where_every_tick_lacks_something(
+    tick: Callable[[int], TickResult],
+) -> None:
+    """Topics and groups that come and go leave nothing behind but what may be compared."""
+    found = sizes(tick(n) for n in range(40))
+    assert found[20] == found[38]
 
 
 # Results that pass
