@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import numpy as np
+import structlog
 
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
@@ -23,6 +24,8 @@ from operators.collect.topics import topic_samples
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
 T = TypeVar("T")
+
+log = structlog.get_logger("mqpipe.collect")
 
 READINGS_KEPT = 2
 """Ticks of a cluster whose readings are kept: a slow kind may still be at the one before."""
@@ -167,8 +170,13 @@ class Collectors:
         return await self._collectors[tick.cluster].collect(tick, time_left)
 
     async def close(self) -> None:
-        """End all connections."""
-        await asyncio.gather(*(c.close() for c in self._collectors.values()))
+        """End all connections; what one of them raises is logged and keeps no other open."""
+        closing = (collector.close() for collector in self._collectors.values())
+        ended = await asyncio.gather(*closing, return_exceptions=True)
+        for cluster, outcome in zip(self._collectors, ended, strict=True):
+            if isinstance(outcome, Exception):
+                cause = f"{type(outcome).__name__}: {outcome}"
+                log.warning("collector not closed", cluster=cluster, cause=cause)
 
 
 def _partial(collected: Collected, problems: Sequence[Problem]) -> Collected:

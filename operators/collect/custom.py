@@ -72,6 +72,10 @@ class OwnCollector:
         if self._own is None:
             self._own = await call(self._make)
         batches = await call(self._own.collect, tick.start, time_left)
+        if not isinstance(batches, Sequence):
+            # A generator's work would be done here, on the loop.
+            given = type(batches).__name__
+            raise self._error(f"gave a {given} in place of a list of RecordBatches")
         try:
             return Collected(tuple(require_samples(b, "collected_batch") for b in batches))
         except NoSamplesError as error:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from flows.config import Config
+from operators.collect.collector import Collectors
 from operators.collect.custom import CollectorSettings, OwnCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity, collected_batch
@@ -60,6 +62,13 @@ class Coroutine:
         return [queue(self._identity, tick)]
 
 
+class Unclosable(Plain):
+    """Raises at its end."""
+
+    def close(self) -> None:
+        raise OSError("gone")
+
+
 def giving(made: Any) -> Callable[..., Any]:
     """A factory of collectors that give this."""
 
@@ -73,6 +82,8 @@ def giving(made: Any) -> Callable[..., Any]:
 strings = giving(["no batch"])
 foreign = giving([pa.RecordBatch.from_pydict({"a": [1]})])
 odd = giving([queue(ClusterIdentity("jobs", "test", None), 0).append_column("more", pa.array([1]))])
+nothing = giving(None)
+lazy = giving(queue(ClusterIdentity("jobs", "test", None), 0) for _ in range(1))
 number = 7
 
 
@@ -122,6 +133,8 @@ def test_a_coroutine_runs_on_the_loop() -> None:
     [
         ("broken", "cannot be made: OSError: no database"),
         ("without", "has no method `collect(tick, time_left)`"),
+        ("nothing", "gave a NoneType in place of a list of RecordBatches"),
+        ("lazy", "gave a generator in place of a list of RecordBatches"),
         ("strings", "gave a str in place of a RecordBatch"),
         ("foreign", "make it by `collected_batch`"),
         ("odd", "gave columns that its entity type has not: ['more']"),
@@ -134,6 +147,26 @@ def test_what_is_no_collector_or_no_sample_is_said(use: str, says: str) -> None:
     assert says in str(failed.value)
     assert f"jobs: the collector `tests.unit.test_collect_custom:{use}`" in str(failed.value)
     assert not failed.value.retryable
+
+
+def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
+    """What it raises ends nothing else, and is logged."""
+    Plain.closed = 0
+
+    async def run() -> None:
+        made = {
+            name: OwnCollector(settings(use))
+            for name, use in (("jobs", "Unclosable"), ("more", "Plain"))
+        }
+        collectors = Collectors(made)
+        for collector in made.values():
+            await collector.collect(TICK, 5.0)
+        await collectors.close()
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(run())
+    assert Plain.closed == 1
+    assert [(line["cluster"], line["cause"]) for line in logs] == [("jobs", "OSError: gone")]
 
 
 def test_wrong_options_are_said() -> None:
