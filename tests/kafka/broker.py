@@ -1,5 +1,6 @@
 """One Kafka broker as a process: started, hung, stopped and killed at will."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -100,6 +101,8 @@ class Broker:
     def pause(self) -> None:
         """Hangs it: connections stay open and nothing answers."""
         self.process.send_signal(signal.SIGSTOP)
+        # On a busy machine its threads go on until the one that has the signal gets its turn.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Ends the hang."""
