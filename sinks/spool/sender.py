@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,9 @@ _BEHIND = 30.0
 
 _PAUSE = 1.0
 """Seconds before a disk that failed is tried again."""
+
+_LOOK = 0.5
+"""Seconds between two looks how much grace is left: it may be cut short."""
 
 ADOPT_AFTER = 30.0
 """Seconds after the start until spools that nobody uses any more are looked for."""
@@ -75,12 +79,13 @@ class Sender:
         if drain is not None and self._thread is not None:
             self._thread.loop.call_soon_threadsafe(drain.wake)
 
-    def finish(self, spool: Spool, grace: float) -> bool:
-        """Deliver what is released for at most `grace` seconds, then close the spool.
+    def finish(self, spool: Spool, grace_left: Callable[[], float]) -> bool:
+        """Deliver what is released while there is grace left, then close the spool.
 
+        `grace_left` gives seconds: at first the most that this takes; it may be cut short later.
         Gives whether everything was delivered; what was not stays for the next start.
         """
-        delivered = self._submit(self._drains[spool.directory].finish(grace)).result()
+        delivered = self._submit(self._drains[spool.directory].finish(grace_left)).result()
         with self._lock:
             del self._drains[spool.directory]
             if not self._drains and self._thread is not None:
@@ -242,13 +247,14 @@ class _Drain:
         for more in self._more:
             more.set()
 
-    async def finish(self, grace: float) -> bool:
+    async def finish(self, grace_left: Callable[[], float]) -> bool:
         self.wake()
-        try:
-            async with asyncio.timeout(grace):
-                await self._delivered.wait()
-        except TimeoutError:
-            pass
+        now = asyncio.get_running_loop().time
+        end = now() + grace_left()
+        while not self._delivered.is_set() and (left := min(end - now(), grace_left())) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOK)):
+                    await self._delivered.wait()
         self._ended = True
         for task in self._tasks:
             task.cancel()

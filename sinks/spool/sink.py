@@ -132,7 +132,7 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
     def close(self) -> None:
         self._release()
         self._log.info("delivering what is left", unsent_bytes=self._spool.unsent_bytes)
-        if not self._sink.sender.finish(self._spool, self._sink.grace_left()):
+        if not self._sink.sender.finish(self._spool, self._sink.grace_left):
             self._log.warning(
                 "not everything could be delivered; what waits in the spool is sent at the next "
                 "start",

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_new_samples_do_not_wait_for_old_ones(tmp_path: Path) -> None:
 
     assert gate.got == [0, 60_000]
     gate.held = lambda number: False
-    assert sender.finish(spool, grace=30)
+    assert sender.finish(spool, grace_left=lambda: 30)
     assert gate.got == [0, 60_000, 20_000, 40_000]
 
 
@@ -122,12 +123,13 @@ def test_samples_go_in_order_of_age(tmp_path: Path) -> None:
     sender.add(spool)
     starts = [n * 20_000 for n in range(6)]
     write(sender, spool, *starts)
-    assert sender.finish(spool, grace=30)
+    assert sender.finish(spool, grace_left=lambda: 30)
     assert gate.got == starts
 
 
-def test_a_grace_that_is_over_leaves_the_rest(tmp_path: Path) -> None:
-    """The end is not waited for; the next sender sends what is left."""
+@pytest.mark.parametrize("grace", [[0.0] * 2, [0.05] * 9, [3600.0] * 2 + [0.0]])
+def test_a_grace_that_is_over_leaves_the_rest(tmp_path: Path, grace: list[float]) -> None:
+    """The end is not waited for, be it cut short meanwhile; the next sender sends what is left."""
     gate = Gate()
     gate.held = lambda number: number == 20_000
     spool = Spool(tmp_path / "spool" / "spool-0")
@@ -137,12 +139,12 @@ def test_a_grace_that_is_over_leaves_the_rest(tmp_path: Path) -> None:
     gate.wait_for(0)
     until(lambda: spool.backlog.start > BEGINNING)
 
-    assert not sender.finish(spool, grace=0.05)
+    assert not sender.finish(spool, grace_left=partial(next, iter(grace)))
 
     gate.held = lambda number: False
     again = Spool(tmp_path / "spool" / "spool-0")
     sender.add(again)
-    assert sender.finish(again, grace=30)
+    assert sender.finish(again, grace_left=lambda: 30)
     assert gate.got == [0, 20_000]
 
 
@@ -159,7 +161,7 @@ def test_a_spool_that_nobody_uses_is_emptied_and_removed(tmp_path: Path) -> None
     gate.wait_for(5)
 
     until(lambda: [path.name for path in (tmp_path / "spool").iterdir()] == ["spool-0"])
-    assert sender.finish(spool, grace=30)
+    assert sender.finish(spool, grace_left=lambda: 30)
 
 
 def test_nothing_is_noted_as_delivered_before_its_dead_are_kept(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_nothing_is_noted_as_delivered_before_its_dead_are_kept(tmp_path: Path) 
     sender.add(spool)
     write(sender, spool, 0)
 
-    assert sender.finish(spool, grace=30)
+    assert sender.finish(spool, grace_left=lambda: 30)
 
     [file] = dead_letter_files(tmp_path / "dead")
     assert sum(rows_of(letter.samples) for letter in read_letters(file)) == CHUNK
@@ -196,7 +198,7 @@ def test_a_sender_can_begin_anew(tmp_path: Path) -> None:
         spool = Spool(tmp_path / "spool" / "spool-0")
         sender.add(spool)
         write(sender, spool, start)
-        assert sender.finish(spool, grace=30)
+        assert sender.finish(spool, grace_left=lambda: 30)
     assert gate.got == [0, 20_000]
     assert "gate-sender" not in [thread.name for thread in threading.enumerate()]
 
@@ -219,7 +221,7 @@ def test_a_sender_that_begins_anew_delivers_as_many_at_a_time(tmp_path: Path) ->
             spool.append(numbered([number]))
         spool.release()
         sender.add(spool)
-        assert sender.finish(spool, grace=30)
+        assert sender.finish(spool, grace_left=lambda: 30)
         assert set(numbers) <= set(gate.got)
 
 
@@ -255,7 +257,7 @@ def test_a_spool_is_closed_when_nothing_changes_it_any_more(
     assert begun.wait(30)
     drain = sender._drains[spool.directory]
     with ThreadPoolExecutor(1) as executor:
-        finishing = executor.submit(sender.finish, spool, 0)
+        finishing = executor.submit(sender.finish, spool, lambda: 0)
         while not all(task.cancelling() for task in drain._tasks):
             time.sleep(0.001)
         sender._submit(turns(20)).result()
@@ -273,9 +275,9 @@ def test_nothing_is_evicted_from_a_spool_that_is_closed(tmp_path: Path) -> None:
     other = Spool(tmp_path / "spool" / "spool-1")
     sender.add(other)
     write(sender, spool, 0)
-    assert sender.finish(spool, grace=30)
+    assert sender.finish(spool, grace_left=lambda: 30)
     sender._submit(drain.evict()).result()
-    assert sender.finish(other, grace=30)
+    assert sender.finish(other, grace_left=lambda: 30)
     assert dead_letter_files(tmp_path / "dead") == []
 
 
@@ -294,7 +296,7 @@ def test_depth_is_told(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool" / "spool-0")
     sender.add(spool)
     write(sender, spool, 0, 20_000)
-    assert sender.finish(spool, grace=30)
+    assert sender.finish(spool, grace_left=lambda: 30)
     depths = [event.unsent_bytes for event in heard if isinstance(event, SpoolDepth)]
     assert len(depths) == 2
     assert depths[0] > depths[1] == 0
