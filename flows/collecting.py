@@ -16,7 +16,7 @@ from operators.background import Background
 from operators.collect.collector import ClusterCollector, Collectors, Collects
 from operators.collect.custom import OwnCollector
 from operators.collect.settings import ClusterSettings
-from operators.events import Listeners
+from operators.events import CollectedInPart, Listeners
 from operators.merge import Plan, like_fleet, preset_fleet
 from operators.offload import TickWork
 from operators.pool import Pool, Priority
@@ -50,14 +50,16 @@ def collecting(
     asked: Shards,
     watch: Callable[[Pool], None],
     listeners: Listeners,
+    hear: Callable[[CollectedInPart], None],
 ) -> Iterator[Collecting]:
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
     `targets` are those of `targets_of`, `asked` the simulated clusters whose generator does I/O,
-    by name. `watch` is told of every pool, `listeners` of what happens in them.
+    by name. `watch` is told of every pool, `listeners` of what happens in them, and `hear` of ticks
+    that lack a part.
     """
     background = Background()
-    collectors = Collectors(_collectors(config, asked))
+    collectors = Collectors(_collectors(config, asked), hear)
     pools: dict[str, Pool] = {}
     try:
         kinds = dict.fromkeys([*TargetKind, *(target.kind for target in targets)])

@@ -61,7 +61,7 @@ def run(config: Config, options: RunOptions) -> int:
         ) as seen,
         pool_events(config, options.workers.process_id) as more,
         collecting(
-            config, targets, asked, seen.watch, joined(seen.pool_listeners, more)
+            config, targets, asked, seen.watch, joined(seen.pool_listeners, more), seen.listener
         ) as collectors,
     ):
         clusters = frozenset(computed) | collectors.plans.keys()

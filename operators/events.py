@@ -1,4 +1,4 @@
-"""What happens in a pool, as events: one class each, for logs, metrics and New Relic.
+"""What happens in a pool, and in what it does, as events: one class each, for whom it concerns.
 
 A listener is a plain callable that takes one event. It is called on the pool's loop, so it
 returns at once; what it raises is logged and goes no further. Where a class has no listener,
@@ -117,6 +117,18 @@ class BreakerOpened(TaskEvent):
 @dataclass(frozen=True, slots=True)
 class BreakerClosed(TaskEvent):
     """A target answers again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedInPart:
+    """A target's tick was collected but for some parts; which, and why, says `error`.
+
+    To its pool that task has completed: this is told by what collects.
+    """
+
+    target: str
+    error_class: str | None
+    error: str
 
 
 Listeners: TypeAlias = Mapping[type[PoolEvent], Sequence[Callable[[Any], None]]]

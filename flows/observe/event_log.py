@@ -12,6 +12,7 @@ from flows.observe.picture import NO_SINK, Job, Picture
 from operators.events import (
     BreakerClosed,
     BreakerOpened,
+    CollectedInPart,
     Listeners,
     PoolEvent,
     PoolStarted,
@@ -89,6 +90,8 @@ class EventLog:
         match event:
             case TaskFailed():
                 self._task_failed(event)
+            case CollectedInPart():
+                self._in_part(event)
             case BreakerOpened():
                 self._log.warning(
                     "breaker opened", pool=event.pool, target=event.key, probe_seconds=event.probe
@@ -149,6 +152,11 @@ class EventLog:
                 seconds=round(event.duration, 3),
                 suppressed=suppressed,
             )
+
+    def _in_part(self, event: CollectedInPart) -> None:
+        suppressed = self._limit.admit((event.target, "in part", event.error_class))
+        if suppressed is not None:
+            self._log.warning("collected in part", **asdict(event), suppressed=suppressed)
 
     def _retried(self, event: DeliveryRetried) -> None:
         suppressed = self._limit.admit((event.sink, event.route, event.reason))

@@ -1,7 +1,7 @@
 """The work of a cluster's ticks: what is read, made into samples, with what is missing named."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from operators.collect.reading import Memory, Reading
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
 from operators.collect.topics import topic_samples
+from operators.events import CollectedInPart
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
 T = TypeVar("T")
@@ -160,14 +161,23 @@ class Collects(Protocol):
 
 
 class Collectors:
-    """What collects, by cluster, for all targets of a process: the work that `offload` is given."""
+    """What collects, by cluster, for all targets of a process: the work that `offload` is given.
 
-    def __init__(self, collectors: Mapping[str, Collects]) -> None:
+    `hear` is told of each tick that lacks a part.
+    """
+
+    def __init__(
+        self, collectors: Mapping[str, Collects], hear: Callable[[CollectedInPart], None]
+    ) -> None:
         self._collectors = collectors
+        self._hear = hear
 
     async def work(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one tick of one target; see `ClusterCollector.collect`."""
-        return await self._collectors[tick.cluster].collect(tick, time_left)
+        collected = await self._collectors[tick.cluster].collect(tick, time_left)
+        if collected.error is not None:
+            self._hear(CollectedInPart(tick.partition, collected.error_class, collected.error))
+        return collected
 
     async def close(self) -> None:
         """End all connections; what one of them raises is logged and keeps no other open."""

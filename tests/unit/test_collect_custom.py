@@ -15,6 +15,7 @@ from operators.collect.collector import Collectors
 from operators.collect.custom import CollectorSettings, OwnCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity, collected_batch
+from operators.events import CollectedInPart
 from operators.merge.cluster import ClusterMerge
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
@@ -158,7 +159,7 @@ def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
             name: OwnCollector(settings(use))
             for name, use in (("jobs", "Unclosable"), ("more", "Plain"))
         }
-        collectors = Collectors(made)
+        collectors = Collectors(made, lambda _: None)
         for collector in made.values():
             await collector.collect(TICK, 5.0)
         await collectors.close()
@@ -167,6 +168,25 @@ def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
         asyncio.run(run())
     assert Plain.closed == 1
     assert [(line["cluster"], line["cause"]) for line in logs] == [("jobs", "OSError: gone")]
+
+
+def test_what_a_tick_lacks_is_told() -> None:
+    """Of the target, with class and cause; a whole tick is not spoken of."""
+
+    given = [Collected(), Collected(error_class="page", error="no page")]
+
+    class InPart:
+        async def collect(self, tick: Ticks, time_left: float) -> Collected:
+            return given.pop(0)
+
+        async def close(self) -> None:
+            raise NotImplementedError
+
+    heard: list[CollectedInPart] = []
+    collectors = Collectors({"jobs": InPart()}, heard.append)
+    for _ in range(2):
+        asyncio.run(collectors.work(TICK, 5.0))
+    assert heard == [CollectedInPart("jobs/jobs", "page", "no page")]
 
 
 def test_wrong_options_are_said() -> None:

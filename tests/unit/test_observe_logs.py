@@ -20,7 +20,7 @@ from flows.observe import Job, MetricsSettings, observe
 from flows.observe.event_log import EVERY, EventLog, RateLimit
 from flows.observe.logs import LogHandler, configure_logs
 from operators.drain import Drain
-from operators.events import BreakerOpened, TaskCompleted, TaskFailed, TaskStarted
+from operators.events import BreakerOpened, CollectedInPart, TaskCompleted, TaskFailed, TaskStarted
 from operators.merge.coverage import Coverage
 from operators.pool import Pool, PoolSettings
 from operators.ticks import Outcome
@@ -113,6 +113,26 @@ def test_a_failed_task_is_a_warning_with_its_cause(lines: Lines) -> None:
         "suppressed": 0,
     }
     assert [line["event"] for line in others] == ["task skipped", "task refused"]
+
+
+def test_a_tick_that_lacks_a_part_is_a_warning(lines: Lines) -> None:
+    """With what and why; the same target and class once a minute."""
+    log = EventLog(clock := Clock())
+    denied = CollectedInPart("prod/groups", "authorization", "describe g: grant Describe")
+    for _ in range(3):
+        log.hear(denied)
+    log.hear(CollectedInPart("prod/topics", "page", "no page"))
+    first, other = lines()
+    assert first["event"] == "collected in part"
+    assert (first["level"], first["target"], first["error"]) == (
+        "warning",
+        "prod/groups",
+        "describe g: grant Describe",
+    )
+    assert other["target"] == "prod/topics"
+    clock.now = EVERY
+    log.hear(denied)
+    assert [line["suppressed"] for line in lines()] == [2]
 
 
 def test_the_same_failure_is_told_once_a_minute(lines: Lines) -> None:
