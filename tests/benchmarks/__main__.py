@@ -15,19 +15,19 @@ from tests.benchmarks.measuring import ROOT
 from tests.benchmarks.straight import draw_cost
 
 SHORT: Mapping[str, Sequence[str]] = {
-    "cluster": ("--ticks", "60", "--rounds", "1"),
+    "cluster": ("--ticks", "60", "--rounds", "3"),
     "day": ("--hours", "0.5", "--speed", "60", "--scale", "0.1"),
     "drain": ("--clusters", "20", "--ticks", "3"),
-    "encode": ("--rounds", "2"),
+    "encode": ("--rounds", "3"),
     "isolation": ("--seconds", "5", "--interval", "0.5", "--targets", "20"),
-    "merge": ("--samples", "200000", "--rounds", "1"),
+    "merge": ("--samples", "200000", "--rounds", "3"),
     "outage": ("--up", "5", "--down", "15"),
-    "parquet": ("--rows", "500000", "--rounds", "1"),
-    "pool": ("--tasks", "50000", "--rounds", "1"),
+    "parquet": ("--rows", "500000", "--rounds", "3"),
+    "pool": ("--tasks", "50000", "--rounds", "3"),
     "ranges": ("--rows", "200000"),
-    "recovery": ("--ticks", "60", "--rounds", "1"),
-    "replay": ("--rows", "500000", "--rounds", "1"),
-    "simulate": ("--rows", "200000", "--rounds", "1"),
+    "recovery": ("--ticks", "60", "--rounds", "3"),
+    "replay": ("--rows", "500000", "--rounds", "3"),
+    "simulate": ("--rows", "200000", "--rounds", "3"),
     "targets": ("--targets", "300", "3000", "--interval", "5", "--ticks", "2"),
 }
 """What makes a benchmark short where it is not so by itself."""
