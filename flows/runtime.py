@@ -23,6 +23,7 @@ from bytewax.recovery import (
 from bytewax.testing import cluster_main
 
 from flows.errors import FlowError
+from flows.peers import notice_silence
 from flows.room import no_room, store_failure
 from operators.drain import Drain
 
@@ -88,11 +89,15 @@ def execute(
 
     with _signals(drain) as signals, _quiet_stdout(workers):
         engine, heeded, full = _Engine(work), 0, None
+        watched = not workers.addresses
         while not engine.ended(_POLL):
             heeded = _heed(signals, heeded, grace)
             if recovery is not None and full is None and (full := no_room(recovery.db_dir)):
                 log.error("draining", cause=full)
                 drain.request()
+            if drain.opened and not watched:
+                watched = True
+                notice_silence(workers.addresses)
             if workers.addresses and drain.requested and not drain.opened:
                 log.info("ended before all processes of the cluster were there")
                 return True

@@ -4,6 +4,7 @@ Needs root and the command `ip`, so it runs only where `MQPIPE_TEST_NAMESPACES` 
 """
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,13 +33,16 @@ def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
+def output_of(*command: str) -> str:
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True).stdout
+
+
 @pytest.fixture
 def namespaces() -> Iterator[None]:
-    """Two namespaces with a cable between them, whose kernels soon give up on who is silent."""
+    """Two namespaces with a cable between them, and nothing else."""
     try:
         for name in NAMES:
             ip("netns", "add", name)
-            ip("netns", "exec", name, "sysctl", "-qw", "net.ipv4.tcp_retries2=3")
         ip("link", "add", ENDS[0], "netns", NAMES[0], "type", "veth", "peer", "name", ENDS[1],
            "netns", NAMES[1])  # fmt: skip
         for name, end, host in zip(NAMES, ENDS, HOSTS, strict=True):
@@ -47,6 +51,8 @@ def namespaces() -> Iterator[None]:
         yield
     finally:
         for name in NAMES:
+            for process in output_of("ip", "netns", "pids", name).split():
+                os.kill(int(process), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", name], check=False)
 
 
@@ -74,7 +80,7 @@ def ended(processes: Sequence[subprocess.Popen[str]], code: int) -> list[str]:
     """Standard errors of processes that end with `code`."""
     said = []
     for process in processes:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=90)
         assert process.returncode == code, err[-4000:]
         said.append(err)
     return said
