@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
+from confluent_kafka.admin import ConsumerGroupDescription
+
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, problem_of
 from operators.collect.probe import new_topic
@@ -55,26 +57,31 @@ async def _creation_problems(client: KafkaClient, topic: str, timeout: float) ->
 
 
 async def _group_problems(client: KafkaClient, group: str, timeout: float) -> list[Problem]:
-    problem = problem_of(TimeoutError(), f"{client.cluster}: describe the group {group}")
     try:
-        async with asyncio.timeout(timeout):
-            while True:
-                try:
-                    described = await client.group(group, operations=True)
-                    break
-                except CollectionError as error:
-                    if error.error_class != "unavailable":
-                        raise
-                    # A group that is new to a cluster has to wait for its coordinator.
-                    problem = error.problem
-                await asyncio.sleep(AGAIN)
-    except TimeoutError:
-        return [problem]
+        described = await _described(client, group, timeout)
     except CollectionError as error:
         if error.error_class != "authorization":
             return [error.problem]
         return _grant(client, ON_GROUP, (), f"Group {group}")
     return _grant(client, ON_GROUP, described.authorized_operations, f"Group {group}")
+
+
+async def _described(client: KafkaClient, group: str, timeout: float) -> ConsumerGroupDescription:
+    """A group's description. One that is new to a cluster has to wait for its coordinator."""
+    what = f"{client.cluster}: describe the group {group}"
+    last = CollectionError(problem_of(TimeoutError(), what))
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    return await client.group(group, operations=True)
+                except CollectionError as error:
+                    if error.error_class != "unavailable":
+                        raise
+                    last = error
+                await asyncio.sleep(AGAIN)
+    except TimeoutError:
+        raise last from None
 
 
 def _grant(
