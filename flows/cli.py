@@ -272,7 +272,7 @@ def score(
 
     Example: mqpipe score alerts.csv --against day
     """
-    from flows.score import score as score_command
+    from flows.score.command import score as score_command
 
     raise typer.Exit(
         score_command(alerts, against, parsed("--grace", grace, parse_duration) or 0.0)

@@ -1,0 +1,138 @@
+"""VUS-PR and VUS-ROC (Paparrizos et al., Volume Under the Surface, PVLDB 15, 2022).
+
+Labels are widened by slopes of every length from 0 to `window` ticks; for each length the curve
+of range-based precision and recall over thresholds has an area; the volume is the mean of these
+areas. Values are those of the package `vus` 0.0.6, whose authors are the paper's
+(`RangeAUC_volume_opt`), computed for all lengths and thresholds at once.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from flows.score.spans import Floats, Ints, Spans
+
+THRESHOLDS = 250
+"""Quantiles of the scores that are thresholds, as in the paper's code."""
+
+WINDOW = 100
+"""Ticks of the widest slope, where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Volumes under the surfaces, 0 to 1."""
+
+    pr: float
+    roc: float
+
+
+def volume(truth: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
+    """The volumes for one series; None where nothing or everything is true.
+
+    Args:
+        truth: The true runs.
+        scores: A score a tick, the higher the more anomalous.
+        window: Ticks of the widest slope.
+    """
+    ticks = len(scores)
+    positives = int((truth[:, 1] - truth[:, 0]).sum())
+    if not positives or positives == ticks:
+        return None
+    falling = -np.sort(-scores)
+    thresholds = falling[np.linspace(0, ticks - 1, THRESHOLDS).astype(int)]
+    predicted = np.searchsorted(-falling, -thresholds, side="right").astype(np.float64)
+
+    near = _near(truth, window, ticks)
+    reached = np.searchsorted(-thresholds, -scores[near], side="left")
+    """The first threshold at which each of these ticks is predicted."""
+    labels = _labels(truth, near, window)
+    order = np.argsort(reached, kind="stable")
+    sums = np.cumsum(labels[:, order], axis=1)
+    counts = np.searchsorted(reached[order], np.arange(THRESHOLDS), side="right")
+    hits = np.where(counts > 0, sums[:, np.maximum(counts, 1) - 1], 0.0)
+    certain = np.zeros(THRESHOLDS + 1)
+    inside = labels[0] > 0
+    np.add.at(certain, np.minimum(reached[inside], THRESHOLDS), 1.0)
+    # The labels' total: of the slopes only what is predicted counts.
+    total = hits - np.cumsum(certain[:THRESHOLDS]) + positives
+
+    expected = (positives + total) / 2
+    existence = _existence(truth, near, reached, window)
+    recall = np.minimum(hits / expected, 1.0) * existence
+    false = (predicted - hits) / (ticks - expected)
+    precision = hits / predicted
+
+    steps = np.diff(recall, axis=1, prepend=0.0)
+    areas_pr = (steps * precision).sum(axis=1)
+    edge = np.ones((window + 1, 1))
+    x = np.concatenate([0 * edge, false, edge], axis=1)
+    y = np.concatenate([0 * edge, recall, edge], axis=1)
+    areas_roc = (np.diff(x, axis=1) * (y[:, 1:] + y[:, :-1]) / 2).sum(axis=1)
+    return Volume(float(areas_pr.mean()), float(areas_roc.mean()))
+
+
+def _near(truth: Spans, window: int, ticks: int) -> Ints:
+    """The ticks that the widest slopes reach."""
+    reach = window // 2
+    flags = np.zeros(ticks + 1, np.int64)
+    np.add.at(flags, np.maximum(truth[:, 0] - reach, 0), 1)
+    np.add.at(flags, np.minimum(truth[:, 1] + reach, ticks), -1)
+    return np.flatnonzero(np.cumsum(flags[:-1]) > 0)
+
+
+@lru_cache(maxsize=4)
+def _slopes(window: int) -> Floats:
+    """By length of the slope and distance from the run: the label; shape (window + 1, reach + 1)."""
+    lengths = np.arange(window + 1)[:, None]
+    distances = np.arange(window // 2 + 1)[None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.sqrt(1 - distances / lengths)
+    return np.where((distances > 0) & (distances <= lengths // 2), slope, 0.0)
+
+
+def _labels(truth: Spans, near: Ints, window: int) -> Floats:
+    """The widened labels of the near ticks; shape (window + 1, ticks)."""
+    slopes = _slopes(window)
+    reach = window // 2
+    labels = np.zeros((window + 1, len(near)))
+    for start, stop in truth.tolist():
+        first, begin, end, last = np.searchsorted(
+            near, (start - reach, start, stop, stop + reach)
+        ).tolist()
+        labels[:, begin:end] = 1.0
+        labels[:, first:begin] += slopes[:, start - near[first:begin]]
+        labels[:, end:last] += slopes[:, near[end:last] - stop + 1]
+    return np.minimum(labels, 1.0, out=labels)
+
+
+def _existence(truth: Spans, near: Ints, reached: Ints, window: int) -> Floats:
+    """By length of the slope and threshold: the share of runs that are met at all.
+
+    Runs whose slopes touch are one. Shape (window + 1, THRESHOLDS).
+    """
+    reach = window // 2
+    runs = len(truth)
+    first_met = np.full((runs, reach + 1), THRESHOLDS)
+    for run, (start, stop) in enumerate(truth.tolist()):
+        first, begin, end, last = np.searchsorted(
+            near, (start - reach, start, stop, stop + reach)
+        ).tolist()
+        first_met[run] = reached[begin:end].min()
+        before = np.minimum.accumulate(reached[first:begin][::-1])
+        after = np.minimum.accumulate(reached[end:last])
+        for side in (before, after):
+            if len(side):
+                padded = np.concatenate([side, np.full(reach - len(side), side[-1])])
+                first_met[run, 1:] = np.minimum(first_met[run, 1:], padded)
+    halves = np.arange(reach + 1)
+    apart = (truth[:-1, 1] - 1)[:, None] + halves < truth[1:, 0][:, None] - halves
+    groups = np.concatenate([np.zeros((1, reach + 1), np.int64), np.cumsum(apart, axis=0)])
+    shares = np.zeros((reach + 1, THRESHOLDS))
+    for half in range(reach + 1):
+        begun = np.flatnonzero(np.diff(groups[:, half], prepend=-1))
+        met = np.minimum.reduceat(first_met[:, half], begun)
+        known = np.bincount(met, minlength=THRESHOLDS + 1)[:THRESHOLDS]
+        shares[half] = np.cumsum(known) / len(begun)
+    return shares[np.arange(window + 1) // 2]
