@@ -1,0 +1,253 @@
+"""One cluster's brokers: who is asked, through which connection, in which version."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from operators.protocol.connection import Connection
+from operators.protocol.errors import RequestError
+from operators.protocol.link import Access, Link
+from operators.protocol.messages import MESSAGES, Message
+from operators.protocol.race import AllFailedError, first_of
+
+T = TypeVar("T")
+
+HostPort: TypeAlias = tuple[str, int]
+
+_ALONE = 0.25
+"""The share of its time that a broker has alone, where any may answer, before the next is asked."""
+
+_ALONE_MAX = 2.0
+"""Seconds of that, at most."""
+
+_TELLING = ("config", "unsupported", "auth", "tls", "garbage", "resolve", "refused", "timeout")
+"""Classes of errors: the first says most of why no broker can be reached."""
+
+
+class Client:
+    """The connections to one cluster, opened when they are needed.
+
+    `properties` are librdkafka's, `bootstrap.servers` among them. Use it from one event loop.
+    Requests of different lanes (0 and 1) go through different connections to a broker, so that
+    none waits behind a large answer of the other.
+    """
+
+    def __init__(self, cluster: str, properties: Mapping[str, str]) -> None:
+        self.cluster = cluster
+        self.brokers: Mapping[int, HostPort] = {}
+        """By id: the host and port that a broker is reached at; what `learn` was told."""
+        self._bootstrap = _host_ports(properties["bootstrap.servers"])
+        random.shuffle(self._bootstrap)
+        self._access = Access(client_id=properties.get("client.id", "mqpipe"))
+        self._links: dict[tuple[HostPort, int], Link] = {}
+
+    def learn(self, brokers: Mapping[int, HostPort]) -> None:
+        """The cluster's brokers, as its metadata says. Connections to others end."""
+        self.brokers = dict(brokers)
+        if not brokers:
+            return
+        there = set(self.brokers.values())
+        for key in [key for key in self._links if key[0] not in there]:
+            self._links.pop(key).close(at_once=False)
+
+    async def versions(
+        self, timeout: float, broker: int | None = None
+    ) -> Mapping[int, tuple[int, int]]:
+        """By API key: the lowest and highest version that a broker, or any one, serves.
+
+        Raises:
+            RequestError: it cannot be reached.
+        """
+
+        async def versions(connection: Connection, _: float) -> Mapping[int, tuple[int, int]]:
+            return connection.versions
+
+        return await self._by(broker, 0, timeout, versions)
+
+    async def version(self, name: str, timeout: float, broker: int | None = None) -> int | None:
+        """The highest version of a request that both sides speak; None where there is none.
+
+        Raises:
+            RequestError: the broker cannot be reached.
+        """
+        return _common(await self.versions(timeout, broker), MESSAGES[name])
+
+    async def ask(
+        self,
+        name: str,
+        timeout: float,
+        broker: int | None = None,
+        *,
+        version: int | None = None,
+        lane: int = 0,
+        **fields: Any,
+    ) -> Any:
+        """The answer to a request by its name in `MESSAGES`: an object of kafka-python's.
+
+        `fields` are the request's. It is asked in the highest version that both sides speak, or
+        in `version`. Without `broker` whichever can be reached answers. Error codes inside of the
+        answer are the caller's to look at.
+
+        Raises:
+            RequestError: there is no answer within `timeout` seconds.
+        """
+        message = MESSAGES[name]
+
+        async def ask(connection: Connection, left: float) -> Any:
+            spoken = _spoken(connection, message, version)
+            request, response = message.classes()
+            body = request(version=spoken, **fields).encode(version=spoken)
+            answer = await _sent(connection, message, spoken, body, left)
+            try:
+                return response.decode(answer, version=spoken)
+            except Exception as error:  # whatever it is, these bytes are no answer
+                raise connection.garbage(f"an answer to {name} that makes no sense") from error
+
+        return await self._by(broker, lane, timeout, ask)
+
+    async def send(
+        self,
+        name: str,
+        version: int,
+        body: bytes,
+        timeout: float,
+        broker: int | None = None,
+        lane: int = 0,
+    ) -> memoryview:
+        """What follows the header of the answer to a request of which `body` follows the header.
+
+        Raises:
+            RequestError: there is no answer within `timeout` seconds, or the broker does not
+                speak this version.
+        """
+        message = MESSAGES[name]
+
+        async def send(connection: Connection, left: float) -> memoryview:
+            spoken = _spoken(connection, message, version)
+            return await _sent(connection, message, spoken, body, left)
+
+        return await self._by(broker, lane, timeout, send)
+
+    async def close(self) -> None:
+        """End all connections."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    async def _by(
+        self,
+        broker: int | None,
+        lane: int,
+        timeout: float,
+        call: Callable[[Connection, float], Awaitable[T]],
+    ) -> T:
+        """What `call` gives for a broker's connection, or for any's, and the seconds left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+
+        async def through(link: Link) -> T:
+            if not link.open and link.waits and broker is None:
+                await asyncio.sleep(min(link.waits, max(0.0, deadline - loop.time())))
+            connection = await link.connected(deadline)
+            return await call(connection, max(0.0, deadline - loop.time()))
+
+        if broker is not None:
+            try:
+                address = self.brokers[broker]
+            except KeyError:
+                raise RequestError(
+                    "unavailable", f"broker {broker}: is not in the cluster"
+                ) from None
+            return await through(self._link(address, lane, broker))
+        try:
+            return await first_of(
+                (partial(through, link) for link in self._any(lane)),
+                min(_ALONE * timeout, _ALONE_MAX),
+            )
+        except AllFailedError as failed:
+            raise _most_telling(failed.errors) from failed
+
+    def _link(self, address: HostPort, lane: int, broker: int | None = None) -> Link:
+        link = self._links.get((address, lane))
+        if link is None:
+            name = "" if broker is None else f"broker {broker}"
+            link = self._links[address, lane] = Link(name, *address, self._access)
+        return link
+
+    def _any(self, lane: int) -> Iterable[Link]:
+        """The links to all that may be asked, the most promising first."""
+        known = list(self.brokers.items())
+        random.shuffle(known)
+        links = [self._link(address, lane, broker) for broker, address in known]
+        there = set(self.brokers.values())
+        links += [self._link(a, lane) for a in self._bootstrap if a not in there]
+        return sorted(links, key=_promise)
+
+
+def _promise(link: Link) -> tuple[bool, int, float]:
+    connection = link.connection if link.open else None
+    silent = connection is None or connection.overdue
+    return silent, link.failures, 0.0 if connection is None else -connection.heard
+
+
+async def _sent(
+    connection: Connection, message: Message, version: int, body: bytes, timeout: float
+) -> memoryview:
+    tagged = version >= message.flexible
+    return await connection.request(
+        message.name,
+        message.key,
+        version,
+        body,
+        timeout,
+        tagged=tagged,
+        tagged_answer=tagged,
+    )
+
+
+def _spoken(connection: Connection, message: Message, version: int | None) -> int:
+    """The version in which a broker is asked.
+
+    Raises:
+        RequestError: it does not serve such a request, or not in `version`.
+    """
+    served = connection.versions.get(message.key)
+    if served is not None and version is not None and served[0] <= version <= served[1]:
+        return version
+    common = _common(connection.versions, message)
+    if common is None or version is not None:
+        wanted = message.name if version is None else f"{message.name} v{version}"
+        offers = "no version" if served is None else f"v{served[0]} to v{served[1]}"
+        raise RequestError(
+            "unsupported", f"{connection.where}: does not serve {wanted} (it has {offers})"
+        )
+    return common
+
+
+def _common(versions: Mapping[int, tuple[int, int]], message: Message) -> int | None:
+    lowest, highest = versions.get(message.key, (0, -1))
+    common = min(highest, message.highest)
+    return common if common >= lowest else None
+
+
+def _most_telling(errors: list[Exception]) -> Exception:
+    def rank(error: Exception) -> int:
+        class_ = error.error_class if isinstance(error, RequestError) else ""
+        return _TELLING.index(class_) if class_ in _TELLING else len(_TELLING)
+
+    return min(errors, key=rank)
+
+
+def _host_ports(servers: str) -> list[HostPort]:
+    """Hosts and ports of `bootstrap.servers`; the port is 9092 where none is given."""
+    found = []
+    for server in servers.split(","):
+        # librdkafka takes `SSL://host:port` too.
+        address = server.strip().rpartition("://")[2]
+        host, colon, port = address.rpartition(":")
+        if not colon or host.endswith(":") or "]" in port:
+            host, port = address, "9092"
+        found.append((host.strip("[]"), int(port)))
+    return found

@@ -1,0 +1,299 @@
+"""One connection to one broker: requests go out as they come, answers come back in that order."""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from operators.protocol.errors import RequestError
+
+MAX_FRAME = 128 << 20
+"""Bytes of an answer that is read; ten million partitions' offsets take as much."""
+
+_SMALL = 1 << 16
+"""Bytes of the buffer that answers are read into; a bigger one has a buffer of its own."""
+
+_HEADER = struct.Struct(">hhih")
+_SIZE = struct.Struct(">i")
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request's place in the pipeline: it has one until its answer comes, wanted or not."""
+
+    id: int
+    name: str
+    answer: asyncio.Future[memoryview]
+    since: float
+    timeout: float
+    tagged: bool
+    """Whether the answer's header ends with tagged fields."""
+
+    @property
+    def deadline(self) -> float:
+        return self.since + self.timeout
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection to `where` (a broker and its address, for errors).
+
+    It ends by itself where what comes is no answer, and where nothing at all comes until the
+    oldest request's deadline. Then all its requests fail; `on_end` is called with the reason.
+    """
+
+    def __init__(
+        self, where: str, client_id: str, on_end: Callable[[RequestError], None] | None = None
+    ) -> None:
+        self.where = where
+        self.versions: Mapping[int, tuple[int, int]] = {}
+        """By API key: the lowest and the highest version that the broker serves."""
+        self.error: RequestError | None = None
+        """Why it ended."""
+        self.heard = 0.0
+        """When something came last, by the loop's clock."""
+        self._client_id = client_id.encode()
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._pending: deque[_Request] = deque()
+        self._ids = 0
+        self._answers = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending = False
+        self._small = memoryview(bytearray(_SMALL))
+        self._start = self._end = 0
+        self._big: memoryview | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Requests without an answer."""
+        return len(self._pending)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the oldest request's answer should have come."""
+        return bool(self._pending) and self._pending[0].deadline <= self._loop.time()
+
+    def request(
+        self,
+        name: str,
+        key: int,
+        version: int,
+        body: bytes,
+        timeout: float,
+        *,
+        tagged: bool,
+        tagged_answer: bool,
+    ) -> asyncio.Future[memoryview]:
+        """Send a request; the future has what follows the answer's header.
+
+        `name` is for errors. The future may be cancelled: the answer is then read and left.
+        It fails with a RequestError after `timeout` seconds, or when the connection ends.
+
+        Raises:
+            RequestError: the connection has ended.
+        """
+        if self.error is not None or self._transport is None:
+            raise self.error or RequestError("refused", f"{self.where}: not connected")
+        self._ids = (self._ids + 1) & 0x7FFFFFFF
+        now = self._loop.time()
+        request = _Request(self._ids, name, self._loop.create_future(), now, timeout, tagged_answer)
+        header = _HEADER.pack(key, version, self._ids, len(self._client_id)) + self._client_id
+        if tagged:
+            header += b"\0"
+        self._pending.append(request)
+        self._transport.write(b"".join((_SIZE.pack(len(header) + len(body)), header, body)))
+        self._watch(request.deadline)
+        return request.answer
+
+    def end(self, error: RequestError) -> None:
+        """Close at once; what is pending fails with `error`."""
+        if self.error is not None:
+            return
+        self.error = error
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        pending, self._pending = self._pending, deque()
+        for request in pending:
+            if not request.answer.done():
+                request.answer.set_exception(error)
+        self._big = None
+        if self._on_end is not None:
+            self._on_end(error)
+
+    def end_when_idle(self) -> None:
+        """Close as soon as no request waits."""
+        self._ending = True
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._ending and not self._pending:
+            self.end(RequestError("unavailable", f"{self.where}: is no longer asked"))
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.heard = self._loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other side has closed it, or it broke."""
+        said = f" ({exc.strerror or exc})" if isinstance(exc, OSError) else ""
+        if self._answers:
+            text = f"closed the connection{said}"
+        else:
+            text = f"closed the connection as soon as it was spoken to{said}"
+        self.end(RequestError("refused", f"{self.where}: {text}"))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes belong."""
+        return self._small[self._end :] if self._big is None else self._big[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came."""
+        self.heard = self._loop.time()
+        self._end += nbytes
+        if self._big is None:
+            self._take_small()
+        elif self._end == len(self._big):
+            frame, self._big = self._big, None
+            self._start = self._end = 0
+            self._answer(frame)
+
+    def eof_received(self) -> None:
+        """Nothing more will come: asyncio closes."""
+
+    def _take_small(self) -> None:
+        small = self._small
+        while self._end - self._start >= 4:
+            (size,) = _SIZE.unpack_from(small, self._start)
+            if not 4 <= size <= MAX_FRAME:
+                self._garbage(
+                    f"a frame of {size} bytes"
+                    if size < 0 or self._answers
+                    else f"a first frame of {size} bytes (it begins with "
+                    f"{bytes(small[self._start : self._start + 8])!r})"
+                )
+                return
+            begin, end = self._start + 4, self._start + 4 + size
+            if end > self._end:
+                if 4 + size > _SMALL:
+                    self._begin_big(size)
+                    return
+                break
+            self._start = end
+            self._answer(memoryview(bytes(small[begin:end])))
+            if self.error is not None:
+                return
+        if self._start:
+            left = self._end - self._start
+            small[:left] = small[self._start : self._end]
+            self._start, self._end = 0, left
+
+    def _begin_big(self, size: int) -> None:
+        # Memory that is not touched before it is filled: whoever only claims to send much costs
+        # no more than what comes.
+        big = memoryview(cast("Any", np.empty(size, np.uint8)))
+        begun = self._end - self._start - 4
+        big[:begun] = self._small[self._start + 4 : self._end]
+        self._big, self._start, self._end = big, 0, begun
+
+    def _answer(self, frame: memoryview) -> None:
+        if not self._pending:
+            self._garbage("an answer that nobody asked for")
+            return
+        request = self._pending.popleft()
+        (id_,) = _SIZE.unpack_from(frame)
+        if id_ != request.id:
+            self._pending.appendleft(request)
+            self._garbage(f"an answer with the number {id_} in place of {request.id}")
+            return
+        start = 4
+        if request.tagged:
+            try:
+                start = _after_tags(frame, 4)
+            except (IndexError, ValueError):
+                self._pending.appendleft(request)
+                self._garbage(f"an answer to {request.name} whose header makes no sense")
+                return
+        self._answers += 1
+        if not request.answer.done():
+            request.answer.set_result(frame[start:])
+        self._end_if_idle()
+
+    def garbage(self, what: str) -> RequestError:
+        """End the connection since `what` came that is no answer; gives the error."""
+        error = RequestError(
+            "garbage", f"{self.where}: does not speak Kafka's protocol: sent {what}"
+        )
+        self.end(error)
+        return error
+
+    def _garbage(self, what: str) -> None:
+        self.garbage(what)
+
+    def _watch(self, deadline: float) -> None:
+        """See to it that `_due` is called by then."""
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if not self._pending:
+            return
+        now = self._loop.time()
+        oldest = self._pending[0]
+        if oldest.deadline <= now:
+            if self.heard <= oldest.since:
+                self.end(_late(self.where, oldest))
+                return
+            # It sends something, if not this in time: the answer may still come.
+            if not oldest.answer.done():
+                oldest.answer.set_exception(_late(self.where, oldest))
+            oldest.since = self.heard
+        for request in self._pending:
+            if request.deadline <= now and not request.answer.done():
+                request.answer.set_exception(_late(self.where, request))
+        self._watch(
+            min(r.deadline for i, r in enumerate(self._pending) if i == 0 or not r.answer.done())
+        )
+
+
+def _late(where: str, request: _Request) -> RequestError:
+    return RequestError(
+        "timeout", f"{where}: no answer to {request.name} within {request.timeout:.3g} s"
+    )
+
+
+def _after_tags(frame: memoryview, at: int) -> int:
+    """Where a header's tagged fields end that begin at `at`."""
+    count, at = _varint(frame, at)
+    for _ in range(count):
+        _, at = _varint(frame, at)
+        size, at = _varint(frame, at)
+        at += size
+        if at > len(frame):
+            raise ValueError
+    return at
+
+
+def _varint(frame: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while shift < 35:
+        byte = frame[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise ValueError

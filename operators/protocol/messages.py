@@ -1,0 +1,70 @@
+"""What is asked of brokers: one table, and the classes that write and read the messages."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+_OWN_SCHEMAS = "operators.protocol.schemas"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A kind of request.
+
+    `highest` is the newest version that is spoken here, `flexible` the first one with tagged
+    fields. The classes come from `module` of kafka-python or, where that lacks them, from the
+    schemas beside this file.
+    """
+
+    name: str
+    key: int
+    highest: int
+    flexible: int
+    module: str | None = None
+
+    def classes(self) -> tuple[Any, Any]:
+        """The classes of the request and of its answer; kafka-python is imported by the first."""
+        return _classes(self)
+
+
+def _table(*messages: Message) -> dict[str, Message]:
+    return {message.name: message for message in messages}
+
+
+MESSAGES = _table(
+    # v10 would need each partition's time limit for tiered storage.
+    Message("ListOffsets", 2, 9, 6, "kafka.protocol.consumer"),
+    Message("Metadata", 3, 12, 9, "kafka.protocol.metadata"),
+    # v10 names topics by their ids alone.
+    Message("OffsetFetch", 9, 9, 6, "kafka.protocol.consumer"),
+    Message("FindCoordinator", 10, 6, 3, "kafka.protocol.metadata"),
+    Message("DescribeGroups", 15, 6, 5, "kafka.protocol.admin"),
+    Message("ListGroups", 16, 5, 3, "kafka.protocol.admin"),
+    Message("SaslHandshake", 17, 1, 1 << 15, "kafka.protocol.sasl"),
+    Message("ApiVersions", 18, 3, 3, "kafka.protocol.metadata"),
+    Message("CreateTopics", 19, 7, 5, "kafka.protocol.admin"),
+    Message("DescribeConfigs", 32, 4, 4, "kafka.protocol.admin"),
+    Message("DescribeLogDirs", 35, 4, 2, "kafka.protocol.admin"),
+    Message("SaslAuthenticate", 36, 2, 2, "kafka.protocol.sasl"),
+    Message("DescribeCluster", 60, 2, 0, "kafka.protocol.admin"),
+    Message("ConsumerGroupDescribe", 69, 1, 0),
+    Message("ShareGroupDescribe", 77, 1, 0),
+    Message("StreamsGroupDescribe", 89, 0, 0),
+    Message("DescribeShareGroupOffsets", 90, 1, 0),
+)
+"""By Kafka's name. Versions are chosen for what their answers hold, not because there are newer."""
+
+
+@cache
+def _classes(message: Message) -> tuple[Any, Any]:
+    names = (f"{message.name}Request", f"{message.name}Response")
+    if message.module is not None:
+        module = import_module(message.module)
+        return getattr(module, names[0]), getattr(module, names[1])
+    from kafka.protocol.api_message import ApiMessage
+
+    request, response = (
+        type(ApiMessage)(name, (ApiMessage,), {}, load_json=_OWN_SCHEMAS) for name in names
+    )
+    return request, response
