@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from flows import standard_streams
 from flows.errors import CommandError, UsageError
 from flows.loading import ConfigError, load, parse
 from flows.options import addresses_of, interval_of, moment, parsed, some_time
@@ -311,6 +312,7 @@ def init(
 def main() -> None:
     """Run the command line and exit with its code."""
     os.environ.setdefault("RUST_BACKTRACE", "0")
+    standard_streams.prepare()
     try:
         app()
     except ConfigError as error:

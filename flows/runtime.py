@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from bytewax.testing import cluster_main
 from flows.errors import FlowError
 from flows.peers import notice_silence
 from flows.room import no_room, store_failure
+from flows.standard_streams import drain_all
 from operators.drain import Drain
 
 log = structlog.get_logger("mqpipe.runtime")
@@ -227,5 +227,5 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def _force(cause: str) -> None:
     """End the process where it stands: threads that hang cannot be joined."""
     log.error("forced to end", cause=cause)
-    sys.stderr.flush()
+    drain_all()
     os._exit(1)

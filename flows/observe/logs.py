@@ -10,6 +10,8 @@ import structlog
 from rich.console import Console
 from rich.text import Text
 
+from flows.standard_streams import PeopleStream
+
 _STYLES = {"warning": "magenta", "error": "bold red", "critical": "bold red"}
 
 
@@ -21,10 +23,12 @@ class LogHandler(logging.StreamHandler[TextIO]):
         self.setFormatter(json)
         self._plain = plain
         self._console: Console | None = None
+        self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; what goes wrong with it costs only that line."""
         if self._console is None:
+            self._tell_lost()
             super().emit(record)
             return
         try:
@@ -32,6 +36,21 @@ class LogHandler(logging.StreamHandler[TextIO]):
             self._console.print(line, soft_wrap=True)
         except Exception:
             self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
+        """Lose the line: what the base class would tell of it may end in this handler again."""
+        self._lost += 1
+
+    def _tell_lost(self) -> None:
+        lost, self._lost = self._lost, 0
+        if isinstance(self.stream, PeopleStream):
+            lost += self.stream.take_lost()
+        if lost:
+            record = logging.LogRecord(
+                "mqpipe.logs", logging.WARNING, "", 0, "log lines lost", None, None
+            )
+            record.lines = lost
+            super().emit(record)
 
     @contextmanager
     def above(self, console: Console) -> Iterator[None]:

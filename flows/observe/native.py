@@ -9,8 +9,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import contextmanager, suppress
+
+from flows.standard_streams import PeopleStream
 
 _STDERR = 2
 _READ_BYTES = 65_536
@@ -19,12 +20,18 @@ _PIPE_BYTES = 2**20
 
 
 @contextmanager
-def real_stderr() -> Iterator[TextIO]:
+def real_stderr() -> Iterator[PeopleStream]:
     """A stream to what standard error is now, whatever becomes of it meanwhile."""
-    sys.stderr.flush()
+    _flush()
     real = os.dup(_STDERR)
-    with os.fdopen(real, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as stream:
+    stream = PeopleStream(real)
+    try:
         yield stream
+    finally:
+        drained = stream.drain()
+        stream.close()
+        if drained:  # Or something still waits to be written, and nobody else may get the number.
+            os.close(real)
 
 
 @contextmanager
@@ -34,7 +41,7 @@ def captured_stderr(tell: Callable[[str], None]) -> Iterator[None]:
     Whole lines that come at once are told at once, from a thread; all of them before the block
     has ended. `tell` must write to `real_stderr` and not to `sys.stderr`, which comes back here.
     """
-    sys.stderr.flush()
+    _flush()
     before = os.dup(_STDERR)
     reading, writing = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -47,19 +54,32 @@ def captured_stderr(tell: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stderr.flush()
+        _flush()
         os.dup2(before, _STDERR)
         os.close(before)
         # The pipe is at its end now, unless a child process still has it.
         reader.join(timeout=1.0)
 
 
+def _flush() -> None:
+    """Have what Python wrote so far go to where standard error is now."""
+    if isinstance(sys.stderr, PeopleStream):
+        sys.stderr.drain()
+    else:
+        sys.stderr.flush()
+
+
 def _read(reading: int, tell: Callable[[str], None]) -> None:
+    def said(text: bytes) -> None:
+        # Whatever is wrong with a line: were the pipe not read on, all who write would wait.
+        with suppress(Exception):
+            tell(text.decode(errors="backslashreplace"))
+
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         begun = b""
         while part := pipe.read(_READ_BYTES):
             lines, newline, begun = (begun + part).rpartition(b"\n")
             if newline and lines.strip():
-                tell(lines.decode(errors="backslashreplace"))
+                said(lines)
         if begun.strip():
-            tell(begun.decode(errors="backslashreplace"))
+            said(begun)

@@ -19,6 +19,7 @@ from rich.console import Console
 from flows.observe import Job, MetricsSettings, observe
 from flows.observe.event_log import EVERY, EventLog, RateLimit
 from flows.observe.logs import LogHandler, configure_logs
+from flows.standard_streams import PeopleStream
 from operators.drain import Drain
 from operators.events import BreakerOpened, CollectedInPart, TaskCompleted, TaskFailed, TaskStarted
 from operators.merge.coverage import Coverage
@@ -93,6 +94,23 @@ def test_a_line_above_the_live_table_is_plain(configured: Callable[[str], LogHan
     assert len(time.split(":")) == 3
     assert rest == "warning  task failed  target=prod/brokers error=" + "[red]" * 9 + "\n"
     assert stream.getvalue() == ""
+
+
+def test_the_log_says_how_many_lines_were_lost(configured: Callable[[str], LogHandler]) -> None:
+    """As soon as lines are taken again."""
+    reading, writing = os.pipe()
+    handler = configured("INFO")
+    stream = PeopleStream(writing, room=10_000)
+    stream.write("z" * 11_000 + "\n")
+    with handler.to(stream):
+        structlog.get_logger("a").info("back")
+    assert stream.drain(10)
+    first, second = map(json.loads, os.read(reading, 10_000).splitlines())
+    assert (first["event"], first["level"], first["lines"]) == ("log lines lost", "warning", 1)
+    assert second["event"] == "back"
+    stream.close()
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_failed_task_is_a_warning_with_its_cause(lines: Lines) -> None:
