@@ -20,7 +20,8 @@ from operators.collect.settings import ClusterSettings
 from operators.schedule import at_or_after, wall_clock
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER
-from operators.simulate import Shard, by_cluster
+from operators.simulate.shard import Shard
+from operators.simulate.spec import by_cluster
 from operators.ticks import TargetKind, Ticks
 from sinks.kafka.probe import probe as probe_topic
 from sinks.newrelic.probe import probe

@@ -3,23 +3,21 @@
 0: done, also after a clean drain. 1: the work failed, or a drain was forced. 2: the command line
 or the configuration is wrong. Standard output carries results only.
 
-A command imports what it needs when it runs, so that help is there at once.
+A command reads its options first, and then imports what it needs: help, and what is wrong with an
+option, are there at once.
 """
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from flows import standard_streams
-from flows.errors import CommandError, UsageError
-from flows.loading import ConfigError, load, parse
+from flows.errors import CommandError, ConfigError, UsageError
 from flows.options import addresses_of, interval_of, moment, parsed, some_time
-from flows.templates import DEFAULT, template
-from operators.schema.settings import parse_duration
+from operators.schema.units import parse_duration
 
 if TYPE_CHECKING:
     from flows.config import Config
@@ -44,6 +42,8 @@ WorkersOption = Annotated[
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         typer.echo(f"mqpipe {version('mqpipe')}")
         raise typer.Exit
 
@@ -63,10 +63,13 @@ def before_a_command(
 def _config(file: Path | None) -> "Config":
     """What a job is told; from here on, all that anyone logs looks alike."""
     from flows.config import Config
+    from flows.loading import load, parse
     from flows.observe.logs import configure_logs
 
     configure_logs()
     if file is None:
+        from flows.templates import DEFAULT, template
+
         return parse(Config, template(DEFAULT), "the built-in configuration")
     return load(Config, file)
 
@@ -93,16 +96,18 @@ def run(
 
     Example: mqpipe run mqpipe.yaml --workers 2
     """
+    cluster = parsed("--addresses", addresses, addresses_of) or ()
+    if process_id and process_id >= len(cluster):
+        raise typer.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
+    limit = parsed("--for", for_, some_time)
+
     from flows.run import RunOptions
     from flows.run import run as run_command
     from flows.runtime import Workers
 
-    cluster = parsed("--addresses", addresses, addresses_of) or ()
-    if process_id and process_id >= len(cluster):
-        raise typer.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
     options = RunOptions(
         workers=Workers(workers, cluster, process_id),
-        limit=parsed("--for", for_, some_time),
+        limit=limit,
         live=not no_live and sys.stderr.isatty(),
         afresh=config is None,
     )
@@ -137,15 +142,18 @@ def export(
 
     Example: mqpipe export --start 2026-01-01T00:00:00Z --end 2026-01-02T00:00:00Z --out day
     """
+    if resume and overwrite:
+        raise typer.BadParameter("--resume goes on, --overwrite starts over: give one of them")
+    first, after_last = parsed("--start", start, moment), parsed("--end", end, moment)
+    seconds = parsed("--interval", interval, interval_of)
+
     from flows.export import ExportOptions
     from flows.export import export as export_command
 
-    if resume and overwrite:
-        raise typer.BadParameter("--resume goes on, --overwrite starts over: give one of them")
     options = ExportOptions(
-        start=parsed("--start", start, moment),
-        end=parsed("--end", end, moment),
-        interval=parsed("--interval", interval, interval_of),
+        start=first,
+        end=after_last,
+        interval=seconds,
         out=out,
         seed=seed,
         workers=workers,
@@ -175,12 +183,14 @@ def replay(
 
     Example: mqpipe replay mqpipe.yaml --from -6h --out again
     """
+    first, after_last = parsed("--from", from_, moment), parsed("--to", to, moment)
+
     from flows.replay import ReplayOptions
     from flows.replay import replay as replay_command
 
     options = ReplayOptions(
-        start=parsed("--from", from_, moment),
-        end=parsed("--to", to, moment),
+        start=first,
+        end=after_last,
         asked=(from_, to),
         out=out,
         workers=workers,
@@ -273,11 +283,11 @@ def score(
 
     Example: mqpipe score alerts.csv --against day
     """
+    seconds = parsed("--grace", grace, parse_duration) or 0.0
+
     from flows.score.command import score as score_command
 
-    raise typer.Exit(
-        score_command(alerts, against, parsed("--grace", grace, parse_duration) or 0.0)
-    )
+    raise typer.Exit(score_command(alerts, against, seconds))
 
 
 @app.command()
@@ -298,9 +308,9 @@ def init(
 
     Example: mqpipe init sim.yaml --from-cluster prod-eu --config mqpipe.yaml
     """
-    from flows.init import init as init_command
-
     if from_cluster is None and config is None:
+        from flows.init import init as init_command
+
         raise typer.Exit(init_command(file))
     if from_cluster is None or config is None:
         raise UsageError("--from-cluster and --config go together: which cluster, of which config")

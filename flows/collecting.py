@@ -17,10 +17,13 @@ from operators.collect.collector import ClusterCollector, Collectors, Collects
 from operators.collect.custom import OwnCollector
 from operators.collect.settings import ClusterSettings
 from operators.events import CollectedInPart, Listeners
-from operators.merge import Plan, like_fleet, preset_fleet
+from operators.merge.like import like_fleet, preset_fleet
+from operators.merge.plan import Plan
 from operators.offload import TickWork
-from operators.pool import Pool, Priority
-from operators.simulate import PooledGenerator, ShardSpec
+from operators.pool.pool import Pool
+from operators.pool.settings import Priority
+from operators.simulate.pooled import PooledGenerator
+from operators.simulate.spec import ShardSpec
 from operators.targets import Target
 from operators.ticks import PROBE_KIND, SIMULATION_KIND, TargetKind
 

@@ -7,19 +7,18 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from flows.observe import MetricsSettings
+from flows.observe.settings import MetricsSettings
 from flows.times import tick_interval
-from operators.collect.custom import CollectorSettings
-from operators.collect.settings import ClusterSettings
-from operators.merge import FillSettings
-from operators.pool import PoolsSettings
+from operators.collect.settings import ClusterSettings, CollectorSettings
+from operators.merge.settings import FillSettings
+from operators.pool.settings import PoolsSettings
 from operators.schema.settings import Duration, Misfit, MisfitError, Settings, nearest
-from operators.simulate import SimulationSettings, cluster_names, shards
-from sinks.dead_letters import DeadLetterSettings
+from operators.simulate.settings import SimulationSettings, cluster_names
 from sinks.deltalake.settings import DeltaLakeSettings
-from sinks.kafka import KafkaSettings
-from sinks.newrelic import NewRelicSettings
-from sinks.parquet import ParquetSettings
+from sinks.kafka.settings import KafkaSettings
+from sinks.newrelic.settings import NewRelicSettings
+from sinks.parquet.settings import ParquetSettings
+from sinks.settings import DeadLetterSettings
 
 
 class ShutdownSettings(Settings):
@@ -160,6 +159,10 @@ class Config(Settings):
                 yield place, message
 
     def _simulation_misfits(self) -> Iterator[Misfit]:
+        if not (self.simulation.fleets or self.simulation.anomalies):
+            return
+        from operators.simulate.spec import shards
+
         try:
             shards(self.simulation)
         except MisfitError as error:

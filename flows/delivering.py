@@ -12,11 +12,15 @@ from flows.state import JobState
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination
 from sinks.deltalake.settings import DeltaLakeSettings
-from sinks.kafka import Kafka, kafka_sink
-from sinks.newrelic import NewRelic, newrelic_sink
-from sinks.parquet import ParquetSettings, RolledParquet
+from sinks.kafka.sender import Kafka
+from sinks.kafka.sink import kafka_sink
+from sinks.newrelic.sender import NewRelic
+from sinks.newrelic.sink import newrelic_sink
+from sinks.parquet.rolled import RolledParquet
+from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
-from sinks.spool import SpooledSink, SpoolSettings
+from sinks.spool.settings import SpoolSettings
+from sinks.spool.sink import SpooledSink
 
 if TYPE_CHECKING:
     from sinks.deltalake.sink import RolledDelta

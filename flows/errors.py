@@ -6,8 +6,11 @@ FlowError             the dataflow failed
 flows.samples.SamplesError            there are no samples to read
 flows.report.library.MissingExtraError  what draws plots is not installed
 UsageError              2: the options, or the config for this command, make no sense
-flows.loading.ConfigError  2: the config is wrong
+ConfigError             2: the config is wrong
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class CommandError(Exception):
@@ -28,3 +31,28 @@ class UsageError(CommandError):
     """What was asked for makes no sense."""
 
     code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in a configuration. `line` counts from 1; 0 is the whole file."""
+
+    path: str
+    line: int
+    message: str
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `faults` has every fault that was found."""
+
+    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
+        self.source = source
+        self.faults = tuple(faults)
+        super().__init__(source, self.faults)
+
+    def __str__(self) -> str:
+        lines = []
+        for fault in self.faults:
+            where = f"{self.source}:{fault.line}" if fault.line else self.source
+            lines.append(": ".join(part for part in (where, fault.path, fault.message) if part))
+        return "\n".join(lines)

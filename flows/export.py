@@ -21,9 +21,11 @@ from flows.times import show_time
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
-from operators.simulate import ShardSpec, anomaly_table, by_cluster
-from sinks.parquet import ParquetSettings, StraightParquet
+from operators.simulate.spec import ShardSpec, by_cluster
+from operators.simulate.truth import anomaly_table
+from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import ANOMALIES_FILE, OPEN, Store
+from sinks.parquet.straight import StraightParquet
 
 log = structlog.get_logger("mqpipe.export")
 

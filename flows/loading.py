@@ -7,13 +7,13 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from flows.errors import ConfigError, Fault
 from operators.schema.settings import KeyPath, MisfitError
 
 M = TypeVar("M", bound=BaseModel)
@@ -38,31 +38,6 @@ _WANTED = {
     "tuple_type": "a list",
 }
 """What a value must be, by the type of Pydantic's error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong in a configuration. `line` counts from 1; 0 is the whole file."""
-
-    path: str
-    line: int
-    message: str
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used. `faults` has every fault that was found."""
-
-    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
-        self.source = source
-        self.faults = tuple(faults)
-        super().__init__(source, self.faults)
-
-    def __str__(self) -> str:
-        lines = []
-        for fault in self.faults:
-            where = f"{self.source}:{fault.line}" if fault.line else self.source
-            lines.append(": ".join(part for part in (where, fault.path, fault.message) if part))
-        return "\n".join(lines)
 
 
 def load(model: type[M], file: Path, environment: Mapping[str, str] = os.environ) -> M:

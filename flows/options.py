@@ -8,7 +8,7 @@ import typer
 
 from flows.addresses import parse_address
 from flows.times import parse_time, tick_interval
-from operators.schema.settings import parse_duration
+from operators.schema.units import parse_duration
 
 T = TypeVar("T")
 

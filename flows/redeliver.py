@@ -10,7 +10,7 @@ from flows.errors import CommandError, UsageError
 from flows.state import hold
 from sinks.redeliver import Redelivery
 from sinks.redeliver import redeliver as send_again
-from sinks.spool import SpoolInUseError
+from sinks.spool.store import SpoolInUseError
 
 
 def redeliver(config: Config) -> int:

@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from flows.config import Config
 from operators.schema.arrow import COMMON
 from operators.schema.metrics import ENTITY_TYPES, STRING
-from operators.schema.settings import parse_duration, parse_size
+from operators.schema.units import parse_duration, parse_size
 from operators.simulate.anomalies.kinds import KINDS
 from operators.simulate.patterns import BUILT_IN, Custom
 

@@ -23,23 +23,21 @@ from flows.delivering import (
     spool_sizes,
 )
 from flows.errors import CommandError, UsageError
-from flows.observe import Job, MetricsSettings, Observation, observe
+from flows.observe.observation import Observation, observe
+from flows.observe.picture import Job
+from flows.observe.settings import MetricsSettings
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold
 from flows.times import show_time
 from operators.drain import Drain
-from operators.recorded import (
-    RecordedSource,
-    ReplayError,
-    ReplayPlan,
-    UnreadableMessage,
-    recorded,
-    replay_plan,
-)
+from operators.recorded.message import UnreadableMessage
+from operators.recorded.operator import recorded
+from operators.recorded.plan import ReplayError, ReplayPlan, replay_plan
+from operators.recorded.source import RecordedSource
 from operators.schedule import wall_clock
 from sinks.dead_letters import DeadLetters, Unreadable
-from sinks.kafka import KafkaSettings
-from sinks.parquet import StraightParquet
+from sinks.kafka.settings import KafkaSettings
+from sinks.parquet.straight import StraightParquet
 
 if TYPE_CHECKING:
     from sinks.deltalake.sink import RolledDelta

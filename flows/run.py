@@ -12,7 +12,8 @@ from bytewax.outputs import Sink
 from flows.collecting import Collecting, collecting, targets_of
 from flows.config import Config
 from flows.delivering import finish, network_sinks, rolled_sinks, spool_sizes
-from flows.observe import Job, Observation, observe
+from flows.observe.observation import Observation, observe
+from flows.observe.picture import Job
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute
 from flows.state import JobState, hold, new_run_id
@@ -21,7 +22,7 @@ from operators.drain import Drain, look_for
 from operators.events import joined
 from operators.fleets import FleetSource
 from operators.schedule import RealTime, after, wall_clock
-from operators.simulate import ShardSpec, by_cluster
+from operators.simulate.spec import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
 
 _DELIVERY = 0.6

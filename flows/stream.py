@@ -10,10 +10,12 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
 from flows.collecting import Collecting
-from operators.derive import derive
+from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
-from operators.merge import CoverageListener, FillSettings, merge
+from operators.merge.coverage import CoverageListener
+from operators.merge.operator import merge
+from operators.merge.settings import FillSettings
 from operators.offload import offload
 from operators.targets import TargetSource
 from operators.ticks import TickResult, Ticks

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from operators.schema.settings import parse_duration
+from operators.schema.units import parse_duration
 
 LAST = 253_402_300_799_000
 """The last moment that has a date, in milliseconds since the epoch."""

@@ -16,7 +16,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
 from operators.schedule import Range, RealTime, Schedule, at_or_after, awake_at
-from operators.simulate import Shard, ShardSpec
+from operators.simulate.shard import Shard
+from operators.simulate.spec import ShardSpec
 from operators.ticks import Ticks
 
 log = structlog.get_logger("mqpipe.simulate")

@@ -14,7 +14,9 @@ import bytewax.operators as op
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from operators.drain import Drain
-from operators.pool import Pool, Priority, Result
+from operators.pool.pool import Pool
+from operators.pool.settings import Priority
+from operators.pool.task import Result
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 
 LANES = 64

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 GROUPS = {
@@ -44,12 +43,16 @@ def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
             for part in attribute.split("."):
                 found = getattr(found, part)
             return found
+        from importlib.metadata import entry_points
+
         for entry in entry_points(group=group, name=name):
             return entry.load()
     except ModuleNotFoundError as error:
         raise PluginError(kind, name, f"{error}; is its folder in PYTHONPATH?") from error
     except Exception as error:
         raise PluginError(kind, name, f"{type(error).__name__}: {error}") from error
+    from importlib.metadata import entry_points
+
     names = sorted({*known, *(e.name for e in entry_points(group=group))})
     near = difflib.get_close_matches(name, names, 1)
     hint = f"; there are {', '.join(names)}" if names else ""

@@ -17,14 +17,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
-from pydantic import Field
 
 from operators.schema.arrow import TIMESTAMP, entity_type_of
 from operators.schema.ipc import decode, encode
-from operators.schema.settings import ByteSize, Settings
 from sinks.delivery import DeadLetter
 from sinks.disk import clear_errors
 from sinks.events import DeadLettersDropped, Listener, nobody
+from sinks.settings import DeadLetterSettings
 
 LETTER = pa.schema(
     [
@@ -57,17 +56,6 @@ _FILE_BYTES = 4 * 2**20
 _ANSWER_CHARACTERS = 4_096
 _DRAFT_SECONDS = 3_600
 """How old a draft is whose writer died: writing one takes less than a second."""
-
-
-class DeadLetterSettings(Settings):
-    """Where samples go that a sink refused for good."""
-
-    path: Path = Field(default=Path("dead-letters"), description="directory of the dead letters")
-    size: ByteSize = Field(
-        default=2**30,
-        gt=0,
-        description="the most they take on disk; the oldest go first, with a warning",
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sinks.dead_letters import (
     DeadLetters,
-    DeadLetterSettings,
     dead_letter_files,
     letters_table,
     read_letters,
@@ -14,8 +13,10 @@ from sinks.dead_letters import (
 )
 from sinks.delivery import Courier, DeadLetter, Destination, Patience, Undelivered, rows_of
 from sinks.events import Listener, SamplesDelivered, nobody
+from sinks.settings import DeadLetterSettings
 from sinks.spool.sender import Chunks
-from sinks.spool.store import Spool, SpoolSettings, left_behind
+from sinks.spool.settings import SpoolSettings
+from sinks.spool.store import Spool, left_behind
 
 
 @dataclass(frozen=True, slots=True)

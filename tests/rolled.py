@@ -8,8 +8,9 @@ from typing import Any
 
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.sink import RolledDelta
-from sinks.parquet import ParquetSettings, RolledParquet
-from sinks.rolled import RollSettings
+from sinks.parquet.rolled import RolledParquet
+from sinks.parquet.settings import ParquetSettings
+from sinks.rolled.settings import RollSettings
 from tests.samples import NEW_YEAR, numbered, numbers_in, numbers_in_delta
 
 PARTS = ["sim-eu", "sim-us"]

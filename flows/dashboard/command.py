@@ -11,8 +11,8 @@ from flows.dashboard.alerts import as_input, conditions
 from flows.dashboard.nrql import Query, Total
 from flows.dashboard.pages import ENTITIES, Chart, Page, Widget, pages
 from flows.errors import UsageError
-from operators.simulate import by_cluster
-from sinks.newrelic import Shape
+from operators.simulate.spec import by_cluster
+from sinks.newrelic.settings import Shape
 
 INTERVAL = 30.0
 """Seconds between two samples where no config says it."""

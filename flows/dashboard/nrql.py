@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operators.schema.metrics import ENTITY_TYPES, EntityType, Kind, Metric
-from sinks.newrelic import event_attributes
+from sinks.newrelic.encode import event_attributes
 
 _OVER_TIME = {
     Kind.GAUGE: "average",

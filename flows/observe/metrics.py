@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from flows.observe.health import not_ready
 from flows.observe.picture import DELAY_BUCKETS, Picture, PoolPicture
-from operators.pool import DURATION_BUCKETS
+from operators.pool.stats import DURATION_BUCKETS
 from operators.ticks import Outcome
 
 Sample = tuple[Sequence[str], float]

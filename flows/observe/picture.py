@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from operators.pool import BreakerState, PoolStats, SlotState
+from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.ticks import Outcome
 
 ORIGINS = ("collected", "simulated", "filled")

@@ -11,34 +11,16 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
 from prometheus_client import make_wsgi_app
-from pydantic import Field, field_validator
 
 from flows.addresses import parse_address
 from flows.observe.health import Cause, not_live, not_ready
 from flows.observe.metrics import metrics_registry
 from flows.observe.picture import Picture
-from operators.schema.settings import Settings
+from flows.observe.settings import MetricsSettings
 
 log = structlog.get_logger("mqpipe.metrics")
 
 _REQUEST_SECONDS = 10.0
-
-
-class MetricsSettings(Settings):
-    """Where a job can be watched."""
-
-    listen: str | None = Field(
-        default="127.0.0.1:9464",
-        description="address of /metrics and /health; in a cluster the process id is added to "
-        "the port; null serves none",
-    )
-
-    @field_validator("listen")
-    @classmethod
-    def _host_and_port(cls, listen: str | None) -> str | None:
-        if listen is not None:
-            parse_address(listen)
-        return listen
 
 
 class ListenError(OSError):

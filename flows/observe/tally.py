@@ -24,7 +24,7 @@ from flows.observe.picture import (
 from flows.observe.recent import Recent
 from operators.events import Listeners, TaskCompleted, TaskFailed
 from operators.merge.coverage import Coverage
-from operators.pool import Pool
+from operators.pool.pool import Pool
 from operators.schema.arrow import entity_type_of
 from operators.ticks import Outcome
 from sinks.events import (

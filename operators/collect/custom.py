@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
-from pydantic import Field, field_validator
 
 from operators import plugins
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.samples import ClusterIdentity
-from operators.pool import call
+from operators.collect.settings import CollectorSettings
+from operators.pool.thread import call
 from operators.schema.arrow import NoSamplesError, require_samples
-from operators.schema.settings import Settings
 from operators.ticks import Collected, Ticks
 
 Batches = Sequence[pa.RecordBatch]
@@ -33,25 +32,6 @@ class Collector(Protocol):
         an exception says by `retryable = False` that this is of no use, and names its class for
         reports by `error_class`.
         """
-
-
-class CollectorSettings(Settings):
-    """A collector of one's own."""
-
-    name: str = Field(
-        pattern=r"^[^:/\s]+$",
-        description="the target's name: its cluster in samples, and its pool in `pools`",
-    )
-    environment: str = Field(default="production", description="production, staging, …")
-    use: str = Field(description="an entry point of mqpipe.collectors, or module:name")
-    options: dict[str, Any] = Field(default={}, description="its keyword arguments")
-
-    @field_validator("use")
-    @classmethod
-    def _is_there(cls, name: str) -> str:
-        if not callable(plugins.load("collector", name)):
-            raise plugins.PluginError("collector", name, "it cannot be called")
-        return name
 
 
 class OwnCollector:

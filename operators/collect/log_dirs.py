@@ -8,7 +8,7 @@ from typing import Any
 
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.kafka_python import connection_settings, topic_sizes
-from operators.pool import in_thread
+from operators.pool.thread import in_thread
 
 AT_ONCE = 8
 """Brokers asked at a time, each in a thread of its own."""

@@ -14,7 +14,7 @@ from operators.collect.client import DEFAULTS
 from operators.collect.errors import CollectionError, Problem, problem_of, summary
 from operators.collect.samples import ClusterIdentity, collected_batch
 from operators.collect.settings import ClusterSettings, ProbeSettings
-from operators.pool import in_thread
+from operators.pool.thread import in_thread
 from operators.schema.kafka import DebugLog
 from operators.schema.metrics import PROBE
 from operators.ticks import PROBE_KIND, Collected, Ticks

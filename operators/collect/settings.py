@@ -1,14 +1,14 @@
-"""Settings of a collected cluster: an entry of `clusters` in the config."""
+"""Settings of what is collected: the entries of `clusters` and `collectors` in the config."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from operators.collect.kafka_python import connection_settings, is_installed
+from operators import plugins
 from operators.merge.settings import ExpectSettings
-from operators.pool import Priority
+from operators.pool.settings import Priority
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
 from operators.schema.settings import Settings
 
@@ -101,7 +101,11 @@ class ClusterSettings(Settings):
     @field_validator("log_dirs")
     @classmethod
     def _has_its_extra(cls, wanted: bool) -> bool:
-        if wanted and not is_installed():
+        if wanted:
+            from operators.collect.kafka_python import is_installed
+
+            if is_installed():
+                return wanted
             raise ValueError(
                 "needs the package kafka-python: install mqpipe with its extra `log-dirs`, or "
                 "`uv pip install 'kafka-python~=3.0.12'`"
@@ -111,6 +115,8 @@ class ClusterSettings(Settings):
     @model_validator(mode="after")
     def _log_dirs_can_be_reached(self) -> Self:
         if self.log_dirs:
+            from operators.collect.kafka_python import connection_settings
+
             connection_settings(self.client_properties)
         return self
 
@@ -130,3 +136,22 @@ class ClusterSettings(Settings):
     def client_config(self) -> dict[str, str]:
         """The librdkafka properties in clear: for the client, never to be shown."""
         return {**self.client_properties, "bootstrap.servers": self.bootstrap_servers}
+
+
+class CollectorSettings(Settings):
+    """A collector of one's own."""
+
+    name: str = Field(
+        pattern=r"^[^:/\s]+$",
+        description="the target's name: its cluster in samples, and its pool in `pools`",
+    )
+    environment: str = Field(default="production", description="production, staging, …")
+    use: str = Field(description="an entry point of mqpipe.collectors, or module:name")
+    options: dict[str, Any] = Field(default={}, description="its keyword arguments")
+
+    @field_validator("use")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        if not callable(plugins.load("collector", name)):
+            raise plugins.PluginError("collector", name, "it cannot be called")
+        return name

@@ -3,7 +3,3 @@
 `operator` is the Bytewax step. `brokers`, `topics` and `groups` each derive one kind's columns
 from this tick's raw measures and the ones before, which `store` keeps.
 """
-
-from operators.derive.operator import derive
-
-__all__ = ["derive"]

@@ -5,21 +5,3 @@ remembers what each entity last was, `continuity` makes rows that go on from the
 so for one kind of target and `fills` for all of a cluster's; `like` gives the pattern, and the
 levels of what was never seen.
 """
-
-from operators.merge.coverage import Coverage, CoverageListener
-from operators.merge.like import Like, like_fleet, preset_fleet
-from operators.merge.operator import merge
-from operators.merge.plan import Plan
-from operators.merge.settings import ExpectSettings, FillSettings
-
-__all__ = [
-    "Coverage",
-    "CoverageListener",
-    "ExpectSettings",
-    "FillSettings",
-    "Like",
-    "Plan",
-    "like_fleet",
-    "merge",
-    "preset_fleet",
-]

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TypeVar
 
 from operators.pool.pool import Pool
-from operators.pool.task import Priority, Result, Task
+from operators.pool.settings import Priority
+from operators.pool.task import Result, Task
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741

@@ -12,10 +12,10 @@ from operators.pool.announce import Announcer
 from operators.pool.breaker import Breakers
 from operators.pool.limit import AdaptiveLimit
 from operators.pool.queue import AgeingQueue, rank
-from operators.pool.settings import PoolSettings
+from operators.pool.settings import PoolSettings, Priority
 from operators.pool.slots import CANCEL_GRACE, Slots
 from operators.pool.stats import BreakerState, PoolStats, SlotState
-from operators.pool.task import Phase, Priority, Result, Task, Work, classify, is_retryable
+from operators.pool.task import Phase, Result, Task, Work, classify, is_retryable
 from operators.ticks import Outcome
 
 T = TypeVar("T")

@@ -3,7 +3,8 @@
 from collections import deque
 from math import inf
 
-from operators.pool.task import Priority, Task
+from operators.pool.settings import Priority
+from operators.pool.task import Task
 
 AGEING = 0.25
 """What one step of priority is worth, as a share of the time that a task has.

@@ -1,10 +1,19 @@
 """Settings of one pool, and of the pools of a run."""
 
+from enum import StrEnum
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from operators.schema.settings import Duration, Settings
+
+
+class Priority(StrEnum):
+    """Who goes first where several wait."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
 
 
 class BackoffSettings(Settings):

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
+from operators.pool.settings import Priority
 from operators.ticks import Outcome
 
 T = TypeVar("T")
@@ -15,14 +16,6 @@ Work: TypeAlias = Callable[[float], Awaitable[T]]
 
 At its end of time it is cancelled. What blocks goes through `in_thread`.
 """
-
-
-class Priority(StrEnum):
-    """Who goes first where several wait."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
 
 
 class Result(NamedTuple, Generic[T]):

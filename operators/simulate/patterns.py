@@ -12,8 +12,6 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import (
     AwareDatetime,
     BeforeValidator,
@@ -240,6 +238,9 @@ class Recorded(Settings):
 
 @lru_cache(maxsize=32)
 def _recording(path: str, metric: str, entity: str | None) -> tuple[Ints, Floats]:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
     try:
         table = pq.read_table(path, columns=["timestamp", "entity_name", metric])
     except Exception as error:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 import pyarrow as pa
 
 from operators import plugins
-from operators.pool import call
+from operators.pool.thread import call
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import (

@@ -16,7 +16,6 @@ from operators.schema.settings import (
     nearest,
     require_distinct,
 )
-from operators.simulate.anomalies.kinds import kind_of
 from operators.simulate.patterns import AnyPattern, BusinessHours
 from operators.simulate.presets import REPLICATION_FACTOR, TOPIC_NAMES, Provider, names_of
 
@@ -230,6 +229,8 @@ class AnomalySettings(Settings):
     @field_validator("kind")
     @classmethod
     def _is_there(cls, name: str) -> str:
+        from operators.simulate.anomalies.kinds import kind_of
+
         kind_of(name)
         return name
 
@@ -254,3 +255,10 @@ class SimulationSettings(Settings):
     anomalies: tuple[AnomalySettings, ...] = Field(
         default=(), description="what goes wrong in them"
     )
+
+
+def cluster_names(fleet: FleetSettings) -> list[str]:
+    """The names of a fleet's clusters."""
+    if fleet.clusters == 1:
+        return [fleet.name]
+    return [f"{fleet.name}-{i}" for i in range(1, fleet.clusters + 1)]

@@ -13,7 +13,12 @@ from operators.simulate.anomalies.occurrences import Paths, UnknownEntityError, 
 from operators.simulate.fleets import topology_of
 from operators.simulate.noise import Floats, Ints, key_of
 from operators.simulate.patterns import AnyPattern, Scene
-from operators.simulate.settings import AnomalySettings, FleetSettings, SimulationSettings
+from operators.simulate.settings import (
+    AnomalySettings,
+    FleetSettings,
+    SimulationSettings,
+    cluster_names,
+)
 from operators.simulate.topology import Topology
 
 
@@ -152,13 +157,6 @@ def shard_of(
             and (a.entity is None or a.entity.split("/")[0] == cluster)
         ),
     )
-
-
-def cluster_names(fleet: FleetSettings) -> list[str]:
-    """The names of a fleet's clusters."""
-    if fleet.clusters == 1:
-        return [fleet.name]
-    return [f"{fleet.name}-{i}" for i in range(1, fleet.clusters + 1)]
 
 
 def by_cluster(settings: SimulationSettings) -> Mapping[str, ShardSpec]:

@@ -14,7 +14,9 @@ from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
 from sinks.events import Listener, nobody
 from sinks.partitioned import PartitionedSink
-from sinks.rolled import LOOK_EVERY, Background, RolledPartition, State, Waiting, now_ms
+from sinks.rolled.background import LOOK_EVERY, Background, now_ms
+from sinks.rolled.partition import RolledPartition
+from sinks.rolled.waiting import State, Waiting
 
 log = structlog.get_logger("mqpipe.deltalake")
 

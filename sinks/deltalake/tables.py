@@ -14,7 +14,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import ENTITY_TYPES, EntityType
 from sinks.disk import DiskFullError, UnwritableError, clear_errors, require_writable
-from sinks.rolled import Sealed
+from sinks.rolled.waiting import Sealed
 
 COMMIT_BYTES = 32 * 2**20
 """Bytes of logs after which a commit takes no further segment."""

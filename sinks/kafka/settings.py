@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from operators.schema.kafka import KafkaConnection
-from sinks.spool import SpoolSettings
+from sinks.spool.settings import SpoolSettings
 
 MESSAGE_BYTES = 1_000_000
 """The most bytes of a message where nothing else is said: librdkafka's default, under Kafka's."""

@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 from isal import isal_zlib
 
-PAYLOAD_BYTES = 1_000_000
-"""The most bytes that New Relic takes in one POST."""
+from sinks.newrelic.settings import PAYLOAD_BYTES
 
 _LEVEL, _MEMORY = 1, 9
 """Level 1 is a quarter smaller than level 0 at the same speed; its memory is at its fastest."""

@@ -19,8 +19,8 @@ from sinks.delivery import (
 )
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.fragments import TEXT
-from sinks.newrelic.payloads import PAYLOAD_BYTES, payloads
-from sinks.newrelic.settings import NewRelicSettings, Shape
+from sinks.newrelic.payloads import payloads
+from sinks.newrelic.settings import PAYLOAD_BYTES, NewRelicSettings, Shape
 
 EVENTS = "events"
 METRICS = "metrics"

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from operators.schema.settings import ByteSize, Duration, Settings
-from sinks.newrelic.payloads import PAYLOAD_BYTES
-from sinks.spool import SpoolSettings
+from sinks.spool.settings import SpoolSettings
+
+PAYLOAD_BYTES = 1_000_000
+"""The most bytes that New Relic takes in one POST."""
 
 
 class Region(StrEnum):

@@ -13,16 +13,9 @@ from sinks.parquet.files import SampleFiles
 from sinks.parquet.retention import Retention
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.sink import FIRST, ParquetSink, log
-from sinks.rolled import (
-    LOOK_EVERY,
-    Background,
-    RolledPartition,
-    Sealed,
-    State,
-    Waiting,
-    now_ms,
-    position_text,
-)
+from sinks.rolled.background import LOOK_EVERY, Background, now_ms
+from sinks.rolled.partition import RolledPartition
+from sinks.rolled.waiting import Sealed, State, Waiting, position_text
 from sinks.segments import Position
 
 

@@ -18,20 +18,3 @@ At a drain the engine closes partitions one after the other, on the thread that 
 their last snapshots. So `close` publishes nothing; `Background.finish` does once the engine has
 ended, when those snapshots are stored.
 """
-
-from sinks.rolled.background import LOOK_EVERY, Background, now_ms
-from sinks.rolled.partition import RolledPartition
-from sinks.rolled.settings import RollSettings
-from sinks.rolled.waiting import Sealed, State, Waiting, position_text
-
-__all__ = [
-    "LOOK_EVERY",
-    "Background",
-    "RollSettings",
-    "RolledPartition",
-    "Sealed",
-    "State",
-    "Waiting",
-    "now_ms",
-    "position_text",
-]

@@ -30,7 +30,8 @@ from sinks.events import (
 )
 from sinks.segments import DEFAULT_SEGMENT_BYTES
 from sinks.spool.sender import ADOPT_AFTER, Sender
-from sinks.spool.store import Spool, SpoolSettings, SpoolState
+from sinks.spool.settings import SpoolSettings
+from sinks.spool.store import Spool, SpoolState
 
 PARTITIONS = 4
 """Fixed for ever: a key's partition is its checksum modulo this."""

@@ -15,14 +15,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import structlog
-from pydantic import Field
 
 from operators.schema.ipc import BatchDecodeError, decode, encode
-from operators.schema.settings import ByteSize, Settings
 from sinks.dead_letters import Unreadable
 from sinks.delivery import Samples
 from sinks.disk import clear_errors
@@ -37,24 +34,6 @@ _STAMP = struct.Struct("<Q")
 
 SpoolState = tuple[str, int, int]
 """Identity of the log, segment and offset after the last sample that a snapshot covers."""
-
-
-class SpoolSettings(Settings):
-    """Where samples wait until the network sink has delivered them."""
-
-    path: Path = Field(default=Path("spool"), description="directory of the spool")
-    size: ByteSize = Field(
-        default=2 * 2**30, ge=2**20, description="the most that it takes on disk, in each process"
-    )
-    full: Literal["block", "oldest_to_dead_letters"] = Field(
-        default="block",
-        description="what happens at `size`: the dataflow waits, or the oldest samples go to "
-        "dead letters",
-    )
-
-    def directory_of(self, sink: str) -> Path:
-        """Where a sink's partitions lie."""
-        return self.path / sink
 
 
 class SpoolInUseError(Exception):

@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 from operators.fleets import BLOCK_ROWS
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import encode
-from operators.simulate import Shard, SimulationSettings, shards
+from operators.simulate.settings import SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import shards
 from operators.ticks import Ticks
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.payloads import Payload, payloads

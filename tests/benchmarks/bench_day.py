@@ -27,22 +27,29 @@ from bytewax.dataflow import Dataflow
 from flows.runtime import Workers, execute
 from flows.state import JobState
 from operators.background import Background
-from operators.derive import derive
+from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
-from operators.merge import Coverage, FillSettings, Plan, like_fleet, merge
-from operators.merge.settings import ExpectSettings
+from operators.merge.coverage import Coverage
+from operators.merge.like import like_fleet
+from operators.merge.operator import merge
+from operators.merge.plan import Plan
+from operators.merge.settings import ExpectSettings, FillSettings
 from operators.offload import offload
-from operators.pool import Pool, PoolSettings
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from operators.schedule import RealTime
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC, EntityType, Origin
-from operators.simulate import FleetSettings, Shard, SimulationSettings, by_cluster, shard_of
+from operators.simulate.settings import FleetSettings, SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import by_cluster, shard_of
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, TargetKind, Ticks
 from operators.together import drain_together
-from sinks.parquet import ParquetSettings, RolledParquet
-from sinks.rolled import RollSettings
+from sinks.parquet.rolled import RolledParquet
+from sinks.parquet.settings import ParquetSettings
+from sinks.rolled.settings import RollSettings
 from tests.benchmarks.measuring import memory
 from tests.benchmarks.options import keep, parser_of
 

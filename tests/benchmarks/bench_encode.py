@@ -25,7 +25,9 @@ import pyarrow as pa
 from newrelic_telemetry_sdk import Event, EventBatch, EventClient, MetricBatch, MetricClient
 
 from operators.schema.arrow import entity_type_of
-from operators.simulate import FleetSettings, Shard, SimulationSettings, shards
+from operators.simulate.settings import FleetSettings, SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import shards
 from operators.ticks import Ticks
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.payloads import payloads

@@ -30,7 +30,9 @@ import pyarrow.parquet as pq
 
 from operators.fleets import BLOCK_ROWS
 from operators.schema.arrow import entity_type_of
-from operators.simulate import Shard, SimulationSettings, shards
+from operators.simulate.settings import SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import shards
 from operators.ticks import Ticks
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
 from tests.benchmarks.measuring import ROOT, SCRIPT, Spent, spent

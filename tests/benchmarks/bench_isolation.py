@@ -23,7 +23,8 @@ from bytewax.testing import cluster_main
 from operators.background import Background
 from operators.drain import Drain
 from operators.offload import offload
-from operators.pool import Pool, PoolSettings
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from operators.schedule import RealTime, wall_clock
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Outcome, TickResult, Ticks

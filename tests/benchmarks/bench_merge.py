@@ -18,7 +18,10 @@ from operators.merge.like import like_fleet
 from operators.merge.plan import Plan
 from operators.merge.settings import ExpectSettings, FillSettings
 from operators.schema.metrics import TOPIC, Origin
-from operators.simulate import FleetSettings, Shard, TopicShape, Topology, shard_of
+from operators.simulate.settings import FleetSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import shard_of
+from operators.simulate.topology import TopicShape, Topology
 from operators.ticks import Outcome, TickResult, Ticks
 from tests.benchmarks.options import keep, parser_of
 

@@ -32,8 +32,10 @@ from bytewax.testing import run_main
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
-from sinks.dead_letters import DeadLetters, DeadLetterSettings
-from sinks.newrelic import NewRelicSettings, newrelic_sink
+from sinks.dead_letters import DeadLetters
+from sinks.newrelic.settings import NewRelicSettings
+from sinks.newrelic.sink import newrelic_sink
+from sinks.settings import DeadLetterSettings
 from tests.benchmarks.measuring import memory
 from tests.benchmarks.options import keep, parser_of
 from tests.newrelic.payload import LICENSE_KEY

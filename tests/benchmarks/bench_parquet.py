@@ -25,9 +25,11 @@ from bytewax.testing import TestingSource, run_main
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import BROKER, STRING, EntityType
-from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
-from sinks.rolled import RollSettings
+from sinks.parquet.rolled import RolledParquet
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.straight import StraightParquet
+from sinks.rolled.settings import RollSettings
 from tests.benchmarks.options import keep, parser_of
 from tests.samples import INTERVAL, NEW_YEAR
 

@@ -10,7 +10,9 @@ A second is one of CPU time: neither side ever waits, and a busy machine should 
 import asyncio
 from time import process_time
 
-from operators.pool import Pool, PoolSettings, stream
+from operators.pool.batch import stream
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from operators.ticks import Outcome
 from tests.benchmarks.options import keep, parser_of
 

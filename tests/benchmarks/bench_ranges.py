@@ -7,7 +7,7 @@ those of a replay of one message a partition.
     python -m tests.benchmarks.bench_ranges [--rows 10000000] [--json FILE]
 """
 
-from operators.recorded import ReplayPlan, Stretch, replay_plan
+from operators.recorded.plan import ReplayPlan, Stretch, replay_plan
 from operators.schema.kafka import KafkaConnection
 from tests.benchmarks.bench_replay import FAR, PARTITIONS, fill, measure, replay
 from tests.benchmarks.options import keep, parser_of

@@ -25,13 +25,15 @@ from bytewax.testing import TestingSink, run_main
 from confluent_kafka import TopicPartition
 
 from operators.drain import Drain
-from operators.recorded import RecordedSource, ReplayPlan, Stretch, recorded, replay_plan
-from operators.recorded.plan import consumer
+from operators.recorded.operator import recorded
+from operators.recorded.plan import ReplayPlan, Stretch, consumer, replay_plan
+from operators.recorded.source import RecordedSource
 from operators.schema.ipc import encode
 from operators.schema.kafka import KafkaConnection
 from operators.schema.metrics import BROKER
-from sinks.parquet import ParquetSettings, StraightParquet
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.straight import StraightParquet
 from tests.benchmarks.bench_parquet import block
 from tests.benchmarks.options import keep, parser_of
 from tests.kafka.cluster import KafkaCluster

@@ -18,7 +18,9 @@ import pyarrow as pa
 from operators.fleets import BLOCK_ROWS
 from operators.schema.arrow import entity_type_of, sample_batch
 from operators.schema.metrics import STRING
-from operators.simulate import Shard, ShardSpec, SimulationSettings, shards
+from operators.simulate.settings import SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import ShardSpec, shards
 from operators.ticks import Ticks
 from tests.benchmarks.options import keep, parser_of
 

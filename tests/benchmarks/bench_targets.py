@@ -37,8 +37,9 @@ from flows.stream import Stream, stream
 from operators.background import Background
 from operators.drain import Drain, look_for
 from operators.fleets import FleetSource
-from operators.merge import Plan
-from operators.pool import Pool, PoolSettings
+from operators.merge.plan import Plan
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from operators.schedule import RealTime, after, wall_clock
 from operators.schema.arrow import TIMESTAMP, entity_type_of, sample_batch
 from operators.schema.metrics import TOPIC

@@ -14,8 +14,10 @@ from flows.state import JobState
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range
-from operators.simulate import SimulationSettings, by_cluster
-from sinks.parquet import ParquetSettings, StraightParquet
+from operators.simulate.settings import SimulationSettings
+from operators.simulate.spec import by_cluster
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.straight import StraightParquet
 from tests.benchmarks.bench_export import CLUSTERS, FLEET, INTERVAL, START
 
 

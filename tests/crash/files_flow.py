@@ -14,9 +14,12 @@ from bytewax.dataflow import Dataflow
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.sink import RolledDelta
 from sinks.deltalake.tables import DeltaTables
-from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
+from sinks.parquet.rolled import RolledParquet
+from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
-from sinks.rolled import Background, RollSettings
+from sinks.parquet.straight import StraightParquet
+from sinks.rolled.background import Background
+from sinks.rolled.settings import RollSettings
 from sinks.segments import SegmentLog
 from tests.crash.jobs import job_arguments, kill_in, run
 from tests.crash.numbers import PARTS, NumberSource

@@ -22,7 +22,9 @@ from flows.runtime import Workers, execute
 from operators.background import Background
 from operators.drain import Drain
 from operators.offload import offload
-from operators.pool import Pool, PoolSettings, in_thread
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
+from operators.pool.thread import in_thread
 from operators.schedule import RealTime, wall_clock
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, TickResult, Ticks

@@ -11,10 +11,13 @@ from typing import Any
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.dead_letters import DeadLetters
 from sinks.delivery import Patience
-from sinks.newrelic import NewRelic, NewRelicSettings, newrelic_sink
+from sinks.newrelic.sender import NewRelic
+from sinks.newrelic.settings import NewRelicSettings
+from sinks.newrelic.sink import newrelic_sink
 from sinks.segments import SegmentLog
+from sinks.settings import DeadLetterSettings
 from sinks.spool.store import Spool
 from tests.crash.jobs import job_arguments, kill_in, run
 from tests.crash.numbers import NumberSource

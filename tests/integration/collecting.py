@@ -14,7 +14,7 @@ from operators.collect.report import collection_row
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
 from operators.offload import tick_result
-from operators.pool import Result
+from operators.pool.task import Result
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
 from operators.ticks import Collected, Outcome, TargetKind, Ticks

@@ -14,11 +14,14 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from operators.schema.ipc import decode
 from operators.schema.metrics import TOPIC
-from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.dead_letters import DeadLetters
 from sinks.delivery import Parcel, RetryLater
 from sinks.events import DeliveryRetried, SamplesDelivered
-from sinks.kafka import Kafka, KafkaSettings, kafka_sink
-from sinks.spool import SpoolSettings
+from sinks.kafka.sender import Kafka
+from sinks.kafka.settings import KafkaSettings
+from sinks.kafka.sink import kafka_sink
+from sinks.settings import DeadLetterSettings
+from sinks.spool.settings import SpoolSettings
 from tests.kafka.cluster import Kafka as KafkaFixture
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.topics import consume, new_topic

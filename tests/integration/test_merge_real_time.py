@@ -19,7 +19,8 @@ from operators.merge.operator import merge
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.offload import offload
-from operators.pool import Pool, PoolSettings
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from operators.schedule import RealTime, after, wall_clock
 from operators.schema.metrics import COLLECTION
 from operators.targets import Target, TargetSource

@@ -16,11 +16,14 @@ import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
-from sinks.dead_letters import DeadLetters, DeadLetterSettings, dead_letter_files, read_letters
+from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
 from sinks.delivery import DeadLetter, Patience, rows_of
 from sinks.events import DeliveryRetried, SamplesWritten
-from sinks.newrelic import NewRelic, NewRelicSettings, newrelic_sink
+from sinks.newrelic.sender import NewRelic
+from sinks.newrelic.settings import NewRelicSettings
+from sinks.newrelic.sink import newrelic_sink
 from sinks.redeliver import Redelivery, redeliver
+from sinks.settings import DeadLetterSettings
 from tests.newrelic.behaviour import FAULTS, Behaviour, Hang, Ok, Reset, Status, TruncatedAnswer
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.stand_in import StandIn

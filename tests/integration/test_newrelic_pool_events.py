@@ -10,7 +10,8 @@ import pytest
 from flows.config import Config
 from flows.pool_events import pool_events
 from operators.events import EVENTS, Listeners
-from operators.pool import Pool, PoolSettings
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from sinks.delivery import Patience
 from sinks.newrelic.poster import EventPoster
 from tests.mqpipe import mqpipe

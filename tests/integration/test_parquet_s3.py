@@ -21,8 +21,10 @@ from deltalake import DeltaTable
 from operators.schema.metrics import TOPIC
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.sink import RolledDelta
-from sinks.parquet import ParquetSettings, RolledParquet, StraightParquet
-from sinks.rolled import RollSettings
+from sinks.parquet.rolled import RolledParquet
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.straight import StraightParquet
+from sinks.rolled.settings import RollSettings
 from tests.mqpipe import mqpipe
 from tests.samples import NEW_YEAR, numbered
 

@@ -15,21 +15,20 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.drain import Drain
-from operators.recorded import (
-    RecordedSource,
-    ReplayError,
-    ReplayPlan,
-    UnreadableMessage,
-    recorded,
-    replay_plan,
-)
+from operators.recorded.message import UnreadableMessage
+from operators.recorded.operator import recorded
+from operators.recorded.plan import ReplayError, ReplayPlan, replay_plan
+from operators.recorded.source import RecordedSource
 from operators.schema.ipc import encode
 from operators.schema.kafka import MESSAGE_SPAN, KafkaConnection
 from operators.schema.metrics import TOPIC
-from sinks.dead_letters import DeadLetters, DeadLetterSettings
-from sinks.kafka import KafkaSettings, kafka_sink
-from sinks.parquet import ParquetSettings, StraightParquet
-from sinks.spool import SpoolSettings
+from sinks.dead_letters import DeadLetters
+from sinks.kafka.settings import KafkaSettings
+from sinks.kafka.sink import kafka_sink
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.straight import StraightParquet
+from sinks.settings import DeadLetterSettings
+from sinks.spool.settings import SpoolSettings
 from tests.kafka.cluster import Kafka
 from tests.kafka.topics import new_topic, produce
 from tests.samples import INTERVAL, NEW_YEAR, numbered, numbers_in, published

@@ -18,8 +18,10 @@ import polars as pl
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
-from operators.simulate import Shard, SimulationSettings, shards
 from operators.simulate.anomalies.kinds import KINDS
+from operators.simulate.settings import SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import shards
 from operators.ticks import Ticks
 from tests.pictures.drawing import BLUE, GREY, ORANGE, Spec, draw
 

@@ -9,7 +9,7 @@ from flows.observe.picture import (
     SinkPicture,
     Target,
 )
-from operators.pool import BreakerState, PoolStats, SlotState
+from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.ticks import Outcome
 
 NOW = 1_800_000_000.0

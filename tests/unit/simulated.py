@@ -7,7 +7,9 @@ import polars as pl
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
-from operators.simulate import FleetSettings, Shard, ShardSpec, SimulationSettings, shards
+from operators.simulate.settings import FleetSettings, SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import ShardSpec, shards
 from operators.ticks import Ticks
 
 START = 1_767_261_600_000

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from operators.background import Background
-from operators.pool import Pool, PoolSettings, Result, in_thread
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
+from operators.pool.task import Result
+from operators.pool.thread import in_thread
 from operators.ticks import Outcome
 
 

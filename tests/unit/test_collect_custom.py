@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from flows.config import Config
 from operators.collect.collector import Collectors
-from operators.collect.custom import CollectorSettings, OwnCollector
+from operators.collect.custom import OwnCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity, collected_batch
+from operators.collect.settings import CollectorSettings
 from operators.events import CollectedInPart
 from operators.merge.cluster import ClusterMerge
 from operators.merge.plan import Plan

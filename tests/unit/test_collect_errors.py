@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from operators.collect.errors import CollectionError, Problem, problem_of, summary
-from operators.pool import classify
+from operators.pool.task import classify
 
 
 @pytest.mark.parametrize(

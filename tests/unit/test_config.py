@@ -3,7 +3,8 @@
 import pytest
 
 from flows.config import Config
-from flows.loading import ConfigError, parse
+from flows.errors import ConfigError
+from flows.loading import parse
 
 NAMES_ASTRAY = """\
 mode: hybrid

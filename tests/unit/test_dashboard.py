@@ -15,7 +15,7 @@ from flows.dashboard.pages import pages
 from flows.errors import UsageError
 from flows.loading import parse
 from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, ENTITY_TYPES
-from sinks.newrelic import event_attributes
+from sinks.newrelic.encode import event_attributes
 
 KEYWORDS = frozenset(
     {"SELECT", "FROM", "WHERE", "AND", "AS", "FACET", "LIMIT", "MAX", "TIMESERIES", "AUTO", "IN"}

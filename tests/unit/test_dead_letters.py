@@ -9,15 +9,10 @@ import pytest
 
 import sinks.dead_letters
 from operators.schema.metrics import BROKER, CLUSTER
-from sinks.dead_letters import (
-    DeadLetters,
-    DeadLetterSettings,
-    Unreadable,
-    dead_letter_files,
-    read_letters,
-)
+from sinks.dead_letters import DeadLetters, Unreadable, dead_letter_files, read_letters
 from sinks.delivery import DeadLetter
 from sinks.events import DeadLettersDropped
+from sinks.settings import DeadLetterSettings
 from tests.samples import NEW_YEAR, numbered
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from flows.room import store_failure
 from flows.runtime import root_cause
-from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.dead_letters import DeadLetters
 from sinks.delivery import DeadLetter
 from sinks.disk import DiskFullError, UnwritableError, clear_errors
+from sinks.settings import DeadLetterSettings
 from sinks.spool.store import Spool
 from tests.samples import numbered
 

@@ -22,7 +22,9 @@ from operators.schema.metrics import (
     EntityType,
     Origin,
 )
-from operators.simulate import FleetSettings, Shard, shard_of
+from operators.simulate.settings import FleetSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import shard_of
 from operators.ticks import Outcome, TickResult, Ticks
 
 INTERVAL = 30_000

@@ -5,7 +5,7 @@ from flows.init_from_cluster import fleet_like
 from flows.loading import parse
 from operators.collect.settings import ClusterSettings
 from operators.collect.shape import ClusterShape, GroupShape, TopicShape
-from operators.simulate import FleetSettings
+from operators.simulate.settings import FleetSettings
 
 CLUSTER = ClusterSettings(name="prod", environment="staging", bootstrap_servers="b:9092")
 SHAPE = ClusterShape(

@@ -10,9 +10,9 @@ from operators.schema.ipc import decode
 from operators.schema.kafka import MESSAGE_SPAN
 from operators.schema.metrics import TOPIC
 from sinks.delivery import Rejected, RetryLater, TooLarge
-from sinks.kafka import Kafka, KafkaSettings
 from sinks.kafka.messages import OVERHEAD, Message, messages
-from sinks.kafka.sender import failure_of
+from sinks.kafka.sender import Kafka, failure_of
+from sinks.kafka.settings import KafkaSettings
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 
 MOST = 1_000_000

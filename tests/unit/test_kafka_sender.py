@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.dead_letters import DeadLetters
 from sinks.delivery import Parcel, RetryLater
-from sinks.kafka import Kafka, KafkaSettings, kafka_sink
 from sinks.kafka.messages import Message, messages
-from sinks.kafka.sender import PRODUCER_DEFAULTS, _Connection
-from sinks.spool import SpoolSettings
+from sinks.kafka.sender import PRODUCER_DEFAULTS, Kafka, _Connection
+from sinks.kafka.settings import KafkaSettings
+from sinks.kafka.sink import kafka_sink
+from sinks.settings import DeadLetterSettings
+from sinks.spool.settings import SpoolSettings
 from tests.samples import numbered
 
 NOWHERE = "127.0.0.1:1"

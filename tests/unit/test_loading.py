@@ -6,7 +6,8 @@ from typing import Self
 import pytest
 from pydantic import model_validator
 
-from flows.loading import ConfigError, load, parse
+from flows.errors import ConfigError
+from flows.loading import load, parse
 from operators.schema.settings import Duration, MisfitError, Settings, nearest
 
 

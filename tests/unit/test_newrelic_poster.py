@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from sinks.delivery import Parcel
-from sinks.newrelic import NewRelicSettings
 from sinks.newrelic.poster import EventPoster
 from sinks.newrelic.sender import NewRelic
+from sinks.newrelic.settings import NewRelicSettings
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from sinks.delivery import Rejected, RetryLater, TooLarge
-from sinks.newrelic import NewRelic, NewRelicSettings
-from sinks.newrelic.sender import judge
+from sinks.newrelic.sender import NewRelic, judge
+from sinks.newrelic.settings import NewRelicSettings
 
 KEY = "0123456789abcdef"
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from flows.observe.live import JobTable, live_table
 from flows.observe.picture import ClusterPicture, Picture, PoolPicture, Target
 from flows.observe.units import age, count, duration, rate, size
-from operators.pool import PoolStats
+from operators.pool.stats import PoolStats
 from tests.unit import pictures as p
 
 

@@ -16,14 +16,17 @@ import pytest
 import structlog
 from rich.console import Console
 
-from flows.observe import Job, MetricsSettings, observe
 from flows.observe.event_log import EVERY, EventLog, RateLimit
 from flows.observe.logs import LogHandler, configure_logs
+from flows.observe.observation import observe
+from flows.observe.picture import Job
+from flows.observe.settings import MetricsSettings
 from flows.standard_streams import PeopleStream
 from operators.drain import Drain
 from operators.events import BreakerOpened, CollectedInPart, TaskCompleted, TaskFailed, TaskStarted
 from operators.merge.coverage import Coverage
-from operators.pool import Pool, PoolSettings
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from operators.ticks import Outcome
 from sinks.events import DeliveryRetried, SamplesDead, SamplesWritten
 from tests.unit import pictures as p
@@ -243,7 +246,9 @@ NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
 
 NATIVE = """
 import os, subprocess, sys, structlog
-from flows.observe import Job, MetricsSettings, observe
+from flows.observe.observation import observe
+from flows.observe.picture import Job
+from flows.observe.settings import MetricsSettings
 from operators.drain import Drain
 
 with observe(Job("run", 1.0), Drain(), MetricsSettings(listen=None), live=True):

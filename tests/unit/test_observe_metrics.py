@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from flows.observe.health import not_live, not_ready
 from flows.observe.picture import Picture
-from flows.observe.server import ListenError, MetricsSettings, served
+from flows.observe.server import ListenError, served
+from flows.observe.settings import MetricsSettings
 from tests.ports import PortClaim
 from tests.unit import pictures as p
 

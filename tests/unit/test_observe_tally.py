@@ -13,7 +13,8 @@ from flows.observe.recent import Recent
 from flows.observe.tally import Tally
 from operators.events import TaskCompleted, TaskFailed
 from operators.merge.coverage import Coverage
-from operators.pool import Pool, PoolSettings
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import CLUSTER, TOPIC
 from operators.ticks import Outcome

@@ -20,7 +20,8 @@ from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 from operators.background import Background
 from operators.drain import Drain
 from operators.offload import TickWork, offload
-from operators.pool import Pool, PoolSettings, Priority
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings, Priority
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 
 Out = list[tuple[str, TickResult]]

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from operators.schema.arrow import schema_of
 from operators.schema.metrics import ENTITY_TYPES, TOPIC, EntityType
 from sinks.disk import DiskFullError, UnwritableError
-from sinks.parquet import ParquetSettings, StraightParquet
 from sinks.parquet.files import FileContext, HeldRows, SampleFiles, by_date, writer_options
+from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
+from sinks.parquet.straight import StraightParquet
 from tests.samples import INTERVAL, NEW_YEAR, numbered, numbers_in, published
 
 DAY_TICKS = 86_400_000 // INTERVAL

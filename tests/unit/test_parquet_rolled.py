@@ -10,7 +10,7 @@ import pytest
 
 from operators.schema.metrics import TOPIC
 from sinks.parquet.store import Store
-from sinks.rolled import Background
+from sinks.rolled.background import Background
 from tests import rolled
 from tests.samples import NEW_YEAR, numbered, published
 

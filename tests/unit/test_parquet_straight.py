@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.schema.metrics import TOPIC
-from sinks.parquet import ParquetSettings, StraightParquet
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.straight import StraightParquet
 from tests.samples import INTERVAL, numbered, numbers_in, published
 
 DAY_TICKS = 86_400_000 // INTERVAL

@@ -23,7 +23,10 @@ from operators.events import (
     TaskRetrying,
     TaskStarted,
 )
-from operators.pool import Pool, PoolSettings, Priority, Result, map_batch
+from operators.pool.batch import map_batch
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings, Priority
+from operators.pool.task import Result
 from operators.ticks import Outcome
 from tests.virtual_time import run
 

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from operators.pool import Pool, PoolSettings, Result, map_batch, stream
+from operators.pool.batch import map_batch, stream
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
+from operators.pool.task import Result
 from operators.ticks import Outcome
 from tests.virtual_time import run
 

@@ -8,9 +8,11 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.pool import Pool, PoolSettings, Priority, Result
 from operators.pool.limit import AdaptiveLimit
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings, Priority
 from operators.pool.slots import CANCEL_GRACE
+from operators.pool.task import Result
 from operators.ticks import Outcome
 from tests.virtual_time import run
 

@@ -2,8 +2,10 @@
 
 import asyncio
 
-from operators.pool import Pool, PoolSettings, stream
+from operators.pool.batch import stream
 from operators.pool.limit import DECREASE, WINDOW, AdaptiveLimit
+from operators.pool.pool import Pool
+from operators.pool.settings import PoolSettings
 from tests.virtual_time import run
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from operators.pool import PoolSettings, PoolsSettings
+from operators.pool.settings import PoolSettings, PoolsSettings
 
 
 def test_each_kind_has_its_default_size() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.recorded import ReplayPlan, Stretch
 from operators.recorded.message import read_message, within
+from operators.recorded.plan import ReplayPlan, Stretch
 from operators.schema.arrow import schema_of
 from operators.schema.guid import entity_guid
 from operators.schema.ipc import encode

@@ -11,7 +11,8 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.rolled import Background, Sealed
+from sinks.rolled.background import Background
+from sinks.rolled.waiting import Sealed
 from tests.rolled import DELTA, PARQUET, PARTS, Job, Kind
 
 pytestmark = pytest.mark.parametrize("kind", [PARQUET, DELTA], ids=["parquet", "delta"])

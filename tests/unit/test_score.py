@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flows.errors import UsageError
 from flows.samples import SamplesError
 from flows.score.command import Score, read_alerts, score, score_of
-from operators.simulate import ANOMALIES
+from operators.simulate.truth import ANOMALIES
 from tests.recorded import SICK, hybrid, truth
 from tests.samples import INTERVAL, NEW_YEAR
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.schema.settings import parse_duration, parse_size
+from operators.schema.units import parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, QUEUE, TOPIC
-from operators.simulate import Shard, ShardSpec
 from operators.simulate.anomalies.kinds import KINDS
+from operators.simulate.shard import Shard
+from operators.simulate.spec import ShardSpec
 from tests.unit.simulated import INTERVAL, samples, spec_of
 
 SECONDS = INTERVAL / 1000

@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
-from operators.simulate import Scene, pattern_factor
 from operators.simulate.noise import Floats, Ints
-from operators.simulate.patterns import BUILT_IN, AnyPattern
+from operators.simulate.patterns import BUILT_IN, AnyPattern, Scene
+from operators.simulate.spec import pattern_factor
 from tests.unit.simulated import spec_of
 
 PATTERN: TypeAdapter[Any] = TypeAdapter(AnyPattern)

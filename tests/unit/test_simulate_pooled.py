@@ -13,7 +13,10 @@ from flows.errors import UsageError
 from flows.export import ExportOptions, export
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, TOPIC, Origin
-from operators.simulate import GeneratorError, PooledGenerator, Shard, ShardSpec
+from operators.simulate.generators import GeneratorError
+from operators.simulate.pooled import PooledGenerator
+from operators.simulate.shard import Shard
+from operators.simulate.spec import ShardSpec
 from operators.ticks import Collected, Ticks
 from tests.unit.simulated import frame, spec_of
 

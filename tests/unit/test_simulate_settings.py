@@ -8,15 +8,11 @@ from pydantic import ValidationError
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import CLUSTER, TOPIC, Origin
-from operators.simulate import (
-    Block,
-    FleetSettings,
-    GeneratorError,
-    Shard,
-    ShardSpec,
-    SimulationSettings,
-    shards,
-)
+from operators.simulate.block import Block
+from operators.simulate.generators import GeneratorError
+from operators.simulate.settings import FleetSettings, SimulationSettings
+from operators.simulate.shard import Shard
+from operators.simulate.spec import ShardSpec, shards
 from operators.ticks import Ticks
 from tests.unit.simulated import INTERVAL, START, fleet_of, samples, spec_of
 

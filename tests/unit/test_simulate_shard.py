@@ -14,13 +14,9 @@ from operators.schema.metrics import (
     TOPIC,
     Origin,
 )
-from operators.simulate import (
-    GroupShape,
-    Shard,
-    TopicShape,
-    Topology,
-    shard_of,
-)
+from operators.simulate.shard import Shard
+from operators.simulate.spec import shard_of
+from operators.simulate.topology import GroupShape, TopicShape, Topology
 from tests.unit.simulated import INTERVAL, KEY, START, fleet_of, samples, spec_of
 
 TROUBLE = [

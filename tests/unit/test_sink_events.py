@@ -7,7 +7,8 @@ import pyarrow as pa
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
 from sinks.events import SamplesWritten, count_by_origin, ticks_by_origin
-from sinks.parquet import ParquetSettings, RolledParquet
+from sinks.parquet.rolled import RolledParquet
+from sinks.parquet.settings import ParquetSettings
 
 
 def batch(ticks: list[int], origins: list[str | None]) -> pa.RecordBatch:

@@ -11,15 +11,11 @@ from typing import Any
 
 import pytest
 
-from sinks.dead_letters import (
-    DeadLetters,
-    DeadLetterSettings,
-    dead_letter_files,
-    read_letters,
-)
+from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
 from sinks.delivery import DeadLetter, Parcel, Patience, Rejected, RetryLater, Samples, rows_of
 from sinks.events import SpoolDepth
 from sinks.segments import BEGINNING
+from sinks.settings import DeadLetterSettings
 from sinks.spool.sender import ADOPT_AFTER, Sender
 from sinks.spool.store import CHUNK_ROWS, Spool
 from tests.samples import numbered

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sinks.dead_letters import DeadLetters, DeadLetterSettings
+from sinks.dead_letters import DeadLetters
 from sinks.delivery import Parcel, RetryLater, Samples, rows_of
-from sinks.spool import SpooledSink, SpoolSettings, spooled_sink
+from sinks.settings import DeadLetterSettings
+from sinks.spool.settings import SpoolSettings
+from sinks.spool.sink import SpooledSink, spooled_sink
 from tests.samples import numbered
 
 SIZE = 2**20

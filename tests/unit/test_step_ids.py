@@ -12,7 +12,8 @@ from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, RealTime
 from operators.targets import TargetSource
-from sinks.parquet import ParquetSettings, StraightParquet
+from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.straight import StraightParquet
 
 
 def stateful_ids(flow: Dataflow) -> set[str]:

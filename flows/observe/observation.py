@@ -1,0 +1,83 @@
+"""All that shows a job, set up around it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+import structlog
+from rich.console import Console
+
+from flows.observe.event_log import EventLog
+from flows.observe.live import live_table
+from flows.observe.logs import configure_logs
+from flows.observe.native import captured_stderr, real_stderr
+from flows.observe.picture import Job
+from flows.observe.server import served
+from flows.observe.settings import MetricsSettings
+from flows.observe.tally import Tally
+from operators.drain import Drain
+from operators.events import Listeners, joined
+from operators.pool.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Whom the parts of a job report to."""
+
+    pool_listeners: Listeners
+    """For every pool."""
+    listener: Callable[[object], None]
+    """For sinks, dead letters and merge."""
+    watch: Callable[[Pool], None]
+    """Told of every pool, once."""
+    saw: Callable[[str, pa.RecordBatch], None]
+    """Told of every batch on its way to the sinks, and its cluster."""
+
+
+@contextmanager
+def observe(
+    job: Job,
+    drain: Drain,
+    metrics: MetricsSettings,
+    *,
+    live: bool,
+    process_id: int = 0,
+    level: str = "INFO",
+) -> Iterator[Observation]:
+    """Show a job while the block runs: logs, metrics and health, and on a terminal a live table.
+
+    Raises:
+        ListenError: nothing can be served on `metrics.listen`.
+    """
+    handler = configure_logs(level)
+    tally = Tally(job, draining=lambda: drain.requested)
+    events = EventLog()
+    native = structlog.stdlib.get_logger("stderr")
+
+    def hear(event: object) -> None:
+        tally.hear(event)
+        events.hear(event)
+
+    with ExitStack() as stack:
+        url = stack.enter_context(served(metrics, tally.picture, process_id))
+        stderr = stack.enter_context(real_stderr())
+        stack.enter_context(handler.to(stderr))
+        console = Console(file=stderr)
+        if live and console.is_terminal:
+            stack.enter_context(live_table(console, tally.picture))
+            stack.enter_context(handler.above(console))
+        # Innermost: what native code wrote last still comes above the table.
+        stack.enter_context(captured_stderr(lambda lines: native.warning(lines)))
+        events.started(job, url)
+        failed = True
+        try:
+            yield Observation(
+                joined(tally.pool_listeners(), events.pool_listeners()),
+                hear,
+                tally.watch,
+                tally.saw,
+            )
+            failed = False
+        finally:
+            events.ended(tally.picture(), failed=failed)
