@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
-from tests.kafka.jars import MissingToolError
+from tests.kafka.jars import VERSION, VERSIONS, MissingToolError
 from tests.kafka.security import SecuredKafka
 from tests.newrelic.stand_in import StandIn
 
@@ -20,6 +20,20 @@ hypothesis.settings.register_profile(
     "mqpipe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("mqpipe")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long` runs the tests that are left to `make test-long` otherwise."""
+    parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips each test marked `long`, with its reason."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        for mark in item.iter_markers("long"):
+            item.add_marker(pytest.mark.skip(f"left to `make test-long`: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +51,13 @@ def kafka() -> Iterator[Kafka]:
 def kafka3() -> Iterator[KafkaCluster]:
     """A cluster of three brokers, shared by all tests, which leave its brokers running."""
     with _started(lambda: KafkaCluster(3)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session", params=[v for v in VERSIONS if v != VERSION])
+def other_kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
+    """A cluster of one broker of each other version that tests know, shared by those that ask."""
+    with _started(lambda: KafkaCluster(version=request.param)) as cluster:
         yield cluster
 
 

@@ -14,8 +14,10 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.kafka.ask import described_group
 from tests.kafka.broker import BrokerError
 from tests.kafka.cluster import JMX_EXPORTER_CONFIG, Kafka, KafkaCluster
+from tests.kafka.doing import commit, create_topic, produce
 from tests.kafka.security import LIMITED, SecuredKafka
 
 pytestmark = pytest.mark.kafka
@@ -78,6 +80,15 @@ def test_messages_and_commits_are_kept(kafka: Kafka) -> None:
         group,
     )
     assert [row[:6] for row in _group_rows(described)] == [[group, topic, "0", "2", "3", "1"]]
+
+
+def test_each_other_version_keeps_commits_too(other_kafka: KafkaCluster) -> None:
+    """Today's tool sees what was committed to it."""
+    topic = create_topic(other_kafka)
+    produce(other_kafka, topic, [5, 0, 7])
+    commit(other_kafka, topic, f"group-{topic}", [2, 0, 7])
+    described = described_group(other_kafka, f"group-{topic}")
+    assert [row["LAG"] for row in described] == ["3", "0", "0"]
 
 
 def test_a_metrics_page_counts_what_was_produced(kafka: Kafka) -> None:

@@ -1,4 +1,4 @@
-"""A real Kafka for tests: one or three KRaft brokers as processes on loopback ports."""
+"""A real Kafka for tests: brokers of any of its versions as processes on loopback ports."""
 
 import shutil
 import tempfile
@@ -7,13 +7,19 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol, Self
 
 from tests.kafka.broker import Broker
 from tests.kafka.child import Spawner
-from tests.kafka.jars import agent_jar, classpath, java, resolve_jars
-from tests.kafka.settings import broker_settings
+from tests.kafka.jars import VERSION, agent_jar, classpath, java, resolve_jars
+from tests.kafka.settings import (
+    Place,
+    kraft_settings,
+    zookeeper_config,
+    zookeeper_settings,
+)
 from tests.kafka.tools import QUICK_START, run_tool
 from tests.ports import PortClaim
 
@@ -48,14 +54,16 @@ class ExternalKafka:
 
 
 class KafkaCluster:
-    """A cluster of brokers, each of them a controller too; a context manager.
+    """A cluster of brokers; a context manager.
 
-    Broker ids count from 1. Each broker serves the Prometheus JMX exporter's page by the rules
+    Each of them is a controller too, or only the first where they are two. Those of 2.x have a
+    ZooKeeper beside them. Broker ids count from 1. Each broker serves the Prometheus JMX exporter's page by the rules
     of docker/jmx-exporter.yml. All of it lies in a temporary directory and ends with this
     process, even where that is killed.
 
     Args:
-        brokers: how many; a quorum of controllers makes sense with 1 or 3.
+        brokers: how many.
+        version: of Kafka, one of `tests.kafka.jars.VERSIONS`.
         listeners: further listeners by name, with their security protocol:
             `{"SCRAM": "SASL_PLAINTEXT"}`. `PLAINTEXT` is always there.
         advertised: by broker id and listener: the port that clients are told, of a proxy say.
@@ -72,6 +80,7 @@ class KafkaCluster:
         self,
         brokers: int = 1,
         *,
+        version: str = VERSION,
         listeners: Mapping[str, str] | None = None,
         advertised: Mapping[tuple[int, str], int] | None = None,
         settings: Mapping[str, str] | None = None,
@@ -85,10 +94,13 @@ class KafkaCluster:
             self._resources.callback(shutil.rmtree, self._directory, ignore_errors=True)
             self._spawner = Spawner()
             self._resources.callback(self._spawner.close)
+            self.version = version
+            self._jars = resolve_jars(version)
             self._brokers = self._configure(
                 brokers, security, advertised or {}, settings or {}, heap
             )
-            self._format(format_args)
+            if not self._needs_zookeeper:
+                self._format(format_args)
             for broker in self._brokers.values():
                 self._resources.callback(broker.kill)
                 broker.spawn(self._spawner)
@@ -170,20 +182,21 @@ class KafkaCluster:
         settings: Mapping[str, str],
         heap: str,
     ) -> dict[int, Broker]:
-        controllers = {broker_id: self._port() for broker_id in range(1, brokers + 1)}
+        ids = range(1, brokers + 1)
+        if self._needs_zookeeper:
+            zookeeper = self._start_zookeeper()
+            with_metadata = partial(zookeeper_settings, zookeeper=zookeeper, brokers=brokers)
+        else:
+            controllers = {n: self._port() for n in (ids if brokers % 2 else (1,))}
+            with_metadata = partial(kraft_settings, controllers=controllers, brokers=brokers)
         configured = {}
-        for broker_id in controllers:
+        for broker_id in ids:
             ports = {listener: self._port() for listener in security}
             metrics_port = self._port()
             log_dir = self._directory / f"broker-{broker_id}"
             told = {name: port for (of, name), port in advertised.items() if of == broker_id}
-            properties = {
-                **broker_settings(broker_id, ports, security, controllers, log_dir, told),
-                **settings,
-            }
-            self._properties(broker_id).write_text(
-                "".join(f"{key}={value}\n" for key, value in properties.items())
-            )
+            place = Place(broker_id, ports, security, log_dir, told)
+            _write(self._properties(broker_id), {**with_metadata(place), **settings})
             configured[broker_id] = Broker(
                 broker_id,
                 ports,
@@ -193,20 +206,37 @@ class KafkaCluster:
             )
         return configured
 
+    @property
+    def _needs_zookeeper(self) -> bool:
+        return self.version.startswith("2.")
+
+    def _start_zookeeper(self) -> int:
+        port = self._port()
+        config = self._directory / "zookeeper.properties"
+        _write(config, zookeeper_config(port, self._directory / "zookeeper"))
+        main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        process = self._spawner.start(
+            [*self._java("256m"), main_class, str(config)], self._directory / "zookeeper.log"
+        )
+        self._resources.callback(process.wait)
+        self._resources.callback(process.kill)
+        return port
+
     def _command(self, broker_id: int, metrics_port: int, heap: str) -> list[str]:
-        jars = resolve_jars()
-        agent = f"{agent_jar(jars)}=127.0.0.1:{metrics_port}:{JMX_EXPORTER_CONFIG}"
+        agent = f"{agent_jar(self._jars)}=127.0.0.1:{metrics_port}:{JMX_EXPORTER_CONFIG}"
+        options = self._java(heap, f"-javaagent:{agent}")
+        return [*options, "kafka.Kafka", str(self._properties(broker_id))]
+
+    def _java(self, heap: str, *options: str) -> list[str]:
         return [
             java(),
             *QUICK_START,
             f"-Xmx{heap}",
-            f"-javaagent:{agent}",
+            *options,
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
             "-cp",
-            classpath(jars),
-            "kafka.Kafka",
-            str(self._properties(broker_id)),
+            classpath(self._jars),
         ]
 
     def _format(self, format_args: Sequence[str]) -> None:
@@ -215,7 +245,7 @@ class KafkaCluster:
         def format_one(broker_id: int) -> None:
             config = str(self._properties(broker_id))
             format_command = ("format", f"--cluster-id={cluster_id}", "--config", config)
-            run_tool("kafka.tools.StorageTool", *format_command, *format_args)
+            run_tool("kafka.tools.StorageTool", *format_command, *format_args, version=self.version)
 
         with ThreadPoolExecutor() as threads:
             list(threads.map(format_one, self._brokers))
@@ -226,3 +256,7 @@ class KafkaCluster:
     def _port(self) -> int:
         claim = self._resources.enter_context(PortClaim())
         return claim.port
+
+
+def _write(file: Path, properties: Mapping[str, str]) -> None:
+    file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))

@@ -12,6 +12,12 @@ from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
 
+VERSIONS = ("2.8.2", "3.9.1", "4.3.1", "4.4.0")
+"""Kafka's versions that tests know: the oldest and the newest that mqpipe collects from, and others."""
+
+VERSION = "4.3.1"
+"""The version of most tests, and of all of Kafka's own tools, whatever the brokers are."""
+
 
 class MissingToolError(Exception):
     """Java or Maven is not on this machine; `tool` is the command that was looked for."""
@@ -54,8 +60,8 @@ def java() -> str:
     return command("java", "openjdk-17-jre-headless")
 
 
-def resolve_jars() -> Path:
-    """The directory that holds the jars of pom.xml, brought by Maven at the first call.
+def resolve_jars(version: str = VERSION) -> Path:
+    """The directory that holds the jars of pom.xml, brought by Maven at a version's first call.
 
     The directory bears the hash of pom.xml, so a changed pom is resolved anew. Processes that
     race for it wait for the first; it appears by rename, so a killed Maven leaves no half of it.
@@ -65,7 +71,7 @@ def resolve_jars() -> Path:
         UnresolvedJarsError: Maven failed.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mqpipe"
-    jars = cache / f"kafka-{sha256(POM.read_bytes()).hexdigest()[:12]}"
+    jars = cache / f"kafka-{version}-{sha256(POM.read_bytes()).hexdigest()[:12]}"
     if jars.is_dir():
         return jars
     maven = command("mvn", "maven")
@@ -74,7 +80,7 @@ def resolve_jars() -> Path:
         if not jars.is_dir():
             unfinished = Path(tempfile.mkdtemp(prefix=f"{jars.name}.", dir=cache))
             try:
-                _copy_dependencies(maven, unfinished)
+                _copy_dependencies(maven, version, unfinished)
                 unfinished.rename(jars)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -92,8 +98,9 @@ def classpath(jars: Path) -> str:
     return f"{jars}/*"
 
 
-def _copy_dependencies(maven: str, directory: Path) -> None:
+def _copy_dependencies(maven: str, version: str, directory: Path) -> None:
     command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies"]
+    command += [f"-Dkafka.version={version}"]
     command += [f"-DoutputDirectory={directory}", "-DincludeScope=runtime"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from tests.kafka.jars import classpath, java, resolve_jars
+from tests.kafka.jars import VERSION, classpath, java, resolve_jars
 
 # Quick to start rather than fast in the long run.
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
@@ -12,19 +12,20 @@ class ToolError(Exception):
     """A tool of Kafka's ended with an error; the text has all that it printed."""
 
 
-def run_tool(main_class: str, *args: str, timeout: float = 60.0) -> str:
+def run_tool(main_class: str, *args: str, timeout: float = 60.0, version: str = VERSION) -> str:
     """What a tool printed on standard output.
 
     `main_class` is the class behind a `kafka-*.sh` script: `org.apache.kafka.tools.TopicCommand`,
     `org.apache.kafka.tools.consumer.group.ConsumerGroupCommand`, `kafka.tools.StorageTool`, …
-    `timeout` is in seconds.
+    `timeout` is in seconds. `version` is the tool's; only what works on a broker's own files has to
+    be of the broker's.
 
     Raises:
         ToolError: it ended with an error, or not in time.
         MissingToolError, UnresolvedJarsError: there is no Java, or no jars.
     """
     options = [*QUICK_START, "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    command = [java(), *options, "-cp", classpath(resolve_jars()), main_class, *args]
+    command = [java(), *options, "-cp", classpath(resolve_jars(version)), main_class, *args]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
