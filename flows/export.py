@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 import bytewax.operators as op
-import structlog
 import typer
 from bytewax.dataflow import Dataflow
 
@@ -21,13 +20,14 @@ from flows.times import show_time
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
+from operators.schema.logs import Log
 from operators.simulate.spec import ShardSpec, by_cluster
 from operators.simulate.truth import anomaly_table
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import ANOMALIES_FILE, OPEN, Store
 from sinks.parquet.straight import StraightParquet
 
-log = structlog.get_logger("mqpipe.export")
+log = Log("mqpipe.export")
 
 _DAY = 86_400_000
 

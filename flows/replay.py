@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import bytewax.operators as op
 import pyarrow as pa
-import structlog
 import typer
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, Sink, StatelessSinkPartition
@@ -35,6 +34,7 @@ from operators.recorded.operator import recorded
 from operators.recorded.plan import ReplayError, ReplayPlan, replay_plan
 from operators.recorded.source import RecordedSource
 from operators.schedule import wall_clock
+from operators.schema.logs import Log
 from sinks.dead_letters import DeadLetters, Unreadable
 from sinks.kafka.settings import KafkaSettings
 from sinks.parquet.straight import StraightParquet
@@ -42,7 +42,7 @@ from sinks.parquet.straight import StraightParquet
 if TYPE_CHECKING:
     from sinks.deltalake.sink import RolledDelta
 
-log = structlog.get_logger("mqpipe.replay")
+log = Log("mqpipe.replay")
 
 _DELIVERY = 3600.0
 """Seconds that network sinks have to deliver what is left when all was read."""

@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import (
     InconsistentPartitionsError,
@@ -26,8 +25,9 @@ from flows.peers import notice_silence
 from flows.room import no_room, store_failure
 from flows.standard_streams import drain_all
 from operators.drain import Drain
+from operators.schema.logs import Log
 
-log = structlog.get_logger("mqpipe.runtime")
+log = Log("mqpipe.runtime")
 
 _LAST_RESORT = 5.0
 """Seconds after the grace period in which the engine itself must have ended."""

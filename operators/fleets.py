@@ -11,16 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
 from operators.schedule import Range, RealTime, Schedule, at_or_after, awake_at
+from operators.schema.logs import Log
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec
 from operators.ticks import Ticks
 
-log = structlog.get_logger("mqpipe.simulate")
+log = Log("mqpipe.simulate")
 
 _STATE_VERSION = 1
 BLOCK_ROWS = 65_536

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import structlog
 
 from operators.schema.arrow import TIMESTAMP, entity_type_of
 from operators.schema.ipc import decode, encode
+from operators.schema.logs import Log
 from sinks.delivery import DeadLetter
 from sinks.disk import clear_errors
 from sinks.events import DeadLettersDropped, Listener, nobody
@@ -149,7 +149,7 @@ class DeadLetters:
                 file.unlink()
             except FileNotFoundError:
                 continue
-            structlog.get_logger(__name__).error(
+            Log(__name__).error(
                 "dead letters dropped: their size limit is reached",
                 path=str(file),
                 samples=samples,

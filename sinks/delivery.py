@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
-import structlog
 
+from operators.schema.logs import Log
 from sinks.events import (
     DeliveryRetried,
     Listener,
@@ -164,7 +164,7 @@ class Courier:
         self._not_before: dict[str, float] = {}
         self._failing_since: float | None = None
         self._told: set[int | str] = set()
-        self._log = structlog.get_logger(__name__).bind(sink=destination.name)
+        self._log = Log(__name__).bind(sink=destination.name)
 
     async def deliver(
         self, samples: Samples, since: float, route: str | None = None

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
 from isal.isal_zlib import crc32
 
+from operators.schema.logs import Log
 from sinks.disk import DiskFullError, sync_to_disk
 
 DEFAULT_SEGMENT_BYTES = 64 * 2**20
@@ -53,7 +53,7 @@ class Damage:
 
 def log_damage(damage: Damage) -> None:
     """Say in the log what was lost."""
-    structlog.get_logger(__name__).warning(
+    Log(__name__).warning(
         "segment damaged",
         path=str(damage.path),
         offset=damage.offset,

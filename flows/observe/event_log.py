@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import asdict
 
-import structlog
-
 from flows.observe.picture import NO_SINK, Job, Picture
 from operators.events import (
     BreakerClosed,
@@ -25,6 +23,7 @@ from operators.events import (
     TaskStarted,
 )
 from operators.merge.coverage import Coverage
+from operators.schema.logs import Log
 from operators.ticks import Outcome
 from sinks.events import DeadLettersDropped, DeliveryRetried, SamplesDead
 
@@ -76,7 +75,7 @@ class EventLog:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = RateLimit(EVERY, clock)
-        self._log = structlog.stdlib.get_logger(_LOGGER)
+        self._log = Log(_LOGGER)
 
     def pool_listeners(self) -> Listeners:
         """For pools: what is usual costs nothing unless the log is at debug."""

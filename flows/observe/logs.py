@@ -1,16 +1,18 @@
 """Where log lines go and how they look: JSON on standard error, or above the live table."""
 
+import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
-
-import structlog
-from rich.console import Console
-from rich.text import Text
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO
 
 from flows.standard_streams import PeopleStream
+from operators.schema.logs import FIELDS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _STYLES = {"warning": "magenta", "error": "bold red", "critical": "bold red"}
 
@@ -18,10 +20,10 @@ _STYLES = {"warning": "magenta", "error": "bold red", "critical": "bold red"}
 class LogHandler(logging.StreamHandler[TextIO]):
     """One JSON object a line, to a stream; while `above` a live table, one plain line each."""
 
-    def __init__(self, stream: TextIO, json: logging.Formatter, plain: logging.Formatter) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self.setFormatter(json)
-        self._plain = plain
+        self.setFormatter(JsonLine())
+        self._plain = PlainLine()
         self._console: Console | None = None
         self._lost = 0
 
@@ -31,6 +33,8 @@ class LogHandler(logging.StreamHandler[TextIO]):
             self._tell_lost()
             super().emit(record)
             return
+        from rich.text import Text  # only where there is a live table
+
         try:
             line = Text(self._plain.format(record), _STYLES.get(record.levelname.lower(), ""))
             self._console.print(line, soft_wrap=True)
@@ -53,7 +57,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     @contextmanager
-    def above(self, console: Console) -> Iterator[None]:
+    def above(self, console: "Console") -> Iterator[None]:
         """Print to a console, which keeps its live table below, until the block ends."""
         self._console = console
         try:
@@ -72,62 +76,65 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
 
 def configure_logs(level: str = "INFO") -> LogHandler:
-    """Send structlog's and the standard library's logs (librdkafka's among them) one way.
+    """Send what anyone logs (librdkafka among them) to standard error.
 
     Lines are JSON objects with `timestamp` (ISO 8601, UTC), `level`, `logger`, `event` and the
     event's own fields. Asked again, it starts over.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-
-    def formatter(renderer: structlog.typing.Processor) -> logging.Formatter:
-        return structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-
-    json = formatter(_json_line)
-    handler = LogHandler(sys.stderr, json, formatter(_plain_line))
+    handler = LogHandler(sys.stderr)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     return handler
 
 
-_FIRST = ("timestamp", "level", "logger", "event")
-_to_json = structlog.processors.JSONRenderer(default=str)
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", FIELDS}
 
 
-def _json_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str | bytes:
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """A record's own fields, by `operators.schema.logs` or by `extra`; the exception is the last."""
+    own = vars(record)
+    fields = dict(own.get(FIELDS, {}))
+    fields.update((key, value) for key, value in own.items() if key not in _OF_EVERY_RECORD)
+    if record.exc_info:
+        fields["exception"] = logging.Formatter().formatException(record.exc_info)
+    return fields
+
+
+class JsonLine(logging.Formatter):
     """A JSON object; what every line has comes first."""
-    first = {key: event[key] for key in _FIRST if key in event}
-    return _to_json(logger, method, first | dict(event))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line."""
+        first = {
+            "timestamp": _moment(record).isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        return json.dumps(first | _fields(record), default=str)
 
 
-def _plain_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+class PlainLine(logging.Formatter):
     """`12:00:01 warning  task failed  target=prod/brokers error=…`; times are UTC.
 
     What is empty, the logger's name, and a `suppressed` of 0 are left out.
     """
-    fields: Mapping[str, Any] = {k: v for k, v in event.items() if (k, v) != ("suppressed", 0)}
-    rest = " ".join(
-        f"{key}={value}"
-        for key, value in fields.items()
-        if key not in (*_FIRST, "exception") and value not in (None, "", [], {})
-    )
-    time = str(fields["timestamp"])[11:19]
-    line = f"{time} {fields['level']:<7}  {fields['event']}  {rest}".rstrip()
-    return f"{line}\n{fields['exception']}" if fields.get("exception") else line
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line."""
+        fields: Mapping[str, object] = _fields(record)
+        rest = " ".join(
+            f"{key}={value}"
+            for key, value in fields.items()
+            if key != "exception"
+            and value not in (None, "", [], {})
+            and (key, value) != ("suppressed", 0)
+        )
+        level = record.levelname.lower()
+        line = f"{_moment(record):%H:%M:%S} {level:<7}  {record.getMessage()}  {rest}".rstrip()
+        return f"{line}\n{fields['exception']}" if "exception" in fields else line
+
+
+def _moment(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)

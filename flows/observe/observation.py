@@ -5,11 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
-import structlog
-from rich.console import Console
 
 from flows.observe.event_log import EventLog
-from flows.observe.live import live_table
 from flows.observe.logs import configure_logs
 from flows.observe.native import captured_stderr, real_stderr
 from flows.observe.picture import Job
@@ -19,6 +16,7 @@ from flows.observe.tally import Tally
 from operators.drain import Drain
 from operators.events import Listeners, joined
 from operators.pool.pool import Pool
+from operators.schema.logs import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def observe(
     handler = configure_logs(level)
     tally = Tally(job, draining=lambda: drain.requested)
     events = EventLog()
-    native = structlog.stdlib.get_logger("stderr")
+    native = Log("stderr")
 
     def hear(event: object) -> None:
         tally.hear(event)
@@ -63,8 +61,12 @@ def observe(
         url = stack.enter_context(served(metrics, tally.picture, process_id))
         stderr = stack.enter_context(real_stderr())
         stack.enter_context(handler.to(stderr))
-        console = Console(file=stderr)
-        if live and console.is_terminal:
+        if live and stderr.isatty():
+            from rich.console import Console
+
+            from flows.observe.live import live_table
+
+            console = Console(file=stderr)
             stack.enter_context(live_table(console, tally.picture))
             stack.enter_context(handler.above(console))
         # Innermost: what native code wrote last still comes above the table.

@@ -4,9 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 
 @contextmanager
 def samples_progress(total: int, shown: bool) -> Iterator[Callable[[int], None]]:
@@ -17,6 +14,9 @@ def samples_progress(total: int, shown: bool) -> Iterator[Callable[[int], None]]
     if not shown:
         yield lambda _rows: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     lock = threading.Lock()
     with Progress(
         BarColumn(),
@@ -48,5 +48,7 @@ def stages(shown: bool) -> Iterator[Callable[[str], None]]:
     if not shown:
         yield lambda _stage: None
         return
+    from rich.console import Console
+
     with Console(stderr=True).status("") as status:
         yield status.update

@@ -9,7 +9,6 @@ from socket import AF_INET, AF_INET6
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-import structlog
 from prometheus_client import make_wsgi_app
 
 from flows.addresses import parse_address
@@ -17,8 +16,9 @@ from flows.observe.health import Cause, not_live, not_ready
 from flows.observe.metrics import metrics_registry
 from flows.observe.picture import Picture
 from flows.observe.settings import MetricsSettings
+from operators.schema.logs import Log
 
-log = structlog.get_logger("mqpipe.metrics")
+log = Log("mqpipe.metrics")
 
 _REQUEST_SECONDS = 10.0
 

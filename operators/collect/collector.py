@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import numpy as np
-import structlog
 
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
@@ -22,11 +21,12 @@ from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
 from operators.collect.topics import topic_samples
 from operators.events import CollectedInPart
+from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
 T = TypeVar("T")
 
-log = structlog.get_logger("mqpipe.collect")
+log = Log("mqpipe.collect")
 
 READINGS_KEPT = 2
 """Ticks of a cluster whose readings are kept: a slow kind may still be at the one before."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import structlog
 
 from operators.collect.cluster import cluster_row
 from operators.collect.report import collection_row
@@ -21,6 +20,7 @@ from operators.merge.settings import FillSettings
 from operators.schedule import at_or_after
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import decode, encode
+from operators.schema.logs import Log
 from operators.schema.metrics import CLUSTER
 from operators.ticks import Outcome, TargetKind, TickResult, Ticks
 
@@ -32,7 +32,7 @@ REMEMBERED = 100
 
 Rows = list[pa.RecordBatch]
 
-_log = structlog.get_logger(__name__)
+_log = Log(__name__)
 
 STATE_VERSION = 1
 _MISSING_REPLICAS = ("cluster.underReplicatedPartitions", "cluster.offlinePartitionsCount")

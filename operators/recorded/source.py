@@ -4,7 +4,6 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
@@ -12,8 +11,9 @@ from operators.drain import Drain
 from operators.recorded.message import UnreadableMessage, read_message, within
 from operators.recorded.plan import ReplayError, ReplayPlan, Stretch, consumer
 from operators.schema.kafka import KafkaConnection
+from operators.schema.logs import Log
 
-log = structlog.get_logger("mqpipe.replay")
+log = Log("mqpipe.replay")
 
 State = tuple[int, int]
 """Version (1), next offset."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pyarrow as pa
-import structlog
 
+from operators.schema.logs import Log
 from operators.schema.metrics import Origin
 from operators.simulate.block import Block
 from operators.simulate.generators import generator_of
@@ -13,7 +13,7 @@ from operators.ticks import Ticks
 
 STATE_VERSION = 1
 
-_log = structlog.get_logger(__name__)
+_log = Log(__name__)
 
 ShardState = tuple[int, str, Any]
 """Version, the shard's fingerprint, and its generator's state."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from pathlib import Path
 
-import structlog
-
+from operators.schema.logs import Log
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
 from sinks.events import Listener, nobody
@@ -18,7 +17,7 @@ from sinks.rolled.background import LOOK_EVERY, Background, now_ms
 from sinks.rolled.partition import RolledPartition
 from sinks.rolled.waiting import State, Waiting
 
-log = structlog.get_logger("mqpipe.deltalake")
+log = Log("mqpipe.deltalake")
 
 
 class RolledDelta(PartitionedSink):

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.schema.kafka import DebugLog
+from operators.schema.logs import Log
 from sinks.delivery import Parcel, Rejected, RetryLater, Samples, TooLarge
 from sinks.kafka.messages import Message, messages
 from sinks.kafka.settings import KafkaSettings
@@ -54,7 +54,7 @@ class Kafka:
         self._connecting = asyncio.Lock()
         """One for each loop: see `start`."""
         self._topic_is_there = False
-        self._log = structlog.get_logger(__name__).bind(topic=settings.topic)
+        self._log = Log(__name__).bind(topic=settings.topic)
 
     def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
         """A parcel a message; a single sample that is too large for one is refused."""

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
-import structlog
 
+from operators.schema.logs import Log
 from sinks.delivery import Parcel, Patience, Rejected, RetryLater
 from sinks.newrelic.fragments import TEXT
 from sinks.newrelic.payloads import payloads
@@ -53,7 +53,7 @@ class EventPoster:
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
         self._dropped = 0
-        self._log = structlog.get_logger(__name__)
+        self._log = Log(__name__)
 
     def put(self, event: Mapping[str, Any]) -> None:
         """Take an event; attributes that are None are left out, `timestamp` is now without one."""

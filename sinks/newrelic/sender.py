@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import aiohttp
 import pyarrow as pa
 import pyarrow.compute as pc
-import structlog
 
 from operators.schema.arrow import TIMESTAMP, entity_type_of
+from operators.schema.logs import Log
 from sinks.delivery import (
     Parcel,
     Rejected,
@@ -65,7 +65,7 @@ class NewRelic:
         }[settings.shape]
         self._session: aiohttp.ClientSession | None = None
         self._hinted = False
-        self._log = structlog.get_logger(__name__)
+        self._log = Log(__name__)
 
     def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
         """Payloads within New Relic's limits; what is too old or too far ahead is refused."""

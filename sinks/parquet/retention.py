@@ -4,11 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
+from operators.schema.logs import Log
 from sinks.parquet.store import Store
 
-log = structlog.get_logger("mqpipe.parquet")
+log = Log("mqpipe.parquet")
 
 EXPIRE_MS = 3_600_000
 """Milliseconds between two looks for files past their retention."""

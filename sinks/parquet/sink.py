@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import structlog
 
+from operators.schema.logs import Log
 from sinks.parquet.files import FileContext, HeldRows
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store, StoredFile
 from sinks.partitioned import PartitionedSink, file_part
 
-log = structlog.get_logger("mqpipe.parquet")
+log = Log("mqpipe.parquet")
 
 FIRST = 0
 """The sequence number of a partition's first files."""

@@ -8,11 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import Protocol
 
-import structlog
-
+from operators.schema.logs import Log
 from sinks.rolled.waiting import Sealed
 
-log = structlog.get_logger("mqpipe.sinks")
+log = Log("mqpipe.sinks")
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at partitions to which nothing is written."""

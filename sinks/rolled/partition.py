@@ -6,15 +6,15 @@ from concurrent import futures
 from concurrent.futures import Future
 
 import pyarrow as pa
-import structlog
 from bytewax.outputs import StatefulSinkPartition
 
+from operators.schema.logs import Log
 from sinks.events import Listener, SamplesWritten, count_by_origin, ticks_by_origin
 from sinks.rolled.background import Background
 from sinks.rolled.settings import RollSettings
 from sinks.rolled.waiting import Sealed, State, Waiting
 
-log = structlog.get_logger("mqpipe.sinks")
+log = Log("mqpipe.sinks")
 
 RETRY_MS = 30_000
 """Milliseconds until publishing is tried again after it failed."""

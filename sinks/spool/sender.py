@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
-
+from operators.schema.logs import Log
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Courier, DeadLetter, Destination, Patience
 from sinks.events import Listener, SamplesDead, SpoolDepth, count_by_origin, nobody
@@ -18,7 +17,7 @@ from sinks.spool.store import Chunk, Spool, SpoolInUseError, left_behind
 
 T = TypeVar("T")
 
-_log = structlog.get_logger(__name__)
+_log = Log(__name__)
 
 _BEHIND = 30.0
 """Seconds that new samples may wait for older ones before they get a lane of their own."""

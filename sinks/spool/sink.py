@@ -15,9 +15,9 @@ from pathlib import Path
 from zlib import crc32
 
 import pyarrow as pa
-import structlog
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from operators.schema.logs import Log
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import Destination, Patience
 from sinks.events import (
@@ -113,7 +113,7 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
     def __init__(self, sink: SpooledSink, spool: Spool) -> None:
         self._sink = sink
         self._spool = spool
-        self._log = structlog.get_logger(__name__).bind(sink=sink.name, partition=spool.name)
+        self._log = Log(__name__).bind(sink=sink.name, partition=spool.name)
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
         for batch in values:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import structlog
 
 from operators.schema.ipc import BatchDecodeError, decode, encode
+from operators.schema.logs import Log
 from sinks.dead_letters import Unreadable
 from sinks.delivery import Samples
 from sinks.disk import clear_errors
@@ -155,7 +155,7 @@ class Spool:
         """
         log, segment, offset = state
         if log != self.backlog.log:
-            structlog.get_logger(__name__).warning(
+            Log(__name__).warning(
                 "the spool is not the one of the last snapshot; what waits in it is sent",
                 path=str(self.directory),
             )

@@ -12,7 +12,6 @@ from typing import Any
 import bytewax.operators as op
 import pyarrow as pa
 import pytest
-import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
@@ -24,6 +23,7 @@ from sinks.newrelic.settings import NewRelicSettings
 from sinks.newrelic.sink import newrelic_sink
 from sinks.redeliver import Redelivery, redeliver
 from sinks.settings import DeadLetterSettings
+from tests.logs import captured_logs
 from tests.newrelic.behaviour import FAULTS, Behaviour, Hang, Ok, Reset, Status, TruncatedAnswer
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.stand_in import StandIn
@@ -301,19 +301,19 @@ def test_a_wrong_key_is_said_once_and_nothing_is_lost(delivery: Delivery) -> Non
     delivery.options["license_key"] = "open-sesame"
     batches = ticks(30)
 
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         delivery.run(batches)
 
     assert sum((keys_of(list(x.samples)) for x in delivery.dead()), Counter()) == keys_of(batches)
     assert {letter.status for letter in delivery.dead()} == {403}
-    errors = [line for line in logs if line["log_level"] in ("error", "critical")]
+    errors = [line for line in logs if line["level"] in ("error", "critical")]
     assert [line["status"] for line in errors] == [403]
     assert "open-sesame" not in str(logs) + str(delivery.heard)
 
 
 def test_the_first_success_tells_where_faults_show(delivery: Delivery) -> None:
     """New Relic checks after its answer: the log says once by which query to look."""
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         delivery.run(ticks(30))
     assert len([line for line in logs if "NrIntegrationError" in line["event"]]) == 1
 
@@ -351,7 +351,7 @@ def test_a_full_spool_blocks_until_there_is_room(delivery: Delivery) -> None:
     delivery.newrelic.down()
     batches = ticks(400, rows=20)
     running = threading.Thread(target=delivery.run, args=[batches])
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         running.start()
         wait_until(lambda: any("spool is full" in line["event"] for line in logs))
         written = delivery.written()

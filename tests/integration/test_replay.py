@@ -8,7 +8,6 @@ import bytewax.operators as op
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -31,6 +30,7 @@ from sinks.settings import DeadLetterSettings
 from sinks.spool.settings import SpoolSettings
 from tests.kafka.cluster import Kafka
 from tests.kafka.topics import new_topic, produce
+from tests.logs import captured_logs
 from tests.samples import INTERVAL, NEW_YEAR, numbered, numbers_in, published
 
 pytestmark = pytest.mark.kafka
@@ -159,10 +159,10 @@ def test_messages_that_the_topic_no_longer_has_are_reported(kafka: Kafka, tmp_pa
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     upto = TopicPartition(topic, 0, 4)
     admin.delete_records([upto])[upto].result()
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         replay(kafka, plan, tmp_path)
     assert numbers_in(tmp_path) == list(range(4, 10))
-    assert [line["event"] for line in logs if line["log_level"] == "warning"] == [
+    assert [line["event"] for line in logs if line["level"] == "warning"] == [
         "messages are gone from the topic, going on with the first that is there"
     ]
 
@@ -193,7 +193,7 @@ def test_a_topic_that_is_shorter_than_it_was_is_waited_for_and_told(kafka: Kafka
     again(kafka, topic)
     produce(kafka.bootstrap_servers, topic, [value])
     part = RecordedSource(connection(kafka), plan, Drain()).build_part("step", f"{topic}-0", None)
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         while not logs:
             part.next_batch()
     part.close()

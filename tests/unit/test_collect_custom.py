@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import structlog
 from pydantic import ValidationError
 
 from flows.config import Config
@@ -24,6 +23,7 @@ from operators.plugins import PluginError
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, COLLECTION, QUEUE
 from operators.ticks import Collected, Outcome, TickResult, Ticks
+from tests.logs import captured_logs
 
 TICK = Ticks("jobs", 60_000, 30_000, kind="jobs")
 
@@ -165,7 +165,7 @@ def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
             await collector.collect(TICK, 5.0)
         await collectors.close()
 
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         asyncio.run(run())
     assert Plain.closed == 1
     assert [(line["cluster"], line["cause"]) for line in logs] == [("jobs", "OSError: gone")]

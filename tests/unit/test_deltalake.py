@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-import structlog
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from pydantic import ValidationError
@@ -25,6 +24,7 @@ from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTableError, DeltaTables, rows_of
 from sinks.disk import DiskFullError, UnwritableError
 from tests import rolled
+from tests.logs import captured_logs
 from tests.rolled import PARTS
 from tests.samples import NEW_YEAR, numbered, tick
 
@@ -127,7 +127,7 @@ def test_an_older_state_costs_no_rows(tmp_path: Path) -> None:
         states = job.snapshot()
         old = old or states
     job.drain()
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         job = Job(tmp_path, old, rows=1)
     assert "recovery store is an older one: rows may repeat" in [line["event"] for line in logs]
     job.write(9)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from rich.console import Console
 
 from flows.observe.event_log import EVERY, EventLog, RateLimit
@@ -27,6 +26,7 @@ from operators.events import BreakerOpened, CollectedInPart, TaskCompleted, Task
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
+from operators.schema.logs import Log
 from operators.ticks import Outcome
 from sinks.events import DeliveryRetried, SamplesDead, SamplesWritten
 from tests.unit import pictures as p
@@ -50,7 +50,6 @@ def configured() -> Iterator[Callable[[str], LogHandler]]:
     yield configure_logs
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -73,13 +72,13 @@ def failed(key: str = "prod/topics", error_class: str = "timeout") -> TaskFailed
 
 
 def test_a_line_is_one_json_object(lines: Lines) -> None:
-    """structlog's and the standard library's lines look the same, exceptions included."""
-    structlog.get_logger("a").info("hello", number=1)
+    """mqpipe's and the standard library's lines look the same, exceptions included."""
+    Log("a").info("hello", number=1)
     logging.getLogger("b").warning("plain %s", "text", extra={"key": "value"})
     try:
         int("why")
     except ValueError:
-        structlog.get_logger("c").exception("broken")
+        Log("c").exception("broken")
     one, two, three = lines()
     assert (one["event"], one["level"], one["logger"], one["number"]) == ("hello", "info", "a", 1)
     assert str(one["timestamp"]).endswith("Z")
@@ -92,7 +91,7 @@ def test_a_line_above_the_live_table_is_plain(configured: Callable[[str], LogHan
     handler = configured("INFO")
     stream, terminal = io.StringIO(), io.StringIO()
     with handler.to(stream), handler.above(Console(file=terminal, width=40)):
-        structlog.get_logger("a").warning("task failed", target="prod/brokers", error="[red]" * 9)
+        Log("a").warning("task failed", target="prod/brokers", error="[red]" * 9)
     time, _, rest = terminal.getvalue().partition(" ")
     assert len(time.split(":")) == 3
     assert rest == "warning  task failed  target=prod/brokers error=" + "[red]" * 9 + "\n"
@@ -106,7 +105,7 @@ def test_the_log_says_how_many_lines_were_lost(configured: Callable[[str], LogHa
     stream = PeopleStream(writing, room=10_000)
     stream.write("z" * 11_000 + "\n")
     with handler.to(stream):
-        structlog.get_logger("a").info("back")
+        Log("a").info("back")
     assert stream.drain(10)
     first, second = map(json.loads, os.read(reading, 10_000).splitlines())
     assert (first["event"], first["level"], first["lines"]) == ("log lines lost", "warning", 1)
@@ -245,16 +244,17 @@ def test_the_end_of_a_run_says_what_came_of_it(lines: Lines) -> None:
 NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
 
 NATIVE = """
-import os, subprocess, sys, structlog
+import os, subprocess, sys
 from flows.observe.observation import observe
 from flows.observe.picture import Job
 from flows.observe.settings import MetricsSettings
 from operators.drain import Drain
+from operators.schema.logs import Log
 
 with observe(Job("run", 1.0), Drain(), MetricsSettings(listen=None), live=True):
     os.write(2, b"%4|librdkafka| broker down\\n")
     print("a Python print", file=sys.stderr)
-    structlog.get_logger("mine").info("an event")
+    Log("mine").info("an event")
     subprocess.run(["sh", "-c", "echo from a child >&2"], check=True)
 print("after", file=sys.stderr)
 """

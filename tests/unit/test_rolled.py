@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sinks.rolled.background import Background
 from sinks.rolled.waiting import Sealed
+from tests.logs import captured_logs
 from tests.rolled import DELTA, PARQUET, PARTS, Job, Kind
 
 pytestmark = pytest.mark.parametrize("kind", [PARQUET, DELTA], ids=["parquet", "delta"])
@@ -250,7 +250,7 @@ def test_a_lost_log_is_reported_and_the_job_goes_on(kind: Kind, tmp_path: Path) 
     job.write(1)
     states = job.snapshot()
     shutil.rmtree(tmp_path / "state")
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         job = Job(kind, tmp_path, states)
     assert [(line["event"], line["lost_bytes"]) for line in logs] == [
         ("segment damaged", states["sim-eu"][1][1])
@@ -266,7 +266,7 @@ def test_a_store_that_fails_is_tried_again(
 ) -> None:
     """The rows wait on disk meanwhile, and the log says why."""
     job = Job(kind, tmp_path, rows=1)
-    with monkeypatch.context() as patched, structlog.testing.capture_logs() as logs:
+    with monkeypatch.context() as patched, captured_logs() as logs:
         patched.setattr(job.sink._background, "_publish", refuse)
         for n in range(4):
             job.write(n)
