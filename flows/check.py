@@ -11,6 +11,7 @@ import typer
 from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of
 from flows.observe.picture import NO_SINK
+from flows.visible import visible
 from operators.collect.check import missing_permissions
 from operators.collect.cluster import cluster_row
 from operators.collect.collector import ClusterCollector
@@ -62,9 +63,10 @@ def check(config: Config, *, connect: bool) -> int:
             typer.echo("  what they hold, and so what they cost, shows with --connect")
     for finding in findings:
         cost += finding.cost
-        typer.echo(f"{'failed' if finding.problems else 'ok'}: {finding.what}: {finding.found}")
+        outcome = "failed" if finding.problems else "ok"
+        typer.echo(visible(f"{outcome}: {finding.what}: {finding.found}"))
         for problem in finding.problems:
-            typer.echo(f"  {problem}")
+            typer.echo(f"  {visible(problem)}")
     if not config.sinks.names:
         typer.echo(NO_SINK)
     if cost != NOTHING:

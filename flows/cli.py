@@ -17,6 +17,7 @@ import typer
 from flows import standard_streams
 from flows.errors import CommandError, ConfigError, UsageError
 from flows.options import addresses_of, interval_of, moment, parsed, some_time
+from flows.visible import visible_lines
 from operators.schema.units import parse_duration
 
 if TYPE_CHECKING:
@@ -334,7 +335,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(visible_lines(message), err=True)
     sys.exit(code)
 
 

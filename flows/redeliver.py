@@ -8,6 +8,7 @@ from flows.config import Config
 from flows.delivering import destinations
 from flows.errors import CommandError, UsageError
 from flows.state import hold
+from flows.visible import visible
 from sinks.redeliver import Redelivery
 from sinks.redeliver import redeliver as send_again
 from sinks.spool.store import SpoolInUseError
@@ -45,5 +46,5 @@ def _report(sink: str, outcome: Redelivery) -> int:
         f"{outcome.spool_bytes:,} bytes wait in the spool"
     )
     if outcome.problem is not None:
-        typer.echo(f"mqpipe: {sink}: {outcome.problem}", err=True)
+        typer.echo(visible(f"mqpipe: {sink}: {outcome.problem}"), err=True)
     return 1 if outcome.problem or outcome.dead or outcome.spool_bytes else 0

@@ -20,6 +20,7 @@ from flows.observe.picture import (
     Target,
 )
 from flows.observe.units import age, count, duration, rate, size
+from flows.visible import visible
 from operators.ticks import Outcome
 
 _REFRESHES = 2.0
@@ -103,7 +104,7 @@ def _headline(picture: Picture) -> Text:
     elif causes[0].code in ("starting", "draining"):
         line.append(causes[0].code, _HEAD)
     else:
-        line.append(f"{causes[0].code.replace('_', ' ')}: {causes[0].message}", _BAD)
+        line.append(visible(f"{causes[0].code.replace('_', ' ')}: {causes[0].message}"), _BAD)
     return line
 
 
@@ -112,7 +113,7 @@ def _anomalies(labels: Sequence[str]) -> Text:
     line.append(f"anomalies {len(labels)}", _HEAD)
     # Of `<kind>:<entity>:<start>` the start would take the room of two others.
     names = (" ".join(label.split(":")[:2]) for label in labels)
-    line.append(f"  {', '.join(names)}")
+    line.append(visible(f"  {', '.join(names)}"))
     return line
 
 
@@ -263,6 +264,6 @@ def _section(
 
 
 def _on_one_line(words: str | Text) -> Text:
-    text = Text(words) if isinstance(words, str) else words
+    text = Text(visible(words)) if isinstance(words, str) else words
     text.no_wrap, text.overflow = True, "ellipsis"
     return text

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from flows.standard_streams import PeopleStream
+from flows.visible import visible, visible_lines
 from operators.schema.logs import FIELDS
 
 if TYPE_CHECKING:
@@ -118,22 +119,24 @@ class JsonLine(logging.Formatter):
 class PlainLine(logging.Formatter):
     """`12:00:01 warning  task failed  target=prod/brokers error=…`; times are UTC.
 
-    What is empty, the logger's name, and a `suppressed` of 0 are left out.
+    What is empty, the logger's name, and a `suppressed` of 0 are left out. No terminal obeys what
+    stands in it.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
         fields: Mapping[str, object] = _fields(record)
         rest = " ".join(
-            f"{key}={value}"
+            visible(f"{key}={value}")
             for key, value in fields.items()
             if key != "exception"
             and value not in (None, "", [], {})
             and (key, value) != ("suppressed", 0)
         )
-        level = record.levelname.lower()
-        line = f"{_moment(record):%H:%M:%S} {level:<7}  {record.getMessage()}  {rest}".rstrip()
-        return f"{line}\n{fields['exception']}" if "exception" in fields else line
+        level, what = record.levelname.lower(), visible_lines(record.getMessage())
+        line = f"{_moment(record):%H:%M:%S} {level:<7}  {what}  {rest}".rstrip()
+        exception = visible_lines(str(fields.get("exception", "")))
+        return f"{line}\n{exception}" if exception else line
 
 
 def _moment(record: logging.LogRecord) -> datetime:

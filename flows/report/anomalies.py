@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.report.summary import Summary
+from flows.report.summary import Summary, with_visible_names
 
 CHARACTER = 1 / 100
 """Share of a plot's width that a label's character takes, where labels are shown."""
@@ -70,7 +70,8 @@ def _table(table: pl.DataFrame | None) -> dict[str, dict[str, Any]]:
     if table is None:
         return {}
     times = [pl.col(name).cast(pl.Int64) for name in ("start", "peak", "end")]
-    return {row["label"]: row for row in table.with_columns(times).iter_rows(named=True)}
+    shown = with_visible_names(table.with_columns(times))
+    return {row["label"]: row for row in shown.iter_rows(named=True)}
 
 
 def _anomaly(label: str, shaped: Sequence[dict[str, Any]], known: dict[str, Any] | None) -> Anomaly:

@@ -4,6 +4,7 @@ Colours come from the theme by way of `style` names and ranges, so that one spec
 drawn in light and in dark.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -320,13 +321,13 @@ def _when(field: str, title: str = "time") -> Spec:
 
 
 def _lookup(names: Mapping[str, str]) -> str:
-    pairs = ", ".join(f"{_text(column)}: {_text(title)}" for column, title in names.items())
-    return f"{{{pairs}}}"
+    """An object of Vega's expression language, whose texts are those of JSON."""
+    return json.dumps(dict(names))
 
 
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", " ")
-    return f"'{escaped}'"
+def _title(text: str) -> str:
+    """A tooltip's title. Vega-Lite makes an expression of it and leaves backslashes as they are."""
+    return text.replace("\\", "\\\\")
 
 
 def _colours(
@@ -479,7 +480,10 @@ def _hover(series: Sequence[Series], axis: Axis) -> Spec:
             "opacity": {"condition": {"param": "hover", "empty": False, "value": 1}, "value": 0},
             "tooltip": [
                 _when("time"),
-                *({"field": s.column, "title": s.title, "format": s.format} for s in series),
+                *(
+                    {"field": s.column, "title": _title(s.title), "format": s.format}
+                    for s in series
+                ),
             ],
         },
     }

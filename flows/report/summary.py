@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import polars as pl
+import polars.selectors as cs
 
 from flows.report.buckets import MOST_CELLS, Buckets, buckets
 from flows.samples import Samples
+from flows.visible import visible
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
@@ -162,18 +164,28 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
         interval=interval,
         buckets=narrow,
         cell_buckets=wide,
-        presence=pl.concat(presence).sort("type", "cluster", "time", "origin"),
-        clusters=found[CLUSTER][0].sort("cluster", "time"),
-        cells=found[BROKER][0].sort("cluster", "entity", "time"),
-        groups=groups.sort(["lag", "entity"], descending=[True, False], nulls_last=True),
-        queues=queues.sort(["lag", "entity"], descending=[True, False], nulls_last=True),
-        topics=found[TOPIC][0].sort(
-            ["messages", "entity"], descending=[True, False], nulls_last=True
-        ),
-        lags=pl.concat(lags).sort("cluster", "entity", "time"),
-        shaped=pl.concat(shaped).sort("first", "anomaly", "type"),
-        targets=found[COLLECTION][0].sort("cluster", "kind", "error_class"),
+        presence=with_visible_names(pl.concat(presence)).sort("type", "cluster", "time", "origin"),
+        clusters=with_visible_names(found[CLUSTER][0]).sort("cluster", "time"),
+        cells=with_visible_names(found[BROKER][0]).sort("cluster", "entity", "time"),
+        groups=_ranked(groups, "lag"),
+        queues=_ranked(queues, "lag"),
+        topics=_ranked(found[TOPIC][0], "messages"),
+        lags=with_visible_names(pl.concat(lags)).sort("cluster", "entity", "time"),
+        shaped=with_visible_names(pl.concat(shaped)).sort("first", "anomaly", "type"),
+        targets=with_visible_names(found[COLLECTION][0]).sort("cluster", "kind", "error_class"),
     )
+
+
+def with_visible_names(frame: pl.DataFrame) -> pl.DataFrame:
+    """All texts of a frame as a reader sees them; what draws plots takes no control characters."""
+    odd = [c for c in frame.select(cs.string()) if c.str.contains(r"[\p{C}\u2028\u2029]").any()]
+    shown = [pl.col(c.name).map_elements(visible, return_dtype=pl.String) for c in odd]
+    return frame.with_columns(shown)
+
+
+def _ranked(frame: pl.DataFrame, by: str) -> pl.DataFrame:
+    shown = with_visible_names(frame)
+    return shown.sort([by, "entity"], descending=[True, False], nulls_last=True)
 
 
 _CLUSTER = pl.col("cluster_name").alias("cluster")

@@ -149,6 +149,22 @@ def test_a_target_that_is_worked_on_is_running() -> None:
     assert line.split()[1] == "running"
 
 
+def test_no_name_reaches_the_terminal_as_a_command() -> None:
+    """Control characters of names and errors are written out; the table keeps its lines."""
+    name = "a\x1b[2J\x1b]0;title\x07b\r\n\u202ec/groups"
+    target = p.bad("x/groups")._replace(key=name, error=f"no such group: {name}")
+    cluster = replace(p.cluster("x"), name=name)
+    picture = p.picture(
+        targets=(target,),
+        clusters=(cluster,),
+        anomalies=(f"spike:{name}:2026-01-01T00:00:00Z",),
+        pools=(p.pool("groups", busy=name),),
+    )
+    text = shown(picture, 200, 40)
+    assert {c for c in text if not c.isprintable()} == {"\n"}
+    assert text.count(r"a\x1b[2J\x1b]0;title\x07b\r\n\u202ec") >= 3
+
+
 def test_the_headline_says_why_a_job_is_not_ready() -> None:
     """Health and the live table speak with one voice."""
     assert "ready" in shown(p.picture()).splitlines()[0]

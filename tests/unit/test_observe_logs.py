@@ -98,6 +98,26 @@ def test_a_line_above_the_live_table_is_plain(configured: Callable[[str], LogHan
     assert stream.getvalue() == ""
 
 
+def test_no_name_in_a_line_for_people_is_a_command(
+    configured: Callable[[str], LogHandler],
+) -> None:
+    """Control characters are written out, in fields, native lines and tracebacks."""
+    handler = configured("INFO")
+    terminal = io.StringIO()
+    with handler.above(Console(file=terminal, width=200)):
+        Log("a").warning("task failed", target="a\x1b]0;t\x07\r\nb")
+        Log("stderr").warning("one\x1b[2J\ntwo")
+        try:
+            int("bad \x1b[2J name")
+        except ValueError:
+            Log("c").exception("broken")
+    text = terminal.getvalue()
+    assert {c for c in text if not c.isprintable()} == {"\n"}
+    assert r"target=a\x1b]0;t\x07\r\nb" in text
+    assert "one\\x1b[2J\ntwo\n" in text
+    assert r"ValueError: invalid literal" in text
+
+
 def test_the_log_says_how_many_lines_were_lost(configured: Callable[[str], LogHandler]) -> None:
     """As soon as lines are taken again."""
     reading, writing = os.pipe()

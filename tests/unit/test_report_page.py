@@ -1,5 +1,6 @@
 """The report's page: whole in itself, safe with any name, and complete."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -7,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vl_convert
 
 from flows.report.anomalies import anomalies
 from flows.report.gaps import gaps
+from flows.report.library import VERSION, png
 from flows.report.overview import overview
 from flows.report.page import page
 from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
 from flows.report.summary import Summary, summarize
 from flows.samples import find_samples
-from operators.schema.metrics import CLUSTER, QUEUE
+from flows.visible import visible
+from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE
 from tests.recorded import cluster_rows, hybrid, rows, truth, write
 
 HOSTILE = """</script><img src=x onerror=alert(1)>'"\\"""
@@ -147,6 +151,20 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert "img" not in {tag for tag, _ in found.elements}
     assert json.loads(found.scripts["plots"]) == {plot.name: plot.spec for plot in plots}
     assert re.findall("</script", text) == ["</script"] * 4
+
+
+@pytest.mark.parametrize("odd", ["\r", "\n", "\u2028", "\x1b[2J", "\x00", "'\"\\", "\\u", "](a)[b"])
+def test_a_plot_is_drawn_whatever_a_group_is_called(tmp_path: Path, odd: str) -> None:
+    """Its name is text in the data and in expressions, and shows as a series."""
+    name = f"a{odd}b"
+    ticks = range(20)
+    group = rows(CONSUMER_GROUP, "mq", ticks, name, consumerGroup__totalLag=7)
+    write(tmp_path, [*cluster_rows("mq", ticks), group])
+    _, plots, _ = drawn(tmp_path)
+    (plot,) = [plot for plot in plots if plot.name == "cluster-mq-groups"]
+    svg = vl_convert.vegalite_to_svg(plot.spec | {"width": 500}, vl_version=VERSION)
+    assert visible(name) in html.unescape(svg)
+    assert png(plot.spec, plot.title).startswith(b"\x89PNG")
 
 
 def test_no_name_of_a_cluster_takes_a_plot_of_the_fleet(tmp_path: Path) -> None:
