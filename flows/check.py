@@ -1,9 +1,8 @@
 """`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import pyarrow as pa
 import typer
@@ -11,6 +10,8 @@ import typer
 from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of
 from flows.observe.picture import NO_SINK
+from flows.sinks import job_context, sinks_of
+from flows.state import JobState
 from flows.visible import visible
 from operators.collect.check import missing_permissions
 from operators.collect.cluster import cluster_row
@@ -24,9 +25,8 @@ from operators.schema.metrics import CLUSTER
 from operators.simulate.shard import Shard
 from operators.simulate.spec import by_cluster
 from operators.ticks import TargetKind, Ticks
-from sinks.kafka.probe import probe as probe_topic
-from sinks.newrelic.probe import probe
-from sinks.parquet.store import Store
+from sinks.job import JobContext
+from sinks.sink import Sink
 
 _TICKS = 20
 """Simulated ticks on which the cost is measured."""
@@ -47,13 +47,13 @@ class Finding:
 def check(config: Config, *, connect: bool) -> int:
     """Print the plan and its cost; with `connect` reach clusters and sinks, 1 where one fails."""
     typer.echo(f"mode {config.mode}, a tick every {config.interval:g} s")
-    cost = NOTHING
+    cost, sinks = NOTHING, sinks_of(config)
     if config.simulates:
-        simulated = _simulated(config)
+        simulated = _simulated(config, sinks)
         cost += simulated
         fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
         typer.echo(f"simulates: {fleets}: {_entities(simulated)}")
-    findings = asyncio.run(_reach(config)) if connect else []
+    findings = asyncio.run(_reach(config, sinks)) if connect else []
     if config.collects:
         for cluster in config.clusters:
             typer.echo(f"collects: {cluster.name} ({cluster.bootstrap_servers})")
@@ -67,15 +67,15 @@ def check(config: Config, *, connect: bool) -> int:
         typer.echo(visible(f"{outcome}: {finding.what}: {finding.found}"))
         for problem in finding.problems:
             typer.echo(f"  {visible(problem)}")
-    if not config.sinks.names:
+    if not sinks:
         typer.echo(NO_SINK)
     if cost != NOTHING:
-        for line in _bill(config, cost):
+        for line in _bill(config, sinks, cost):
             typer.echo(line)
     return 1 if any(finding.problems for finding in findings) else 0
 
 
-def _simulated(config: Config) -> Cost:
+def _simulated(config: Config, sinks: Sequence[Sink]) -> Cost:
     now = at_or_after(wall_clock(), config.interval_ms)
     cost = NOTHING
     for spec in by_cluster(config.simulation).values():
@@ -84,26 +84,20 @@ def _simulated(config: Config) -> Cost:
             typer.echo(f"  {spec.cluster}: what its generator gives shows when it runs")
             continue
         ticks = Ticks(spec.cluster, now, config.interval_ms, _TICKS)
-        cost += cost_of(Shard(spec, config.account_id).step(ticks), _TICKS)
+        cost += cost_of(Shard(spec, config.account_id).step(ticks), _TICKS, sinks)
     return cost
 
 
-def _bill(config: Config, cost: Cost) -> Iterator[str]:
+def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:
     a_minute = 60 / config.interval
     yield (
         f"in all: {cost.samples:,} entities; {cost.samples * a_minute:,.0f} samples and "
         f"{cost.points * a_minute:,.0f} data points a minute; {cost.points:,} series"
     )
-    if config.sinks.parquet is not None:
-        size = _size(cost.parquet_bytes * a_minute * 60)
-        yield f"sink parquet: {config.sinks.parquet.path}, about {size} an hour"
-    if config.sinks.deltalake is not None:
-        yield f"sink deltalake: {config.sinks.deltalake.path}"
-    if config.sinks.newrelic is not None:
-        size = _size(cost.newrelic_bytes * a_minute * 60)
-        yield f"sink newrelic: {config.sinks.newrelic.region}, about {size} of events an hour"
-    if config.sinks.kafka is not None:
-        yield f"sink kafka: {config.sinks.kafka.topic}"
+    for sink in sinks:
+        size = _size(cost.sizes[sink.name] * a_minute * 60)
+        about = "" if sink.size_of is None else f", about {size} an hour"
+        yield f"sink {sink.name}: {sink.place}{about}"
 
 
 def _entities(cost: Cost) -> str:
@@ -121,39 +115,24 @@ def _size(number: float) -> str:
     return f"{number:,.1f} TB"
 
 
-async def _reach(config: Config) -> list[Finding]:
+async def _reach(config: Config, sinks: Sequence[Sink]) -> list[Finding]:
     clusters = config.clusters if config.collects else ()
-    found = await asyncio.gather(*(_cluster(config, cluster) for cluster in clusters))
-    findings = list(found)
-    if config.sinks.parquet is not None:
-        findings.append(_tried("sink parquet", Store(config.sinks.parquet.path).probe))
-    if config.sinks.deltalake is not None:
-        from sinks.deltalake.tables import DeltaTables  # only where the extra is installed
-
-        tables = DeltaTables(config.sinks.deltalake.path, "check")
-        findings.append(await asyncio.to_thread(_tried, "sink deltalake", tables.probe))
-    if config.sinks.kafka is not None:
-        settings = config.sinks.kafka
-        findings.append(
-            await asyncio.to_thread(_tried, "sink kafka", partial(probe_topic, settings))
-        )
-    if config.sinks.newrelic is not None and config.account_id is not None:
-        try:
-            problems = await probe(config.sinks.newrelic, config.account_id, wall_clock())
-        except (OSError, ValueError) as error:
-            problems = [str(error)]
-        findings.append(Finding("sink newrelic", "one probe sent", tuple(problems)))
-    return findings
+    job = job_context(config, JobState(config.recovery.path, "check"))
+    return await asyncio.gather(
+        *(_cluster(config, cluster, sinks) for cluster in clusters),
+        *(asyncio.to_thread(_probed, sink, job) for sink in sinks),
+    )
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+def _probed(sink: Sink, job: JobContext) -> Finding:
+    what = f"sink {sink.name}"
     try:
-        return Finding(what, attempt())
-    except OSError as error:
-        return Finding(what, "cannot be reached", (str(error),))
+        return Finding(what, sink.probe(job))
+    except (OSError, ValueError) as error:
+        return Finding(what, "cannot be reached", tuple(str(error).splitlines()))
 
 
-async def _cluster(config: Config, cluster: ClusterSettings) -> Finding:
+async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sink]) -> Finding:
     """Collect each kind once, as a tick would: what fails here would fail there."""
     collector = ClusterCollector(cluster, config.account_id)
     now = at_or_after(wall_clock(), config.interval_ms)
@@ -179,7 +158,7 @@ async def _cluster(config: Config, cluster: ClusterSettings) -> Finding:
         # What each kind knows of the cluster is one row in the end.
         identity = ClusterIdentity(cluster.name, cluster.environment, config.account_id)
         samples.append(cluster_row(identity, now, batches))
-    cost = cost_of(samples, 1)
+    cost = cost_of(samples, 1, sinks)
     problems = [problem for _, problem in found if problem]
     if any(not problem for _, problem in found):
         # It answers: what is not shown may be for a permission.

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +19,9 @@ from sinks.kafka.settings import KafkaSettings
 from sinks.newrelic.settings import NewRelicSettings
 from sinks.parquet.settings import ParquetSettings
 from sinks.settings import DeadLetterSettings
+
+if TYPE_CHECKING:
+    from sinks.sink import SinkSettings
 
 
 class ShutdownSettings(Settings):
@@ -43,6 +46,11 @@ class SinksSettings(Settings):
     def names(self) -> list[str]:
         """Those that there are."""
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+    @property
+    def given(self) -> "list[SinkSettings]":
+        """The settings of those that there are."""
+        return [getattr(self, name) for name in self.names]
 
 
 class RecoverySettings(Settings):

@@ -5,27 +5,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
-from sinks.newrelic.encode import events
-from sinks.newrelic.payloads import payloads
-from sinks.parquet.files import writer_options
+from sinks.sink import Sink
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What some clusters give, by tick, and the bytes of a sample at each sink."""
+    """What some clusters give, by tick, and the bytes of a tick at each sink."""
 
     entities: Counter[str]
     """By entity type's label; each gives a sample a tick."""
     points: int
     """Metric values a tick: data points, and unique series."""
-    newrelic_bytes: float
-    """Compressed bytes of events, of one tick."""
-    parquet_bytes: float
-    """Bytes of Parquet, of one tick."""
+    sizes: Counter[str]
+    """Bytes of a tick, by the name of a sink that knows."""
 
     @property
     def samples(self) -> int:
@@ -36,27 +31,25 @@ class Cost:
         return Cost(
             self.entities + other.entities,
             self.points + other.points,
-            self.newrelic_bytes + other.newrelic_bytes,
-            self.parquet_bytes + other.parquet_bytes,
+            self.sizes + other.sizes,
         )
 
 
-NOTHING = Cost(Counter(), 0, 0.0, 0.0)
+NOTHING = Cost(Counter(), 0, Counter())
 
 
-def cost_of(batches: Iterable[pa.RecordBatch], ticks: int) -> Cost:
+def cost_of(batches: Iterable[pa.RecordBatch], ticks: int, sinks: Sequence[Sink]) -> Cost:
     """The cost of one tick, measured on the samples of so many, by encoding them."""
     cost = NOTHING
+    measured = {sink.name: sink.size_of for sink in sinks if sink.size_of is not None}
     for batch in batches:
         if batch.num_rows == 0:
             continue
         entity_type = entity_type_of(batch)
-        compressed = sum(len(payload.body) for payload in payloads(events(batch)))
         cost += Cost(
             Counter({entity_type.label: round(batch.num_rows / ticks)}),
             round(_points(batch, entity_type) / ticks),
-            compressed / ticks,
-            _parquet_size(batch) / ticks,
+            Counter({name: round(size_of(batch) / ticks) for name, size_of in measured.items()}),
         )
     return cost
 
@@ -64,16 +57,3 @@ def cost_of(batches: Iterable[pa.RecordBatch], ticks: int) -> Cost:
 def _points(batch: pa.RecordBatch, entity_type: EntityType) -> int:
     names: Sequence[str] = [metric.name for metric in entity_type.numeric]
     return sum(batch.num_rows - batch.column(name).null_count for name in names)
-
-
-def _parquet_size(batch: pa.RecordBatch) -> int:
-    """Bytes of the rows in a file, without what every file has however few its rows are."""
-
-    def size(table: pa.Table) -> int:
-        buffer = pa.BufferOutputStream()
-        with pq.ParquetWriter(buffer, batch.schema, **writer_options(batch.schema)) as writer:
-            writer.write_table(table)
-        return int(buffer.getvalue().size)
-
-    table = pa.Table.from_batches([batch])
-    return size(table) - size(table.slice(0, 0))

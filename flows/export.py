@@ -10,11 +10,11 @@ import typer
 from bytewax.dataflow import Dataflow
 
 from flows.config import Config
-from flows.delivering import parquet_at
 from flows.errors import CommandError, UsageError
 from flows.observe.progress import samples_progress
 from flows.observe.units import size
 from flows.runtime import Workers, execute
+from flows.sinks import job_context, opened, parquet_at
 from flows.state import JobState, hold
 from flows.times import show_time
 from operators.drain import Drain
@@ -25,7 +25,7 @@ from operators.simulate.spec import ShardSpec, by_cluster
 from operators.simulate.truth import anomaly_table
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import ANOMALIES_FILE, OPEN, Store
-from sinks.parquet.straight import StraightParquet
+from sinks.sink import Output
 
 log = Log("mqpipe.export")
 
@@ -60,13 +60,14 @@ class Span:
 
 
 def dataflow(
-    fleets: FleetSource, parquet: StraightParquet, advance: Callable[[int], None]
+    fleets: FleetSource, outputs: Mapping[str, Output], advance: Callable[[int], None]
 ) -> Dataflow:
     """Ticks and simulation in, files out; `advance` is told how many rows came."""
     flow = Dataflow("mqpipe-export")
     samples = op.input("fleets", flow, fleets)
     seen = op.inspect("progress", samples, lambda _step, item: advance(item[1].num_rows))
-    op.output("parquet", seen, parquet)
+    for name, output in outputs.items():
+        op.output(name, seen, output)
     return flow
 
 
@@ -104,12 +105,13 @@ def export(config: Config, options: ExportOptions) -> int:
         fleets = FleetSource(
             shards, span.interval, Range(span.start, span.end), drain, account_id=config.account_id
         )
-        files = StraightParquet(parquet, list(shards), state.run, {"seed": str(span.seed)})
+        job = replace(job_context(config, state, lambda _sink: list(shards)), bulk=True)
+        files = opened([parquet.sink()], job)
         if not options.progress:
             log.info("export started", out=parquet.path, **_readable(span))
         with samples_progress(_samples(shards, span), options.progress) as advance:
             execute(
-                dataflow(fleets, files, advance),
+                dataflow(fleets, files.outputs, advance),
                 drain,
                 Workers(options.workers),
                 config.recovery.epoch,

@@ -1,17 +1,20 @@
 """`mqpipe redeliver`: dead letters, and what waits in spools, once more."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import typer
 
 from flows.config import Config
-from flows.delivering import destinations
 from flows.errors import CommandError, UsageError
-from flows.state import hold
+from flows.sinks import job_context, sinks_of, usage_errors
+from flows.state import JobState, hold
 from flows.visible import visible
+from sinks.delivery import Patience
 from sinks.redeliver import Redelivery
-from sinks.redeliver import redeliver as send_again
 from sinks.spool.store import SpoolInUseError
+
+_PATIENCE = Patience(attempts=5)
 
 
 def redeliver(config: Config) -> int:
@@ -20,23 +23,26 @@ def redeliver(config: Config) -> int:
     What fails is kept.
 
     Raises:
-        UsageError: the config has no network sink.
+        UsageError: the config has no network sink, or the licence key cannot be read.
         StateError: a live run has this state, or a live replay one beside it: it may be writing
             dead letters.
     """
-    if not any(destinations(config)):
+    state = config.recovery.path
+    job = replace(job_context(config, JobState(state, "redeliver")), patience=_PATIENCE)
+    spooling = [(s.name, s.redeliver) for s in sinks_of(config) if s.redeliver is not None]
+    if not spooling:
         raise UsageError("nothing to redeliver: the config has no sink that spools")
     codes = []
-    state = config.recovery.path
     with ExitStack() as held:
-        for job in (state / "run", *state.glob("replay-*")):
-            held.enter_context(hold(job))
-        for destination, spool in destinations(config):
+        for directory in (state / "run", *state.glob("replay-*")):
+            held.enter_context(hold(directory))
+        for name, send_again in spooling:
             try:
-                outcome = send_again(destination, spool, config.dead_letters)
+                with usage_errors():
+                    outcome = send_again(job)
             except SpoolInUseError as error:
                 raise CommandError(str(error)) from error
-            codes.append(_report(destination.name, outcome))
+            codes.append(_report(name, outcome))
     return max(codes)
 
 

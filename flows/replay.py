@@ -1,31 +1,22 @@
 """`mqpipe replay`: the stream that `sinks.kafka` recorded, sent to other sinks again."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bytewax.operators as op
 import pyarrow as pa
 import typer
 from bytewax.dataflow import Dataflow
-from bytewax.outputs import DynamicSink, Sink, StatelessSinkPartition
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from flows.config import Config
-from flows.delivering import (
-    delta_sink,
-    finish,
-    holding_samples,
-    network_sinks,
-    parquet_at,
-    spool_sizes,
-)
 from flows.errors import CommandError, UsageError
 from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job
 from flows.observe.settings import MetricsSettings
 from flows.runtime import Workers, execute
+from flows.sinks import job_context, opened, parquet_at, sinks_of, spool_sizes
 from flows.state import JobState, hold
 from flows.times import show_time
 from operators.drain import Drain
@@ -37,10 +28,7 @@ from operators.schedule import wall_clock
 from operators.schema.logs import Log
 from sinks.dead_letters import DeadLetters, Unreadable
 from sinks.kafka.settings import KafkaSettings
-from sinks.parquet.straight import StraightParquet
-
-if TYPE_CHECKING:
-    from sinks.deltalake.sink import RolledDelta
+from sinks.sink import Output, Sink
 
 log = Log("mqpipe.replay")
 
@@ -68,7 +56,7 @@ class ReplayOptions:
 
 def dataflow(
     source: RecordedSource,
-    sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
+    outputs: Mapping[str, Output],
     letters: DeadLetters,
     saw: Callable[[str, pa.RecordBatch], None],
 ) -> Dataflow:
@@ -76,8 +64,8 @@ def dataflow(
     flow = Dataflow("mqpipe-replay")
     samples, unreadable = recorded("recorded", flow, source)
     op.inspect("observe", samples, lambda _step, item: saw(*item))
-    for name, sink in sinks.items():
-        op.output(name, samples, sink)
+    for name, output in outputs.items():
+        op.output(name, samples, output)
     op.output("dead_letters", unreadable, _UnreadableSink(letters))
     return flow
 
@@ -96,14 +84,16 @@ def replay(config: Config, options: ReplayOptions) -> int:
     if topic is None:
         raise UsageError("nothing to replay: the config has no `sinks.kafka`")
     config = _to_the_others(config, options)
-    if not (config.sinks.parquet or config.sinks.deltalake or config.sinks.newrelic):
+    sinks = sinks_of(config)
+    if not sinks:
         raise UsageError("nowhere to replay to: give --out, or another sink in the config")
     name = sha256(repr((topic.topic, config.sinks)).encode()).hexdigest()[:12]
     drain = Drain(config.shutdown.grace, settle=0)
     with hold(config.recovery.path / f"replay-{name}") as state:
-        plan = _plan(config, topic, options, state)
-        with observe(_job(config), drain, _UNWATCHED, live=options.live) as seen:
-            clean = _run(_spooling_in(config, state.path), topic, plan, state, drain, options, seen)
+        plan = _plan(sinks, topic, options, state)
+        job = Job("replay", config.interval, sinks=config.sinks.names, spools=spool_sizes(sinks))
+        with observe(job, drain, _UNWATCHED, live=options.live) as seen:
+            clean = _run(config, sinks, topic, plan, state, drain, options, seen)
         if not clean or drain.requested:
             typer.echo("stopped; the same command goes on where it was", err=True)
             return 0 if clean else 1
@@ -118,6 +108,7 @@ def replay(config: Config, options: ReplayOptions) -> int:
 
 def _run(
     config: Config,
+    sinks: Sequence[Sink],
     topic: KafkaSettings,
     plan: ReplayPlan,
     state: JobState,
@@ -126,34 +117,31 @@ def _run(
     seen: Observation,
 ) -> bool:
     source = RecordedSource(topic, plan, drain, config.account_id)
-    sinks: dict[str, Sink[tuple[str, pa.RecordBatch]]] = {}
-    parts = source.list_parts()
-    if config.sinks.parquet is not None:
-        sinks["parquet"] = StraightParquet(config.sinks.parquet, parts, state.run)
-    delta: dict[str, RolledDelta] = {}
-    if config.sinks.deltalake is not None:
-        settings = config.sinks.deltalake
-        delta["deltalake"] = delta_sink(settings, state, parts, seen.listener)
-    delivering = network_sinks(
-        config, seen.listener, lambda: drain.grace_left if drain.requested else _DELIVERY
+    job = job_context(
+        config,
+        state,
+        lambda _sink: source.list_parts(),
+        seen.listener,
+        lambda: drain.grace_left if drain.requested else _DELIVERY,
     )
-    letters = DeadLetters(config.dead_letters, seen.listener)
-    flow = dataflow(source, {**sinks, **delta, **delivering}, letters, seen.saw)
+    # Its spools are its own, beside those of a live run; and no seed made what was recorded.
+    job = replace(job, bulk=True, spools=state.path / "spool", seed=None)
+    outputs = opened(sinks, job)
     clean = execute(
-        flow,
+        dataflow(source, outputs.outputs, job.letters, seen.saw),
         drain,
         Workers(options.workers),
         config.recovery.epoch,
         state.recovery(),
         config.shutdown.grace,
-        lambda: finish(delta.values()),
+        outputs.finish,
     )
     # What waits in a spool belongs to this replay, which is over only once that is delivered.
-    return clean and (drain.requested or all(sink.is_delivered for sink in delivering.values()))
+    return clean and (drain.requested or outputs.are_delivered)
 
 
 def _plan(
-    config: Config, topic: KafkaSettings, options: ReplayOptions, state: JobState
+    sinks: Sequence[Sink], topic: KafkaSettings, options: ReplayOptions, state: JobState
 ) -> ReplayPlan:
     """What to read: decided now, or when this replay was begun."""
     begun = state.recall("replay")
@@ -165,11 +153,12 @@ def _plan(
             )
         log.info("replay goes on", topic=topic.topic)
         return ReplayPlan.from_document(begun["plan"])
-    if (path := holding_samples(config)) is not None:
-        raise CommandError(
-            f"{path} holds samples, with which those of a replay would mix; give another "
-            "directory with --out"
-        )
+    for sink in sinks:
+        if sink.holds_samples():
+            raise CommandError(
+                f"{sink.place} holds samples, with which those of a replay would mix; give "
+                "another directory with --out"
+            )
     start = options.start if options.start is not None else 0
     end = options.end if options.end is not None else wall_clock()
     if start >= end:
@@ -187,24 +176,9 @@ def _to_the_others(config: Config, options: ReplayOptions) -> Config:
     """The configuration with the sinks of a replay: not the one it is read from."""
     changes: dict[str, object] = {"kafka": None}
     if options.out is not None:
-        others = {"deltalake": None, "kafka": None, "newrelic": None}
-        changes = {"parquet": parquet_at(options.out), **others}
+        none: dict[str, object] = dict.fromkeys(type(config.sinks).model_fields)
+        changes = {**none, "parquet": parquet_at(options.out)}
     return config.model_copy(update={"sinks": config.sinks.model_copy(update=changes)})
-
-
-def _spooling_in(config: Config, folder: Path) -> Config:
-    """The configuration with spools of this replay's own, beside those of a live run."""
-    newrelic = config.sinks.newrelic
-    if newrelic is None:
-        return config
-    spool = newrelic.spool.model_copy(update={"path": folder / "spool"})
-    sinks = {"newrelic": newrelic.model_copy(update={"spool": spool})}
-    return config.model_copy(update={"sinks": config.sinks.model_copy(update=sinks)})
-
-
-def _job(config: Config) -> Job:
-    sinks = [name for name in type(config.sinks).model_fields if getattr(config.sinks, name)]
-    return Job("replay", config.interval, sinks=sinks, spools=spool_sizes(config))
 
 
 class _UnreadableSink(DynamicSink[tuple[str, UnreadableMessage]]):

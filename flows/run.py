@@ -11,11 +11,11 @@ from bytewax.outputs import Sink
 
 from flows.collecting import Collecting, collecting, targets_of
 from flows.config import Config
-from flows.delivering import finish, network_sinks, rolled_sinks, spool_sizes
 from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute
+from flows.sinks import job_context, opened, sinks_of, spool_sizes
 from flows.state import JobState, hold, new_run_id
 from flows.stream import Stream, stream
 from operators.drain import Drain, look_for
@@ -26,7 +26,7 @@ from operators.simulate.spec import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
 
 _DELIVERY = 0.6
-"""Share of the grace in which network sinks deliver, where files or tables are published after."""
+"""Share of the grace in which network sinks deliver, where others publish what waits after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,13 @@ def run(config: Config, options: RunOptions) -> int:
     computed = {name: spec for name, spec in shards.items() if not spec.does_io}
     asked = {name: spec for name, spec in shards.items() if spec.does_io}
     targets = targets_of(config, asked)
+    sinks = sinks_of(config)
     grace = config.shutdown.grace
     drain = Drain(grace, look=look_for(len(targets) + len(computed), grace))
     with (
         _state(config, options) as state,
         observe(
-            _job(config, list(shards), targets),
+            _job(config, list(shards), targets, spool_sizes(sinks)),
             drain,
             config.metrics,
             live=options.live,
@@ -66,11 +67,20 @@ def run(config: Config, options: RunOptions) -> int:
         ) as collectors,
     ):
         clusters = frozenset(computed) | collectors.plans.keys()
-        rolled = rolled_sinks(config, state, clusters, seen.listener)
-        share = _DELIVERY if rolled else 1.0
-        network = network_sinks(config, seen.listener, lambda: drain.grace_left_of(share))
-        sinks = {**rolled, **network}
-        flow = stream(_parts(config, options, state, drain, computed, collectors, seen, sinks))
+        share = 1.0 if all(sink.spool is not None for sink in sinks) else _DELIVERY
+        outputs = opened(
+            sinks,
+            job_context(
+                config,
+                state,
+                lambda sink: clusters | state.retired(sink, clusters),
+                seen.listener,
+                lambda: drain.grace_left_of(share),
+            ),
+        )
+        flow = stream(
+            _parts(config, options, state, drain, computed, collectors, seen, outputs.outputs)
+        )
         clean = execute(
             flow,
             drain,
@@ -78,7 +88,7 @@ def run(config: Config, options: RunOptions) -> int:
             config.recovery.epoch,
             None if options.afresh else state.recovery(),
             config.shutdown.grace,
-            lambda: finish(rolled.values()),
+            outputs.finish,
         )
     return 0 if clean else 1
 
@@ -129,7 +139,9 @@ def _schedule(config: Config, options: RunOptions) -> RealTime:
     return RealTime(start, until=first + round(options.limit * 1000))
 
 
-def _job(config: Config, fleets: list[str], targets: Sequence[Target]) -> Job:
+def _job(
+    config: Config, fleets: list[str], targets: Sequence[Target], spools: Mapping[str, int]
+) -> Job:
     return Job(
         name="run",
         interval=config.interval,
@@ -137,7 +149,7 @@ def _job(config: Config, fleets: list[str], targets: Sequence[Target]) -> Job:
         targets=[target.partition for target in targets],
         fleets=fleets,
         sinks=config.sinks.names,
-        spools=spool_sizes(config),
+        spools=spools,
     )
 
 

@@ -83,6 +83,15 @@ class DeadLetters:
         self._lock = threading.Lock()
         self._growing: dict[str, tuple[Path, pa.Table]] = {}
 
+    @property
+    def path(self) -> Path:
+        """Their directory."""
+        return self._settings.path
+
+    def apart(self, listener: Listener) -> "DeadLetters":
+        """The same, in files of its own: others may be read and replaced meanwhile."""
+        return DeadLetters(self._settings, listener)
+
     def put(self, letters: Iterable[DeadLetter]) -> None:
         """Keep letters.
 

@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sinks.dead_letters import (
-    DeadLetters,
     dead_letter_files,
     letters_table,
     read_letters,
     write_file,
 )
-from sinks.delivery import Courier, DeadLetter, Destination, Patience, Undelivered, rows_of
-from sinks.events import Listener, SamplesDelivered, nobody
-from sinks.settings import DeadLetterSettings
+from sinks.delivery import Courier, DeadLetter, Destination, Undelivered, rows_of
+from sinks.events import SamplesDelivered
+from sinks.job import JobContext
 from sinks.spool.sender import Chunks
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.store import Spool, left_behind
@@ -32,57 +31,46 @@ class Redelivery:
     """Why it ended early: the destination cannot be reached. None where all was tried."""
 
 
-def redeliver(
-    destination: Destination,
-    spool: SpoolSettings,
-    dead_letters: DeadLetterSettings,
-    listener: Listener = nobody,
-    patience: Patience = Patience(attempts=5),  # noqa: B008 - immutable
-) -> Redelivery:
+def redeliver(destination: Destination, spool: SpoolSettings, job: JobContext) -> Redelivery:
     """Send one destination's spool and dead letters again, and keep what fails.
 
-    Nothing else may use the spool or write dead letters meanwhile.
+    Nothing else may use the spool or write dead letters meanwhile. `job.patience` should have a
+    bound.
 
     Raises:
         SpoolInUseError: a live process delivers the spool.
         OSError: spool or dead letters cannot be read or written.
     """
-    return asyncio.run(_redeliver(destination, spool, dead_letters, listener, patience))
+    return asyncio.run(_redeliver(destination, spool, job))
 
 
-async def _redeliver(
-    destination: Destination,
-    spool: SpoolSettings,
-    settings: DeadLetterSettings,
-    listener: Listener,
-    patience: Patience,
-) -> Redelivery:
+async def _redeliver(destination: Destination, spool: SpoolSettings, job: JobContext) -> Redelivery:
     delivered = 0
 
     def count(event: object) -> None:
         nonlocal delivered
         if isinstance(event, SamplesDelivered):
             delivered += sum(event.by_origin.values())
-        listener(event)
+        job.listener(event)
 
-    courier = Courier(destination, patience, listener=count)
     # What dies now goes into files of its own, which are not tried again in this call.
-    files = dead_letter_files(settings.path)
-    chunks = Chunks(courier, DeadLetters(settings, count), destination.name, count)
+    letters = job.letters.apart(count)
+    chunks = Chunks(destination, replace(job, letters=letters, listener=count))
+    files = dead_letter_files(job.letters.path)
     problem = None
     await destination.start()
     try:
         for directory in left_behind(spool.directory_of(destination.name)):
             await _empty(directory, chunks)
         for file in files:
-            await _send_again(file, destination.name, courier)
+            await _send_again(file, destination.name, chunks.courier)
     except Undelivered as undelivered:
         problem = undelivered.reason
     finally:
         await destination.stop()
     return Redelivery(
         delivered,
-        _dead(settings.path, destination.name),
+        _dead(job.letters.path, destination.name),
         _left(spool.directory_of(destination.name)),
         problem,
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sinks.deltalake.rolled import RolledDelta
 from sinks.deltalake.settings import DeltaLakeSettings
-from sinks.deltalake.sink import RolledDelta
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings

@@ -1,12 +1,15 @@
 """What a user can say about Delta tables."""
 
 from importlib.util import find_spec
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
 from operators.schema.settings import Settings
 from sinks.rolled.settings import RollSettings
+
+if TYPE_CHECKING:
+    from sinks.sink import Sink
 
 
 class DeltaLakeSettings(Settings):
@@ -30,3 +33,9 @@ class DeltaLakeSettings(Settings):
                 "(pip install 'mqpipe[deltalake]')"
             )
         return self
+
+    def sink(self) -> "Sink":
+        """The sink that is told so."""
+        from sinks.deltalake.sink import deltalake_sink
+
+        return deltalake_sink(self)

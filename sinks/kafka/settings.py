@@ -1,9 +1,14 @@
 """The settings of the Kafka sink."""
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from operators.schema.kafka import KafkaConnection
 from sinks.spool.settings import SpoolSettings
+
+if TYPE_CHECKING:
+    from sinks.sink import Sink
 
 MESSAGE_BYTES = 1_000_000
 """The most bytes of a message where nothing else is said: librdkafka's default, under Kafka's."""
@@ -23,6 +28,12 @@ class KafkaSettings(KafkaConnection):
     spool: SpoolSettings = Field(
         default=SpoolSettings(), description="where samples wait for their delivery"
     )
+
+    def sink(self) -> "Sink":
+        """The sink that is told so."""
+        from sinks.kafka.sink import kafka_sink
+
+        return kafka_sink(self)
 
     @property
     def message_bytes(self) -> int:

@@ -1,26 +1,18 @@
-"""The Kafka sink of a dataflow."""
+"""The Kafka sink."""
 
-from collections.abc import Callable
-
-from sinks.dead_letters import DeadLetters
-from sinks.delivery import Patience
-from sinks.events import Listener, nobody
-from sinks.kafka.sender import Kafka
+from sinks.kafka.destination import Kafka
+from sinks.kafka.probe import probe
 from sinks.kafka.settings import KafkaSettings
-from sinks.spool.sink import SpooledSink, spooled_sink
+from sinks.sink import Sink
+from sinks.spool.network import network_sink
 
 
-def kafka_sink(
-    settings: KafkaSettings,
-    dead_letters: DeadLetters,
-    listener: Listener = nobody,
-    grace_left: Callable[[], float] = lambda: 0.0,
-    patience: Patience = Patience(),  # noqa: B008 - immutable
-) -> SpooledSink:
-    """The Kafka sink: takes `(cluster_name, batch)` items.
-
-    `grace_left` says how many seconds of a drain are left.
-    """
-    return spooled_sink(
-        Kafka(settings), settings.spool, dead_letters, listener, grace_left, patience
+def kafka_sink(settings: KafkaSettings) -> Sink:
+    """Messages of one batch each in a topic."""
+    return network_sink(
+        Kafka.name,
+        settings.topic,
+        settings.spool,
+        lambda _job: Kafka(settings),
+        lambda _job: probe(settings),
     )

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from operators.schema.logs import Log
 from sinks.delivery import Parcel, Patience, Rejected, RetryLater
+from sinks.newrelic.destination import EVENTS, NewRelic
 from sinks.newrelic.fragments import TEXT
 from sinks.newrelic.payloads import payloads
-from sinks.newrelic.sender import EVENTS, NewRelic
 from sinks.newrelic.settings import NewRelicSettings
 
 LIMIT = 10_000

@@ -1,25 +1,36 @@
 """Whether New Relic takes what this configuration would send it."""
 
+import asyncio
 import gzip
 import json
+import time
 
 from sinks.delivery import Parcel, Rejected, RetryLater, TooLarge
-from sinks.newrelic.sender import NewRelic
+from sinks.newrelic.destination import NewRelic
 from sinks.newrelic.settings import NewRelicSettings, Shape
 
 PROBE_EVENT = "MqpipeCheckSample"
 """Event type of the one event that a probe leaves behind."""
 
 
-async def probe(settings: NewRelicSettings, account_id: int, now: int) -> list[str]:
-    """Send one harmless event or point by each route; what went wrong, in words, if anything.
+def probe(settings: NewRelicSettings, account_id: int) -> str:
+    """Send one harmless event or point by each route; what was done, in words.
 
-    `now` is in milliseconds. New Relic checks the key and the shape before it answers; the rest
-    it checks later (NrIntegrationError).
+    New Relic checks the key and the shape before it answers; the rest it checks later
+    (NrIntegrationError).
 
     Raises:
         ValueError: the licence key cannot be read.
+        OSError: what went wrong, a line a route.
     """
+    problems = asyncio.run(_tried(settings, account_id))
+    if problems:
+        raise OSError("\n".join(problems))
+    return "one probe sent"
+
+
+async def _tried(settings: NewRelicSettings, account_id: int) -> list[str]:
+    now = time.time_ns() // 1_000_000
     bodies = {
         Shape.EVENTS: [{"eventType": PROBE_EVENT, "timestamp": now}],
         Shape.METRICS: [

@@ -3,13 +3,16 @@
 import ipaddress
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from operators.schema.settings import ByteSize, Duration, Settings
 from sinks.spool.settings import SpoolSettings
+
+if TYPE_CHECKING:
+    from sinks.sink import Sink
 
 PAYLOAD_BYTES = 1_000_000
 """The most bytes that New Relic takes in one POST."""
@@ -116,6 +119,12 @@ class NewRelicSettings(Settings):
         if not key:
             raise ValueError(f"{where} is empty; put the licence key there")
         return SecretStr(key)
+
+    def sink(self) -> "Sink":
+        """The sink that is told so."""
+        from sinks.newrelic.sink import newrelic_sink
+
+        return newrelic_sink(self)
 
     def events_url(self, account_id: int) -> str:
         """Where events are posted."""

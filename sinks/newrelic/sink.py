@@ -1,36 +1,39 @@
-"""The New Relic sink of a dataflow."""
+"""The New Relic sink."""
 
-from collections.abc import Callable
+import pyarrow as pa
 
-from sinks.dead_letters import DeadLetters
-from sinks.delivery import Patience
-from sinks.events import Listener, nobody
-from sinks.newrelic.sender import NewRelic
+from sinks.job import JobContext
+from sinks.newrelic.destination import NewRelic
+from sinks.newrelic.encode import events
+from sinks.newrelic.payloads import payloads
+from sinks.newrelic.probe import probe
 from sinks.newrelic.settings import NewRelicSettings
-from sinks.spool.sender import ADOPT_AFTER
-from sinks.spool.sink import SpooledSink, spooled_sink
+from sinks.sink import Sink
+from sinks.spool.network import network_sink
 
 
-def newrelic_sink(
-    settings: NewRelicSettings,
-    account_id: int,
-    interval: int,
-    dead_letters: DeadLetters,
-    listener: Listener = nobody,
-    grace_left: Callable[[], float] = lambda: 0.0,
-    patience: Patience = Patience(),  # noqa: B008 - immutable
-    adopt_after: float = ADOPT_AFTER,
-) -> SpooledSink:
-    """The New Relic sink: takes `(cluster_name, batch)` items.
+def newrelic_sink(settings: NewRelicSettings) -> Sink:
+    """Events, metrics or both to one account."""
+    return network_sink(
+        NewRelic.name,
+        str(settings.region),
+        settings.spool,
+        lambda job: NewRelic(settings, account_of(job), job.interval),
+        lambda job: probe(settings, account_of(job)),
+        _events_size,
+    )
 
-    `interval` is the time between two ticks in milliseconds; `grace_left` says how many seconds
-    of a drain are left; `adopt_after` seconds after the start spools that no one uses are looked
-    for.
+
+def account_of(job: JobContext) -> int:
+    """The job's account.
 
     Raises:
-        ValueError: the licence key cannot be read.
+        ValueError: it has none.
     """
-    destination = NewRelic(settings, account_id, interval)
-    return spooled_sink(
-        destination, settings.spool, dead_letters, listener, grace_left, patience, adopt_after
-    )
+    if job.account_id is None:
+        raise ValueError("New Relic needs `account_id`")
+    return job.account_id
+
+
+def _events_size(batch: pa.RecordBatch) -> int:
+    return sum(len(payload.body) for payload in payloads(events(batch)))

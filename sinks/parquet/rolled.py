@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sinks.events import Listener, nobody
 from sinks.parquet.files import SampleFiles
+from sinks.parquet.partitions import FIRST, ParquetSink, log
 from sinks.parquet.retention import Retention
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.sink import FIRST, ParquetSink, log
 from sinks.rolled.background import LOOK_EVERY, Background, now_ms
 from sinks.rolled.partition import RolledPartition
 from sinks.rolled.waiting import Sealed, State, Waiting, position_text

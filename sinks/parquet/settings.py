@@ -1,9 +1,14 @@
 """What a user can say about Parquet files."""
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field, field_validator
 
 from operators.schema.settings import Duration, Settings
 from sinks.rolled.settings import RollSettings
+
+if TYPE_CHECKING:
+    from sinks.sink import Sink
 
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "file")
 """What a URI may begin with; a path without a scheme is a local directory."""
@@ -35,3 +40,9 @@ class ParquetSettings(Settings):
             known = ", ".join(f"{s}://" for s in SCHEMES)
             raise ValueError(f"no storage `{scheme}://`; write a directory, or one of {known}")
         return path
+
+    def sink(self) -> "Sink":
+        """The sink that is told so."""
+        from sinks.parquet.sink import parquet_sink
+
+        return parquet_sink(self)

@@ -1,101 +1,49 @@
-"""What both Parquet sinks share: their partitions, and what an earlier life left behind."""
-
-import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+"""The Parquet sink."""
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from operators.schema.logs import Log
-from sinks.parquet.files import FileContext, HeldRows
+from sinks.job import JobContext
+from sinks.parquet.files import writer_options
+from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.store import Store, StoredFile
-from sinks.partitioned import PartitionedSink, file_part
+from sinks.parquet.store import Store
+from sinks.parquet.straight import StraightParquet
+from sinks.sink import OpenSink, Sink
 
-log = Log("mqpipe.parquet")
-
-FIRST = 0
-"""The sequence number of a partition's first files."""
+NAME = "parquet"
 
 
-@dataclass(frozen=True, slots=True)
-class LeftBehind:
-    """A file that an earlier life published.
+def parquet_sink(settings: ParquetSettings) -> Sink:
+    """Files in a directory or an object store."""
 
-    `position` is the place in the log that it goes up to, empty where it tells none; `siblings`
-    is how many files were to be published with it, itself among them; 0 where it does not tell.
-    """
+    def opened(job: JobContext) -> OpenSink:
+        parts = job.parts(NAME)
+        metadata = {} if job.seed is None else {"seed": str(job.seed)}
+        if job.bulk:
+            return OpenSink(StraightParquet(settings, parts, job.run, metadata))
+        waiting = job.state / NAME
+        rolled = RolledParquet(settings, parts, job.run, waiting, metadata, job.listener)
+        return OpenSink(rolled, rolled.finish)
 
-    file: StoredFile
-    position: str
-    siblings: int
+    return Sink(
+        NAME,
+        settings.path,
+        opened,
+        probe=lambda _job: Store(settings.path).probe(),
+        holds_samples=lambda: Store(settings.path).has_samples(),
+        size_of=_file_size,
+    )
 
 
-class ParquetSink(PartitionedSink):
-    """The partitions of a Parquet sink; see `PartitionedSink` for `parts`.
+def _file_size(batch: pa.RecordBatch) -> int:
+    """Bytes of the rows in a file, without what every file has however few its rows are."""
 
-    `metadata` goes into each file, with `mqpipe.` before its keys.
+    def size(table: pa.Table) -> int:
+        buffer = pa.BufferOutputStream()
+        with pq.ParquetWriter(buffer, batch.schema, **writer_options(batch.schema)) as writer:
+            writer.write_table(table)
+        return int(buffer.getvalue().size)
 
-    Raises:
-        UnwritableError: the directory cannot be written to.
-    """
-
-    def __init__(
-        self,
-        settings: ParquetSettings,
-        parts: Iterable[str],
-        run: str,
-        metadata: Mapping[str, str],
-    ) -> None:
-        super().__init__(parts)
-        store = Store(settings.path, settings.fsync)
-        store.require_folder()
-        self._context = FileContext(store, run, metadata, HeldRows())
-        self._found: dict[str, list[StoredFile]] | None = None
-        self._lock = threading.Lock()
-
-    def left_behind(self, part: str, since: int) -> list[LeftBehind]:
-        """Published files of this run and partition whose sequence number is at least `since`.
-
-        Files that were not published are deleted: whoever was writing them is gone.
-        """
-        published = []
-        for file in self._files_of(part):
-            if not file.published:
-                self._context.store.delete(file.path)
-            elif file.sequence >= since and (left := self._left_behind(part, file)) is not None:
-                published.append(left)
-        return published
-
-    def delete(self, files: Sequence[StoredFile]) -> None:
-        """Delete files whose rows come again, since the engine did not store that they came."""
-        for file in files:
-            self._context.store.delete(file.path)
-            log.info("uncommitted file deleted", path=file.path)
-
-    def _files_of(self, part: str) -> list[StoredFile]:
-        with self._lock:
-            if self._found is None:
-                self._found = self._context.store.files_of(self._context.run)
-        return self._found.get(file_part(part), [])
-
-    def _left_behind(self, part: str, file: StoredFile) -> LeftBehind | None:
-        """What a file tells of itself; None where it is another run's or partition's.
-
-        Names alone do not tell run `a`, partition `b-c` from run `a-b`, partition `c`.
-        """
-        try:
-            metadata = self._context.store.metadata(file.path)
-        except (pa.ArrowInvalid, OSError) as error:
-            if getattr(error, "errno", None) is not None:
-                # The store failed, which says nothing of the file: no reason to delete it.
-                raise
-            log.warning("unreadable file", path=file.path, error=str(error))
-            return LeftBehind(file, "", 0)
-        if (metadata.get("mqpipe.run"), metadata.get("mqpipe.partition")) != (
-            self._context.run,
-            part,
-        ):
-            return None
-        position, siblings = metadata.get("mqpipe.position", ""), metadata.get("mqpipe.files", "0")
-        return LeftBehind(file, position, int(siblings))
+    table = pa.Table.from_batches([batch])
+    return size(table) - size(table.slice(0, 0))

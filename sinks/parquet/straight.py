@@ -10,8 +10,8 @@ import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
 from sinks.parquet.files import FileContext, SampleFiles
+from sinks.parquet.partitions import FIRST, ParquetSink
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.sink import FIRST, ParquetSink
 
 MAX_OPEN_FILES = 512
 """Files that all partitions together keep open, where dates are many in an epoch."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from operators.schema.logs import Log
-from sinks.dead_letters import DeadLetters
-from sinks.delivery import Courier, DeadLetter, Destination, Patience
-from sinks.events import Listener, SamplesDead, SpoolDepth, count_by_origin, nobody
+from sinks.delivery import Courier, DeadLetter, Destination
+from sinks.events import SamplesDead, SpoolDepth, count_by_origin
+from sinks.job import JobContext
 from sinks.spool.backlog import Backlog, Lane
 from sinks.spool.store import Chunk, Spool, SpoolInUseError, left_behind
 
@@ -39,23 +39,19 @@ class Sender:
     """
 
     _chunks: "Chunks"
-    """Made anew with the thread, for a courier lives on one event loop."""
+    """Of the thread's own, for a courier lives on one event loop."""
 
     def __init__(
         self,
         destination: Destination,
-        dead_letters: DeadLetters,
+        job: JobContext,
         directory: Path,
-        patience: Patience = Patience(),  # noqa: B008 - immutable
-        listener: Listener = nobody,
         adopt_after: float = ADOPT_AFTER,
     ) -> None:
         self._destination = destination
-        self._adopt_after = adopt_after
+        self._job = job
         self._directory = directory
-        self._dead_letters = dead_letters
-        self._patience = patience
-        self._listener = listener
+        self._adopt_after = adopt_after
         self._lock = threading.Lock()
         self._drains: dict[Path, _Drain] = {}
         self._thread: _LoopThread | None = None
@@ -107,9 +103,7 @@ class Sender:
         return self._thread.submit(work)
 
     async def _start(self) -> None:
-        destination, listener = self._destination, self._listener
-        courier = Courier(destination, self._patience, listener=listener)
-        self._chunks = Chunks(courier, self._dead_letters, destination.name, listener)
+        self._chunks = Chunks(self._destination, self._job)
         await self._destination.start()
         self._adoption = asyncio.create_task(self._adopt())
 
@@ -138,25 +132,22 @@ class Sender:
 
 
 class Chunks:
-    """Delivers and settles chunks of spools: what every way of emptying a spool shares."""
+    """Delivers and settles chunks of spools: what every way of emptying a spool shares.
 
-    def __init__(
-        self,
-        courier: Courier,
-        dead_letters: DeadLetters,
-        sink: str,
-        listener: Listener = nobody,
-    ) -> None:
-        self._courier = courier
-        self._dead_letters = dead_letters
-        self._sink = sink
-        self._listener = listener
+    `courier` delivers samples that are in no spool. Lives on one event loop.
+    """
+
+    def __init__(self, destination: Destination, job: JobContext) -> None:
+        self.courier = Courier(destination, job.patience, listener=job.listener)
+        self._sink = destination.name
+        self._letters = job.letters
+        self._listener = job.listener
 
     async def deliver(self, spool: Spool, lane: Lane) -> Chunk | None:
         """Deliver a lane's next chunk, and give it; None where the lane has nothing."""
         chunk = await asyncio.to_thread(spool.read, lane)
         if chunk is not None:
-            letters = await self._courier.deliver(chunk.samples, chunk.oldest)
+            letters = await self.courier.deliver(chunk.samples, chunk.oldest)
             await self._settle(spool, chunk, letters)
         return chunk
 
@@ -193,9 +184,9 @@ class Chunks:
     async def _settle(self, spool: Spool, chunk: Chunk, letters: list[DeadLetter]) -> None:
         """Keep what died, then note the rest as delivered; a full disk is waited for."""
         if letters:
-            await self._on_disk(lambda: self._dead_letters.put(letters))
+            await self._on_disk(lambda: self._letters.put(letters))
         if chunk.unreadable:
-            await self._on_disk(lambda: self._dead_letters.put_unreadable(chunk.unreadable))
+            await self._on_disk(lambda: self._letters.put_unreadable(chunk.unreadable))
         await self._on_disk(lambda: spool.settle(chunk))
         self._listener(SpoolDepth(self._sink, spool.name, spool.unsent_bytes, spool.disk_bytes))
 

@@ -1,4 +1,4 @@
-"""Settings of a network sink's spool."""
+"""What a user can say about samples that wait for the network."""
 
 from pathlib import Path
 from typing import Literal

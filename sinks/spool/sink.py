@@ -10,24 +10,15 @@ Unit of parallelism: `PARTITIONS` partitions, each a spool of its own.
 """
 
 import time
-from collections.abc import Callable
-from pathlib import Path
 from zlib import crc32
 
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from operators.schema.logs import Log
-from sinks.dead_letters import DeadLetters
-from sinks.delivery import Destination, Patience
-from sinks.events import (
-    Listener,
-    SamplesWritten,
-    SpoolDepth,
-    count_by_origin,
-    nobody,
-    ticks_by_origin,
-)
+from sinks.delivery import Destination
+from sinks.events import SamplesWritten, SpoolDepth, count_by_origin, ticks_by_origin
+from sinks.job import JobContext
 from sinks.segments import DEFAULT_SEGMENT_BYTES
 from sinks.spool.sender import ADOPT_AFTER, Sender
 from sinks.spool.settings import SpoolSettings
@@ -44,27 +35,24 @@ _POLL = 0.05
 
 
 class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
-    """Writes `(cluster_name, batch)` to spools that `sender` delivers. One a process.
+    """Writes `(cluster_name, batch)` to spools that a sender delivers. One a process.
 
-    `directory` holds one directory a partition. `grace_left` says how many seconds of a drain
-    are left.
+    The spools lie in `<settings.path>/<destination's name>`, one directory a partition.
+    `adopt_after` seconds after the start those that no one uses are looked for.
     """
 
     def __init__(
         self,
-        name: str,
-        sender: Sender,
-        directory: Path,
+        destination: Destination,
         settings: SpoolSettings,
-        listener: Listener = nobody,
-        grace_left: Callable[[], float] = lambda: 0.0,
+        job: JobContext,
+        adopt_after: float = ADOPT_AFTER,
     ) -> None:
-        self.name = name
-        self.sender = sender
+        self.name = destination.name
         self.settings = settings
-        self.listener = listener
-        self.grace_left = grace_left
-        self._directory = directory
+        self.job = job
+        self._directory = settings.directory_of(destination.name)
+        self.sender = Sender(destination, job, self._directory, adopt_after)
         self._spools: dict[str, Spool] = {}
 
     def list_parts(self) -> list[str]:
@@ -121,19 +109,19 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
                 self._make_room()
                 self._spool.append(batch)
         counts, ticks = count_by_origin(values), ticks_by_origin(values)
-        self._sink.listener(SamplesWritten(self._sink.name, counts, ticks))
+        self._sink.job.listener(SamplesWritten(self._sink.name, counts, ticks))
 
     def snapshot(self) -> SpoolState:
         self._release()
         spool = self._spool
         depth = SpoolDepth(self._sink.name, spool.name, spool.unsent_bytes, spool.disk_bytes)
-        self._sink.listener(depth)
+        self._sink.job.listener(depth)
         return spool.state
 
     def close(self) -> None:
         self._release()
         self._log.info("delivering what is left", unsent_bytes=self._spool.unsent_bytes)
-        if not self._sink.sender.finish(self._spool, self._sink.grace_left):
+        if not self._sink.sender.finish(self._spool, self._sink.job.grace_left):
             self._log.warning(
                 "not everything could be delivered; what waits in the spool is sent at the next "
                 "start",
@@ -160,18 +148,3 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
             if evicts:
                 self._sink.sender.evict()
             time.sleep(_POLL)
-
-
-def spooled_sink(
-    destination: Destination,
-    settings: SpoolSettings,
-    dead_letters: DeadLetters,
-    listener: Listener = nobody,
-    grace_left: Callable[[], float] = lambda: 0.0,
-    patience: Patience = Patience(),  # noqa: B008 - immutable
-    adopt_after: float = ADOPT_AFTER,
-) -> SpooledSink:
-    """The sink of a destination, with its spool in `<settings.path>/<destination's name>`."""
-    directory = settings.directory_of(destination.name)
-    sender = Sender(destination, dead_letters, directory, patience, listener, adopt_after)
-    return SpooledSink(destination.name, sender, directory, settings, listener, grace_left)

@@ -32,12 +32,10 @@ from bytewax.testing import run_main
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
-from sinks.dead_letters import DeadLetters
 from sinks.newrelic.settings import NewRelicSettings
-from sinks.newrelic.sink import newrelic_sink
-from sinks.settings import DeadLetterSettings
 from tests.benchmarks.measuring import memory
 from tests.benchmarks.options import keep, parser_of
+from tests.jobs import job_in
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.stand_in import Request, StandIn
 
@@ -121,15 +119,14 @@ def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
     settings = NewRelicSettings.model_validate(
         {"license_key": LICENSE_KEY, "endpoint": endpoint, "spool": {"path": directory / "spool"}}
     )
-    letters = DeadLetters(DeadLetterSettings(path=directory / "dead"))
     lateness, resident = _Lateness(), list[tuple[float, float]]()
     start, clusters = time.time(), 5
     flow = Dataflow("outage")
     parts = [f"cluster-{n}" for n in range(clusters)]
     rows = round(rate * TICK / clusters)
     samples = op.input("samples", flow, _Source(parts, rows, start + seconds))
-    sink = newrelic_sink(settings, 1, round(TICK * 1000), letters, grace_left=lambda: 600.0)
-    op.output("newrelic", samples, sink)
+    job = job_in(directory, account_id=1, interval=round(TICK * 1000), grace_left=lambda: 600.0)
+    op.output("newrelic", samples, settings.sink().open(job).output)
     probe = op.input("probe", flow, _Source(["probe"], 0, start + seconds))
     op.output("lateness", probe, lateness)
 

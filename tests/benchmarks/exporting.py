@@ -45,7 +45,7 @@ def main() -> None:
     state = JobState(options.folder / "state", "bench")
     state.path.mkdir(parents=True, exist_ok=True)
     execute(
-        dataflow(fleets, files, lambda _rows: None),
+        dataflow(fleets, {"parquet": files}, lambda _rows: None),
         drain,
         Workers(options.threads, addresses, options.process_id),
         options.epoch,

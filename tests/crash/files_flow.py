@@ -11,8 +11,8 @@ from pathlib import Path
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
+from sinks.deltalake.rolled import RolledDelta
 from sinks.deltalake.settings import DeltaLakeSettings
-from sinks.deltalake.sink import RolledDelta
 from sinks.deltalake.tables import DeltaTables
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings

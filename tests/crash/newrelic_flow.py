@@ -11,16 +11,14 @@ from typing import Any
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from sinks.dead_letters import DeadLetters
 from sinks.delivery import Patience
-from sinks.newrelic.sender import NewRelic
+from sinks.newrelic.destination import NewRelic
 from sinks.newrelic.settings import NewRelicSettings
-from sinks.newrelic.sink import newrelic_sink
 from sinks.segments import SegmentLog
-from sinks.settings import DeadLetterSettings
 from sinks.spool.store import Spool
 from tests.crash.jobs import job_arguments, kill_in, run
 from tests.crash.numbers import NumberSource
+from tests.jobs import job_in
 from tests.newrelic.payload import LICENSE_KEY
 
 _PLACES: dict[str, Any] = {"append": SegmentLog, "settle": Spool, "send": NewRelic}
@@ -45,15 +43,17 @@ def main() -> None:
             "spool": {"path": directory / "spool"},
         }
     )
-    letters = DeadLetters(DeadLetterSettings(path=directory / "dead"))
-    patience = Patience(factor=0.01, maximum=0.1)
+    job = job_in(
+        directory,
+        account_id=1,
+        interval=1_000,
+        grace_left=lambda: arguments.grace,
+        patience=Patience(factor=0.01, maximum=0.1),
+    )
     flow = Dataflow("crash")
     source = NumberSource(arguments.more, arguments.start, interval=1)
     stream = op.input("numbers", flow, source)
-    sink = newrelic_sink(
-        settings, 1, 1_000, letters, grace_left=lambda: arguments.grace, patience=patience
-    )
-    op.output("newrelic", stream, sink)
+    op.output("newrelic", stream, settings.sink().open(job).output)
     run(flow, directory)
 
 

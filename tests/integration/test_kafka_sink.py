@@ -14,14 +14,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from operators.schema.ipc import decode
 from operators.schema.metrics import TOPIC
-from sinks.dead_letters import DeadLetters
 from sinks.delivery import Parcel, RetryLater
 from sinks.events import DeliveryRetried, SamplesDelivered
-from sinks.kafka.sender import Kafka
+from sinks.kafka.destination import Kafka
 from sinks.kafka.settings import KafkaSettings
-from sinks.kafka.sink import kafka_sink
-from sinks.settings import DeadLetterSettings
 from sinks.spool.settings import SpoolSettings
+from sinks.spool.sink import SpooledSink
+from tests.jobs import job_in
 from tests.kafka.cluster import Kafka as KafkaFixture
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.topics import consume, new_topic
@@ -50,8 +49,7 @@ def settings(bootstrap: str, path: Path, topic: str, **more: Any) -> KafkaSettin
 
 def deliver(kafka: KafkaSettings, path: Path, *batches: pa.RecordBatch, grace: float = 60) -> None:
     """Through the sink's partitions, as the engine calls them."""
-    dead = DeadLetters(DeadLetterSettings(path=path / "dead"))
-    sink = kafka_sink(kafka, dead, grace_left=lambda: grace)
+    sink = SpooledSink(Kafka(kafka), kafka.spool, job_in(path, grace_left=lambda: grace))
     part = sink.build_part("step", "spool-0", None)
     part.write_batch(list(batches))
     part.snapshot()
@@ -112,8 +110,8 @@ def test_an_outage_is_waited_for(tmp_path: Path) -> None:
         sink = settings(
             cluster.bootstrap_servers, tmp_path, topic, client={"message.timeout.ms": 2_000}
         )
-        dead = DeadLetters(DeadLetterSettings(path=tmp_path / "dead"))
-        spooled = kafka_sink(sink, dead, listener, lambda: 60.0)
+        job = job_in(tmp_path, listener=listener, grace_left=lambda: 60.0)
+        spooled = SpooledSink(Kafka(sink), sink.spool, job)
         part = spooled.build_part("step", "spool-0", None)
         part.write_batch([numbered(range(10))])
         part.snapshot()

@@ -15,14 +15,15 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
-from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
+from sinks.dead_letters import dead_letter_files, read_letters
 from sinks.delivery import DeadLetter, Patience, rows_of
 from sinks.events import DeliveryRetried, SamplesWritten
-from sinks.newrelic.sender import NewRelic
+from sinks.job import JobContext
+from sinks.newrelic.destination import NewRelic
 from sinks.newrelic.settings import NewRelicSettings
-from sinks.newrelic.sink import newrelic_sink
-from sinks.redeliver import Redelivery, redeliver
-from sinks.settings import DeadLetterSettings
+from sinks.redeliver import Redelivery
+from sinks.spool.sink import SpooledSink
+from tests.jobs import job_in
 from tests.logs import captured_logs
 from tests.newrelic.behaviour import FAULTS, Behaviour, Hang, Ok, Reset, Status, TruncatedAnswer
 from tests.newrelic.payload import LICENSE_KEY
@@ -61,13 +62,9 @@ class Delivery:
 
     def redeliver(self) -> Redelivery:
         """Send dead letters and the spool again."""
-        settings = self.settings()
-        return redeliver(
-            NewRelic(settings, 1, 30_000),
-            settings.spool,
-            DeadLetterSettings(path=self.directory / "dead"),
-            patience=replace(self.patience, attempts=3),
-        )
+        again = self.settings().sink().redeliver
+        assert again is not None
+        return again(replace(self.job(), patience=replace(self.patience, attempts=3)))
 
     def settings(self) -> NewRelicSettings:
         """What the sink is told."""
@@ -82,16 +79,19 @@ class Delivery:
 
     def sink(self) -> Any:
         """The sink."""
-        letters = DeadLetters(DeadLetterSettings(path=self.directory / "dead"))
-        return newrelic_sink(
-            self.settings(),
-            1,
-            30_000,
-            letters,
-            self.heard.append,
-            lambda: self.grace,
-            self.patience,
-            self.adopt_after,
+        settings = self.settings()
+        destination = NewRelic(settings, 1, 30_000)
+        return SpooledSink(destination, settings.spool, self.job(), self.adopt_after)
+
+    def job(self) -> JobContext:
+        """What the sink is given."""
+        return job_in(
+            self.directory,
+            account_id=1,
+            interval=30_000,
+            listener=self.heard.append,
+            grace_left=lambda: self.grace,
+            patience=self.patience,
         )
 
     def written(self) -> int:

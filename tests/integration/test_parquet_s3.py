@@ -19,8 +19,8 @@ import pytest
 from deltalake import DeltaTable
 
 from operators.schema.metrics import TOPIC
+from sinks.deltalake.rolled import RolledDelta
 from sinks.deltalake.settings import DeltaLakeSettings
-from sinks.deltalake.sink import RolledDelta
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.straight import StraightParquet

@@ -21,13 +21,13 @@ from operators.recorded.source import RecordedSource
 from operators.schema.ipc import encode
 from operators.schema.kafka import MESSAGE_SPAN, KafkaConnection
 from operators.schema.metrics import TOPIC
-from sinks.dead_letters import DeadLetters
+from sinks.kafka.destination import Kafka as KafkaTopic
 from sinks.kafka.settings import KafkaSettings
-from sinks.kafka.sink import kafka_sink
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.straight import StraightParquet
-from sinks.settings import DeadLetterSettings
 from sinks.spool.settings import SpoolSettings
+from sinks.spool.sink import SpooledSink
+from tests.jobs import job_in
 from tests.kafka.cluster import Kafka
 from tests.kafka.topics import new_topic, produce
 from tests.logs import captured_logs
@@ -81,8 +81,9 @@ def test_a_replay_gives_the_rows_that_the_sink_recorded(
         topic=topic,
         spool=SpoolSettings(path=tmp_path / "spool"),
     )
-    dead = DeadLetters(DeadLetterSettings(path=tmp_path / "dead"))
-    part = kafka_sink(settings, dead, grace_left=lambda: 60.0).build_part("s", "spool-0", None)
+    job = job_in(tmp_path, grace_left=lambda: 60.0)
+    sink = SpooledSink(KafkaTopic(settings), settings.spool, job)
+    part = sink.build_part("s", "spool-0", None)
     part.write_batch(batches)
     part.snapshot()
     part.close()

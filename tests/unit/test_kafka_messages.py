@@ -10,8 +10,8 @@ from operators.schema.ipc import decode
 from operators.schema.kafka import MESSAGE_SPAN
 from operators.schema.metrics import TOPIC
 from sinks.delivery import Rejected, RetryLater, TooLarge
+from sinks.kafka.destination import Kafka, failure_of
 from sinks.kafka.messages import OVERHEAD, Message, messages
-from sinks.kafka.sender import Kafka, failure_of
 from sinks.kafka.settings import KafkaSettings
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from sinks.delivery import Parcel
+from sinks.newrelic.destination import NewRelic
 from sinks.newrelic.poster import EventPoster
-from sinks.newrelic.sender import NewRelic
 from sinks.newrelic.settings import NewRelicSettings
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from sinks.delivery import Rejected, RetryLater, TooLarge
-from sinks.newrelic.sender import NewRelic, judge
+from sinks.newrelic.destination import NewRelic, judge
 from sinks.newrelic.settings import NewRelicSettings
 
 KEY = "0123456789abcdef"

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sinks.segments import BEGINNING
 from sinks.settings import DeadLetterSettings
 from sinks.spool.sender import ADOPT_AFTER, Sender
 from sinks.spool.store import CHUNK_ROWS, Spool
+from tests.jobs import job_in
 from tests.samples import numbered
 
 CHUNK = CHUNK_ROWS
@@ -72,9 +74,10 @@ def sender_of(
     letters: DeadLetters | None = None,
     adopt_after: float = ADOPT_AFTER,
 ) -> Sender:
-    letters = letters or DeadLetters(DeadLetterSettings(path=directory / "dead"))
-    patience = Patience(factor=0.001, maximum=0.01)
-    return Sender(gate, letters, directory / "spool", patience, adopt_after=adopt_after)
+    job = job_in(directory, patience=Patience(factor=0.001, maximum=0.01))
+    if letters is not None:
+        job = replace(job, letters=letters)
+    return Sender(gate, job, directory / "spool", adopt_after)
 
 
 def write(sender: Sender, spool: Spool, *starts: int) -> None:
@@ -287,8 +290,7 @@ def test_depth_is_told(tmp_path: Path) -> None:
     """After each chunk listeners hear how much is left."""
     heard: list[object] = []
     gate = Gate()
-    letters = DeadLetters(DeadLetterSettings(path=tmp_path / "dead"))
-    sender = Sender(gate, letters, tmp_path / "spool", listener=heard.append)
+    sender = Sender(gate, job_in(tmp_path, listener=heard.append), tmp_path / "spool")
     spool = Spool(tmp_path / "spool" / "spool-0")
     sender.add(spool)
     write(sender, spool, 0, 20_000)

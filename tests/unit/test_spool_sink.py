@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sinks.dead_letters import DeadLetters
 from sinks.delivery import Parcel, RetryLater, Samples, rows_of
-from sinks.settings import DeadLetterSettings
 from sinks.spool.settings import SpoolSettings
-from sinks.spool.sink import SpooledSink, spooled_sink
+from sinks.spool.sink import SpooledSink
+from tests.jobs import job_in
 from tests.samples import numbered
 
 SIZE = 2**20
@@ -39,8 +38,7 @@ class Taker:
 
 def sink_of(taker: Taker, directory: Path, grace: float = 60.0) -> SpooledSink:
     settings = SpoolSettings(path=directory / "spool", size=SIZE)
-    letters = DeadLetters(DeadLetterSettings(path=directory / "dead"))
-    return spooled_sink(taker, settings, letters, grace_left=lambda: grace)
+    return SpooledSink(taker, settings, job_in(directory, grace_left=lambda: grace))
 
 
 def test_a_full_spool_has_room_again_though_other_partitions_filled_it(tmp_path: Path) -> None:

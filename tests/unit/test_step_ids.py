@@ -63,7 +63,7 @@ def test_step_ids_of_the_export() -> None:
     """An export that was stopped finds its state by these."""
     fleets = FleetSource({}, 1000, Range(0, 1), Drain())
     parquet = StraightParquet(ParquetSettings(path="/nowhere"), [], "run")
-    assert stateful_ids(dataflow(fleets, parquet, lambda _rows: None)) == {
+    assert stateful_ids(dataflow(fleets, {"parquet": parquet}, lambda _rows: None)) == {
         "mqpipe-export.fleets",
         "mqpipe-export.parquet",
     }

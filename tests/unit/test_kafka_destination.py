@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from sinks.dead_letters import DeadLetters
 from sinks.delivery import Parcel, RetryLater
+from sinks.kafka.destination import PRODUCER_DEFAULTS, Kafka, _Connection
 from sinks.kafka.messages import Message, messages
-from sinks.kafka.sender import PRODUCER_DEFAULTS, Kafka, _Connection
 from sinks.kafka.settings import KafkaSettings
-from sinks.kafka.sink import kafka_sink
-from sinks.settings import DeadLetterSettings
 from sinks.spool.settings import SpoolSettings
+from sinks.spool.sink import SpooledSink
+from tests.jobs import job_in
 from tests.samples import numbered
 
 NOWHERE = "127.0.0.1:1"
@@ -62,7 +61,7 @@ def test_a_fatal_error_closes_the_connection_that_had_it(monkeypatch: pytest.Mon
             assert not self.closed.is_set()
             self.closed.set()
 
-    monkeypatch.setattr("sinks.kafka.sender._Connection", Failing)
+    monkeypatch.setattr("sinks.kafka.destination._Connection", Failing)
     kafka = Kafka(KafkaSettings(bootstrap_servers=NOWHERE))
     kafka._topic_is_there = True
     parcel = Parcel((numbered([1]),), "t", message())
@@ -94,9 +93,9 @@ def test_a_drain_does_not_wait_for_brokers_that_are_away(
             asked.set()
             return {"mqpipe.samples": answer}
 
-    monkeypatch.setattr("sinks.kafka.sender.AdminClient", Silent)
+    monkeypatch.setattr("sinks.kafka.destination.AdminClient", Silent)
     settings = KafkaSettings(bootstrap_servers=NOWHERE, spool=SpoolSettings(path=tmp_path))
-    sink = kafka_sink(settings, DeadLetters(DeadLetterSettings(path=tmp_path / "dead")))
+    sink = SpooledSink(Kafka(settings), settings.spool, job_in(tmp_path))
     partition = sink.build_part("step", "spool-0", None)
     partition.write_batch([numbered([1])])
     partition.snapshot()

@@ -1,0 +1,108 @@
+"""The sinks of a configuration, and what a job gives them."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from flows.config import Config
+from flows.errors import UsageError
+from flows.state import JobState
+from sinks.dead_letters import DeadLetters
+from sinks.events import Listener, nobody
+from sinks.job import JobContext
+from sinks.parquet.settings import ParquetSettings
+from sinks.sink import OpenSink, Output, Sink
+
+
+def sinks_of(config: Config) -> list[Sink]:
+    """The sinks that a configuration names, in the order of its keys."""
+    return [settings.sink() for settings in config.sinks.given]
+
+
+def parquet_at(path: str, settings: ParquetSettings | None = None) -> ParquetSettings:
+    """Parquet at another path, for the rest as in the settings.
+
+    Raises:
+        UsageError: the path is a URI of no known storage.
+    """
+    known = {} if settings is None else settings.model_dump()
+    try:
+        return ParquetSettings.model_validate({**known, "path": path})
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--out {path}: {reason}") from error
+
+
+def job_context(
+    config: Config,
+    state: JobState,
+    parts: Callable[[str], Collection[str]] = lambda _sink: (),
+    listener: Listener = nobody,
+    grace_left: Callable[[], float] = lambda: 0.0,
+) -> JobContext:
+    """What a job gives to its sinks; see `JobContext`."""
+    return JobContext(
+        run=state.run,
+        state=state.path,
+        letters=DeadLetters(config.dead_letters, listener),
+        parts=parts,
+        listener=listener,
+        grace_left=grace_left,
+        account_id=config.account_id,
+        interval=config.interval_ms,
+        seed=config.simulation.seed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSinks:
+    """The sinks that a job has opened, by name."""
+
+    opened: Mapping[str, OpenSink]
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """What the dataflow writes to."""
+        return {name: sink.output for name, sink in self.opened.items()}
+
+    @property
+    def are_delivered(self) -> bool:
+        """Whether nothing waits for its delivery."""
+        return all(sink.is_delivered() for sink in self.opened.values())
+
+    def finish(self) -> None:
+        """Have each sink keep what waits, also where another one fails.
+
+        Raises:
+            OSError: one failed; what it did not publish stays in its log.
+        """
+        with ExitStack() as stack:
+            for sink in self.opened.values():
+                stack.callback(sink.finish)
+
+
+def opened(sinks: Iterable[Sink], job: JobContext) -> OpenSinks:
+    """Open sinks for a job.
+
+    Raises:
+        UsageError: what a sink's settings name cannot be used, such as a key's file.
+        OSError: a place cannot be written to.
+    """
+    with usage_errors():
+        return OpenSinks({sink.name: sink.open(job) for sink in sinks})
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """What is wrong with a file that the config names is wrong with the config."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def spool_sizes(sinks: Iterable[Sink]) -> dict[str, int]:
+    """How many bytes each network sink's spool may take."""
+    return {sink.name: sink.spool.size for sink in sinks if sink.spool is not None}

@@ -1,0 +1,96 @@
+"""The Bytewax sink of Delta tables: rows wait in a segment log until they are committed together.
+
+A segment is committed when the engine has certainly stored that it is sealed: what a table shows
+is never taken back.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from pathlib import Path
+
+from operators.schema.logs import Log
+from sinks.deltalake.settings import DeltaLakeSettings
+from sinks.deltalake.tables import DeltaTables
+from sinks.events import Listener, nobody
+from sinks.partitioned import PartitionedSink
+from sinks.rolled.background import LOOK_EVERY, Background, now_ms
+from sinks.rolled.partition import RolledPartition
+from sinks.rolled.waiting import State, Waiting
+
+log = Log("mqpipe.deltalake")
+
+
+class RolledDelta(PartitionedSink):
+    """Commits by `settings.roll`; see `PartitionedSink` for `parts`.
+
+    `run` names the job in the tables' transactions; see `RolledParquet` for the rest.
+
+    Raises:
+        UnwritableError: the directory cannot be written to.
+    """
+
+    def __init__(
+        self,
+        settings: DeltaLakeSettings,
+        parts: Iterable[str],
+        run: str,
+        directory: Path,
+        listener: Listener = nobody,
+        clock: Callable[[], int] = now_ms,
+        look_every: float | None = LOOK_EVERY,
+    ) -> None:
+        super().__init__(parts)
+        self._tables = DeltaTables(settings.path, run)
+        self._tables.require_folder()
+        self._waiting = partial(Waiting, directory=directory)
+        self._background = Background(self._tables.commit, look_every, together=True)
+        self._partition = partial(
+            RolledPartition,
+            "deltalake",
+            settings.roll,
+            self._background,
+            listener,
+            clock,
+            final=True,
+        )
+
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: State | None
+    ) -> RolledPartition:
+        """Go on exactly where the stored state says; rows that came after it come again.
+
+        Where the tables have more than the state can tell of, since the recovery store was lost
+        or is an older one, its rows stay, and numbers go on after them.
+
+        Raises:
+            DeltaTableError: a table cannot be read.
+        """
+        waiting = self._waiting(for_part)
+        last = self._last_committed[for_part]
+        if resume_state is None:
+            if last >= 0:
+                log.info("begins anew, its committed rows are kept", partition=for_part)
+            waiting.begin(last + 1)
+        else:
+            segment = resume_state[1][0]
+            if last > segment:
+                log.warning("recovery store is an older one: rows may repeat", partition=for_part)
+            waiting.resume(resume_state, None if last < segment else False, last + 1)
+        return self._partition(waiting)
+
+    @cached_property
+    def _last_committed(self) -> dict[str, int]:
+        """The last segment of each partition that any table has; asked for when the engine runs.
+
+        Earlier, a process of the cluster before might still be committing its last ones.
+        """
+        return self._tables.last_committed(self.list_parts())
+
+    def finish(self) -> None:
+        """Commit all that waits in this process, once the engine has ended well.
+
+        Raises:
+            DiskFullError, UnwritableError, DeltaTableError: the tables cannot be written. What
+                is not committed stays in the log.
+        """
+        self._background.finish()

@@ -1,0 +1,80 @@
+"""A sink: where a configuration sends samples, as one object for all that is done with it.
+
+Each folder `sinks/<name>/` offers its sink by its settings (`SinkSettings`), and whoever has a
+configuration loops over them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import bytewax.outputs
+import pyarrow as pa
+
+from sinks.job import JobContext
+from sinks.redeliver import Redelivery
+from sinks.spool.settings import SpoolSettings
+
+Output: TypeAlias = bytewax.outputs.Sink[tuple[str, pa.RecordBatch]]
+"""Takes `(cluster_name, batch)` in a dataflow."""
+
+
+def _nothing() -> None:
+    """Nothing is left to do."""
+
+
+def _always() -> bool:
+    return True
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSink:
+    """A sink as a job has opened it."""
+
+    output: Output
+    finish: Callable[[], None] = _nothing
+    """Called once the engine has ended well; raises OSError where something could not be kept."""
+    is_delivered: Callable[[], bool] = _always
+    """Whether nothing that it took waits for a delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """One sink of a configuration."""
+
+    name: str
+    """Its key in the configuration; also its step in the dataflow, by which state finds it."""
+    place: str
+    """Where samples go, in a word: a path, a topic, a host."""
+    open: Callable[[JobContext], OpenSink]
+    """Make it ready for a job.
+
+    Raises ValueError where what the settings name cannot be used, and OSError.
+    """
+    probe: Callable[[JobContext], str]
+    """Reach for its place, and tell what was found; called on a thread, may take seconds.
+
+    Raises OSError or ValueError: it cannot be reached, a line for each cause.
+    """
+    holds_samples: Callable[[], bool] = _never
+    """Whether its place holds samples, with which those of a replay would mix."""
+    size_of: Callable[[pa.RecordBatch], int] | None = None
+    """About how many bytes a batch becomes there; None is not known."""
+    spool: SpoolSettings | None = None
+    """Where samples wait for the network; None where it does not spool."""
+    redeliver: Callable[[JobContext], Redelivery] | None = None
+    """Send its dead letters, and what waits in its spool, once more.
+
+    Raises SpoolInUseError, ValueError or OSError: see `sinks.redeliver`.
+    """
+
+
+class SinkSettings(Protocol):
+    """The settings of a sink lead to it."""
+
+    def sink(self) -> Sink:
+        """The sink that is told so."""

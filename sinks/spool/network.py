@@ -1,0 +1,36 @@
+"""A network sink: a destination with a spool before it."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from sinks.delivery import Destination
+from sinks.job import JobContext
+from sinks.redeliver import Redelivery, redeliver
+from sinks.sink import OpenSink, Sink
+from sinks.spool.settings import SpoolSettings
+from sinks.spool.sink import SpooledSink
+
+
+def network_sink(
+    name: str,
+    place: str,
+    spool: SpoolSettings,
+    destination: Callable[[JobContext], Destination],
+    probe: Callable[[JobContext], str],
+    size_of: Callable[[pa.RecordBatch], int] | None = None,
+) -> Sink:
+    """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`."""
+
+    def opened(job: JobContext) -> OpenSink:
+        output = SpooledSink(destination(job), _of(spool, job), job)
+        return OpenSink(output, is_delivered=lambda: output.is_delivered)
+
+    def again(job: JobContext) -> Redelivery:
+        return redeliver(destination(job), _of(spool, job), job)
+
+    return Sink(name, place, opened, probe, size_of=size_of, spool=spool, redeliver=again)
+
+
+def _of(spool: SpoolSettings, job: JobContext) -> SpoolSettings:
+    return spool if job.spools is None else spool.model_copy(update={"path": job.spools})
