@@ -11,7 +11,8 @@ from operators.collect.commits import commits_of
 from operators.collect.group_state import Group, Groups
 from operators.collect.groups import group_samples
 from operators.collect.offsets import UNKNOWN, Offsets
-from operators.collect.pages import Page, Pages
+from operators.collect.page import Page
+from operators.collect.pages import Pages
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples

@@ -3,7 +3,7 @@
 import numpy as np
 
 from operators.collect.pages import Pages
-from operators.collect.raw import broker_counters, pages_batch
+from operators.collect.raw import broker_measures, pages_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.topology import Ints, Topology
 from operators.schema.metrics import BROKER
@@ -49,10 +49,7 @@ def broker_samples(identity: Identity, tick: int, topology: Topology, pages: Pag
             "cluster.availability": 100 * (1 - offline / partitions) if partitions else 100.0,
         },
     )
-    raw = {
-        "pages": pages_batch(topology.brokers, pages),
-        "counters": broker_counters(pages),
-    }
+    raw = {"pages": pages_batch(topology.brokers, pages), **broker_measures(pages)}
     return Collected((brokers, cluster), raw)
 
 

@@ -3,96 +3,19 @@
 import asyncio
 import re
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 
 import aiohttp
 
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.names import Names
+from operators.collect.page import Page, parse_page
 
 MAX_PAGE = 32 << 20
 """Bytes of a page that is read; a bigger one is refused."""
 
 _CHUNK = 1 << 16
-
-BROKER_COUNTERS: Mapping[str, str] = {
-    "kafka_server_brokertopicmetrics_messagesin_total": "broker.messagesInPerSecond",
-    "kafka_server_brokertopicmetrics_bytesin_total": "broker.IOInPerSecond",
-    "kafka_server_brokertopicmetrics_bytesout_total": "broker.IOOutPerSecond",
-    "kafka_server_brokertopicmetrics_bytesrejected_total": "net.bytesRejectedPerSecond",
-    "kafka_server_brokertopicmetrics_failedproducerequests_total": (
-        "request.produceRequestsFailedPerSecond"
-    ),
-    "kafka_server_brokertopicmetrics_failedfetchrequests_total": (
-        "request.clientFetchesFailedPerSecond"
-    ),
-    "kafka_server_replicamanager_isrshrinks_total": "replication.isrShrinksPerSecond",
-    "kafka_server_replicamanager_isrexpands_total": "replication.isrExpandsPerSecond",
-    "kafka_controller_controllerstats_leaderelectionrateandtimems_count": (
-        "replication.leaderElectionPerSecond"
-    ),
-    "kafka_controller_controllerstats_uncleanleaderelections_total": (
-        "replication.uncleanLeaderElectionPerSecond"
-    ),
-    "kafka_log_logflushstats_logflushrateandtimems_count": "broker.logFlushPerSecond",
-}
-"""Counters of a broker, and the columns that their rates are."""
-
-PRODUCES = "kafka_server_brokertopicmetrics_totalproducerequests_total"
-FETCHES = "kafka_server_brokertopicmetrics_totalfetchrequests_total"
-FAILED_PRODUCES = "kafka_server_brokertopicmetrics_failedproducerequests_total"
-FAILED_FETCHES = "kafka_server_brokertopicmetrics_failedfetchrequests_total"
-BYTES_IN = "kafka_server_brokertopicmetrics_bytesin_total"
-BYTES_OUT = "kafka_server_brokertopicmetrics_bytesout_total"
-
-TOPIC_COUNTERS = (BYTES_IN, BYTES_OUT, PRODUCES, FETCHES, FAILED_PRODUCES, FAILED_FETCHES)
-"""Counters that a page has for each topic too."""
-
-_MEAN = "kafka_network_requestmetrics_totaltimems_mean"
-_QUANTILE = "kafka_network_requestmetrics_totaltimems"
-_REQUEST_GAUGES: Mapping[tuple[str, str], str] = {
-    (_MEAN, "Fetch"): "request.avgTimeFetch",
-    (_MEAN, "Metadata"): "request.avgTimeMetadata",
-    (_MEAN, "Produce"): "request.avgTimeProduceRequest",
-    (_QUANTILE, "Fetch"): "request.fetchTime99Percentile",
-    (_QUANTILE, "Produce"): "request.produceTime99Percentile",
-}
-_IDLE = "kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent"
-_CONTROLLER = "kafka_controller_kafkacontroller_activecontrollercount"
-_CPU = "java_lang_operatingsystem_processcpuload"
-_HEAP_USED = "jvm_memory_used_bytes"
-_HEAP_MAX = "jvm_memory_max_bytes"
-_SIZE = "kafka_log_log_size"
-
-_NAMES = sorted(
-    {
-        *BROKER_COUNTERS,
-        *TOPIC_COUNTERS,
-        *(_MEAN, _QUANTILE, _IDLE, _CONTROLLER, _CPU, _HEAP_USED, _HEAP_MAX, _SIZE),
-    }
-)
-# Only what is used is looked at: a full parser takes 2 s for a page of 20,000 series, this 40 ms.
-_LINE = re.compile(rf"^({'|'.join(_NAMES)})(?:\{{([^}}\n]*)\}})? ([^ \n]+)", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one broker's page says."""
-
-    at: int
-    """When it came, in ms since the epoch."""
-    gauges: Mapping[str, float]
-    """Values by the column of a broker's sample."""
-    counters: Mapping[str, float]
-    """Since the broker's start, by their name on the page."""
-    topic_counters: Mapping[tuple[str, str], float]
-    """The same by name and topic; a topic without traffic has none."""
-    sizes: Mapping[str, int]
-    """Bytes on this broker's disks, by topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,54 +27,10 @@ class Pages:
 
     @property
     def sizes(self) -> Mapping[int, Mapping[str, int]]:
-        """Bytes on a broker's disks by topic, by broker id."""
-        return {broker: page.sizes for broker, page in self.pages.items()}
-
-
-def parse_page(text: str, at: int) -> Page | None:
-    """What a page in Prometheus' text format says; None where it has nothing of a broker.
-
-    Units are those of the columns: shares in percent, times in ms, counters since the start.
-    """
-    gauges: dict[str, float] = {}
-    counters: dict[str, float] = {}
-    topic_counters: dict[tuple[str, str], float] = {}
-    sizes: defaultdict[str, int] = defaultdict(int)
-    heap: dict[str, float] = {}
-    for name, label_text, value_text in _LINE.findall(text):
-        try:
-            value = float(value_text)
-        except ValueError:
-            continue
-        if not isfinite(value):
-            continue
-        labels = dict(_LABEL.findall(label_text))
-        if name == _SIZE:
-            if "topic" in labels:
-                sizes[labels["topic"]] += int(value)
-        elif name in BROKER_COUNTERS or name in TOPIC_COUNTERS:
-            if "topic" in labels:
-                topic_counters[name, labels["topic"]] = value
-            else:
-                counters[name] = value
-        elif name in (_MEAN, _QUANTILE):
-            column = _REQUEST_GAUGES.get((name, labels.get("request", "")))
-            if column and labels.get("quantile", "0.99") == "0.99":
-                gauges[column] = value
-        elif name in (_HEAP_USED, _HEAP_MAX):
-            if labels.get("area") == "heap":
-                heap[name] = value
-        elif name == _IDLE:
-            gauges["request.handlerIdle"] = min(100.0, 100 * value)
-        elif name == _CPU and value >= 0:  # below 0 the virtual machine does not know it
-            gauges["broker.cpuUsage"] = 100 * value
-        elif name == _CONTROLLER:
-            gauges["broker.isController"] = int(value > 0)
-    if heap.get(_HEAP_MAX, 0) > 0 and _HEAP_USED in heap:
-        gauges["broker.memoryUsage"] = 100 * heap[_HEAP_USED] / heap[_HEAP_MAX]
-    if not counters:
-        return None
-    return Page(at, gauges, counters, topic_counters, dict(sizes))
+        """Bytes on a broker's disks by topic, by broker id; empty where no page tells them."""
+        if all(page.sizes is None for page in self.pages.values()):
+            return {}
+        return {broker: page.sizes or {} for broker, page in self.pages.items()}
 
 
 class PageReader:

@@ -60,7 +60,8 @@ PAGES = pa.schema([("broker", pa.int32()), ("at", pa.int64())])
 COUNTERS = pa.schema(
     [("broker", pa.int32()), ("topic", NAME), ("name", NAME), ("value", pa.float64())]
 )
-"""`counters` of brokers (`topic` is null) and of topics: values since the broker's start."""
+"""`counters` of brokers (`topic` is null) and of topics: values since the broker's start. `rates` has
+the means per second of counters that a page does not have."""
 
 
 def offsets_batch(
@@ -154,29 +155,39 @@ def pages_batch(brokers: Iterable[int], pages: Pages) -> pa.RecordBatch:
     )
 
 
-def broker_counters(pages: Pages) -> pa.RecordBatch:
-    """The brokers' own counters; shape: COUNTERS."""
-    return _counters(
-        (broker, None, name, value)
-        for broker, page in pages.pages.items()
-        for name, value in page.counters.items()
-    )
+def broker_measures(pages: Pages) -> dict[str, pa.RecordBatch]:
+    """The brokers' own `counters` and `rates`; shapes: COUNTERS."""
+    return {
+        "counters": _counters(
+            (broker, None, name, value)
+            for broker, page in pages.pages.items()
+            for name, value in page.counters.items()
+        ),
+        "rates": _counters(
+            (broker, None, name, value)
+            for broker, page in pages.pages.items()
+            for (name, topic), value in page.rates.items()
+            if topic is None
+        ),
+    }
 
 
-def topic_counters(pages: Pages, topics: Container[str]) -> pa.RecordBatch:
-    """The counters of the given topics, and the brokers' own by which a restart shows.
+def topic_measures(pages: Pages, topics: Container[str]) -> dict[str, pa.RecordBatch]:
+    """`counters` and `rates` of the given topics; shapes: COUNTERS.
 
-    Shape: COUNTERS.
+    Among the counters are the brokers' own, by which a restart shows.
     """
-    rows: list[tuple[int, str | None, str, float]] = []
+    counters: list[tuple[int, str | None, str, float]] = []
+    rates: list[tuple[int, str | None, str, float]] = []
     for broker, page in pages.pages.items():
-        rows += [(broker, None, name, value) for name, value in page.counters.items()]
-        rows += [
-            (broker, topic, name, value)
-            for (name, topic), value in page.topic_counters.items()
-            if topic in topics
-        ]
-    return _counters(rows)
+        counters += [(broker, None, name, value) for name, value in page.counters.items()]
+        for rows, told in ((counters, page.topic_counters), (rates, page.rates)):
+            rows += [
+                (broker, topic, name, value)
+                for (name, topic), value in told.items()
+                if topic is not None and topic in topics
+            ]
+    return {"counters": _counters(counters), "rates": _counters(rates)}
 
 
 def _counters(rows: Iterable[tuple[int, str | None, str, float]]) -> pa.RecordBatch:

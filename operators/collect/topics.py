@@ -9,7 +9,7 @@ from operators.collect.commits import Commits
 from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import UNKNOWN, Offsets
 from operators.collect.pages import Pages
-from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_counters
+from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_measures
 from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.settings import SelectionSettings
 from operators.collect.topology import Flags, Ints, Topology
@@ -64,7 +64,7 @@ def topic_samples(
     }
     raw = {
         "pages": pages_batch(topology.brokers, pages),
-        "counters": topic_counters(pages, frozenset(names)),
+        **topic_measures(pages, frozenset(names)),
     }
     by_broker = pages.sizes if log_dirs is None else log_dirs.sizes
     if by_broker.keys() >= topology.brokers.keys():

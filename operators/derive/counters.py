@@ -1,4 +1,4 @@
-"""Counters of brokers' pages: what they grew by since the page before."""
+"""Counters of brokers' pages: what they grew by since the page before, or their rates."""
 
 from dataclasses import dataclass
 
@@ -26,9 +26,19 @@ class Growth:
     complete: bool
     """Whether the pages of all live brokers can be compared."""
 
+    def tells_topics(self, name: str) -> bool:
+        """Whether pages have this counter of topics too, where there was anything to count."""
+        of_brokers = self.grown[self.of_brokers(name)]
+        return len(self.of_topics(name)) > 0 or (len(of_brokers) > 0 and not of_brokers.any())
+
     def of_brokers(self, name: str) -> Ints:
         """The entries of one counter of the brokers themselves."""
         return np.flatnonzero(self._is(name) & ~np.asarray(self.topic.is_valid()))
+
+    def of_brokers_by_end(self, start: str) -> list[tuple[float, Ints]]:
+        """The entries of the brokers' counters whose names begin so, by the number at the end."""
+        names = [n for n in pc.unique(self.name).to_pylist() if n.startswith(start)]
+        return [(float(name.removeprefix(start)), self.of_brokers(name)) for name in names]
 
     def of_topics(self, name: str) -> Ints:
         """The entries of one counter of the brokers' topics."""
@@ -45,6 +55,7 @@ def growth(now: Raw, before: Raw, most: float) -> Growth:
     A broker's pages cannot be compared where one is missing, where they are more than `most`
     seconds apart, or where one of the broker's own counters went back: it was restarted. A
     counter that is new on a page of a topic began at 0: brokers make them at the first traffic.
+    What a page has as a rate needs no page before: it grew by that a second.
     """
     counters, earlier_counters = now["counters"], before["counters"]
     brokers = numbers(counters, "broker")
@@ -58,12 +69,15 @@ def growth(now: Raw, before: Raw, most: float) -> Growth:
     between = np.array([seconds.get(broker, np.nan) for broker in brokers.tolist()], np.float64)
     grown = values - earlier
     grown[~(grown >= 0) | np.isnan(between)] = np.nan
+    rates = now["rates"]
+    of_rates = numbers(rates, "broker")
+    lasted = np.array([seconds.get(broker, 1.0) for broker in of_rates.tolist()], np.float64)
     return Growth(
-        brokers,
-        counters.column("topic"),
-        counters.column("name"),
-        grown,
-        between,
+        np.concatenate([brokers, of_rates]),
+        _joined(counters.column("topic"), rates.column("topic")),
+        _joined(counters.column("name"), rates.column("name")),
+        np.concatenate([grown, np.asarray(rates.column("value")) * lasted]),
+        np.concatenate([between, lasted]),
         len(seconds) == now["pages"].num_rows,
     )
 
@@ -87,6 +101,13 @@ def error_rate(failed: float, requests: float) -> float:
         return 0.0
     rate = 100 * failed / requests
     return 100.0 if rate > 100 else rate
+
+
+def _joined(one: pa.DictionaryArray, other: pa.DictionaryArray) -> pa.DictionaryArray:
+    if not len(other):
+        return one
+    chunks = pa.chunked_array([one, other]).unify_dictionaries()
+    return pa.concat_arrays(chunks.chunks)
 
 
 def _seconds(now: Raw, before: Raw, most: float) -> dict[int, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.collect.pages import (
+from operators.collect.dialects import (
     BYTES_IN,
     BYTES_OUT,
     FAILED_FETCHES,
@@ -38,7 +38,7 @@ Rates = dict[str, float]
 _ABSENT = {
     "topic.messagesInPerSecond": np.nan,
     "topic.messagesOutPerSecond": np.nan,
-    # Pages that all came know of every topic: one that they do not name had no traffic.
+    # Pages that all came, and know of topics, know of every one: any other had no traffic.
     "topic.bytesInPerSecond": 0.0,
     "topic.bytesOutPerSecond": 0.0,
     "topic.errorRate": 0.0,
@@ -57,7 +57,7 @@ def derive_topics(
     partitions begins anew. `topic.messagesOutPerSecond` is the same of its groups' commits,
     without the groups whose commits went back; null where no group can be compared.
     `topic.bytesInPerSecond`, `topic.bytesOutPerSecond` and `topic.errorRate` come from the pages
-    of all live brokers and are null where one is missing or began anew.
+    of all live brokers and are null where one is missing or began anew, or tells of no topic.
     The cluster's are sums over the topics whose rates are known. Readings that are more than
     `most` seconds apart are not compared.
     """
@@ -70,9 +70,15 @@ def derive_topics(
         )
     grown = growth(now, before, most)
     if grown.complete:
-        rates["topic.bytesInPerSecond"] = _per_second(grown, BYTES_IN)
-        rates["topic.bytesOutPerSecond"] = _per_second(grown, BYTES_OUT)
-        rates["topic.errorRate"] = _error_rates(grown)
+        for column, name in (
+            ("topic.bytesInPerSecond", BYTES_IN),
+            ("topic.bytesOutPerSecond", BYTES_OUT),
+        ):
+            if grown.tells_topics(name):
+                rates[column] = _per_second(grown, name)
+        failures = (len(grown.of_brokers(name)) for name in (FAILED_PRODUCES, FAILED_FETCHES))
+        if grown.tells_topics(PRODUCES) and grown.tells_topics(FETCHES) and all(failures):
+            rates["topic.errorRate"] = _error_rates(grown)
     return tuple(_derived(batch, rates) for batch in batches)
 
 

@@ -101,8 +101,10 @@ def _rate(name: str, unit: str, meaning: str, otel: str | None = None, **attribu
     )
 
 
-def _whole(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
-    return Metric(name, Kind.GAUGE, unit, meaning, pa.int64(), otel)
+def _whole(
+    name: str, unit: str, meaning: str, otel: str | None = None, **attributes: str
+) -> Metric:
+    return Metric(name, Kind.GAUGE, unit, meaning, pa.int64(), otel, tuple(attributes.items()))
 
 
 def _count(name: str, unit: str, meaning: str) -> Metric:
@@ -227,8 +229,91 @@ BROKER = EntityType(
         _whole("broker.partitionCount", "partitions", "replicas that the broker holds"),
         _whole("broker.leaderCount", "partitions", "partitions that the broker leads"),
         _flag("broker.isController", "1 where the broker is the active controller"),
-        _gauge("broker.cpuUsage", "%", "processor time used"),
+        _gauge(
+            "broker.cpuUsage",
+            "%",
+            "processor time used: of all processors, or of one where nothing tells how many",
+        ),
         _gauge("broker.memoryUsage", "%", "memory used"),
+        *(
+            _rate(
+                f"request.{column}RequestsPerSecond",
+                "requests/s",
+                f"{requests} requests",
+                otel,
+                **attributes,
+            )
+            for column, requests, otel, attributes in (
+                ("produce", "produce", "kafka.request.count", {"type": "produce"}),
+                ("fetch", "fetch", "kafka.request.count", {"type": "fetch"}),
+                ("fetchConsumer", "consumers' fetch", None, {}),
+                ("fetchFollower", "followers' fetch", None, {}),
+            )
+        ),
+        _gauge("request.avgTimeFetchConsumer", "ms", "mean time of a consumer's fetch request"),
+        _gauge("request.avgTimeFetchFollower", "ms", "mean time of a follower's fetch request"),
+        _gauge(
+            "request.fetchConsumerTime99Percentile",
+            "ms",
+            "99th percentile of a consumer's fetch request's time",
+            "kafka.request.time.99p",
+            type="FetchConsumer",
+        ),
+        _gauge(
+            "request.fetchFollowerTime99Percentile",
+            "ms",
+            "99th percentile of a follower's fetch request's time",
+            "kafka.request.time.99p",
+            type="FetchFollower",
+        ),
+        _whole(
+            "request.queueSize",
+            "requests",
+            "requests that wait for a handler",
+            "kafka.request.queue",
+        ),
+        _whole(
+            "request.producePurgatorySize",
+            "requests",
+            "produce requests that wait for replicas",
+            "kafka.purgatory.size",
+            type="produce",
+        ),
+        _whole(
+            "request.fetchPurgatorySize",
+            "requests",
+            "fetch requests that wait for messages",
+            "kafka.purgatory.size",
+            type="fetch",
+        ),
+        _whole(
+            "replication.underMinIsrPartitions",
+            "partitions",
+            "partitions that the broker leads with fewer in-sync replicas than `min.insync.replicas`",
+            "kafka.partition.under_min_isr",
+        ),
+        _whole(
+            "replication.maxLag",
+            "messages",
+            "how far its replicas are behind their leaders, the most",
+            "kafka.max.lag",
+        ),
+        _gauge("broker.uptime", "s", "time since it was started", "kafka.broker.uptime"),
+        _whole("broker.heapUsed", "bytes", "Java heap that is used", "jvm.memory.heap.used"),
+        _whole("broker.heapMax", "bytes", "the most that the heap may be", "jvm.memory.heap.max"),
+        _rate(
+            "broker.gcCollectionsPerSecond",
+            "collections/s",
+            "garbage collections",
+            "jvm.gc.collections.count",
+        ),
+        _whole("broker.threadCount", "threads", "threads of the process", "jvm.thread.count"),
+        _gauge(
+            "broker.systemCpuUsage",
+            "%",
+            "processor time used on its machine, by whomever",
+        ),
+        _gauge("broker.systemLoad", "threads", "threads that run or wait to, mean of a minute"),
     ),
 )
 

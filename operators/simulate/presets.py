@@ -31,6 +31,17 @@ CPU, MEMORY, LATENCY = 45.0, 60.0, 15.0
 CONTROLLER_CPU, CONTROLLER_MEMORY, CONTROLLER_LATENCY = 10.0, 5.0, 5.0
 """What the active controller has on top."""
 
+HEAP = 6 << 30
+"""Bytes of a broker's Java heap."""
+
+PROCESSORS = 8
+
+THREADS = 96
+"""Of a broker's process."""
+
+RESTARTED = 30 * 86400.0
+"""Seconds between two restarts of a broker, for updates."""
+
 
 @dataclass(frozen=True, slots=True)
 class TopicPreset:

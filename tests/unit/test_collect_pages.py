@@ -13,14 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.collect import pages as pages_module
-from operators.collect.pages import (
-    BYTES_IN,
-    FETCHES,
-    PageReader,
-    Pages,
-    parse_page,
-    without_password,
-)
+from operators.collect.dialects import BYTES_IN, FETCHES
+from operators.collect.page import parse_page
+from operators.collect.pages import PageReader, Pages, without_password
 from tests.ports import PortClaim
 
 PAGE = """\
@@ -59,6 +54,8 @@ def test_a_page_gives_gauges_counters_and_sizes() -> None:
         "request.produceTime99Percentile": 40.0,
         "broker.cpuUsage": 25.0,
         "broker.memoryUsage": 25.0,
+        "broker.heapUsed": 25_000_000,
+        "broker.heapMax": 100_000_000,
     }
     assert page.counters == {BYTES_IN: 1234.0, FETCHES: 17.0}
     assert page.topic_counters == {(BYTES_IN, "orders"): 1200.0}

@@ -13,7 +13,8 @@ from operators.collect.group_state import Group, Groups
 from operators.collect.groups import group_samples
 from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import UNKNOWN, Offsets
-from operators.collect.pages import Page, Pages
+from operators.collect.page import Page
+from operators.collect.pages import Pages
 from operators.collect.report import collection_row
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings

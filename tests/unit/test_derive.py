@@ -7,12 +7,16 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from operators.collect.pages import (
+from operators.collect.dialects import (
     BYTES_IN,
     FAILED_FETCHES,
     FAILED_PRODUCES,
     FETCHES,
+    IDLE,
+    LATENCIES,
+    LATENCY_SUM,
     PRODUCES,
+    REQUESTS,
 )
 from operators.derive.history import thinned_moments
 from operators.derive.operator import ClusterDerivation
@@ -138,13 +142,48 @@ def test_messages_out_are_the_growth_of_commits() -> None:
 
 def test_bytes_and_errors_come_from_the_pages_of_all_brokers() -> None:
     """Growth over all brokers; a topic that no page names had no traffic."""
-    before = {1: page(0, {}, {(BYTES_IN, "a"): 100, (PRODUCES, "a"): 10})}
-    after = {1: page(1, {}, {(BYTES_IN, "a"): 600, (PRODUCES, "a"): 30, (FAILED_PRODUCES, "a"): 5})}
+    of_broker = dict.fromkeys((PRODUCES, FETCHES, FAILED_PRODUCES, FAILED_FETCHES), 0.0)
+    before = {1: page(0, of_broker, {(BYTES_IN, "a"): 100, (PRODUCES, "a"): 10})}
+    after = {
+        1: page(
+            1,
+            of_broker,
+            {(BYTES_IN, "a"): 600, (PRODUCES, "a"): 30, (FAILED_PRODUCES, "a"): 5},
+        )
+    }
     ends = {"a": [1], "b": [1]}
     found = derived([topics(0, ends, pages=before), topics(1, ends, pages=after)])[-1]
     assert column(found, TOPIC, BYTES) == {"a": 50.0, "b": 0.0}
     assert column(found, TOPIC, "topic.errorRate") == {"a": 25.0, "b": 0.0}
     assert column(found, CLUSTER, "cluster.bytesInPerSecond") == {"": 50.0}
+
+
+def test_pages_that_tell_of_no_topic_leave_bytes_and_errors_null() -> None:
+    """Rules without the label, though the brokers have traffic: topics' is not known, and not 0."""
+    busy = {BYTES_IN: 100.0, PRODUCES: 10.0, FETCHES: 10.0, FAILED_PRODUCES: 1.0}
+    pages = [{1: page(n, {name: n * value for name, value in busy.items()})} for n in range(2)]
+    found = derived([topics(n, {"a": [1]}, pages=p) for n, p in enumerate(pages)])[-1]
+    assert column(found, TOPIC, BYTES) == {"a": None}
+    assert column(found, TOPIC, "topic.errorRate") == {"a": None}
+
+
+def test_topics_of_idle_brokers_have_no_traffic() -> None:
+    """Brokers make a topic's counters at its first traffic: without any there is none."""
+    pages = [{1: page(n, {BYTES_IN: 100.0})} for n in range(2)]
+    found = derived([topics(n, {"a": [1]}, pages=p) for n, p in enumerate(pages)])[-1]
+    assert column(found, TOPIC, BYTES) == {"a": 0.0}
+
+
+def test_rates_of_a_page_without_counters_are_taken_as_they_are() -> None:
+    """Of brokers at the first tick already; of topics once all pages have come twice."""
+    told = {(BYTES_IN, None): 50.0, (BYTES_IN, "a"): 40.0}
+    pages = [{1: replace(page(n), rates=told)} for n in range(2)]
+    rate = "broker.IOInPerSecond"
+    of_brokers = derived(brokers(n, p) for n, p in enumerate(pages))
+    assert [column(r, BROKER, rate)["broker-1"] for r in of_brokers] == [50.0, 50.0]
+    found = derived([topics(n, {"a": [1], "b": [1]}, pages=p) for n, p in enumerate(pages)])[-1]
+    assert column(found, TOPIC, BYTES) == {"a": 40.0, "b": 0.0}
+    assert column(found, CLUSTER, "cluster.bytesInPerSecond") == {"": 40.0}
 
 
 def test_a_missing_page_makes_bytes_null_and_not_wrong() -> None:
@@ -182,6 +221,40 @@ def test_a_restarted_broker_has_no_rates_for_one_tick() -> None:
     results = [brokers(n, {1: page(n, counters)}) for n, counters in enumerate(pages)]
     found = [column(r, BROKER, "broker.IOInPerSecond")["broker-1"] for r in derived(results)]
     assert found == [None, None, 1.0]
+
+
+def test_an_idle_share_by_counters_is_no_more_than_all() -> None:
+    """1.0009 of a second was seen: of the handlers' own clocks and of ours."""
+    pages = [{1: page(n, {IDLE: 1000.9 * n})} for n in range(2)]
+    found = derived(brokers(n, p) for n, p in enumerate(pages))
+    idle = [column(r, BROKER, "request.handlerIdle")["broker-1"] for r in found]
+    assert idle == [None, 100.0]
+
+
+def test_request_times_by_histograms_are_of_the_requests_between_two_pages() -> None:
+    """Mean by sum and count; the percentile as Prometheus interpolates it; null without any."""
+
+    def latencies(requests: int, seconds: float, **buckets: int) -> dict[str, float]:
+        bounds = {
+            f"{LATENCIES}Produce/{bound}": float(count)
+            for bound, count in zip(("0.01", "0.1", "+Inf"), buckets.values(), strict=True)
+        }
+        return {f"{REQUESTS}Produce": requests, f"{LATENCY_SUM}Produce": seconds, **bounds}
+
+    pages = [
+        latencies(1000, 1.0, fast=1000, slow=1000, all_=1000),
+        latencies(1100, 3.0, fast=1090, slow=1100, all_=1100),
+        latencies(1100, 3.0, fast=1090, slow=1100, all_=1100),
+        latencies(1200, 9.0, fast=1090, slow=1190, all_=1200),
+    ]
+    found = derived(brokers(n, {1: page(n, counters)}) for n, counters in enumerate(pages))
+    means, percentiles = (
+        [column(result, BROKER, name)["broker-1"] for result in found]
+        for name in ("request.avgTimeProduceRequest", "request.produceTime99Percentile")
+    )
+    assert means == [None, pytest.approx(20), None, pytest.approx(60)]
+    # 9 of the 10 in the second bucket are faster; of the last the second bound is what is known.
+    assert percentiles == [None, pytest.approx(91), None, pytest.approx(100)]
 
 
 def test_the_clusters_error_rate_is_over_all_brokers() -> None:

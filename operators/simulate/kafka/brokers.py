@@ -33,6 +33,15 @@ IDLE_CPU = 10.0
 BUSIEST = 98.0
 """Percent of the processor above which request times grow no more."""
 
+YOUNG = 0.25
+"""Share of the heap that fills up between two collections of garbage."""
+
+BEHIND = 30.0
+"""Seconds behind which a replica is out of sync: replica.lag.time.max.ms."""
+
+OTHERS = 2.0
+"""Percent of its machine's processors that others than the broker use."""
+
 FROM_PROTOCOL = frozenset({"broker.partitionCount", "broker.leaderCount"})
 """What is known of a dead broker; its page, from which the rest comes, does not answer."""
 
@@ -47,6 +56,8 @@ class Load:
     """Their bytes."""
     bytes_out: Floats
     """Bytes that groups fetched."""
+    messages_out: Floats
+    """Messages that groups fetched."""
     failed: Floats | None
     """Messages that anomalies made fail."""
     bytes_rejected: Floats | None
@@ -69,6 +80,7 @@ def load_of(flow: Flow, layout: Layout, out: Ints) -> Load:
         messages=layout.appended(flow.messages),
         bytes_in=layout.appended(flow.messages, flow.size),
         bytes_out=layout.led(out * flow.size),
+        messages_out=layout.led(out),
         failed=failed,
         bytes_rejected=rejected,
     )
@@ -108,6 +120,11 @@ class Brokers:
         produceRequestsFailed = (messages · errors · (u₃ + ½) + failed) / 100 messages a request,
         clientFetchesFailed a tenth of it; isrShrinks and isrExpands = growth and fall of the
         under-replicated partitions that it leads / s.
+        Requests / s: produce = messages / 100, fetchConsumer = fetched messages / 100,
+        fetchFollower = messages · (replicas − 1) / 100, fetch = both; those in a purgatory are
+        requests / s · their time; queueSize = ⌊u² / (1 − u)⌋ with u = 1 − idle share.
+        heapUsed = memory · heap, collections = bytes in and out / s / a quarter of the heap;
+        uptime since a restart each 30 days; systemCpu = cpu + 2, systemLoad = 8 · systemCpu.
         """
         seconds = block.seconds
         control = self._control(layout)
@@ -117,10 +134,12 @@ class Brokers:
         failures = rate * (uniform[:, :, 3] * (ERRORS / BATCH / 65536) + ERRORS / BATCH / 2)
         if load.failed is not None:
             failures += load.failed / (BATCH * seconds)
+        bytes_in, bytes_out = load.bytes_in / seconds, load.bytes_out / seconds
+        memory = self._memory(block, uniform, control, levers)
         metrics = {
             "broker.messagesInPerSecond": rate,
-            "broker.IOInPerSecond": load.bytes_in / seconds,
-            "broker.IOOutPerSecond": load.bytes_out / seconds,
+            "broker.IOInPerSecond": bytes_in,
+            "broker.IOOutPerSecond": bytes_out,
             "broker.logFlushPerSecond": rate / FLUSH,
             "request.produceRequestsFailedPerSecond": failures,
             "request.clientFetchesFailedPerSecond": failures * 0.1,
@@ -131,17 +150,52 @@ class Brokers:
             "request.produceTime99Percentile": time * P99,
             "request.handlerIdle": 100 - 0.9 * cpu,
             "broker.cpuUsage": cpu,
-            "broker.memoryUsage": self._memory(block, uniform, control, levers),
+            "broker.memoryUsage": memory,
+            "broker.heapUsed": (memory * (presets.HEAP / 100)).astype(np.int64),
+            "broker.gcCollectionsPerSecond": (bytes_in + bytes_out) / (YOUNG * presets.HEAP),
+            "broker.uptime": self._uptime(block),
+            **self._requests(rate, load.messages_out / seconds, time, cpu),
         }
         if load.bytes_rejected is not None:
             metrics["net.bytesRejectedPerSecond"] = load.bytes_rejected / seconds
         return metrics
 
+    def _requests(self, rate: Floats, out: Floats, time: Floats, cpu: Floats) -> dict[str, Any]:
+        """Requests a second, those that wait, and what follows from the processor's use."""
+        produce, consumer = rate / BATCH, out / BATCH
+        follower = produce * np.maximum(self._copies - 1, 0)
+        fetch = consumer + follower
+        busy = np.minimum(0.009 * cpu, BUSIEST / 100)
+        system = np.minimum(cpu + OTHERS, 100)
+        return {
+            "request.produceRequestsPerSecond": produce,
+            "request.fetchConsumerRequestsPerSecond": consumer,
+            "request.fetchFollowerRequestsPerSecond": follower,
+            "request.fetchRequestsPerSecond": fetch,
+            "request.avgTimeFetchConsumer": time * 0.8,
+            "request.avgTimeFetchFollower": time * 0.8,
+            "request.fetchConsumerTime99Percentile": time * (0.8 * P99),
+            "request.fetchFollowerTime99Percentile": time * (0.8 * P99),
+            "request.queueSize": (busy**2 / (1 - busy)).astype(np.int64),
+            "request.producePurgatorySize": (produce * time * 0.001).astype(np.int64),
+            "request.fetchPurgatorySize": (fetch * time * 0.0008).astype(np.int64),
+            "broker.systemCpuUsage": system,
+            "broker.systemLoad": system * (presets.PROCESSORS / 100),
+        }
+
+    def _uptime(self, block: Block) -> Floats:
+        """Seconds since each broker was restarted, one after the other."""
+        since = np.arange(self.count)[:, None] * (presets.RESTARTED / max(self.count, 1))
+        uptime: Floats = (block.times[None, :] / 1000 + since) % presets.RESTARTED
+        return uptime
+
     def trouble(
-        self, block: Block, layout: Layout, before: Layout, levers: Levers
+        self, block: Block, load: Load, layout: Layout, before: Layout, levers: Levers
     ) -> dict[str, Any]:
         """Metrics of brokers while some are down or behind; `before` is the tick before's layout.
 
+        maxLag = share of a broker's replicas that are behind · the messages that a partition of
+        the cluster gets in the 30 s after which a replica is out of sync.
         leaderElection = partitions with another leader than at the tick before / s, on the
         controller; so uncleanLeaderElection, of them the share that the anomaly says.
         """
@@ -155,6 +209,8 @@ class Brokers:
             "broker.leaderCount": layout.spread("leaders"),
             "broker.isController": controller.astype(np.int8),
             "replication.unreplicatedPartitions": under,
+            "replication.underMinIsrPartitions": layout.under_min_in_sync(),
+            "replication.maxLag": self._max_lag(load, layout, block.seconds),
             "replication.isrShrinksPerSecond": np.maximum(grown, 0) / block.seconds,
             "replication.isrExpandsPerSecond": np.maximum(-grown, 0) / block.seconds,
             "replication.leaderElectionPerSecond": controller * elections,
@@ -167,6 +223,8 @@ class Brokers:
             "broker_id": self._ids,
             "net.bytesRejectedPerSecond": 0.0,
             "replication.unreplicatedPartitions": 0,
+            "replication.underMinIsrPartitions": 0,
+            "replication.maxLag": 0,
             "replication.isrShrinksPerSecond": 0.0,
             "replication.isrExpandsPerSecond": 0.0,
             "replication.leaderElectionPerSecond": 0.0,
@@ -174,7 +232,16 @@ class Brokers:
             "broker.partitionCount": self._ordinary.partitions.held,
             "broker.leaderCount": self._ordinary.leaders,
             "broker.isController": [int(place == 0) for place in range(self.count)],
+            "broker.heapMax": presets.HEAP,
+            "broker.threadCount": presets.THREADS,
         }
+
+    def _max_lag(self, load: Load, layout: Layout, seconds: float) -> Ints:
+        late = layout.in_trouble("returned") | layout.in_trouble("behind")
+        partitions = max(len(layout.last.partitions.topic), 1)
+        arriving = load.messages.sum(axis=0) * (BEHIND / seconds / partitions)
+        lag: Ints = np.where(late, np.ceil(arriving * layout.catching), 0).astype(np.int64)
+        return lag
 
     def _control(self, layout: Layout) -> Floats:
         """1 for the active controller, shape (brokers, ticks or 1)."""
@@ -209,7 +276,7 @@ class Brokers:
         return _percent(memory, levers.added(Lever.MEMORY, self.count))
 
 
-def without_dead(metrics: dict[str, Any], dead: Any) -> dict[str, Any]:
+def without_dead(metrics: dict[str, Any], constants: dict[str, Any], dead: Any) -> dict[str, Any]:
     """All metrics of brokers, those that a dead one does not tell null where it is dead."""
     whole: dict[str, Any] = {}
     flat = dead.reshape(-1)
@@ -219,7 +286,7 @@ def without_dead(metrics: dict[str, Any], dead: Any) -> dict[str, Any]:
             if values is not None:
                 whole[metric.name] = values
         else:
-            values = np.zeros(dead.shape) if values is None else values
+            values = np.full(dead.shape, constants[metric.name]) if values is None else values
             whole[metric.name] = pa.array(values.reshape(-1), metric.type, mask=flat)
     return whole
 

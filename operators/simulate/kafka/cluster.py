@@ -125,8 +125,10 @@ class KafkaCluster:
             ),
         }
         if not (layout.calm and before.calm):
-            metrics[BROKER] |= self._brokers.trouble(block, layout, before, levers)
-            metrics[BROKER] = without_dead(metrics[BROKER], layout.in_trouble("dead"))
+            metrics[BROKER] |= self._brokers.trouble(block, load, layout, before, levers)
+            metrics[BROKER] = without_dead(
+                metrics[BROKER], self._brokers.constants(), layout.in_trouble("dead")
+            )
         labels = None
         if happening or self._shadow:
             shaping = Shaping(

@@ -41,7 +41,7 @@ class Layout:
     def __init__(self, stretches: list[tuple[slice, Placement]], catching: Floats) -> None:
         self.stretches = stretches
         self.ticks = len(catching)
-        self._catching = catching
+        self.catching = catching
         """Share of the replicas in question that are not in sync, at each tick."""
         self.corrections: list[Correction] = []
 
@@ -92,8 +92,18 @@ class Layout:
     def under_replicated(self, led: bool = False) -> Ints:
         """Under-replicated partitions of each topic, or `led` by each broker."""
         suffix = "_led" if led else ""
-        late = np.ceil(self.spread(f"catching_up{suffix}") * self._catching)
+        late = np.ceil(self.spread(f"catching_up{suffix}") * self.catching)
         return self.spread(f"under{suffix}") + late.astype(np.int64)
+
+    def under_min_in_sync(self) -> Ints:
+        """Partitions that each broker leads with fewer in-sync replicas than they need."""
+        late = np.ceil(self.spread("nearly_min_led") * self.catching)
+        return self.spread("under_min_led") + late.astype(np.int64)
+
+    def in_sync(self) -> Ints:
+        """In-sync replicas of each topic's partitions, summed."""
+        back = np.floor(self.spread("returning") * (1 - self.catching))
+        return self.spread("in_sync") + back.astype(np.int64)
 
     def in_trouble(self, name: str) -> Any:
         """Whether each broker is dead, returned or behind, shape (brokers, ticks)."""

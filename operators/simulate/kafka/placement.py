@@ -44,6 +44,8 @@ class Partitions:
         replicas = (first[:, None] + np.where(rank, away, 0)) % max(self.brokers, 1)
         self.replicas = np.where(rank < factors[self.topic][:, None], replicas, NOBODY)
         """Brokers of each partition's replicas; shape (partitions, most replicas), padded."""
+        self.min_in_sync = min_in_sync(factors)[self.topic]
+        """In-sync replicas that each partition needs to take messages."""
         self.largest = self.parts[self.number == 0]
         """Parts that the fullest partition of each topic carries."""
 
@@ -69,6 +71,7 @@ class Partitions:
         there = ~np.isin(self.topic, list(topics))
         rest.topic, rest.number = self.topic[there], self.number[there]
         rest.parts, rest.replicas = self.parts[there], self.replicas[there]
+        rest.min_in_sync = self.min_in_sync[there]
         away = np.isin(np.arange(self.topics), list(topics))
         rest.liken(np.where(away, self.by_likeness.count, self.likeness))
         return rest
@@ -94,6 +97,16 @@ class Partitions:
     def with_replica_on(self, brokers: Set[int]) -> Any:
         """Whether each partition has a replica on one of these brokers."""
         return _among(self.replicas, brokers, self.brokers).any(axis=1)
+
+    def replicas_without(self, brokers: Set[int]) -> Ints:
+        """Replicas of each partition that are on none of these brokers."""
+        others = (self.replicas != NOBODY) & ~_among(self.replicas, brokers, self.brokers)
+        counts: Ints = others.sum(axis=1)
+        return counts
+
+    def sums(self, counts: Ints) -> Ints:
+        """Counts of partitions, summed over each topic's."""
+        return np.bincount(self.topic, counts, self.topics).astype(np.int64)
 
     def by_topic(self, chosen: Any) -> Ints:
         """How many of the chosen partitions each topic has."""
@@ -183,6 +196,15 @@ class Placement:
         led, brokers = self.leader != NOBODY, table.brokers
         self.under_led = np.bincount(self.leader[led & gone], minlength=brokers)
         self.catching_up_led = np.bincount(self.leader[led & late], minlength=brokers)
+        slow = trouble.returned | trouble.behind
+        in_sync, up = (table.replicas_without(b) for b in (trouble.dead | slow, trouble.dead))
+        self.in_sync = table.sums(in_sync)
+        """In-sync replicas of each topic, and those that are to be in sync again."""
+        self.returning = table.sums(up - in_sync)
+        few, fewer = up < table.min_in_sync, in_sync < table.min_in_sync
+        self.under_min_led = np.bincount(self.leader[led & few], minlength=brokers)
+        """Partitions with fewer in-sync replicas than they need, by the broker that leads them."""
+        self.nearly_min_led = np.bincount(self.leader[led & fewer & ~few], minlength=brokers)
 
     def _links(self) -> None:
         """Pairs of a broker and an example topic of which it leads some, in brokers' order."""
@@ -201,6 +223,11 @@ class Placement:
         self._link_parts = parts
         self._link_likeness = table.likeness[link_topic]
         self._by_broker = Sums.over(self._link_broker, table.brokers)
+
+
+def min_in_sync(replicas: Ints) -> Ints:
+    """`min.insync.replicas` of topics with so many replicas: one may be missing."""
+    return np.maximum(replicas - 1, 1)
 
 
 def _among(brokers: Ints, chosen: Set[int], count: int) -> Any:
