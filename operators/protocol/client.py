@@ -6,11 +6,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+import structlog
+
 from operators.protocol.connection import Connection
 from operators.protocol.errors import RequestError
-from operators.protocol.link import Access, Link
+from operators.protocol.link import Link
 from operators.protocol.messages import MESSAGES, Message
+from operators.protocol.opening import Access
+from operators.protocol.properties import translated
 from operators.protocol.race import AllFailedError, first_of
+
+_log = structlog.get_logger("mqpipe.collect")
 
 T = TypeVar("T")
 
@@ -32,15 +38,25 @@ class Client:
     `properties` are librdkafka's, `bootstrap.servers` among them. Use it from one event loop.
     Requests of different lanes (0 and 1) go through different connections to a broker, so that
     none waits behind a large answer of the other.
+
+    Raises:
+        ValueError: a property has no counterpart here; see `translated`.
     """
 
     def __init__(self, cluster: str, properties: Mapping[str, str]) -> None:
         self.cluster = cluster
         self.brokers: Mapping[int, HostPort] = {}
         """By id: the host and port that a broker is reached at; what `learn` was told."""
-        self._bootstrap = _host_ports(properties["bootstrap.servers"])
+        found = translated(properties)
+        if found.unused:
+            _log.info(
+                "properties of librdkafka that mean nothing to collection",
+                cluster=cluster,
+                properties=", ".join(found.unused),
+            )
+        self._bootstrap = _host_ports(found.values["bootstrap.servers"])
         random.shuffle(self._bootstrap)
-        self._access = Access(client_id=properties.get("client.id", "mqpipe"))
+        self._access = Access(found)
         self._links: dict[tuple[HostPort, int], Link] = {}
 
     def learn(self, brokers: Mapping[int, HostPort]) -> None:

@@ -1,21 +1,24 @@
 """One connection to one broker: requests go out as they come, answers come back in that order."""
 
 import asyncio
+import ssl
 import struct
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
-from operators.protocol.errors import RequestError
+from operators.protocol.errors import RequestError, os_text
 
 MAX_FRAME = 128 << 20
 """Bytes of an answer that is read; ten million partitions' offsets take as much."""
 
 _SMALL = 1 << 16
 """Bytes of the buffer that answers are read into; a bigger one has a buffer of its own."""
+
+_TLS_ALERT = b"\x15\x03"
 
 _HEADER = struct.Struct(">hhih")
 _SIZE = struct.Struct(">i")
@@ -42,26 +45,30 @@ class Connection(asyncio.BufferedProtocol):
     """A connection to `where` (a broker and its address, for errors).
 
     It ends by itself where what comes is no answer, and where nothing at all comes until the
-    oldest request's deadline. Then all its requests fail; `on_end` is called with the reason.
+    oldest request's deadline. Then all its requests fail.
     """
 
-    def __init__(
-        self, where: str, client_id: str, on_end: Callable[[RequestError], None] | None = None
-    ) -> None:
+    def __init__(self, where: str, client_id: str, max_frame: int = MAX_FRAME) -> None:
         self.where = where
         self.versions: Mapping[int, tuple[int, int]] = {}
         """By API key: the lowest and the highest version that the broker serves."""
+        self.opened = False
+        """Whether whoever opened it is done with that."""
         self.error: RequestError | None = None
         """Why it ended."""
+        self.authenticate_at: float | None = None
+        """When it is to be authenticated anew, by the loop's clock."""
         self.heard = 0.0
         """When something came last, by the loop's clock."""
         self._client_id = client_id.encode()
-        self._on_end = on_end
+        self._max_frame = max_frame
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._pending: deque[_Request] = deque()
         self._ids = 0
-        self._answers = 0
+        self._answered = False
+        self._served = False
+        self._held: list[tuple[_Request, bytes]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ending = False
         self._small = memoryview(bytearray(_SMALL))
@@ -88,10 +95,11 @@ class Connection(asyncio.BufferedProtocol):
         *,
         tagged: bool,
         tagged_answer: bool,
+        held: bool = True,
     ) -> asyncio.Future[memoryview]:
         """Send a request; the future has what follows the answer's header.
 
-        `name` is for errors. The future may be cancelled: the answer is then read and left.
+        `name` is for errors. One that is not `held` goes out while others are (see `hold`). The future may be cancelled: the answer is then read and left.
         It fails with a RequestError after `timeout` seconds, or when the connection ends.
 
         Raises:
@@ -105,10 +113,32 @@ class Connection(asyncio.BufferedProtocol):
         header = _HEADER.pack(key, version, self._ids, len(self._client_id)) + self._client_id
         if tagged:
             header += b"\0"
-        self._pending.append(request)
-        self._transport.write(b"".join((_SIZE.pack(len(header) + len(body)), header, body)))
+        frame = b"".join((_SIZE.pack(len(header) + len(body)), header, body))
+        if held and self._held is not None:
+            self._held.append((request, frame))
+        else:
+            self._pending.append(request)
+            self._transport.write(frame)
         self._watch(request.deadline)
         return request.answer
+
+    @property
+    def holding(self) -> bool:
+        """Whether requests are held."""
+        return self._held is not None
+
+    def hold(self) -> None:
+        """Let requests wait: a broker takes no others while it authenticates a client anew."""
+        if self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Send what was held."""
+        held, self._held = self._held or [], None
+        for request, frame in held:
+            if not request.answer.done() and self._transport is not None:
+                self._pending.append(request)
+                self._transport.write(frame)
 
     def end(self, error: RequestError) -> None:
         """Close at once; what is pending fails with `error`."""
@@ -119,13 +149,13 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        pending, self._pending = self._pending, deque()
+        pending = [*self._pending, *(request for request, _ in self._held or ())]
+        self._pending.clear()
+        self._held = None
         for request in pending:
             if not request.answer.done():
                 request.answer.set_exception(error)
         self._big = None
-        if self._on_end is not None:
-            self._on_end(error)
 
     def end_when_idle(self) -> None:
         """Close as soon as no request waits."""
@@ -133,7 +163,7 @@ class Connection(asyncio.BufferedProtocol):
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
-        if self._ending and not self._pending:
+        if self._ending and not self._pending and not self._held:
             self.end(RequestError("unavailable", f"{self.where}: is no longer asked"))
 
     # What the transport calls.
@@ -145,12 +175,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side has closed it, or it broke."""
-        said = f" ({exc.strerror or exc})" if isinstance(exc, OSError) else ""
-        if self._answers:
-            text = f"closed the connection{said}"
-        else:
-            text = f"closed the connection as soon as it was spoken to{said}"
-        self.end(RequestError("refused", f"{self.where}: {text}"))
+        if isinstance(exc, ssl.SSLError):
+            # With TLS 1.3 a broker says only now that it does not take our certificate.
+            said = (exc.reason or str(exc)).replace("_", " ").lower()
+            self.end(RequestError("tls", f"{self.where}: closed the connection: {said}"))
+            return
+        said = "" if exc is None else f" ({os_text(exc)})"
+        when = "" if self._served else " as soon as it was spoken to"
+        self.end(RequestError("refused", f"{self.where}: closed the connection{when}{said}"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes belong."""
@@ -174,13 +206,8 @@ class Connection(asyncio.BufferedProtocol):
         small = self._small
         while self._end - self._start >= 4:
             (size,) = _SIZE.unpack_from(small, self._start)
-            if not 4 <= size <= MAX_FRAME:
-                self._garbage(
-                    f"a frame of {size} bytes"
-                    if size < 0 or self._answers
-                    else f"a first frame of {size} bytes (it begins with "
-                    f"{bytes(small[self._start : self._start + 8])!r})"
-                )
+            if not 4 <= size <= self._max_frame:
+                self._no_size(size)
                 return
             begin, end = self._start + 4, self._start + 4 + size
             if end > self._end:
@@ -197,6 +224,14 @@ class Connection(asyncio.BufferedProtocol):
             small[:left] = small[self._start : self._end]
             self._start, self._end = 0, left
 
+    def _no_size(self, size: int) -> None:
+        begun = bytes(self._small[self._start : self._start + 8])
+        if not self._answered and begun[:2] == _TLS_ALERT:
+            text = f"{self.where}: answers in TLS (`security.protocol`)"
+            self.end(RequestError("tls", text))
+        else:
+            self.garbage(f"{begun!r} where an answer of {size} bytes would begin")
+
     def _begin_big(self, size: int) -> None:
         # Memory that is not touched before it is filled: whoever only claims to send much costs
         # no more than what comes.
@@ -207,13 +242,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answer(self, frame: memoryview) -> None:
         if not self._pending:
-            self._garbage("an answer that nobody asked for")
+            self.garbage("an answer that nobody asked for")
             return
         request = self._pending.popleft()
         (id_,) = _SIZE.unpack_from(frame)
         if id_ != request.id:
             self._pending.appendleft(request)
-            self._garbage(f"an answer with the number {id_} in place of {request.id}")
+            self.garbage(f"an answer with the number {id_} in place of {request.id}")
             return
         start = 4
         if request.tagged:
@@ -221,9 +256,10 @@ class Connection(asyncio.BufferedProtocol):
                 start = _after_tags(frame, 4)
             except (IndexError, ValueError):
                 self._pending.appendleft(request)
-                self._garbage(f"an answer to {request.name} whose header makes no sense")
+                self.garbage(f"an answer to {request.name} whose header makes no sense")
                 return
-        self._answers += 1
+        self._answered = True
+        self._served = self.opened
         if not request.answer.done():
             request.answer.set_result(frame[start:])
         self._end_if_idle()
@@ -236,9 +272,6 @@ class Connection(asyncio.BufferedProtocol):
         self.end(error)
         return error
 
-    def _garbage(self, what: str) -> None:
-        self.garbage(what)
-
     def _watch(self, deadline: float) -> None:
         """See to it that `_due` is called by then."""
         if self._timer is not None:
@@ -249,11 +282,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _due(self) -> None:
         self._timer = None
-        if not self._pending:
-            return
         now = self._loop.time()
-        oldest = self._pending[0]
-        if oldest.deadline <= now:
+        oldest = self._pending[0] if self._pending else None
+        if oldest is not None and oldest.deadline <= now:
             if self.heard <= oldest.since:
                 self.end(_late(self.where, oldest))
                 return
@@ -261,12 +292,13 @@ class Connection(asyncio.BufferedProtocol):
             if not oldest.answer.done():
                 oldest.answer.set_exception(_late(self.where, oldest))
             oldest.since = self.heard
-        for request in self._pending:
+        waiting = [*self._pending, *(request for request, _ in self._held or ())]
+        for request in waiting:
             if request.deadline <= now and not request.answer.done():
                 request.answer.set_exception(_late(self.where, request))
-        self._watch(
-            min(r.deadline for i, r in enumerate(self._pending) if i == 0 or not r.answer.done())
-        )
+        left = [r.deadline for r in waiting if r is oldest or not r.answer.done()]
+        if left:
+            self._watch(min(left))
 
 
 def _late(where: str, request: _Request) -> RequestError:

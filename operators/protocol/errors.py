@@ -1,5 +1,7 @@
 """What a request failed with: one class of error, and Kafka's names of the codes in answers."""
 
+import os
+
 _IN_ORDER = """
 NONE OFFSET_OUT_OF_RANGE CORRUPT_MESSAGE UNKNOWN_TOPIC_OR_PARTITION INVALID_FETCH_SIZE
 LEADER_NOT_AVAILABLE NOT_LEADER_OR_FOLLOWER REQUEST_TIMED_OUT BROKER_NOT_AVAILABLE
@@ -107,3 +109,11 @@ def error_name(code: int) -> str:
 def error_class(code: int) -> str:
     """The class of an error code in an answer: one of RequestError's, authorization or unknown."""
     return _CLASS_OF.get(error_name(code), "unknown")
+
+
+def os_text(error: Exception) -> str:
+    """What the system says of an error; asyncio puts addresses in its place."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error) or type(error).__name__

@@ -13,10 +13,14 @@ from tests.kafka.tools import QUICK_START
 LISTENERS = {
     "SASL": "SASL_PLAINTEXT",
     "SASL_TLS": "SASL_SSL",
+    "SHORT": "SASL_PLAINTEXT",
     "TLS": "SSL",
     "MTLS": "SSL",
 }
-"""Listeners beside the plain one, and their security protocols; MTLS asks for a certificate."""
+"""Listeners beside the plain one, and their security protocols; MTLS asks for a certificate, SHORT
+ends a session after `SHORT_SESSION` seconds unless it is authenticated anew."""
+
+SHORT_SESSION = 2.0
 
 ADMIN = "admin"
 """A user, by password or certificate, who may do everything."""
@@ -24,7 +28,8 @@ ADMIN = "admin"
 LIMITED = "limited"
 """A user by password who may do nothing until a test gives access."""
 
-_PASSWORD = "a-secret-of-tests"
+PASSWORD = "a-secret-of-tests"
+"""Of every user."""
 
 
 class SecuredKafka:
@@ -50,7 +55,7 @@ class SecuredKafka:
                     for user in (ADMIN, LIMITED)
                     for argument in (
                         "--add-scram",
-                        f"SCRAM-SHA-512=[name={user},password={_PASSWORD}]",
+                        f"SCRAM-SHA-512=[name={user},password={PASSWORD}]",
                     )
                 ],
             )
@@ -76,18 +81,18 @@ class SecuredKafka:
             "bootstrap.servers": self.cluster.bootstrap_of(listener),
             "security.protocol": LISTENERS[listener],
         }
-        if listener.startswith("SASL"):
+        if LISTENERS[listener].startswith("SASL"):
             properties |= {
                 "sasl.mechanism": mechanism,
                 "sasl.username": user,
-                "sasl.password": _PASSWORD,
+                "sasl.password": PASSWORD,
             }
         if listener.endswith("TLS"):
             properties["ssl.ca.location"] = str(self._directory / "broker.pem")
         if listener == "MTLS":
             properties |= {
                 "ssl.keystore.location": str(self._directory / f"{ADMIN}.p12"),
-                "ssl.keystore.password": _PASSWORD,
+                "ssl.keystore.password": PASSWORD,
             }
         return properties
 
@@ -103,7 +108,7 @@ class SecuredKafka:
     def _keytool(self, what: str, store: str, alias: str, *args: str) -> None:
         keytool = command("keytool", "openjdk-17-jre-headless")
         quick = [f"-J{option}" for option in QUICK_START]
-        in_store = ("-keystore", store, "-storetype", "PKCS12", "-storepass", _PASSWORD)
+        in_store = ("-keystore", store, "-storetype", "PKCS12", "-storepass", PASSWORD)
         subprocess.run(
             [keytool, *quick, what, *in_store, "-alias", alias, *args],
             cwd=self._directory,
@@ -113,27 +118,34 @@ class SecuredKafka:
 
     def _settings(self) -> dict[str, str]:
         login = "org.apache.kafka.common.security"
-        users = " ".join(f'user_{user}="{_PASSWORD}"' for user in (ADMIN, LIMITED))
+        users = " ".join(f'user_{user}="{PASSWORD}"' for user in (ADMIN, LIMITED))
         settings = {
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             # Broker and controllers talk over plain listeners, where all are ANONYMOUS.
             "super.users": f"User:ANONYMOUS;User:{ADMIN}",
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512,OAUTHBEARER",
+            "listener.name.short.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
             "ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/",
             "ssl.keystore.type": "PKCS12",
             "ssl.keystore.location": str(self._directory / "broker.p12"),
-            "ssl.keystore.password": _PASSWORD,
+            "ssl.keystore.password": PASSWORD,
             "ssl.truststore.type": "PKCS12",
             "ssl.truststore.location": str(self._directory / "trusted.p12"),
-            "ssl.truststore.password": _PASSWORD,
+            "ssl.truststore.password": PASSWORD,
             "listener.name.mtls.ssl.client.auth": "required",
         }
-        for listener in ("sasl", "sasl_tls"):
+        for mechanism in ("plain", "scram-sha-512"):
+            setting = f"listener.name.short.{mechanism}.connections.max.reauth.ms"
+            settings[setting] = str(int(SHORT_SESSION * 1000))
+        for listener in ("sasl", "sasl_tls", "short"):
             prefix = f"listener.name.{listener}"
             settings[f"{prefix}.plain.sasl.jaas.config"] = (
                 f"{login}.plain.PlainLoginModule required {users};"
             )
             settings[f"{prefix}.scram-sha-512.sasl.jaas.config"] = (
+                f"{login}.scram.ScramLoginModule required;"
+            )
+            settings[f"{prefix}.scram-sha-256.sasl.jaas.config"] = (
                 f"{login}.scram.ScramLoginModule required;"
             )
             # Without a key set to check signatures by, the broker takes unsigned tokens.

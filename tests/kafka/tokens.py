@@ -5,7 +5,8 @@ import threading
 import time
 from base64 import b64encode, urlsafe_b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import ClassVar, Self
+from urllib.parse import parse_qs
 
 CLIENT, SECRET = "mqpipe", "a-secret-of-tests"
 
@@ -14,8 +15,13 @@ class TokenEndpoint:
     """Gives a client with the right secret a token for a user; a context manager."""
 
     def __init__(self, user: str) -> None:
+        self.asked: list[dict[str, list[str]]] = []
+        """The form of each request."""
+        asked_here = self.asked
+
         class Handler(_Handler):
             subject = user
+            asked = asked_here
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -37,9 +43,12 @@ class TokenEndpoint:
 
 class _Handler(BaseHTTPRequestHandler):
     subject = ""
+    asked: ClassVar[list[dict[str, list[str]]]]
 
     def do_POST(self) -> None:
         """Answers a request of the client credentials grant (RFC 6749, section 4.4)."""
+        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.asked.append(parse_qs(form))
         right = b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
         if self.headers["Authorization"] == f"Basic {right}":
             self._answer(200, {"access_token": token(self.subject), "token_type": "Bearer"})

@@ -1,0 +1,105 @@
+"""Amazon MSK's access by IAM: a request that is signed and never sent, which proves who one is.
+
+Credentials are found by botocore as everywhere in AWS: environment, profile, role of the machine.
+It is the extra `msk`. All of this may ask the network, so it blocks.
+"""
+
+import re
+from base64 import urlsafe_b64encode
+from calendar import timegm
+from collections.abc import Callable, Mapping
+from functools import cache
+from time import strptime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+MECHANISM = "AWS_MSK_IAM"
+
+USER_AGENT = "mqpipe"
+
+_REGION = re.compile(r"\.(?:kafka|kafka-serverless)\.([a-z0-9-]+)\.amazonaws\.")
+_EXPIRES = 900
+"""Seconds for which a signature holds; more is not taken."""
+
+
+class NoCredentialsError(Exception):
+    """There is nothing to sign with; the text says what is missing."""
+
+
+def signed_query(host: str) -> dict[str, str]:
+    """The query of a signed request to connect to `host`: `Action`, and names like `X-Amz-Date`.
+
+    Raises:
+        NoCredentialsError: neither environment nor machine has credentials, or a region.
+    """
+    url = _signed_url(host, _region(host))
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+def token(bootstrap_host: str) -> tuple[str, float]:
+    """A token for OAUTHBEARER, and when it expires (seconds since 1970).
+
+    It is what MSK takes in place of its own mechanism: the signed URL, encoded.
+
+    Raises:
+        NoCredentialsError: as `signed_query`.
+    """
+    region = _region(bootstrap_host)
+    url = _signed_url(f"kafka.{region}.amazonaws.com", region)
+    query = dict(parse_qsl(urlsplit(url).query))
+    begun = timegm(strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
+    url += f"&User-Agent={USER_AGENT}"
+    encoded = urlsafe_b64encode(url.encode()).rstrip(b"=").decode()
+    return encoded, float(begun + _EXPIRES)
+
+
+def for_librdkafka(properties: Mapping[str, str]) -> dict[str, Any]:
+    """Properties in which MSK's mechanism is OAUTHBEARER with a callback, as librdkafka has none.
+
+    Others come back as they are.
+    """
+    names = [name for name in ("sasl.mechanism", "sasl.mechanisms") if name in properties]
+    if not any(properties[name].upper() == MECHANISM for name in names):
+        return dict(properties)
+    host = properties["bootstrap.servers"].split(",")[0].strip().rpartition(":")[0]
+    callback: Callable[[str], tuple[str, float]] = lambda _: token(host)  # noqa: E731
+    return {**properties, **dict.fromkeys(names, "OAUTHBEARER"), "oauth_cb": callback}
+
+
+def _signed_url(host: str, region: str) -> str:
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        credentials = _session().get_credentials()
+        if credentials is None:
+            raise NoCredentialsError(
+                "no AWS credentials: neither environment, profile nor role of the machine has any"
+            )
+        request = AWSRequest("GET", f"https://{host}/?Action=kafka-cluster%3AConnect")
+        frozen = credentials.get_frozen_credentials()
+        SigV4QueryAuth(frozen, "kafka-cluster", region, expires=_EXPIRES).add_auth(request)
+    except BotoCoreError as error:
+        raise NoCredentialsError(f"no AWS credentials: {error}") from error
+    return str(request.url)
+
+
+def _region(host: str) -> str:
+    found = _REGION.search(host)
+    if found is not None:
+        return found[1]
+    region = _session().get_config_variable("region")
+    if not region:
+        raise NoCredentialsError(
+            f"the name {host} does not tell the AWS region: set AWS_REGION or AWS_DEFAULT_REGION"
+        )
+    return str(region)
+
+
+@cache
+def _session() -> Any:
+    """One a process: it keeps credentials, and renews those of roles."""
+    from botocore.session import Session
+
+    return Session()
