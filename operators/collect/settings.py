@@ -9,8 +9,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from operators import plugins
 from operators.merge.settings import ExpectSettings
 from operators.pool.settings import Priority
+from operators.protocol.properties import PropertyError, translated
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
-from operators.schema.settings import Settings
+from operators.schema.settings import MisfitError, Settings
 
 
 class SelectionSettings(Settings):
@@ -63,7 +64,9 @@ class ClusterSettings(Settings):
         description="some of its brokers: `host:port`, with commas between",
     )
     client: dict[str, Property] = Field(
-        default_factory=dict, description="any librdkafka property, such as `security.protocol`"
+        default_factory=dict,
+        description="how its brokers are reached: librdkafka's properties, such as "
+        "`security.protocol`",
     )
     broker_metrics: dict[int, PageUrl] = Field(
         default_factory=dict,
@@ -111,6 +114,16 @@ class ClusterSettings(Settings):
                 "`uv pip install 'kafka-python~=3.0.12'`"
             )
         return wanted
+
+    @model_validator(mode="after")
+    def _properties_have_a_meaning(self) -> Self:
+        try:
+            translated(self.client_config())
+        except PropertyError as error:
+            own = error.name == "bootstrap.servers"
+            place = ("bootstrap_servers",) if own else ("client", error.name)
+            raise MisfitError([(place, str(error))]) from None
+        return self
 
     @model_validator(mode="after")
     def _log_dirs_can_be_reached(self) -> Self:

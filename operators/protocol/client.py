@@ -4,23 +4,20 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
-
-import structlog
+from typing import Any, TypeVar
 
 from operators.protocol.connection import Connection
 from operators.protocol.errors import RequestError
 from operators.protocol.link import Link
 from operators.protocol.messages import MESSAGES, Message
 from operators.protocol.opening import Access
-from operators.protocol.properties import translated
+from operators.protocol.properties import HostPort, translated
 from operators.protocol.race import AllFailedError, first_of
+from operators.schema.logs import Log
 
-_log = structlog.get_logger("mqpipe.collect")
+_log = Log("mqpipe.collect")
 
 T = TypeVar("T")
-
-HostPort: TypeAlias = tuple[str, int]
 
 _ALONE = 0.25
 """The share of its time that a broker has alone, where any may answer, before the next is asked."""
@@ -54,7 +51,7 @@ class Client:
                 cluster=cluster,
                 properties=", ".join(found.unused),
             )
-        self._bootstrap = _host_ports(found.values["bootstrap.servers"])
+        self._bootstrap = list(found.bootstrap)
         random.shuffle(self._bootstrap)
         self._access = Access(found)
         self._links: dict[tuple[HostPort, int], Link] = {}
@@ -254,16 +251,3 @@ def _most_telling(errors: list[Exception]) -> Exception:
         return _TELLING.index(class_) if class_ in _TELLING else len(_TELLING)
 
     return min(errors, key=rank)
-
-
-def _host_ports(servers: str) -> list[HostPort]:
-    """Hosts and ports of `bootstrap.servers`; the port is 9092 where none is given."""
-    found = []
-    for server in servers.split(","):
-        # librdkafka takes `SSL://host:port` too.
-        address = server.strip().rpartition("://")[2]
-        host, colon, port = address.rpartition(":")
-        if not colon or host.endswith(":") or "]" in port:
-            host, port = address, "9092"
-        found.append((host.strip("[]"), int(port)))
-    return found

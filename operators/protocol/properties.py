@@ -6,7 +6,7 @@ librdkafka is accepted; it means nothing here.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from operators.schema.settings import nearest
 
@@ -25,6 +25,8 @@ _ALIASES = {
     "sasl.oauthbearer.client.credentials.client.id": "sasl.oauthbearer.client.id",
     "sasl.oauthbearer.client.credentials.client.secret": "sasl.oauthbearer.client.secret",
 }
+
+HostPort: TypeAlias = tuple[str, int]
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -54,6 +56,20 @@ def _number(lowest: int, highest: int) -> Callable[[str], int]:
     return number
 
 
+def _host_ports(value: str) -> tuple[HostPort, ...]:
+    """As librdkafka reads it: the port is 9092 where there is none, a protocol is left out."""
+    found = []
+    for server in value.split(","):
+        address = server.strip().rpartition("://")[2]
+        host, colon, port = address.rpartition(":")
+        if not colon or "]" in port or (":" in host and not host.endswith("]")):
+            host, port = address, "9092"
+        if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+            raise ValueError(f"is a list of `host:port`, and not {value}")
+        found.append((host.strip("[]"), int(port)))
+    return tuple(found)
+
+
 def _one_of(*known: str) -> Callable[[str], str]:
     by_lower = {one.lower(): one for one in known}
 
@@ -69,7 +85,7 @@ def _one_of(*known: str) -> Callable[[str], str]:
 _LARGE = (1 << 31) - 1
 
 _USED: Mapping[str, Callable[[str], Any]] = {
-    "bootstrap.servers": _text,
+    "bootstrap.servers": _host_ports,
     "client.id": _text,
     "security.protocol": _one_of(*PROTOCOLS),
     "broker.address.family": _one_of("any", "v4", "v6"),
@@ -172,6 +188,14 @@ _UNUSED = frozenset(
 """What tunes librdkafka. A name that stands nowhere here is asked of librdkafka itself."""
 
 
+class PropertyError(ValueError):
+    """A property is wrong, missing or has no counterpart here; `name` is which."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
 @dataclass(frozen=True)
 class Properties:
     """What properties mean here."""
@@ -180,6 +204,11 @@ class Properties:
     """Those that are used, by librdkafka's names (without aliases): numbers, booleans, text."""
     unused: tuple[str, ...] = ()
     """Those that tune librdkafka alone."""
+
+    @property
+    def bootstrap(self) -> tuple[HostPort, ...]:
+        """Hosts and ports of `bootstrap.servers`."""
+        return self.values["bootstrap.servers"]  # type: ignore[no-any-return]
 
     @property
     def tls(self) -> bool:
@@ -202,8 +231,8 @@ def translated(properties: Mapping[str, str]) -> Properties:
     """What librdkafka's properties mean here.
 
     Raises:
-        ValueError: one has no counterpart here, a wrong value, or a name that nobody knows; or
-            one is missing. The text names it, and never a secret's value.
+        PropertyError: one has no counterpart here, a wrong value, or a name that nobody knows; or
+            one is missing. The text names it, and no value that may be a secret.
     """
     values: dict[str, Any] = {}
     unused = []
@@ -215,9 +244,9 @@ def translated(properties: Mapping[str, str]) -> Properties:
             try:
                 values[name] = _USED[name](value)
             except ValueError as error:
-                raise ValueError(f"`{given}` {error}") from None
+                raise PropertyError(given, f"`{given}` {error}") from None
         elif name in _REFUSED:
-            raise ValueError(f"`{given}` has no counterpart here: {_REFUSED[name]}")
+            raise PropertyError(given, f"`{given}` has no counterpart here: {_REFUSED[name]}")
         else:
             if name not in _UNUSED:
                 _ask_librdkafka(given, value)
@@ -231,15 +260,20 @@ def translated(properties: Mapping[str, str]) -> Properties:
 
 def _check_tls(values: Mapping[str, Any]) -> None:
     if "https.ca.location" in values and "https.ca.pem" in values:
-        raise ValueError("give `https.ca.location` or `https.ca.pem`, and not both")
+        raise PropertyError(
+            "https.ca.pem", "give `https.ca.location` or `https.ca.pem`, and not both"
+        )
     has_key = "ssl.key.location" in values or "ssl.key.pem" in values
     has_certificate = "ssl.certificate.location" in values or "ssl.certificate.pem" in values
     if has_key and not has_certificate:
-        raise ValueError("a key takes its certificate too: give `ssl.certificate.location`")
+        text = "a key takes its certificate too: give `ssl.certificate.location`"
+        raise PropertyError("ssl.key.location", text)
     if has_certificate and not has_key:
-        raise ValueError("a certificate takes its key too: give `ssl.key.location`")
+        text = "a certificate takes its key too: give `ssl.key.location`"
+        raise PropertyError("ssl.certificate.location", text)
     if has_key and "ssl.keystore.location" in values:
-        raise ValueError("give `ssl.keystore.location` or a key and a certificate, and not both")
+        text = "give `ssl.keystore.location`, or a key and a certificate"
+        raise PropertyError("ssl.keystore.location", text)
 
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -255,9 +289,10 @@ def _check_sasl(mechanism: str, values: Mapping[str, Any]) -> None:
         needed = _needed_of_oauth(values)
     for name in needed:
         if not values.get(name):
-            raise ValueError(f"{mechanism} takes `{name}`")
+            raise PropertyError(name, f"{mechanism} takes `{name}`")
     if mechanism == "GSSAPI" and "sasl.mechanism" not in values:
-        raise ValueError(f"give `sasl.mechanism`, one of {', '.join(MECHANISMS)}")
+        text = f"give `sasl.mechanism`, one of {', '.join(MECHANISMS)}"
+        raise PropertyError("sasl.mechanism", text)
     if mechanism == "GSSAPI":
         _require("gssapi", "GSSAPI takes the package gssapi: `uv pip install gssapi`")
     if mechanism == "AWS_MSK_IAM":
@@ -270,9 +305,10 @@ def _check_sasl(mechanism: str, values: Mapping[str, Any]) -> None:
 def _needed_of_oauth(values: Mapping[str, Any]) -> tuple[str, ...]:
     if values.get("sasl.oauthbearer.method", "default") == "default":
         if not values.get("enable.sasl.oauthbearer.unsecure.jwt"):
-            raise ValueError(
+            raise PropertyError(
+                "sasl.oauthbearer.method",
                 "OAUTHBEARER takes `sasl.oauthbearer.method: oidc` and the endpoint that gives "
-                "tokens, or for tests `enable.sasl.oauthbearer.unsecure.jwt`"
+                "tokens, or for tests `enable.sasl.oauthbearer.unsecure.jwt`",
             )
         return ("sasl.oauthbearer.config",)
     prefix = "sasl.oauthbearer."
@@ -284,7 +320,7 @@ def _needed_of_oauth(values: Mapping[str, Any]) -> tuple[str, ...]:
         return endpoint, f"{prefix}client.id", f"{prefix}client.secret"
     keys = (f"{prefix}assertion.private.key.file", f"{prefix}assertion.private.key.pem")
     if not any(name in values for name in (*keys, f"{prefix}assertion.file")):
-        raise ValueError(f"the grant type jwt-bearer takes `{keys[0]}`")
+        raise PropertyError(keys[0], f"the grant type jwt-bearer takes `{keys[0]}`")
     return (endpoint,)
 
 
@@ -292,14 +328,14 @@ def _require(package: str, otherwise: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise ValueError(otherwise)
+        raise PropertyError("sasl.mechanism", otherwise)
 
 
 def _ask_librdkafka(name: str, value: str) -> None:
     """Nothing where librdkafka knows a property that is not in our tables: a newer version's.
 
     Raises:
-        ValueError: it does not, or not with this value.
+        PropertyError: it does not, or not with this value.
     """
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
@@ -312,5 +348,6 @@ def _ask_librdkafka(name: str, value: str) -> None:
         said = getattr(error.args[0], "str", error.__str__)() if error.args else str(error)
         if "No such configuration property" in said or isinstance(error, TypeError):
             known = [*_USED, *_ALIASES, *_REFUSED, *_UNUSED]
-            raise ValueError(f"there is no property `{name}`: {nearest(name, known)}") from None
-        raise ValueError(f"`{name}`: {said}") from None
+            text = f"there is no property `{name}`: {nearest(name, known)}"
+            raise PropertyError(name, text) from None
+        raise PropertyError(name, f"`{name}`: {said}") from None

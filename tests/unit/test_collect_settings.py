@@ -21,11 +21,12 @@ def test_a_client_property_is_never_shown() -> None:
 
 def test_client_config_has_all_properties_in_clear() -> None:
     """The client gets its properties as librdkafka writes them, and the bootstrap servers."""
-    settings = cluster(client={"sasl.password": "hunter2", "socket.timeout.ms": 5, "x": True})
+    keepalive = "socket.keepalive.enable"
+    settings = cluster(client={"sasl.password": "hunter2", "socket.timeout.ms": 5, keepalive: True})
     assert settings.client_config() == {
         "sasl.password": "hunter2",
         "socket.timeout.ms": "5",
-        "x": "true",
+        keepalive: "true",
         "bootstrap.servers": "b-1:9092,b-2:9092",
     }
 
@@ -65,3 +66,22 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     """Names with separators, empty servers, broken expressions and URLs, unknown keys."""
     with pytest.raises(ValidationError):
         cluster(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place", "says"),
+    [
+        ({"client": {"security.protocl": "SSL"}}, "client", "did you mean `security.protocol`?"),
+        ({"client": {"ssl.engine.id": "x"}}, "client", "has no counterpart"),
+        ({"bootstrap_servers": "b-1:port"}, "bootstrap_servers", "`host:port`"),
+    ],
+)
+def test_a_client_that_could_not_connect_is_refused(
+    wrong: dict[str, object], place: str, says: str
+) -> None:
+    """With the configuration, at the place of the property."""
+    with pytest.raises(ValidationError) as refused:
+        cluster(**wrong)
+    (error,) = refused.value.errors()
+    ((path, text),) = error["ctx"]["error"].misfits
+    assert (path[0], says in text) == (place, True), text
