@@ -1,60 +1,99 @@
-"""What a scrape of a broker takes the exporters of others: time, processor, memory.
+"""Those that read a cluster's figures, each in a process of its own: mqpipe's builds, and peers.
 
-Each is a binary of yours that an environment variable names: `KAFKA_EXPORTER_BIN`, `KMINION_BIN`,
-and `OTELCOL_BIN` for an OpenTelemetry Collector with its `kafkametrics` receiver and `debug`
-exporter (the contrib distribution has both).
+The peers are kminion and kafka_exporter, binaries of yours that a benchmark is given the paths of.
 """
 
-import json
 import os
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
-from typing import IO
 from urllib.request import urlopen
 
-from tests.benchmarks.measuring import memory
+from tests.benchmarks.measuring import ROOT, cpu_seconds, peak
 from tests.ports import PortClaim
 
-COLLECTOR_INTERVAL = 10.0
-"""Seconds between two scrapes of a Collector: longer than one takes."""
+TICKING = Path(__file__).with_name("ticking.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Scraped:
-    """Medians of some scrapes, after a first one: seconds, and CPU seconds. Bytes at the end."""
+class Reader:
+    """A process that reads a cluster's figures once each time that `read` is called."""
 
-    seconds: float
-    cpu_seconds: float
-    memory_bytes: int
+    name: str
+    pid: int
+    read: Callable[[], int]
+    """Gives how much came: samples, or bytes of a page."""
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far."""
+        return cpu_seconds(self.pid)
+
+    def peak_bytes(self) -> int:
+        """The most memory that it had so far."""
+        return peak(self.pid)
 
 
-def measured(servers: str, scrapes: int) -> dict[str, Scraped]:
-    """What `scrapes` scrapes of a cluster take each exporter that is named, one after another.
+def add_options(parser: ArgumentParser) -> None:
+    """Options that name other builds and peers."""
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="PATH",
+        help="a worktree of another build with its .venv, measured in turn",
+    )
+    parser.add_argument("--kminion", type=Path, metavar="BINARY", help="measured in turn")
+    parser.add_argument("--kafka-exporter", type=Path, metavar="BINARY", help="measured in turn")
+
+
+@contextmanager
+def peers(options: Namespace, servers: str) -> Iterator[list[Reader]]:
+    """The peers that the options name, running.
 
     Raises:
-        RuntimeError: an exporter ended.
+        RuntimeError: one ended.
     """
-    found = {name: os.environ.get(f"{name.upper()}_BIN") for name in MEASURES}
-    return {name: MEASURES[name](path, servers, scrapes) for name, path in found.items() if path}
+    with ExitStack() as running:
+        yield [
+            running.enter_context(start(Path(binary), servers))
+            for binary, start in (
+                (options.kminion, kminion),
+                (options.kafka_exporter, kafka_exporter),
+            )
+            if binary
+        ]
 
 
-def _kafka_exporter(binary: str, servers: str, scrapes: int) -> Scraped:
+@contextmanager
+def builds(
+    options: Namespace, servers: str, arguments: Sequence[str] = ()
+) -> Iterator[list[Reader]]:
+    """This build, and the one that the options name: collectors that tick when they are told."""
+    named = {"mqpipe": ROOT} | ({"beside": options.beside} if options.beside else {})
+    with ExitStack() as running:
+        yield [
+            running.enter_context(_ticking(name, root.resolve(), servers, arguments))
+            for name, root in named.items()
+        ]
+
+
+@contextmanager
+def kafka_exporter(binary: Path, servers: str) -> Iterator[Reader]:
+    """danielqsj's kafka_exporter, of all groups."""
     with PortClaim() as claim:
         listen = f"127.0.0.1:{claim.port}"
-        flags = [f"--kafka.server={servers}", f"--web.listen-address={listen}"]
-        with _running([binary, *flags, "--offset.show-all"], {}) as process:
-            return _pages(process, f"http://{listen}/metrics", scrapes)
+        flags = [f"--kafka.server={server}" for server in servers.split(",")]
+        flags += [f"--web.listen-address={listen}", "--offset.show-all"]
+        with _serving("kafka_exporter", [str(binary), *flags], {}, claim.port) as reader:
+            yield reader
 
 
-def _kminion(binary: str, servers: str, scrapes: int) -> Scraped:
+@contextmanager
+def kminion(binary: Path, servers: str) -> Iterator[Reader]:
+    """kminion, groups by the admin API, without log directories."""
     with PortClaim() as claim:
         environment = {
             "KAFKA_BROKERS": servers,
@@ -63,104 +102,73 @@ def _kminion(binary: str, servers: str, scrapes: int) -> Scraped:
             "MINION_CONSUMERGROUPS_SCRAPEMODE": "adminApi",
             "MINION_LOGDIRS_ENABLED": "false",
         }
-        with _running([binary], environment) as process:
-            return _pages(process, f"http://127.0.0.1:{claim.port}/metrics", scrapes)
-
-
-def _otelcol(binary: str, servers: str, scrapes: int) -> Scraped:
-    """A Collector scrapes by its own clock: a scrape lasts from its tick to its line in the log."""
-    receiver = {
-        "brokers": [servers],
-        "scrapers": ["brokers", "topics", "consumers"],
-        "topic_match": ".*",
-        "initial_delay": "1s",
-        "collection_interval": f"{COLLECTOR_INTERVAL:g}s",
-    }
-    config = {
-        "receivers": {"kafkametrics": receiver},
-        "exporters": {"debug": {}},
-        "service": {
-            "telemetry": {"metrics": {"level": "none"}, "logs": {"encoding": "json"}},
-            "pipelines": {"metrics": {"receivers": ["kafkametrics"], "exporters": ["debug"]}},
-        },
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "config.json")
-        file.write_text(json.dumps(config))
-        command = [binary, "--config", f"file:{file}"]
-        with _running(command, {}, stderr=subprocess.PIPE) as process:
-            assert process.stderr is not None
-            return _lines(process, process.stderr, scrapes)
-
-
-MEASURES: Mapping[str, Callable[[str, str, int], Scraped]] = {
-    "kafka_exporter": _kafka_exporter,
-    "kminion": _kminion,
-    "otelcol": _otelcol,
-}
+        with _serving("kminion", [str(binary)], environment, claim.port) as reader:
+            yield reader
 
 
 @contextmanager
-def _running(
-    command: list[str], environment: Mapping[str, str], stderr: int = subprocess.DEVNULL
-) -> Iterator[subprocess.Popen[bytes]]:
+def _ticking(name: str, root: Path, servers: str, arguments: Sequence[str]) -> Iterator[Reader]:
+    command = [str(root / ".venv/bin/python"), str(TICKING), servers, *arguments]
     with subprocess.Popen(
         command,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=stderr,
+        cwd=root,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        told, answers = process.stdin, process.stdout
+        answers.readline()
+
+        def read() -> int:
+            told.write("\n")
+            told.flush()
+            if not (answer := answers.readline()):
+                raise RuntimeError(f"the collector of {root} ended with {process.wait()}")
+            return int(answer)
+
         try:
-            yield process
+            yield Reader(name, process.pid, read)
         finally:
             process.kill()
 
 
-def _pages(process: subprocess.Popen[bytes], url: str, scrapes: int) -> Scraped:
-    """Ask for a page again and again; the first ones wait for it to be there."""
-    while not _answers(url):
+@contextmanager
+def _serving(
+    name: str, command: list[str], environment: Mapping[str, str], port: int
+) -> Iterator[Reader]:
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+
+        def read() -> int:
+            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=600) as page:
+                size = 0
+                while part := page.read(1 << 20):
+                    size += len(part)
+                return size
+
+        try:
+            _wait_for(process, port)
+            yield Reader(name, process.pid, read)
+        finally:
+            process.kill()
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    """Until it listens, which is not yet a reading of the cluster."""
+    while True:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-        time.sleep(0.2)
-    seconds, used = [], []
-    for _ in range(scrapes):
-        before, begun = _cpu_seconds(process.pid), time.perf_counter()
-        _answers(url)
-        seconds.append(time.perf_counter() - begun)
-        used.append(_cpu_seconds(process.pid) - before)
-    return Scraped(median(seconds), median(used), memory(process.pid))
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=600) as page:
-            page.read()
-    except OSError:
-        return False
-    return True
-
-
-def _lines(process: subprocess.Popen[bytes], log: IO[bytes], scrapes: int) -> Scraped:
-    """Follow the log from the first scrape on, whose tick is a second after the start."""
-    ready = 0.0
-    seconds: list[float] = []
-    used: list[float] = []
-    for line in log:
-        entry = json.loads(line)
-        at = datetime.fromisoformat(entry["ts"]).timestamp()
-        if entry["level"] == "error":
-            raise RuntimeError(f"the Collector could not scrape: {line.decode().strip()}")
-        if entry["msg"].startswith("Everything is ready"):
-            ready = at
-        elif entry["msg"] == "Metrics":
-            seconds.append(at - ready - 1 - COLLECTOR_INTERVAL * len(seconds))
-            used.append(_cpu_seconds(process.pid))
-        if len(seconds) > scrapes:
-            each = [after - before for before, after in pairwise(used)]
-            return Scraped(median(seconds[1:]), median(each), memory(process.pid))
-    raise RuntimeError(f"{process.args!r} ended with {process.wait()}")
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        try:
+            urlopen(f"http://127.0.0.1:{port}/", timeout=60).close()
+        except OSError as error:
+            if hasattr(error, "code"):
+                return
+            time.sleep(0.2)
+        else:
+            return

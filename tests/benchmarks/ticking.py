@@ -1,0 +1,56 @@
+"""One collector in a process of its own that ticks when it is told, for any build of mqpipe.
+
+Each line on standard input is a tick: all kinds at once, collected and derived. Each line on
+standard output tells how many samples it gave. The script asks the build whose interpreter runs it:
+
+    PATH/.venv/bin/python tests/benchmarks/ticking.py HOST:PORT [--partition-offsets]
+"""
+
+import asyncio
+import gc
+import sys
+
+from operators.collect.collector import ClusterCollector
+from operators.collect.settings import ClusterSettings
+from operators.derive.operator import ClusterDerivation
+from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
+
+INTERVAL = 30_000
+TIMEOUT = 60.0
+
+
+async def tick(collector: ClusterCollector, derivation: ClusterDerivation, number: int) -> int:
+    """One tick of all kinds, collected and derived: how many samples it gave."""
+
+    async def collect(kind: TargetKind) -> tuple[Ticks, Collected]:
+        due = Ticks("bench", number * INTERVAL, INTERVAL, kind=kind)
+        return due, await collector.collect(due, TIMEOUT)
+
+    samples = 0
+    for due, found in await asyncio.gather(*(collect(kind) for kind in TargetKind)):
+        if found.error:
+            raise RuntimeError(found.error)
+        result = TickResult(due, Outcome.COMPLETED, found.batches, found.raw, 1)
+        samples += sum(batch.num_rows for batch in derivation.derive(result).batches)
+    return samples
+
+
+async def main() -> None:
+    """Tick as often as it is told."""
+    settings = ClusterSettings(
+        name="bench",
+        bootstrap_servers=sys.argv[1],
+        partition_offsets="--partition-offsets" in sys.argv,
+    )
+    collector, derivation = ClusterCollector(settings), ClusterDerivation("bench")
+    gc.freeze()  # As a run does.
+    print("ready", flush=True)
+    number = 0
+    while await asyncio.to_thread(sys.stdin.readline):
+        number += 1
+        print(await tick(collector, derivation, number), flush=True)
+    await collector.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
