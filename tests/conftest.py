@@ -43,35 +43,35 @@ def kafka() -> Iterator[Kafka]:
     if bootstrap:
         yield ExternalKafka(bootstrap)
         return
-    with _started(KafkaCluster) as cluster:
+    with started(KafkaCluster) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def kafka3() -> Iterator[KafkaCluster]:
     """A cluster of three brokers, shared by all tests, which leave its brokers running."""
-    with _started(lambda: KafkaCluster(3)) as cluster:
+    with started(lambda: KafkaCluster(3)) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session", params=[v for v in VERSIONS if v != VERSION])
 def other_kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """A cluster of one broker of each other version that tests know, shared by those that ask."""
-    with _started(lambda: KafkaCluster(version=request.param)) as cluster:
+    with started(lambda: KafkaCluster(version=request.param)) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def fresh_kafka3() -> Iterator[KafkaCluster]:
     """A cluster of three brokers for one test, which may kill and hang them."""
-    with _started(lambda: KafkaCluster(3)) as cluster:
+    with started(lambda: KafkaCluster(3)) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def secured_kafka() -> Iterator[SecuredKafka]:
     """A broker with SASL and TLS listeners and access control, shared by all tests."""
-    with _started(SecuredKafka) as secured:
+    with started(SecuredKafka) as secured:
         yield secured
 
 
@@ -82,7 +82,7 @@ def newrelic() -> Iterator[StandIn]:
         yield stand_in
 
 
-def _started(start: Callable[[], T]) -> T:
+def started(start: Callable[[], T]) -> T:
     """What `start` gives. Without Java or Maven the test is skipped; in CI it fails."""
     try:
         return start()

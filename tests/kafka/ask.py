@@ -1,9 +1,15 @@
 """What Kafka's own tools say of a cluster, as plain values."""
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 from tests.kafka.cluster import Kafka
 
 TOPICS = "org.apache.kafka.tools.TopicCommand"
 GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+SHARE_GROUPS = "org.apache.kafka.tools.consumer.group.ShareGroupCommand"
+STREAMS_GROUPS = "org.apache.kafka.tools.streams.StreamsGroupCommand"
+ALL_GROUPS = "org.apache.kafka.tools.GroupsCommand"
 OFFSETS = "org.apache.kafka.tools.GetOffsetShell"
 
 
@@ -42,15 +48,37 @@ def listed_groups(kafka: Kafka) -> dict[str, str]:
     return {row["GROUP"]: row["TYPE"].lower() for row in rows}
 
 
+def groups_of_every_kind(kafka: Kafka) -> dict[str, str]:
+    """`kafka-groups --list`: each group's type."""
+    rows = _table(kafka.tool(ALL_GROUPS, "--list"))
+    return {row["GROUP"]: row["TYPE"].lower() for row in rows}
+
+
+def described_groups(kafka: Kafka, tool: str, *what: str) -> Mapping[str, list[dict[str, str]]]:
+    """What `--describe` says of all groups of a tool's kind: rows by group.
+
+    `tool` is `GROUPS`, `SHARE_GROUPS` or `STREAMS_GROUPS`; `what` is `--offsets`, `--members` or
+    `--state`, and `--verbose` for more columns.
+    """
+    found: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in _table(kafka.tool(tool, "--describe", "--all-groups", *what)):
+        found[row["GROUP"]].append(row)
+    return found
+
+
 def total_lag(described: list[dict[str, str]]) -> int:
     """The lag of a described group, summed over its partitions."""
     return sum(int(row["LAG"]) for row in described if row["LAG"] != "-")
 
 
 def _table(text: str) -> list[dict[str, str]]:
-    lines = [line for line in text.splitlines() if line.strip()]
-    start = next((i for i, line in enumerate(lines) if line.startswith("GROUP")), None)
-    if start is None:
-        return []
-    head = lines[start].split()
-    return [dict(zip(head, line.split(), strict=False)) for line in lines[start + 1 :]]
+    """The rows of all tables: each begins with a line of columns, the first of which is GROUP."""
+    rows: list[dict[str, str]] = []
+    head: list[str] = []
+    for line in text.splitlines():
+        cells = line.split()
+        if cells[:1] == ["GROUP"]:
+            head = cells
+        elif head and cells:
+            rows.append(dict(zip(head, cells, strict=False)))
+    return rows
