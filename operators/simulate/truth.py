@@ -106,8 +106,12 @@ class _Reach:
             case Lever.READING:
                 self.groups.update(relations.readers_of(entities).tolist())
                 self._traffic(entities)
-            case Lever.CONSUMERS | Lever.MEMBERSHIP | Lever.PROCESSING:
+            case Lever.CONSUMERS | Lever.MEMBERSHIP:
                 self.groups.update(entities.tolist())
+            case Lever.PROCESSING:
+                # Queues have it; of Kafka's topics no time to process is known.
+                if relations.replicas is None:
+                    self.groups.update(entities.tolist())
             case Lever.CPU | Lever.MEMORY | Lever.LATENCY | Lever.UNCLEAN:
                 self.brokers.update(entities.tolist())
             case Lever.REFUSED:

@@ -231,6 +231,19 @@ def test_the_table_of_anomalies_names_all_that_is_touched(kind: str) -> None:
     assert row["start"] == ONSET <= row["peak"] <= row["end"] == ONSET + timedelta(minutes=20)
 
 
+@pytest.mark.parametrize("kind", ["drop", "poison_message"])
+def test_a_topics_place_is_never_taken_for_a_groups(kind: str) -> None:
+    """Of groups, just those that read the topic are touched, also where groups are few."""
+    shape = {"brokers": 3, "topics": 40, "groups": 2}
+    topology = spec_of(**shape).topology
+    last = len(topology.topics) - 1
+    sick = spec_of(anomalies=one(kind, topology.topics[last].name), **shape)
+    (row,) = anomaly_table([sick], START, START + 3_600_000).to_pylist()
+    groups = {f"sim/{group.name}": last in group.topics for group in topology.groups}
+    touched = set(row["entities"]) & groups.keys()
+    assert touched <= {path for path, reads in groups.items() if reads}
+
+
 def test_the_table_holds_what_is_under_way_in_its_range() -> None:
     """An anomaly is in the table when some of it lies in the range."""
     spec = spec_of(anomalies=one("spike"))
