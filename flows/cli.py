@@ -270,25 +270,49 @@ def dashboard(
 
 @app.command()
 def score(
-    alerts: Annotated[
-        Path, typer.Argument(metavar="ALERTS", help="CSV or Parquet with `entity` and `time`.")
+    detected: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ALERTS|SCORES",
+            help="CSV, Parquet or JSON with `entity` and `time`; with `score`, a value a tick.",
+        ),
     ],
     against: Annotated[
-        str, typer.Option("--against", metavar="URI", help="The export that was alerted on.")
+        str, typer.Option("--against", metavar="URI", help="The export that was watched.")
     ],
     grace: Annotated[
         str, typer.Option(metavar="5m", help="How long after an anomaly an alert is still right.")
     ] = "5m",
+    window: Annotated[
+        int, typer.Option(metavar="TICKS", min=0, max=10_000, help="The widest slope of VUS.")
+    ] = 100,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Scores from here on are alerts; else the best is taken."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WHAT=NAME", help="A column's name, such as entity=host."),
+    ] = None,
+    entity: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Whose a file without entities is.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
 ) -> None:
-    """Precision, recall and time to detect of alerts, against a simulation's anomalies.
+    """How well a detector found a simulation's anomalies.
+
+    Event-wise (with delays and causes), range-based, affiliation, VUS.
 
     Example: mqpipe score alerts.csv --against day
     """
     seconds = parsed("--grace", grace, parse_duration) or 0.0
 
+    from flows.score.command import ScoreOptions, parsed_columns
     from flows.score.command import score as score_command
 
-    raise typer.Exit(score_command(alerts, against, seconds))
+    columns = parsed_columns(column or ())
+    options = ScoreOptions(seconds, window, threshold, columns, entity, as_json)
+    raise typer.Exit(score_command(detected, against, options))
 
 
 @app.command()

@@ -1,168 +1,228 @@
-"""`mqpipe score`: how well alerts found the anomalies that the simulation made."""
+"""`mqpipe score`: a detector's alerts or scores against what the simulation made go wrong."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import typer
 
 from flows.errors import UsageError
 from flows.samples import SamplesError, find_samples
-from flows.times import parse_time
+from flows.score.alerts import NAMES, read_detected
+from flows.score.evaluation import Evaluation, Settings, evaluate_alerts, evaluate_scores
+from flows.score.events import EventScore, score_events
+from flows.score.figures import Figures
+from flows.score.truth import Truth, truth_of
+from flows.score.volume import WINDOW
+from operators.schema.settings import nearest
 
-_TIMES = ("time", "timestamp", "start")
-"""Names that the column of an alert's time may have."""
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """Alerts against anomalies. Delays are seconds from an anomaly's onset to its first alert."""
+class ScoreOptions:
+    """What the command line says."""
 
-    alerts: int
-    right: int
-    """Alerts that an anomaly explains."""
-    anomalies: int
-    delays: tuple[float, ...]
-    """One for each anomaly that was found, sorted."""
-
-    @property
-    def precision(self) -> float | None:
-        """Share of alerts that are right; None without alerts."""
-        return self.right / self.alerts if self.alerts else None
-
-    @property
-    def recall(self) -> float | None:
-        """Share of anomalies that were found; None without anomalies."""
-        return len(self.delays) / self.anomalies if self.anomalies else None
+    grace: float = 300.0
+    """Seconds after a recovery in which an alert is still right."""
+    window: int = WINDOW
+    """Ticks of the widest slope of VUS."""
+    threshold: float | None = None
+    """The score from which a tick is an alert; None chooses the best."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    entity: str | None = None
+    as_json: bool = False
 
 
-def score(alerts: Path, uri: str, grace: float) -> int:
-    """Print precision, recall and time to detect, by kind of anomaly and in all.
+def score(detected: Path, uri: str, options: ScoreOptions | None = None) -> int:
+    """Print how well the alerts or scores of a file found the anomalies below a URI.
 
     Raises:
-        UsageError: the alerts cannot be read.
+        UsageError: the file cannot be read.
         SamplesError: there are no samples below the URI, or no table of anomalies.
     """
+    options = options or ScoreOptions()
     samples = find_samples(uri)
-    truth = samples.anomalies()
-    if truth is None:
+    table = samples.anomalies()
+    if table is None:
         raise SamplesError(
             f"{uri}: no table of anomalies (_anomalies/anomalies.parquet) beside the samples; "
             "`mqpipe export` writes it"
         )
     first, last = samples.span()
-    truth = truth.filter(
-        (pl.col("start").cast(pl.Int64) <= last) & (pl.col("end").cast(pl.Int64) >= first)
-    )
-    given = read_alerts(alerts)
-    inside = given.filter(pl.col("time").is_between(first, last + round(grace * 1000)))
-    if given.height > inside.height:
-        typer.echo(f"{given.height - inside.height} alerts outside the samples' time left out")
-    kinds, total = score_of(inside, truth, grace)
-    rows = [
-        ("kind", "anomalies", "found", "recall", "to detect: median", "90 %", "worst"),
-        *((kind, *_columns(one)) for kind, one in kinds.items()),
-        ("all", *_columns(total)),
-    ]
-    for line in _aligned(rows):
-        typer.echo(line)
-    typer.echo(
-        f"precision {_percent(total.precision)}: {total.right:,} of {total.alerts:,} alerts are "
-        "explained by an anomaly"
-    )
+    truth = truth_of(table, first, last)
+    grace = round(options.grace * 1000)
+    settings = Settings(grace, options.window, options.threshold)
+    given = read_detected(detected, options.columns, options.entity)
+    if given.alerts is not None:
+        inside = given.alerts.filter((pl.col("start") <= last + grace) & (pl.col("end") >= first))
+        if left := given.alerts.height - inside.height:
+            _say(f"{left} alerts outside the samples' time left out")
+        result = evaluate_alerts(samples, truth, inside, settings)
+        _name_strangers(inside, result)
+    else:
+        result = evaluate_scores(samples, truth, given.scores or (), settings)
+        if result.passed_over:
+            _say(f"{result.passed_over:,} scores of entities that have no samples left out")
+    days = max(1, last - first) / DAY_MS
+    if options.as_json:
+        typer.echo(json.dumps(summary(result, truth, days), indent=2))
+    else:
+        for line in lines(result, truth, days):
+            typer.echo(line)
     return 0
 
 
-def read_alerts(file: Path) -> pl.DataFrame:
-    """Alerts from CSV or Parquet; shape: `entity` (path), `time` (ms since 1970).
-
-    The time is in the column `time`, `timestamp` or `start`: ISO 8601 (UTC where no offset
-    stands), a timestamp, or a whole number of milliseconds.
+def parsed_columns(given: Iterable[str]) -> dict[str, str]:
+    """`--column entity=host` as a mapping.
 
     Raises:
-        UsageError: the file cannot be read, a column is missing, or a time is none.
+        UsageError: one is of another form, or names nothing that a file may hold.
     """
-    parquet = file.suffix.lower() in (".parquet", ".pq")
-    try:
-        table = pl.read_parquet(file) if parquet else pl.read_csv(file, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        kind = "Parquet" if parquet else "CSV"
-        # Further lines of Polars name arguments of its own functions.
-        reason = "no such file" if not file.exists() else str(error).partition("\n")[0]
-        raise UsageError(
-            f"{file}: cannot be read as {kind}: {reason}; alerts are a table of `entity` and `time`"
-        ) from error
-    column = next((name for name in _TIMES if name in table.columns), None)
-    if column is None or "entity" not in table.columns:
-        raise UsageError(
-            f"{file}: alerts have the columns `entity` (such as sim-eu/broker-2) and one of "
-            f"{', '.join(_TIMES)}; these are there: {', '.join(table.columns)}"
-        )
-    times = [_milliseconds(value, row, file) for row, value in enumerate(table[column], 1)]
-    return pl.DataFrame(
-        {"entity": table["entity"].cast(pl.String), "time": times},
-        schema={"entity": pl.String, "time": pl.Int64},
-    )
+    columns = {}
+    for one in given:
+        what, equals, name = one.partition("=")
+        if not equals or not name or what not in NAMES:
+            raise UsageError(
+                f"--column {one}: write what it holds and its name, such as entity=host; what it "
+                f"may hold: {', '.join(NAMES)}"
+            )
+        columns[what] = name
+    return columns
 
 
-def score_of(
-    alerts: pl.DataFrame, truth: pl.DataFrame, grace: float
-) -> tuple[dict[str, Score], Score]:
-    """The score of each kind of anomaly, by name, and of all together.
-
-    An anomaly explains an alert on an entity that it touches, from its onset to `grace` seconds
-    after its recovery. An alert that no anomaly explains is of no kind: precision is told of
-    all together only.
-
-    `alerts` is as `read_alerts` gives them, `truth` as `operators.simulate.ANOMALIES`.
-    """
-    times = [pl.col(name).cast(pl.Int64) for name in ("start", "end")]
-    touched = truth.select("kind", "label", *times, entity="entities").explode("entity")
-    numbered = alerts.with_row_index("alert")
-    explained = numbered.join(touched, on="entity").filter(
-        pl.col("time").is_between(pl.col("start"), pl.col("end") + round(grace * 1000))
-    )
-    found = explained.group_by("kind", "label").agg(delay=(pl.col("time") - pl.col("start")).min())
-    right = explained.group_by("kind").agg(pl.col("alert").n_unique())
-    rights = dict(right.iter_rows())
-    kinds = {}
-    for kind, number in truth["kind"].value_counts().sort("kind").iter_rows():
-        delays = _in_seconds(found.filter(pl.col("kind") == kind)["delay"])
-        kinds[kind] = Score(rights.get(kind, 0), rights.get(kind, 0), number, delays)
-    explained_alerts = explained["alert"].n_unique()
-    total = Score(alerts.height, explained_alerts, truth.height, _in_seconds(found["delay"]))
-    return kinds, total
+def summary(result: Evaluation, truth: Truth, days: float) -> dict[str, Any]:
+    """All figures, as plain values: shares from 0 to 1, delays in seconds, None for no figure."""
+    kinds, total = score_events(result.matches, truth)
+    precision = _precision(result)
+    return {
+        "alerts": result.matches.alerts,
+        "right": result.matches.right,
+        "precision": precision,
+        "recall": total.recall,
+        "f1": _f1(precision, total.recall),
+        "false_alarms_per_entity_and_day": _false_rate(result, days),
+        "threshold": result.threshold,
+        "all": _of_events(total),
+        "kinds": {kind: _of_events(one) for kind, one in kinds.items()},
+        "series": [
+            {"entity_type": entity_type or None, "kind": kind or None, "series": count}
+            | asdict(figures)
+            for (entity_type, kind), count, figures in result.means.groups()
+        ],
+    }
 
 
-def _in_seconds(milliseconds: pl.Series) -> tuple[float, ...]:
-    return tuple(value / 1000 for value in milliseconds.sort())
+def lines(result: Evaluation, truth: Truth, days: float) -> list[str]:
+    """All figures as tables."""
+    kinds, total = score_events(result.matches, truth)
+    events = [
+        ("kind", "anomalies", "found", "recall", "cause", "to detect: median", "90 %", "worst"),
+        *((kind, *_columns(one)) for kind, one in kinds.items()),
+        ("all", *_columns(total)),
+    ]
+    precision = _precision(result)
+    said = [
+        f"precision {_percent(precision)}: {result.matches.right:,} of "
+        f"{result.matches.alerts:,} alerts are explained by an anomaly",
+        f"F1 {_percent(_f1(precision, total.recall))}; false alarms an entity and day: "
+        f"{_false_rate(result, days):.3g}",
+    ]
+    if result.threshold is not None:
+        said.append(f"a score of {result.threshold:.6g} or more is an alert")
+    groups = list(result.means.groups())
+    if not groups:
+        return [*_aligned(events), *said]
+    head = ("series of", "series", "VUS-PR", "VUS-ROC", "range: precision", "recall")
+    series = [
+        (*head, "affiliation: precision", "recall"),
+        *(
+            (_group(entity_type, kind), f"{count:,}", *_shares(figures))
+            for (entity_type, kind), count, figures in sorted(groups, key=_order)
+            if not entity_type or not kind
+        ),
+    ]
+    return [*_aligned(events), *said, "", *_aligned(series)]
 
 
-def _milliseconds(value: object, row: int, file: Path) -> int:
-    if isinstance(value, datetime):
-        value = value.isoformat()
-    text = str(value).strip()
-    if text.isdigit():
-        return int(text)
-    try:
-        # A relative time is one of the command line, not of a file.
-        return parse_time(text if text[:1].isdigit() else "", 0)
-    except ValueError:
-        raise UsageError(
-            f"{file}: alert {row}: not a time: {value!r}; write ISO 8601 (2026-01-31T10:00:00Z) or "
-            "milliseconds since 1970"
-        ) from None
+def _name_strangers(alerts: pl.DataFrame, result: Evaluation) -> None:
+    """Say which alerts are on entities that do not exist, with the nearest that do."""
+    known = set(result.entities)
+    strangers = [e for e in alerts["entity"].unique(maintain_order=True) if e not in known]
+    for stranger in strangers[:3]:
+        hint = nearest(str(stranger), result.entities)
+        _say(f"an alert is on `{stranger}`, which has no samples: {hint}")
+    if len(strangers) > 3:
+        _say(f"and alerts on {len(strangers) - 3:,} other entities that have no samples")
 
 
-def _columns(one: Score) -> tuple[str, ...]:
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _precision(result: Evaluation) -> float | None:
+    matches = result.matches
+    return matches.right / matches.alerts if matches.alerts else None
+
+
+def _f1(precision: float | None, recall: float | None) -> float | None:
+    if precision is None or recall is None or not precision + recall:
+        return None if precision is None or recall is None else 0.0
+    return 2 * precision * recall / (precision + recall)
+
+
+def _false_rate(result: Evaluation, days: float) -> float:
+    false = result.matches.alerts - result.matches.right
+    return false / max(1, len(result.entities)) / days
+
+
+def _of_events(one: EventScore) -> dict[str, Any]:
+    return {
+        "anomalies": one.anomalies,
+        "found": len(one.delays),
+        "recall": one.recall,
+        "cause": one.cause,
+        "delay_median": _quantile(one.delays, 0.5),
+        "delay_p90": _quantile(one.delays, 0.9),
+        "delay_worst": _quantile(one.delays, 1.0),
+    }
+
+
+def _columns(one: EventScore) -> tuple[str, ...]:
     return (
         f"{one.anomalies:,}",
         f"{len(one.delays):,}",
         _percent(one.recall),
+        _percent(one.cause),
         *(_seconds(_quantile(one.delays, share)) for share in (0.5, 0.9, 1.0)),
     )
+
+
+def _shares(figures: Figures) -> tuple[str, ...]:
+    return tuple(
+        "–" if value is None else f"{value:.3f}"
+        for value in (
+            figures.vus_pr,
+            figures.vus_roc,
+            figures.range_precision,
+            figures.range_recall,
+            figures.affiliation_precision,
+            figures.affiliation_recall,
+        )
+    )
+
+
+def _order(group: tuple[tuple[str, str], int, Figures]) -> tuple[bool, bool, str, str]:
+    """Kinds, then entity types, then all."""
+    (entity_type, kind), _, _ = group
+    return not entity_type and not kind, bool(entity_type), kind, entity_type
+
+
+def _group(entity_type: str, kind: str) -> str:
+    return kind or (f"type {entity_type}" if entity_type else "all")
 
 
 def _quantile(values: tuple[float, ...], share: float) -> float | None:

@@ -234,7 +234,7 @@ def test_the_table_of_anomalies_names_all_that_is_touched(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["drop", "poison_message"])
 def test_a_topics_place_is_never_taken_for_a_groups(kind: str) -> None:
     """Of groups, just those that read the topic are touched, also where groups are few."""
-    shape = {"brokers": 3, "topics": 40, "groups": 2}
+    shape: dict[str, Any] = {"brokers": 3, "topics": 40, "groups": 2}
     topology = spec_of(**shape).topology
     last = len(topology.topics) - 1
     sick = spec_of(anomalies=one(kind, topology.topics[last].name), **shape)

@@ -1,0 +1,106 @@
+"""Alerts against anomalies, one by one: what is right, what is found, how fast, and which cause."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import polars as pl
+
+from flows.score.spans import Flags, Ints
+from flows.score.truth import Truth
+
+NEVER = np.iinfo(np.int64).max
+
+ALERTS = {"entity": pl.String, "start": pl.Int64, "end": pl.Int64, "cause": pl.String}
+"""Shape of a table of alerts: path of the entity, first and last moment (ms since 1970), and the
+path of the entity that the detector holds to be the root; null where it says nothing."""
+
+TOUCHED = 0.5
+"""What an anomaly counts in the score of causes that was found only on what it touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Which alerts an anomaly explains, and which anomalies an alert found."""
+
+    alerts: int
+    right: int
+    """Alerts that an anomaly explains."""
+    first: Ints
+    """By anomaly: when the first alert came on anything that it touches, in ms; NEVER."""
+    rooted: Flags
+    """By anomaly: whether an alert came on its root, or named it."""
+
+    def __or__(self, other: "Matches") -> "Matches":
+        return Matches(
+            self.alerts + other.alerts,
+            self.right + other.right,
+            np.minimum(self.first, other.first),
+            self.rooted | other.rooted,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventScore:
+    """Event-wise figures of some anomalies. Delays are seconds from onset to first alert."""
+
+    anomalies: int
+    delays: tuple[float, ...]
+    """One for each anomaly that was found, sorted."""
+    cause: float | None
+    """0 to 1: each anomaly counts 1 where its root was alerted on or named, TOUCHED where only
+    what it touched was alerted on; None without anomalies."""
+
+    @property
+    def recall(self) -> float | None:
+        """Share of anomalies that were found; None without anomalies."""
+        return len(self.delays) / self.anomalies if self.anomalies else None
+
+
+def match(alerts: pl.DataFrame, truth: Truth, grace: int) -> Matches:
+    """Alerts (shape: ALERTS) against anomalies.
+
+    An anomaly explains an alert on an entity that it touches which lasts into its time, from its
+    onset to `grace` ms after its recovery.
+    """
+    first = np.full(len(truth), NEVER)
+    rooted = np.zeros(len(truth), np.bool_)
+    right = 0
+    for (entity,), mine in alerts.group_by("entity"):
+        places = truth.touching.get(str(entity))
+        if places is None:
+            continue
+        start, end = (mine[name].to_numpy()[:, None] for name in ("start", "end"))
+        explained = (start <= truth.end[places] + grace) & (end >= truth.start[places])
+        right += int(explained.any(axis=1).sum())
+        came = np.where(explained, np.maximum(start, truth.start[places]), NEVER).min(axis=0)
+        np.minimum.at(first, places, came)
+        causes = mine["cause"].to_list()
+        for column, place in enumerate(places.tolist()):
+            root = truth.roots[place]
+            named = [entity == root or cause == root for cause in causes]
+            rooted[place] |= bool((explained[:, column] & named).any())
+    return Matches(alerts.height, right, first, rooted)
+
+
+def merged(parts: Iterable[Matches], truth: Truth) -> Matches:
+    """Matches of disjoint alerts, as one."""
+    none = Matches(0, 0, np.full(len(truth), NEVER), np.zeros(len(truth), np.bool_))
+    return reduce(Matches.__or__, parts, none)
+
+
+def score_events(matches: Matches, truth: Truth) -> tuple[dict[str, EventScore], EventScore]:
+    """The figures of each kind of anomaly by name, and of all."""
+    kinds = np.array(truth.kinds, np.str_)
+    every = np.ones(len(truth), np.bool_)
+    by_kind = {kind: _score(matches, truth, kinds == kind) for kind in sorted(set(truth.kinds))}
+    return by_kind, _score(matches, truth, every)
+
+
+def _score(matches: Matches, truth: Truth, chosen: Flags) -> EventScore:
+    found = chosen & (matches.first != NEVER)
+    delays = np.sort(matches.first[found] - truth.start[found]) / 1000
+    total = int(chosen.sum())
+    credit = TOUCHED * found.sum() + (1 - TOUCHED) * (found & matches.rooted).sum()
+    return EventScore(total, tuple(delays.tolist()), float(credit / total) if total else None)
