@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import typer
 
 from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of
+from flows.errors import CommandError
 from flows.observe.picture import NO_SINK
 from flows.sinks import job_context, sinks_of
 from flows.state import JobState
@@ -16,20 +18,26 @@ from flows.visible import visible
 from operators.collect.check import missing_permissions
 from operators.collect.cluster import cluster_row
 from operators.collect.collector import ClusterCollector
+from operators.collect.custom import OwnCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity
-from operators.collect.settings import ClusterSettings
+from operators.collect.settings import ClusterSettings, CollectorSettings
 from operators.schedule import at_or_after, wall_clock
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER
+from operators.simulate.generators import GeneratorError
 from operators.simulate.shard import Shard
-from operators.simulate.spec import by_cluster
+from operators.simulate.spec import ShardSpec, by_cluster
 from operators.ticks import TargetKind, Ticks
 from sinks.job import JobContext
 from sinks.sink import Sink
 
 _TICKS = 20
-"""Simulated ticks on which the cost is measured."""
+"""Simulated ticks on which the cost is measured; fewer where they have many samples."""
+_SAMPLES = 100_000
+"""Samples on which the cost is measured, about."""
+_ALIKE = 5
+"""Clusters of a fleet that are measured; the others are taken to be like them."""
 _TIMEOUT = 10.0
 """Seconds that a cluster has to answer for each kind."""
 
@@ -78,13 +86,23 @@ def check(config: Config, *, connect: bool) -> int:
 def _simulated(config: Config, sinks: Sequence[Sink]) -> Cost:
     now = at_or_after(wall_clock(), config.interval_ms)
     cost = NOTHING
+    fleets: dict[str, list[ShardSpec]] = {}
     for spec in by_cluster(config.simulation).values():
         if spec.does_io:
             # It is asked in a run only; what it gives, and so what it costs, is not known before.
             typer.echo(f"  {spec.cluster}: what its generator gives shows when it runs")
-            continue
-        ticks = Ticks(spec.cluster, now, config.interval_ms, _TICKS)
-        cost += cost_of(Shard(spec, config.account_id).step(ticks), _TICKS, sinks)
+        else:
+            fleets.setdefault(spec.fleet, []).append(spec)
+    measured = sum(spec.entities for specs in fleets.values() for spec in specs[:_ALIKE])
+    number = min(_TICKS, max(1, _SAMPLES // max(1, measured)))
+    for specs in fleets.values():
+        for spec in specs[:_ALIKE]:
+            ticks = Ticks(spec.cluster, now, config.interval_ms, number)
+            try:
+                made = Shard(spec, config.account_id).step(ticks)
+            except GeneratorError as error:
+                raise CommandError(str(error)) from error
+            cost += cost_of(made, number, sinks).times(len(specs) / len(specs[:_ALIKE]))
     return cost
 
 
@@ -117,9 +135,11 @@ def _size(number: float) -> str:
 
 async def _reach(config: Config, sinks: Sequence[Sink]) -> list[Finding]:
     clusters = config.clusters if config.collects else ()
+    own = config.collectors if config.collects else ()
     job = job_context(config, JobState(config.recovery.path, "check"))
     return await asyncio.gather(
         *(_cluster(config, cluster, sinks) for cluster in clusters),
+        *(_own(config, collector, sinks) for collector in own),
         *(asyncio.to_thread(_probed, sink, job) for sink in sinks),
     )
 
@@ -130,6 +150,27 @@ def _probed(sink: Sink, job: JobContext) -> Finding:
         return Finding(what, sink.probe(job))
     except (OSError, ValueError) as error:
         return Finding(what, "cannot be reached", tuple(str(error).splitlines()))
+
+
+async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink]) -> Finding:
+    """Ask a collector of one's own once, as a tick would."""
+    collector, what = OwnCollector(settings, config.account_id), f"collector {settings.name}"
+    tick = Ticks(settings.name, at_or_after(wall_clock(), config.interval_ms), config.interval_ms)
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            collected = await collector.collect(tick, _TIMEOUT)
+    except TimeoutError:
+        return Finding(what, "cannot be asked", (f"no answer within {_TIMEOUT:g} s",))
+    except CollectionError as error:
+        return Finding(what, "cannot be asked", (str(error),))
+    except Exception as error:
+        # Whatever its own code raises is what a tick would fail of.
+        return Finding(what, "cannot be asked", (f"{type(error).__name__}: {error}",))
+    finally:
+        with suppress(Exception):
+            await collector.close()
+    cost = cost_of(collected.batches, 1, sinks)
+    return Finding(what, _entities(cost), (), cost)
 
 
 async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sink]) -> Finding:

@@ -1,7 +1,7 @@
 """The whole configuration, put together from the settings of each room."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -21,7 +21,11 @@ from sinks.parquet.settings import ParquetSettings
 from sinks.settings import DeadLetterSettings
 
 if TYPE_CHECKING:
+    from operators.simulate.spec import ShardSpec
     from sinks.sink import SinkSettings
+
+_MOST_BYTES = {"interval": 2**46, "retention": 2**54}
+"""Bytes of an entity that can be counted, beside anomalies, replicas and parts of its traffic."""
 
 
 class ShutdownSettings(Settings):
@@ -69,7 +73,7 @@ class Config(Settings):
     )
     interval: Duration = Field(default=30.0, description="time between two ticks")
     account_id: int | None = Field(
-        default=None, gt=0, description="New Relic account id, part of GUIDs"
+        default=None, gt=0, le=2**53, description="New Relic account id, part of GUIDs"
     )
     clusters: tuple[ClusterSettings, ...] = Field(default=(), description="what to collect from")
     collectors: tuple[CollectorSettings, ...] = Field(
@@ -172,9 +176,27 @@ class Config(Settings):
         from operators.simulate.spec import shards
 
         try:
-            shards(self.simulation)
+            specs = shards(self.simulation)
         except MisfitError as error:
             yield from ((("simulation", *path), message) for path, message in error.misfits)
+            return
+        yield from self._level_misfits(specs)
+
+    def _level_misfits(self, specs: "Sequence[ShardSpec]") -> Iterator[Misfit]:
+        """Traffic that cannot be counted, of each fleet's first cluster: the others are like it."""
+        places = {fleet.name: n for n, fleet in enumerate(self.simulation.fleets)}
+        for spec in {spec.fleet: spec for spec in reversed(specs)}.values():
+            most = max((t.messages * t.message_size for t in spec.topology.topics), default=0.0)
+            queued = max((q.messages * q.message_size for q in spec.topology.queues), default=0.0)
+            busiest = max(most, queued)
+            for span, name in ((self.interval, "interval"), (spec.settings.retention, "retention")):
+                if busiest * span > _MOST_BYTES[name]:
+                    yield (
+                        ("simulation", "fleets", places[spec.fleet]),
+                        f"its busiest entity takes {busiest:.3g} bytes a second, which in one "
+                        f"{name} ({span:g} s) are more than can be counted: lower "
+                        f"`messages_per_second` or `message_size`, or shorten `{name}`",
+                    )
 
     @property
     def interval_ms(self) -> int:

@@ -34,6 +34,14 @@ class Cost:
             self.sizes + other.sizes,
         )
 
+    def times(self, number: float) -> "Cost":
+        """What so many of the same cost."""
+
+        def each(counts: Counter[str]) -> Counter[str]:
+            return Counter({name: round(count * number) for name, count in counts.items()})
+
+        return Cost(each(self.entities), round(self.points * number), each(self.sizes))
+
 
 NOTHING = Cost(Counter(), 0, Counter())
 

@@ -14,13 +14,28 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import ConfigError, Fault
+from operators.schema.secrets import (
+    HIDDEN,
+    IS_SECRET,
+    looks_like_key,
+    shown,
+    without_secrets,
+)
 from operators.schema.settings import KeyPath, MisfitError
 
 M = TypeVar("M", bound=BaseModel)
 
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-_SECRET = re.compile(r"key|password|secret|token|client", re.IGNORECASE)
-"""Paths whose values are not repeated in messages."""
+_HIDDEN = re.compile(f"{IS_SECRET.pattern}|client", re.IGNORECASE)
+"""Paths whose values are not repeated in messages: any property of a client may be a secret."""
+
+_OF_KEYS = ("model_type", "dict_type", "model_attributes_type")
+
+_MOST_BITS = 4_096
+"""Bits of a number that is one; Python refuses to write out much longer ones."""
+
+_MOST_VALUES = 500_000
+"""Values that a configuration may have; aliases within aliases make any number of a few lines."""
 
 _WANTED = {
     "bool_parsing": "true or false",
@@ -63,77 +78,164 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
     Raises:
         ConfigError: see `load`.
     """
-    faults: list[Fault] = []
-    lines: dict[KeyPath, int] = {}
+    reading = _Reading(environment)
+    faults, lines = reading.faults, reading.lines
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = {} if root is None else _value(root, (), lines, faults, environment)
+        value = {} if root is None else reading.value(root, ())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError(source, [Fault("", line, f"not YAML: {error.problem}")]) from error
     except yaml.YAMLError as error:
         raise ConfigError(source, [Fault("", 0, f"not YAML: {error}")]) from error
     except RecursionError:
-        message = "what an anchor stands for holds itself"
+        message = "what an anchor stands for holds itself, or is nested too deeply to be read"
         raise ConfigError(source, [Fault("", 0, message)]) from None
+    except _TooManyError as error:
+        raise ConfigError(source, [Fault("", error.line, str(error))]) from None
     try:
         config = model.model_validate(value)
     except ValidationError as error:
         # A variable that is not set is wrong for that alone.
         told = {fault.path for fault in faults}
         faults += [fault for fault in _faults(model, error, lines) if fault.path not in told]
-        raise ConfigError(source, sorted(faults, key=lambda fault: fault.line)) from None
+        raise reading.error(source, sorted(faults, key=lambda fault: fault.line)) from None
+    except RecursionError:
+        message = "it is nested too deeply to be read"
+        raise ConfigError(source, [Fault("", 0, message)]) from None
     if faults:
-        raise ConfigError(source, faults)
+        raise reading.error(source, faults)
     return config
 
 
-def _value(
-    node: yaml.Node,
-    path: KeyPath,
-    lines: dict[KeyPath, int],
-    faults: list[Fault],
-    environment: Mapping[str, str],
-) -> Any:
-    """A node's value with variables filled in, noting each key's line on the way."""
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
+class _TooManyError(Exception):
+    """A configuration has more values than anyone writes."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        super().__init__(
+            f"more than {_MOST_VALUES:,} values: aliases (*name) of what holds aliases itself are "
+            "multiplied; write out what is meant"
+        )
+
+
+class _Reading:
+    """From YAML's nodes to values: variables are filled in, and each key's line is noted.
+
+    `secrets` are texts that no message may repeat.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.lines: dict[KeyPath, int] = {}
+        self.faults: list[Fault] = []
+        self.secrets: set[str] = set()
+        self._environment = environment
+        self._values = 0
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        """A node's value.
+
+        Raises:
+            _TooManyError: see there.
+        """
+        line = node.start_mark.line + 1
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise _TooManyError(line)
+        self.lines.setdefault(path, line)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        value = self._scalar(node, path, line)
+        if isinstance(value, str):
+            named = IS_SECRET.search(_dotted(path)) and not str(path[-1]).endswith("_file")
+            if named or looks_like_key(value):
+                self.secrets.add(value)
+            if (what := _unfit(value)) is not None:
+                self.faults.append(Fault(_dotted(path), line, f"holds {what}, which no text has"))
+        return value
+
+    def error(self, source: str, faults: Sequence[Fault]) -> ConfigError:
+        """The faults, with nothing secret in their words."""
+        return ConfigError(
+            source,
+            [
+                Fault(
+                    without_secrets(f.path, self.secrets),
+                    f.line,
+                    without_secrets(f.message, self.secrets),
+                )
+                for f in faults
+            ],
+        )
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Any]:
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                faults.append(
-                    Fault(_dotted(path), line, "a key is a word, not a list or a mapping")
-                )
+                message = "a key is a word, not a list or a mapping"
+                self.faults.append(Fault(_dotted(path), line, message))
                 continue
             key = _constructed(key_node)
             here = (*path, key)
+            if looks_like_key(str(key)):
+                self.secrets.add(str(key))
             if key in mapping:
-                first = lines[here]
-                faults.append(Fault(_dotted(here), line, f"written twice (also line {first})"))
-            lines[here] = line
-            mapping[key] = _value(value_node, here, lines, faults, environment)
+                message = f"written twice (also line {self.lines[here]})"
+                self.faults.append(Fault(_dotted(here), line, message))
+            self.lines[here] = line
+            mapping[key] = self.value(value_node, here)
         return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _value(item, (*path, index), lines, faults, environment)
-            for index, item in enumerate(node.value)
-        ]
-    if isinstance(node.value, str) and "$" in node.value:
-        line = node.start_mark.line + 1
-        text = _fill_in(node.value, _dotted(path), line, faults, environment)
+
+    def _scalar(self, node: yaml.Node, path: KeyPath, line: int) -> Any:
+        if not isinstance(node.value, str) or "$" not in node.value:
+            return _constructed(node)
+        text = self._filled_in(node.value, path, line)
         # A plain ${PORT} is read like what stands for it would be; a quoted one is text.
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         return _plain(text) if plain and text != node.value else text
-    return _constructed(node)
+
+    def _filled_in(self, text: str, path: KeyPath, line: int) -> str:
+        def value_of(match: re.Match[str]) -> str:
+            name, default = match["name"], match["default"]
+            if name is None:
+                return "$"
+            if name in self._environment:
+                value = self._environment[name]
+                if IS_SECRET.search(name):
+                    self.secrets.add(value)
+                return value
+            if default is None:
+                message = (
+                    f"environment variable `{name}` is not set; set it or write ${{{name}:-…}}"
+                )
+                self.faults.append(Fault(_dotted(path), line, message))
+                return f"<{name}>"
+            return str(default)
+
+        return _VARIABLE.sub(value_of, text)
+
+
+def _unfit(text: str) -> str | None:
+    """What a text holds that neither a file's name nor a message to others can hold."""
+    if "\0" in text:
+        return "a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "half a character (a lone surrogate, or bytes that are not UTF-8)"
+    return None
 
 
 def _constructed(node: yaml.Node) -> Any:
-    """The value of a scalar; its text where it looks like a date and is none, for example."""
+    """The value of a scalar; its text where it looks like a date or number and is none."""
     try:
-        return yaml.SafeLoader("").construct_object(node)
-    except ValueError:
+        value = yaml.SafeLoader("").construct_object(node)
+    except (ValueError, OverflowError):
         return node.value
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return node.value
+    return value
 
 
 def _plain(text: str) -> Any:
@@ -145,24 +247,6 @@ def _plain(text: str) -> Any:
     tag = resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     value = _constructed(yaml.ScalarNode(tag, text))
     return text if type(value) in (int, float) and str(value) != text else value
-
-
-def _fill_in(
-    text: str, path: str, line: int, faults: list[Fault], environment: Mapping[str, str]
-) -> str:
-    def value_of(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        if name is None:
-            return "$"
-        if name in environment:
-            return environment[name]
-        if default is None:
-            message = f"environment variable `{name}` is not set; set it or write ${{{name}:-…}}"
-            faults.append(Fault(path, line, message))
-            return f"<{name}>"
-        return str(default)
-
-    return _VARIABLE.sub(value_of, text)
 
 
 def _faults(
@@ -195,7 +279,14 @@ def _single(error: ValidationError) -> Iterator[Mapping[str, Any]]:
 def _messages(
     model: type[BaseModel], items: Sequence[Mapping[str, Any]], path: KeyPath
 ) -> Iterator[str]:
-    """What is wrong at a path; the members of a union that it is not are said together."""
+    """What is wrong at a path; the members of a union that it is not are said together.
+
+    Where it is one of them, but out of its bounds, that alone is said.
+    """
+    near = [item for item in items if item["type"] not in (*_WANTED, "literal_error")]
+    if near:
+        yield from (_message(model, item, path) for item in near)
+        return
     of_types = [item for item in items if item["type"] in _WANTED]
     if of_types:
         wanted = dict.fromkeys(_WANTED[item["type"]] for item in of_types)
@@ -219,8 +310,12 @@ def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> 
 
 def _given(item: Mapping[str, Any], path: KeyPath) -> str:
     given = item["input"]
-    hidden = given is None or isinstance(given, dict | list) or _SECRET.search(_dotted(path))
-    return "" if hidden else f" (given: {given!r})"
+    if given is None or isinstance(given, dict | list) or _HIDDEN.search(_dotted(path)):
+        return ""
+    if isinstance(given, str) and item["type"] in _OF_KEYS:
+        # What stands where keys were to come may be the value of one of them.
+        return ""
+    return f" (given: {shown(given)})"
 
 
 def _names_at(model: type[BaseModel], path: KeyPath) -> list[str]:
@@ -249,5 +344,20 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _dotted(path: KeyPath) -> str:
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{_key(step)}" if text else _key(step)
     return text
+
+
+def _key(step: object) -> str:
+    """A key as it may be shown: `license_key:123`, written without a space, has its value in it."""
+    text = str(step)
+    name, colon, _ = text.partition(":")
+    if colon and IS_SECRET.search(name):
+        return f"{name}:{HIDDEN}"
+    if looks_like_key(text):
+        return HIDDEN
+    return text if len(text) <= _LONGEST_KEY else f"{text[:_LONGEST_KEY]}…"
+
+
+_LONGEST_KEY = 100
+"""Characters of a key that a path repeats."""

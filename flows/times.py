@@ -45,6 +45,10 @@ def tick_interval(seconds: float) -> float:
     Raises:
         ValueError: they cannot.
     """
+    if seconds > 366 * 86_400:
+        raise ValueError(
+            "the interval is at most a year (366d): ticks are its multiples since 1970"
+        )
     if seconds < 0.1:
         raise ValueError("the interval is at least 100ms")
     if abs(seconds * 1000 - round(seconds * 1000)) > 1e-6:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink
@@ -35,8 +34,3 @@ class PartitionedSink(FixedPartitionedSink[pa.RecordBatch, Any]):
             raise ValueError(
                 f"no partition `{item_key}`; there are {', '.join(self._parts)}"
             ) from None
-
-
-def file_part(name: str) -> str:
-    """A run's or partition's name as it is written in file names."""
-    return quote(name, safe="")

@@ -11,7 +11,8 @@ from operators.merge.settings import ExpectSettings
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
-from operators.schema.settings import MisfitError, Settings
+from operators.schema.names import ClusterName
+from operators.schema.settings import BrokerId, MisfitError, Settings
 
 
 class SelectionSettings(Settings):
@@ -57,7 +58,7 @@ class ProbeSettings(Settings):
 class ClusterSettings(Settings):
     """A Kafka cluster to collect from."""
 
-    name: str = Field(pattern=r"^[^:/\s]+$", description="the cluster's name; no `:` and no `/`")
+    name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
     environment: str = Field(default="production", description="production, staging, …")
     bootstrap_servers: str = Field(
         pattern=BOOTSTRAP_SERVERS,
@@ -68,7 +69,7 @@ class ClusterSettings(Settings):
         description="how its brokers are reached: librdkafka's properties, such as "
         "`security.protocol`",
     )
-    broker_metrics: dict[int, PageUrl] = Field(
+    broker_metrics: dict[BrokerId, PageUrl] = Field(
         default_factory=dict,
         description="by broker id: the URL of its Prometheus JMX exporter's page",
     )
@@ -154,8 +155,7 @@ class ClusterSettings(Settings):
 class CollectorSettings(Settings):
     """A collector of one's own."""
 
-    name: str = Field(
-        pattern=r"^[^:/\s]+$",
+    name: ClusterName = Field(
         description="the target's name: its cluster in samples, and its pool in `pools`",
     )
     environment: str = Field(default="production", description="production, staging, …")

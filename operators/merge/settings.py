@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from operators.schema.settings import Duration, Settings, require_distinct
+from operators.schema.settings import BrokerId, Duration, Settings, require_distinct
 
 
 class ExpectSettings(Settings):
     """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
 
-    brokers: tuple[int, ...] = Field(default=(), description="broker ids")
+    brokers: tuple[BrokerId, ...] = Field(default=(), description="broker ids")
     topics: tuple[str, ...] = Field(default=(), description="topic names")
     groups: tuple[str, ...] = Field(default=(), description="consumer group ids")
 

@@ -1,11 +1,19 @@
 """Settings of one pool, and of the pools of a run."""
 
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from operators.schema.settings import Duration, Settings
+from operators.schema.settings import Duration, Settings, at_most
+
+_Slots = Annotated[
+    int, Field(ge=1), at_most(10_000, "each slot is work at the same time, on one machine")
+]
+_Size = (
+    Annotated[int, at_most(10_000, "each slot is work at the same time, on one machine")]
+    | Literal["auto"]
+)
 
 
 class Priority(StrEnum):
@@ -35,7 +43,7 @@ class BreakerSettings(Settings):
     """When a failing target is left alone, and how often it is tried meanwhile."""
 
     failures: int = Field(
-        default=5, ge=1, description="consecutive failed tasks that open the breaker"
+        default=5, ge=1, le=1_000_000, description="consecutive failed tasks that open the breaker"
     )
     probe: Duration = Field(
         default=60.0, gt=0, description="pause between two probes of an open breaker"
@@ -45,18 +53,21 @@ class BreakerSettings(Settings):
 class PoolSettings(Settings):
     """Bounds and manners of one pool."""
 
-    size: int | Literal["auto"] = Field(
+    size: _Size = Field(
         default=10,
         description="tasks that run at the same time; `auto` tunes itself within min and max",
     )
-    min: int | None = Field(default=None, ge=1, description="smallest size with `size: auto` (1)")
-    max: int | None = Field(default=None, ge=1, description="largest size with `size: auto` (32)")
+    min: _Slots | None = Field(default=None, description="smallest size with `size: auto` (1)")
+    max: _Slots | None = Field(default=None, description="largest size with `size: auto` (32)")
     queue: int = Field(
-        default=1000, ge=0, description="tasks that wait for a slot; more are refused"
+        default=1000,
+        ge=0,
+        le=100_000_000,
+        description="tasks that wait for a slot; more are refused",
     )
     timeout: Duration = Field(default=10.0, gt=0, description="time-out of one attempt")
     attempts: int = Field(
-        default=3, ge=1, description="attempts in all, within the task's deadline"
+        default=3, ge=1, le=1_000_000, description="attempts in all, within the task's deadline"
     )
     backoff: BackoffSettings = Field(
         default=BackoffSettings(), description="waiting times between attempts"
@@ -96,19 +107,19 @@ class PoolSettings(Settings):
 class TopicsPoolSettings(PoolSettings):
     """The pool of kind `topics`."""
 
-    size: int | Literal["auto"] = Field(default=15, description="as in every pool")
+    size: _Size = Field(default=15, description="as in every pool")
 
 
 class GroupsPoolSettings(PoolSettings):
     """The pool of kind `groups`."""
 
-    size: int | Literal["auto"] = Field(default=8, description="as in every pool")
+    size: _Size = Field(default=8, description="as in every pool")
 
 
 class SimulationPoolSettings(PoolSettings):
     """The pool of pluggable generators that do I/O."""
 
-    size: int | Literal["auto"] = Field(default=8, description="as in every pool")
+    size: _Size = Field(default=8, description="as in every pool")
     timeout: Duration = Field(default=15.0, gt=0, description="as in every pool")
 
 

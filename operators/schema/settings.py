@@ -7,10 +7,11 @@ import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from operators.schema.secrets import shown
 from operators.schema.units import parse_duration, parse_size
 
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -23,7 +24,13 @@ Misfit: TypeAlias = tuple[KeyPath, str]
 class Settings(BaseModel):
     """A part of the configuration: frozen, and strict about unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        defer_build=True,
+    )
 
 
 class MisfitError(ValueError):
@@ -64,8 +71,22 @@ _SHOWN = 10
 """Names that a hint lists."""
 
 
+def at_most(limit: float, reason: str) -> AfterValidator:
+    """A bound of a number for Annotated, with the reason in its message; `limit` is still right."""
+
+    def within(value: Any) -> Any:
+        if isinstance(value, int | float) and value > limit:
+            raise ValueError(f"is {shown(value)}, and at most {limit:,} is possible: {reason}")
+        return value
+
+    return AfterValidator(within)
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=str | float)]
 """A duration in seconds, written `30s`, `10m`, `24h`."""
+
+BrokerId = Annotated[int, Field(ge=0), at_most(2**31 - 1, "Kafka's ids have 31 bits")]
+"""The id of a Kafka broker."""
 
 ByteSize = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]
 """A size in bytes, written `512MiB`, `2GiB`."""

@@ -1,6 +1,6 @@
 """What makes a shard's samples: the physics of its provider, or a generator of one's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -34,7 +34,10 @@ class Generator(Protocol):
 
 
 class GeneratorError(RuntimeError):
-    """A generator of one's own gave what samples are not. To ask it again is of no use."""
+    """A generator of one's own cannot be made, failed, or gave what samples are not.
+
+    To ask it again is of no use.
+    """
 
     error_class = "config"
     retryable = False
@@ -53,7 +56,7 @@ def generator_of(spec: ShardSpec, account_id: int | None, origin: Origin) -> Gen
     """The generator of a shard.
 
     Raises:
-        PluginError: the settings name a generator that is not there.
+        GeneratorError: the settings name a generator that cannot be made.
     """
     own = spec.settings.generator
     if own is not None:
@@ -74,13 +77,29 @@ class _Checked:
         origin: Origin,
     ) -> None:
         self._use, self._cluster = use, spec.cluster
-        self._own: Generator = plugins.load("generator", use)(spec, account_id, origin, **options)
-        self.state = self._own.state
-        self.restore = self._own.restore
+        try:
+            own = plugins.load("generator", use)(spec, account_id, origin, **options)
+        except Exception as error:
+            raise self._error(f"cannot be made: {type(error).__name__}: {error}") from error
+        missing = [n for n in ("step", "state", "restore") if not callable(getattr(own, n, None))]
+        if missing:
+            raise self._error(f"what it makes has no method `{'`, `'.join(missing)}`")
+        self._own: Generator = own
+        self.state = own.state
+        self.restore = own.restore
 
     def step(self, block: Block) -> list[pa.RecordBatch]:
-        made = self._own.step(block)
+        try:
+            made = self._own.step(block)
+        except Exception as error:
+            raise self._error(f"{type(error).__name__}: {error}") from error
+        if not isinstance(made, Sequence):
+            given = type(made).__name__
+            raise self._error(f"gave a {given} in place of a list of RecordBatches")
         try:
             return [require_samples(batch, "sample_batch") for batch in made]
         except NoSamplesError as error:
-            raise GeneratorError(self._use, self._cluster, str(error)) from error
+            raise self._error(str(error)) from error
+
+    def _error(self, why: str) -> GeneratorError:
+        return GeneratorError(self._use, self._cluster, why)

@@ -24,9 +24,11 @@ from pydantic import (
 )
 
 from operators import plugins
-from operators.schema.settings import Duration, Settings
+from operators.schema.settings import Duration, Settings, at_most
 from operators.simulate.local_time import DAY, HOUR, day_number, month, to_local, weekday
 from operators.simulate.noise import Floats, Ints, hashed, key_of, smooth
+
+_Factor = Annotated[float, Field(ge=0), at_most(1e6, "a level is multiplied by it")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Constant(Settings):
     """factor = value."""
 
     kind: Literal["constant"] = "constant"
-    value: float = Field(default=1.0, ge=0, description="the factor, at all times")
+    value: _Factor = Field(default=1.0, description="the factor, at all times")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -88,7 +90,12 @@ class Sine(Settings):
     kind: Literal["sine"] = "sine"
     amplitude: float = Field(default=0.5, ge=0, le=1, description="largest distance from 1")
     period: Duration = Field(default=86400.0, gt=0, description="time from crest to crest")
-    phase: float = Field(default=0.0, description="share of the period by which it is ahead")
+    phase: float = Field(
+        default=0.0,
+        ge=-1_000_000,
+        le=1_000_000,
+        description="share of the period by which it is ahead",
+    )
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -115,11 +122,11 @@ class BusinessHours(Settings):
     """
 
     kind: Literal["business_hours"] = "business_hours"
-    office: float = Field(default=1.0, ge=0, description="factor of the hours 9 to 17")
-    peak: float = Field(default=1.3, ge=0, description="factor of the hours 10, 11, 14 and 15")
-    evening: float = Field(default=0.6, ge=0, description="factor of the hours 18 to 22")
-    night: float = Field(default=0.2, ge=0, description="factor of the hours 23 to 8")
-    weekend: float = Field(default=0.3, ge=0, description="factor of weekends and holidays")
+    office: _Factor = Field(default=1.0, description="factor of the hours 9 to 17")
+    peak: _Factor = Field(default=1.3, description="factor of the hours 10, 11, 14 and 15")
+    evening: _Factor = Field(default=0.6, description="factor of the hours 18 to 22")
+    night: _Factor = Field(default=0.2, description="factor of the hours 23 to 8")
+    weekend: _Factor = Field(default=0.3, description="factor of weekends and holidays")
     ramp: Duration = Field(default=1800.0, le=3600, description="how long an hour takes to set in")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
@@ -143,7 +150,7 @@ class Seasonal(Settings):
     """factor by the local month."""
 
     kind: Literal["seasonal"] = "seasonal"
-    months: tuple[float, ...] = Field(
+    months: tuple[_Factor, ...] = Field(
         default=(1.0, 1.0, 1.0, 1.0, 1.0, 0.85, 0.85, 0.85, 1.25, 1.4, 1.4, 1.4),
         min_length=12,
         max_length=12,
@@ -163,12 +170,13 @@ class Growth(Settings):
 
     kind: Literal["growth"] = "growth"
     since: AwareDatetime = Field(description="when the growth begins")
-    rate: float = Field(default=0.05, gt=-1, description="growth in 30 days: 0.05 is 5 %")
+    rate: float = Field(default=0.05, gt=-1, le=100, description="growth in 30 days: 0.05 is 5 %")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
         whole, rest = np.divmod(np.maximum(times - _millis(self.since), 0), 30 * DAY)
-        powers = np.cumprod(np.full(int(whole.max(initial=0)) + 1, 1 + self.rate))
+        with np.errstate(over="ignore"):  # what no level can be is held to what it can be later
+            powers = np.cumprod(np.full(int(whole.max(initial=0)) + 1, 1 + self.rate))
         return powers[whole] / (1 + self.rate) * (1 + self.rate * (rest / (30 * DAY)))
 
 
@@ -178,7 +186,7 @@ class Step(Settings):
     kind: Literal["step"] = "step"
     start: AwareDatetime = Field(description="when the step comes")
     end: AwareDatetime | None = Field(default=None, description="when it goes; without, it stays")
-    factor: float = Field(default=2.0, ge=0, description="the factor between the two")
+    factor: _Factor = Field(default=2.0, description="the factor between the two")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -197,7 +205,7 @@ class Bursts(Settings):
     kind: Literal["bursts"] = "bursts"
     every: Duration = Field(default=3600.0, gt=0, description="time that has one burst")
     length: Duration = Field(default=300.0, gt=0, description="length of a burst, at most `every`")
-    factor: float = Field(default=3.0, ge=0, description="factor in the middle of a burst")
+    factor: _Factor = Field(default=3.0, description="factor in the middle of a burst")
 
     @model_validator(mode="after")
     def _fits(self) -> "Bursts":
@@ -302,8 +310,8 @@ class Clip(Settings):
 
     kind: Literal["clip"] = "clip"
     of: "AnyPattern" = Field(description="the part")
-    low: float = Field(default=0.0, ge=0, description="least factor")
-    high: float | None = Field(default=None, gt=0, description="greatest factor")
+    low: _Factor = Field(default=0.0, description="least factor")
+    high: _Factor | None = Field(default=None, gt=0, description="greatest factor")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
@@ -365,7 +373,7 @@ def _named(value: Any, _: ValidationInfo) -> Any:
 
 def _tag(value: Any) -> str:
     kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return kind if kind in BUILT_IN else "custom"
+    return kind if isinstance(kind, str) and kind in BUILT_IN else "custom"
 
 
 AnyPattern = Annotated[

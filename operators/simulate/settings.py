@@ -1,6 +1,7 @@
 """Settings of the simulation: fleets, what happens to them, and the seed of it all."""
 
 import inspect
+from collections.abc import Sized
 from datetime import date
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -8,11 +9,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
 
 from operators import plugins
+from operators.schema.names import FleetName, fits_a_file
 from operators.schema.settings import (
+    BrokerId,
     Duration,
     Misfit,
     MisfitError,
     Settings,
+    at_most,
     nearest,
     require_distinct,
 )
@@ -20,10 +24,22 @@ from operators.simulate.patterns import AnyPattern, BusinessHours
 from operators.simulate.presets import REPLICATION_FACTOR, TOPIC_NAMES, Provider, names_of
 
 _NO_COLON_NO_SLASH = r"^[^:/]+$"
-FleetName = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=_NO_COLON_NO_SLASH)
+MOST_BROKERS = 10_000
+MOST_ENTITIES = 200_000
+MOST_PARTITIONS = 2_000_000
+MOST_IN_ALL = 1_000_000
+_Brokers = Annotated[int, Field(ge=0), at_most(MOST_BROKERS, "no cluster has more brokers")]
+_Entities = Annotated[
+    int,
+    Field(ge=0),
+    at_most(MOST_ENTITIES, "no cluster holds more of them; make several clusters"),
 ]
-"""A fleet's name, which is part of files' names."""
+_Partitions = Annotated[
+    int, Field(ge=1), at_most(MOST_PARTITIONS, "a Kafka cluster holds no more partitions")
+]
+_Replicas = Annotated[int, Field(ge=1), at_most(2**15 - 1, "Kafka counts replicas in 15 bits")]
+_Level = Annotated[float, Field(ge=0), at_most(1e9, "no cluster takes more messages a second")]
+_Bytes = Annotated[int, Field(ge=1), at_most(2**30, "Kafka's messages are smaller than 1 GiB")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=249, pattern=_NO_COLON_NO_SLASH)]
 """A name of an entity, as long as Kafka lets a topic's be."""
 
@@ -32,14 +48,12 @@ class TopicSettings(Settings):
     """A topic of a fleet by name; what is left out comes from the preset of its name."""
 
     name: Name = Field(description="the topic's name")
-    partitions: int | None = Field(default=None, ge=1, description="partitions")
-    replication_factor: int | None = Field(
-        default=None, ge=1, description="replicas of a partition"
+    partitions: _Partitions | None = Field(default=None, description="partitions")
+    replication_factor: _Replicas | None = Field(
+        default=None, description="replicas of a partition"
     )
-    messages_per_second: float | None = Field(
-        default=None, ge=0, description="level at a factor of 1"
-    )
-    message_size: int | None = Field(default=None, ge=1, description="bytes of a message")
+    messages_per_second: _Level | None = Field(default=None, description="level at a factor of 1")
+    message_size: _Bytes | None = Field(default=None, description="bytes of a message")
 
 
 class GroupSettings(Settings):
@@ -47,8 +61,8 @@ class GroupSettings(Settings):
 
     name: Name = Field(description="the group's id")
     topics: tuple[Name, ...] = Field(min_length=1, description="the topics that it reads")
-    consumers: int | None = Field(
-        default=None, ge=1, description="members; one for three partitions"
+    consumers: Annotated[int, Field(ge=1), at_most(1_000_000, "no group has more")] | None = Field(
+        default=None, description="members; one for three partitions"
     )
 
 
@@ -96,35 +110,36 @@ class FleetSettings(Settings):
         default="UTC", description="time zone of its users, such as Europe/Berlin"
     )
     holidays: tuple[date, ...] = Field(default=(), description="local dates that count as weekend")
-    clusters: int = Field(default=1, ge=1, description="number of clusters")
-    brokers: int | tuple[int, ...] = Field(default=3, description="brokers, or their ids")
-    topics: int | tuple[TopicSettings, ...] = Field(
+    clusters: Annotated[int, at_most(MOST_IN_ALL, "a job holds no more of them")] = Field(
+        default=1, ge=1, description="number of clusters"
+    )
+    brokers: _Brokers | tuple[BrokerId, ...] = Field(default=3, description="brokers, or their ids")
+    topics: _Entities | tuple[TopicSettings, ...] = Field(
         default=10, description="topics, or a list of them"
     )
-    groups: int | tuple[GroupSettings, ...] = Field(
+    groups: _Entities | tuple[GroupSettings, ...] = Field(
         default=5, description="consumer groups, or a list of them"
     )
-    queues: int = Field(default=10, ge=1, description="queues of the providers that have queues")
-    partitions: int | None = Field(
-        default=None, ge=1, description="partitions of a topic; without, by its name's preset"
+    queues: _Entities = Field(
+        default=10, ge=1, description="queues of the providers that have queues"
     )
-    replication_factor: int = Field(
-        default=REPLICATION_FACTOR,
-        ge=1,
-        description="replicas of a partition, at most the brokers",
+    partitions: _Partitions | None = Field(
+        default=None, description="partitions of a topic; without, by its name's preset"
     )
-    messages_per_second: float | None = Field(
-        default=None,
-        ge=0,
-        description="level of a cluster; without, by provider, environment and size",
+    replication_factor: _Replicas = Field(
+        default=REPLICATION_FACTOR, description="replicas of a partition, at most the brokers"
     )
-    message_size: int = Field(default=1000, ge=1, description="mean bytes of a message")
+    messages_per_second: _Level | None = Field(
+        default=None, description="level of a cluster; without, by provider, environment and size"
+    )
+    message_size: _Bytes = Field(default=1000, description="mean bytes of a message")
     skew: float = Field(
         default=0.5, ge=0, le=3, description="Zipf exponent over topics, and partitions"
     )
     capacity: float = Field(
         default=1.8,
         ge=0,
+        le=1_000_000,
         description="what consumers can take, as a multiple of the level of what they read",
     )
     noise: float = Field(
@@ -155,11 +170,18 @@ class FleetSettings(Settings):
     @classmethod
     def _countable(cls, value: Any) -> Any:
         if isinstance(value, int):
-            if value < 0:
-                raise ValueError("a number of entities is not negative")
             return value
         require_distinct(v if isinstance(v, int) else v.name for v in value)
         return value
+
+    @model_validator(mode="after")
+    def _its_clusters_fit_a_file(self) -> "FleetSettings":
+        if self.clusters > 1:
+            try:
+                fits_a_file(f"{self.name}-{self.clusters}")
+            except ValueError as error:
+                raise MisfitError([(("name",), str(error))]) from None
+        return self
 
     @model_validator(mode="after")
     def _of_the_provider(self) -> "FleetSettings":
@@ -175,6 +197,30 @@ class FleetSettings(Settings):
         if self.provider == "kafka" and self.brokers in (0, ()):
             raise ValueError("a Kafka cluster has at least one broker")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_held(self) -> "FleetSettings":
+        if self.provider == "kafka" and self.partitions_in_all > MOST_PARTITIONS:
+            raise ValueError(
+                f"{self.partitions_in_all:,} partitions a cluster, and a Kafka cluster holds at "
+                f"most {MOST_PARTITIONS:,}: give fewer `topics` or `partitions`, or make several "
+                "clusters"
+            )
+        return self
+
+    @property
+    def entities(self) -> int:
+        """What all clusters of the fleet hold, the clusters themselves among it."""
+        if self.provider != "kafka":
+            return self.clusters * (1 + self.queues)
+        return self.clusters * (1 + sum(map(_count, (self.brokers, self.topics, self.groups))))
+
+    @property
+    def partitions_in_all(self) -> int:
+        """Partitions of a cluster, or the least that they may be where presets say how many."""
+        if isinstance(self.topics, int):
+            return self.topics * (self.partitions or 1)
+        return sum(topic.partitions or self.partitions or 1 for topic in self.topics)
 
     @model_validator(mode="after")
     def _groups_read_what_is_there(self) -> "FleetSettings":
@@ -216,7 +262,7 @@ class AnomalySettings(Settings):
         default=None, ge=0, le=1, description="share of the duration that it abates; by the kind"
     )
     magnitude: float = Field(
-        default=1.0, gt=0, description="its strength beside the kind's ordinary one"
+        default=1.0, gt=0, le=1_000, description="its strength beside the kind's ordinary one"
     )
     rate: float | None = Field(
         default=None,
@@ -255,6 +301,21 @@ class SimulationSettings(Settings):
     anomalies: tuple[AnomalySettings, ...] = Field(
         default=(), description="what goes wrong in them"
     )
+
+    @field_validator("fleets")
+    @classmethod
+    def _can_be_held(cls, fleets: tuple[FleetSettings, ...]) -> tuple[FleetSettings, ...]:
+        held = sum(fleet.entities for fleet in fleets)
+        if held > MOST_IN_ALL:
+            raise ValueError(
+                f"the fleets have {held:,} entities together, and a job simulates at most "
+                f"{MOST_IN_ALL:,}: give fewer, or spread them over several configurations"
+            )
+        return fleets
+
+
+def _count(entities: int | Sized) -> int:
+    return entities if isinstance(entities, int) else len(entities)
 
 
 def cluster_names(fleet: FleetSettings) -> list[str]:

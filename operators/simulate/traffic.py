@@ -12,6 +12,9 @@ from operators.simulate.spec import ShardSpec, pattern_factor
 WANDER = 2 * HOUR
 """Time in which an entity's own level wanders from one random point to the next."""
 
+MOST_BYTES = 2**48
+"""Bytes of an entity in a tick: times the parts of its traffic they fit 64-bit integers."""
+
 ERRORS = 0.0005
 """Share of requests that fail on an ordinary day."""
 
@@ -22,6 +25,9 @@ class Traffic:
     def __init__(self, spec: ShardSpec, levels: Sequence[float]) -> None:
         self._spec = spec
         self.levels = np.array(levels)
+        sizes = [t.message_size for t in spec.topology.topics or spec.topology.queues]
+        self._most = MOST_BYTES / max([1.0, *(a * b for a, b in zip(levels, sizes, strict=True))])
+        """Seconds times factors up to which what comes can be counted."""
         self._half = spec.settings.noise / 2
         self._key = key_of(spec.key, "traffic")
 
@@ -30,7 +36,8 @@ class Traffic:
 
         `drift` in [-1, 1] is the entity's own slow curve. Shape: (entities, ticks).
         """
-        factor = pattern_factor(self._spec, block.times)
+        # A growth of many years, say, is held to what 64-bit integers can count.
+        factor = np.fmin(pattern_factor(self._spec, block.times), self._most / block.seconds)
         share = phase(block.times, WANDER)
         count = len(self.levels)
         expected = np.empty((count, block.ticks))

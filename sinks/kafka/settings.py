@@ -23,7 +23,7 @@ class KafkaSettings(KafkaConnection):
         description="topic of the samples; created where it is absent",
     )
     partitions: int = Field(
-        default=8, gt=0, description="partitions of the topic where mqpipe creates it"
+        default=8, gt=0, le=100_000, description="partitions of the topic where mqpipe creates it"
     )
     spool: SpoolSettings = Field(
         default=SpoolSettings(), description="where samples wait for their delivery"

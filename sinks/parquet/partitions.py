@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from operators.schema.logs import Log
+from operators.schema.names import file_part
 from sinks.parquet.files import FileContext, HeldRows
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store, StoredFile
-from sinks.partitioned import PartitionedSink, file_part
+from sinks.partitioned import PartitionedSink
 
 log = Log("mqpipe.parquet")
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from operators.schema.names import file_part
 from sinks.disk import clear_errors, require_writable, sync_to_disk
-from sinks.partitioned import file_part
 
 OPEN = "_open"
 """Folder of files that are still being written. Readers pass over names that start with `_`."""

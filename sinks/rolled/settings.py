@@ -11,6 +11,7 @@ class RollSettings(Settings):
     rows: int = Field(
         default=1_000_000,
         gt=0,
+        le=1_000_000_000,
         description="rows of a cluster, all entity types together, after which they are published",
     )
     every: Duration = Field(

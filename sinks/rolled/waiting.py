@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from operators.schema.ipc import decode_all, encode
-from sinks.partitioned import file_part
+from operators.schema.names import file_part
 from sinks.segments import Position, SegmentLog
 
 State = tuple[int, tuple[int, int], int, int, tuple[tuple[int, int], ...]]

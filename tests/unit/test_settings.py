@@ -42,7 +42,7 @@ def test_what_is_no_size_is_refused(text: object) -> None:
         parse_size(text)
 
 
-@given(st.integers(0, 10**6), st.sampled_from(["ms", "s", "m", "h", "d"]))
+@given(st.integers(0, 18_250), st.sampled_from(["ms", "s", "m", "h", "d"]))
 def test_durations_add_up(number: int, unit: str) -> None:
     """A duration written twice in a row is the sum of both."""
     once = parse_duration(f"{number}{unit}")

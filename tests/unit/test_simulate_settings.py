@@ -91,7 +91,7 @@ def test_every_topic_is_read_and_every_group_reads() -> None:
         ({"name": "a", "provider": "sqs", "brokers": 3}, "a sqs fleet has no brokers"),
         ({"name": "a", "queues": 3}, "a kafka fleet has no queues"),
         ({"name": "a", "brokers": 0}, "at least one broker"),
-        ({"name": "a", "topics": -1}, "not negative"),
+        ({"name": "a", "topics": -1}, "greater than or equal to 0"),
         ({"name": "a", "topics": [{"name": "t"}, {"name": "t"}]}, "named twice: t"),
         ({"name": "a", "topic": 3}, "Extra inputs are not permitted"),
         ({"name": "a", "generator": {"use": "nowhere"}}, "no generator `nowhere`"),
