@@ -50,6 +50,8 @@ class Finding:
     found: str
     problems: tuple[str, ...] = ()
     cost: Cost = NOTHING
+    notes: tuple[str, ...] = ()
+    """What is not wrong and still worth to know."""
 
 
 def check(config: Config, *, connect: bool) -> int:
@@ -75,6 +77,8 @@ def check(config: Config, *, connect: bool) -> int:
         typer.echo(visible(f"{outcome}: {finding.what}: {finding.found}"))
         for problem in finding.problems:
             typer.echo(f"  {visible(problem)}")
+        for note in finding.notes:
+            typer.echo(f"  note: {visible(note)}")
     if not sinks:
         typer.echo(NO_SINK)
     if cost != NOTHING:
@@ -207,4 +211,6 @@ async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sin
     found_in_words = _entities(cost)
     if cluster.probe is not None and not problems:
         found_in_words += f"; may probe by the topic {cluster.probe.topic}"
-    return Finding(f"cluster {cluster.name}", found_in_words, tuple(problems), cost)
+    return Finding(
+        f"cluster {cluster.name}", found_in_words, tuple(problems), cost, collector.notes
+    )

@@ -49,6 +49,11 @@ class ClusterCollector:
             None if settings.probe is None else Probe(settings, settings.probe, account_id)
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not wrong and still worth to know, in sentences; each was logged once."""
+        return tuple(self._page_reader.notes)
+
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one kind's samples of one tick within `time_left` seconds.
 

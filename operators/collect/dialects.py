@@ -217,10 +217,14 @@ class _Bean:
     type: str
     name: str
     labels: tuple[tuple[str, str], ...] = ()
+    only: str = ""
+    """Which brokers have it, where not all have."""
 
-    def __str__(self) -> str:
+    def source(self, attribute: str) -> str:
+        """The MBean and its attribute as the exporter's rules name them."""
         keys = "".join(f",{key}={value}" for key, value in self.labels)
-        return f"kafka.{self.domain}:type={self.type},name={self.name}{keys}"
+        of = f"kafka.{self.domain}:type={self.type},name={self.name}{keys} {attribute}"
+        return f"{of}, {self.only}" if self.only else of
 
     def series(self, template: str) -> tuple[str, dict[str, str]]:
         """The name and labels that a template makes of it."""
@@ -232,6 +236,8 @@ class _Bean:
         labels = {key.lower(): value for key, value in self.labels}
         return name, {**labels, "name": self.name} if template.endswith("?") else labels
 
+
+_CONTROLLERS = "which only controllers have"
 
 _METERS: tuple[tuple[_Bean, str], ...] = (
     *(
@@ -249,10 +255,21 @@ _METERS: tuple[tuple[_Bean, str], ...] = (
     ),
     (_Bean("server", "ReplicaManager", "IsrShrinksPerSec"), ISR_SHRINKS),
     (_Bean("server", "ReplicaManager", "IsrExpandsPerSec"), ISR_EXPANDS),
-    (_Bean("controller", "ControllerStats", "UncleanLeaderElectionsPerSec"), UNCLEAN_ELECTIONS),
+    (
+        _Bean("controller", "ControllerStats", "UncleanLeaderElectionsPerSec", only=_CONTROLLERS),
+        UNCLEAN_ELECTIONS,
+    ),
 )
 _TIMERS: tuple[tuple[_Bean, str], ...] = (
-    (_Bean("controller", "ControllerStats", "LeaderElectionRateAndTimeMs"), ELECTIONS),
+    (
+        _Bean(
+            "controller",
+            "ControllerStats",
+            "LeaderElectionRateAndTimeMs",
+            only="which no broker without ZooKeeper has",
+        ),
+        ELECTIONS,
+    ),
     (_Bean("log", "LogFlushStats", "LogFlushRateAndTimeMs"), FLUSHES),
 )
 _GAUGES: tuple[tuple[_Bean, str], ...] = (
@@ -277,7 +294,10 @@ _GAUGES: tuple[tuple[_Bean, str], ...] = (
         )
         for operation in ("Produce", "Fetch")
     ),
-    (_Bean("controller", "KafkaController", "ActiveControllerCount"), "broker.isController"),
+    (
+        _Bean("controller", "KafkaController", "ActiveControllerCount", only=_CONTROLLERS),
+        "broker.isController",
+    ),
     (_Bean("log", "Log", "Size"), DISK_SIZE),
 )
 _POOL = _Bean("server", "KafkaRequestHandlerPool", "RequestHandlerAvgIdlePercent")
@@ -288,7 +308,7 @@ def _meters() -> Iterator[Series]:
         for bean, key in beans:
             topic = "topic" if bean.type == "BrokerTopicMetrics" else None
             for rank, dialect in enumerate(DIALECTS):
-                source = f"{bean} Count"
+                source = bean.source("Count")
                 total = Meaning(key, Form.TOTAL, source, rank, dialect.name, topic=topic)
                 for template in (*dialect.count, *(dialect.meter_count if are_meters else ())):
                     yield (*bean.series(template), total)
@@ -301,17 +321,17 @@ def _requests() -> Iterator[Series]:
     """Of each kind of request: a broker has one only once it came, the others stand for it."""
     for request, mean in MEANS.items():
         bean = _Bean("network", "RequestMetrics", "TotalTimeMs", (("request", request),))
-        source = str(bean).replace(request, "…")
+        source = bean.source("").replace(request, "…")
         slowest = PERCENTILES.get(request)
         counter = f"{REQUESTS}{request}"
         for rank, dialect in enumerate(DIALECTS):
-            means = Meaning(mean, Form.VALUE, f"{source} Mean", rank)
+            means = Meaning(mean, Form.VALUE, f"{source}Mean", rank)
             yield from ((*bean.series(template), means) for template in dialect.mean)
             if counter in BROKER_COUNTERS:
-                count = Meaning(counter, Form.TOTAL, f"{source} Count", rank)
+                count = Meaning(counter, Form.TOTAL, f"{source}Count", rank)
                 yield from ((*bean.series(template), count) for template in dialect.count)
             if slowest is not None:
-                of_99 = Meaning(slowest, Form.VALUE, f"{source} 99thPercentile", rank)
+                of_99 = Meaning(slowest, Form.VALUE, f"{source}99thPercentile", rank)
                 yield from ((*bean.series(template), of_99) for template in dialect.percentile)
                 for template in dialect.quantile:
                     name, labels = bean.series(template)
@@ -322,7 +342,7 @@ def _gauges() -> Iterator[Series]:
     for bean, key in _GAUGES:
         topic = "topic" if key == DISK_SIZE else None
         for rank, dialect in enumerate(DIALECTS):
-            value = Meaning(key, Form.VALUE, f"{bean} Value", rank, topic=topic)
+            value = Meaning(key, Form.VALUE, bean.source("Value"), rank, topic=topic)
             for template in dialect.value:
                 name, labels = bean.series(template)
                 yield name, labels, value
@@ -339,16 +359,16 @@ def _idle() -> Iterator[Series]:
     What rules of the examples' kind call `…idle_percent` is the last in all but ours, which
     export no nanoseconds.
     """
-    source = f"{_POOL} OneMinuteRate"
+    source = _POOL.source("OneMinuteRate")
     minute = Meaning(HANDLER_IDLE, Form.VALUE, source, scale=100)
-    counted = Meaning(IDLE, Form.TOTAL, source, rank=1, scale=1e-7)
-    ever = Meaning(HANDLER_IDLE, Form.VALUE, source, rank=2, scale=100)
     for template in ("{b}_{n}_oneminuterate", "{b}_total_{n}_oneminuterate", "{b}_oneminuterate?"):
         yield (*_POOL.series(template), minute)
-    for dialect in DIALECTS:
+    for rank, dialect in enumerate(DIALECTS, 1):
+        counted = Meaning(IDLE, Form.TOTAL, source, rank, scale=1e-7)
         for template in dialect.count:
             if not template.endswith("{n}_total"):
                 yield (*_POOL.series(template), counted)
+    ever = Meaning(HANDLER_IDLE, Form.VALUE, source, rank=20, scale=100)
     for template in ("{b}_meanrate?", "{b}_{n}_meanrate"):
         yield (*_POOL.series(template), ever)
     name, _ = _POOL.series("{b}_{n}")

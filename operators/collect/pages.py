@@ -1,21 +1,34 @@
-"""Brokers' own metrics, from the pages of the Prometheus JMX exporter on each of them."""
+"""Brokers' own metrics, from the Prometheus page of each of them."""
 
 import asyncio
+import base64
+import logging
 import re
+import ssl
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
+from pydantic import SecretStr
 
+from operators.collect.dialects import REDPANDA, SOURCES
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.names import Names
 from operators.collect.page import Page, parse_page
+from operators.collect.page_settings import PagesSettings, TlsSettings
 
 MAX_PAGE = 32 << 20
 """Bytes of a page that is read; a bigger one is refused."""
 
 _CHUNK = 1 << 16
+
+_EXPORT = "export the MBeans as docker/jmx-exporter.yml does, or run the exporter with these rules"
+_OF_TOPICS = "kafka.server:type=BrokerTopicMetrics,name=…PerSec,topic=… Count"
+
+log = logging.getLogger("mqpipe.collect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +47,49 @@ class Pages:
 
 
 class PageReader:
-    """Reads the pages of a cluster's brokers, all at once."""
+    """Reads the pages of a cluster's brokers, all at once.
 
-    def __init__(self, cluster: str, urls: Mapping[int, str]) -> None:
+    What pages lack is told once, and kept in `notes`: sentences that say what would bring it.
+    """
+
+    def __init__(self, cluster: str, settings: PagesSettings) -> None:
+        self.notes: list[str] = []
         self._cluster = cluster
-        self._urls = urls
+        self._settings = settings
         self._names = Names()
         self._session: aiohttp.ClientSession | None = None
+        self._told: dict[int, set[str]] = {}
+        """By broker: columns that its page lacks, as was told."""
 
-    async def read(self, timeout: float) -> Pages:
-        """Every page that comes within `timeout` seconds; a broker's trouble is its own."""
-        if not self._urls:
+    @property
+    def needs_brokers(self) -> bool:
+        """Whether the pages are found by the brokers' hosts."""
+        return self._settings.port is not None
+
+    async def read(self, timeout: float, brokers: Mapping[int, str] | None = None) -> Pages:
+        """Every page that comes within `timeout` seconds; a broker's trouble is its own.
+
+        `brokers` are the live ones' `host:port` by id, where the pages are found by these.
+        """
+        urls = self._settings.urls_of(brokers or {})
+        if not urls:
             return Pages({})
+        try:
+            session = await self._opened()
+            headers = await asyncio.to_thread(authorization, self._settings)
+        except OSError as error:
+            what = f"{self._cluster}: read the metrics pages"
+            return Pages({}, (Problem("config", f"{what}: broker_metrics: {error}"),))
         found = await asyncio.gather(
-            *(self._read_one(broker, url, timeout) for broker, url in self._urls.items())
+            *(
+                self._read_one(session, headers, broker, url, timeout)
+                for broker, url in urls.items()
+            )
         )
-        pages = dict(zip(self._urls, found, strict=True))
-        return Pages(
-            {broker: page for broker, page in pages.items() if isinstance(page, Page)},
-            tuple(page for page in found if isinstance(page, Problem)),
-        )
+        told = dict(zip(urls, found, strict=True))
+        pages = {broker: page for broker, page in told.items() if isinstance(page, Page)}
+        self._note(pages)
+        return Pages(pages, tuple(page for page in found if isinstance(page, Problem)))
 
     async def close(self) -> None:
         """End the connections."""
@@ -62,16 +98,50 @@ class PageReader:
             self._session = None
         await self._names.close()
 
-    async def _read_one(self, broker: int, url: str, timeout: float) -> Page | Problem:
+    async def _opened(self) -> aiohttp.ClientSession:
+        """The session that all pages are read by.
+
+        Raises:
+            OSError: a file of `tls` cannot be read, or is none.
+        """
+        if self._session is None:
+            context = await asyncio.to_thread(tls_context, self._settings.tls)
+            connector = aiohttp.TCPConnector(resolver=self._names, ssl=context)
+            self._session = aiohttp.ClientSession(connector=connector)
+        return self._session
+
+    def _note(self, pages: Mapping[int, Page]) -> None:
+        """Tell what pages lack that was not told of them before."""
+        fresh: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+        for broker, page in pages.items():
+            told = self._told.setdefault(broker, set())
+            if lacks := tuple(column for column in page.lacks if column not in told):
+                fresh[page.dialect, lacks].append(broker)
+                told.update(lacks)
+        for (dialect, lacks), brokers in fresh.items():
+            note = lacking(brokers, dialect, lacks)
+            self.notes.append(note)
+            log.warning(f"{self._cluster}: {note}")
+
+    async def _read_one(
+        self,
+        session: aiohttp.ClientSession,
+        headers: Mapping[str, str],
+        broker: int,
+        url: str,
+        timeout: float,
+    ) -> Page | Problem:
         what = f"{self._cluster}: metrics page of broker {broker} ({without_password(url)})"
         try:
             async with asyncio.timeout(timeout):
-                text = await self._fetch(url, what)
+                text = await _fetch(session, headers, url, what)
                 page = await asyncio.to_thread(parse_page, text, time.time_ns() // 1_000_000)
         except CollectionError as error:
             return error.problem
         except TimeoutError:
             return Problem("timeout", f"{what}: no answer within {timeout:.1f} s")
+        except aiohttp.ClientSSLError as error:
+            return Problem("tls", f"{what}: {error}; check `tls` in broker_metrics")
         except aiohttp.ClientConnectorError as error:
             return Problem("refused", f"{what}: {error.os_error}")
         except aiohttp.ClientConnectionError as error:
@@ -79,25 +149,98 @@ class PageReader:
         except (aiohttp.ClientError, UnicodeDecodeError) as error:
             return Problem("page", f"{what}: {error}")
         if page is None:
-            text = "has no Kafka metrics; run the exporter with docker/jmx-exporter.yml"
-            return Problem("page", f"{what}: {text}")
+            return Problem("page", f"{what}: has no metrics of a Kafka broker; {_EXPORT}")
         return page
 
-    async def _fetch(self, url: str, what: str) -> str:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(resolver=self._names)
-            self._session = aiohttp.ClientSession(connector=connector)
-        body = bytearray()
-        async with self._session.get(url) as response:
-            if response.status != 200:
-                raise CollectionError(Problem("page", f"{what}: answers {response.status}"))
-            async for chunk in response.content.iter_chunked(_CHUNK):
-                body += chunk
-                if len(body) > MAX_PAGE:
-                    raise CollectionError(
-                        Problem("page", f"{what}: is bigger than {MAX_PAGE >> 20} MiB")
-                    )
-        return body.decode()
+
+async def _fetch(
+    session: aiohttp.ClientSession, headers: Mapping[str, str], url: str, what: str
+) -> str:
+    body = bytearray()
+    async with session.get(url, headers=headers) as response:
+        if response.status in (401, 403):
+            advice = "check basic_auth, or the bearer token, in broker_metrics"
+            raise CollectionError(Problem("auth", f"{what}: answers {response.status}; {advice}"))
+        if response.status != 200:
+            raise CollectionError(Problem("page", f"{what}: answers {response.status}"))
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            body += chunk
+            if len(body) > MAX_PAGE:
+                raise CollectionError(
+                    Problem("page", f"{what}: is bigger than {MAX_PAGE >> 20} MiB")
+                )
+    return body.decode()
+
+
+def authorization(settings: PagesSettings) -> dict[str, str]:
+    """The headers that pages are asked with; files of secrets are read anew.
+
+    Raises:
+        OSError: such a file cannot be read, or is empty.
+    """
+    headers = {"Accept": "text/plain;version=0.0.4, */*;q=0.1"}
+    basic = settings.basic_auth
+    if basic is not None:
+        password = _secret(basic.password, basic.password_file)
+        shown = base64.b64encode(f"{basic.username}:{password}".encode())
+        headers["Authorization"] = f"Basic {shown.decode()}"
+    elif settings.bearer_token is not None or settings.bearer_token_file is not None:
+        token = _secret(settings.bearer_token, settings.bearer_token_file)
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
+
+
+def tls_context(settings: TlsSettings) -> ssl.SSLContext | bool:
+    """How pages by https are trusted; True for the system's certificates alone.
+
+    Raises:
+        OSError: a file cannot be read, or holds no certificate or key.
+    """
+    if settings == TlsSettings():
+        return True
+    context = ssl.create_default_context()
+    if settings.ca is not None:
+        _load(context.load_verify_locations, settings.ca)
+    if settings.certificate is not None:
+        _load(context.load_cert_chain, settings.certificate, settings.key)
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load(load: Callable[..., None], *files: Path | None) -> None:
+    try:
+        load(*files)
+    except OSError as error:
+        names = ", ".join(str(file) for file in files if file is not None)
+        raise OSError(f"{names}: {error.strerror or error}") from error
+
+
+def _secret(secret: SecretStr | None, file: Path | None) -> str:
+    if file is None:
+        return "" if secret is None else secret.get_secret_value()
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OSError(f"{file}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+    if not text or not text.isprintable():
+        raise OSError(f"{file}: does not hold a secret of one line")
+    return text
+
+
+def lacking(brokers: Sequence[int], dialect: str, columns: Sequence[str]) -> str:
+    """A sentence on what brokers' pages lack, and what would bring it."""
+    many = len(brokers) > 1
+    whose = f"broker{'s' if many else ''} {', '.join(map(str, sorted(brokers)))}"
+    by_source: defaultdict[str, list[str]] = defaultdict(list)
+    for column in columns:
+        by_source[SOURCES[column][0] if column in SOURCES else _OF_TOPICS].append(column)
+    named = "; ".join(f"{', '.join(of)} ({source})" for source, of in by_source.items())
+    rules = f" (names as of: {dialect})" if dialect else ""
+    verb = "pages" if many else "page"
+    advice = "Redpanda does not tell them" if dialect == REDPANDA else f"for these {_EXPORT}"
+    return f"the metrics {verb} of {whose}{rules} cannot give {named}; {advice}"
 
 
 def without_password(url: str) -> str:

@@ -171,7 +171,8 @@ class Reading:
 
     async def _read_pages(self, budget: Budget) -> Pages:
         what = f"{self._client.cluster}: read the metrics pages"
-        return await self._page_reader.read(budget.until(PAGES_SHARE, what))
+        brokers = (await self.topology(budget)).brokers if self._page_reader.needs_brokers else {}
+        return await self._page_reader.read(budget.until(PAGES_SHARE, what), brokers)
 
     async def _read_log_dirs(self, budget: Budget) -> LogDirs | None:
         if self._log_dir_reader is None:

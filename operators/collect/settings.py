@@ -1,18 +1,18 @@
 """Settings of what is collected: the entries of `clusters` and `collectors` in the config."""
 
 import re
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from operators import plugins
+from operators.collect.page_settings import Pages, PagesSettings
 from operators.merge.settings import ExpectSettings
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
 from operators.schema.names import ClusterName
-from operators.schema.settings import BrokerId, MisfitError, Settings
+from operators.schema.settings import MisfitError, Settings
 
 
 class SelectionSettings(Settings):
@@ -32,16 +32,6 @@ class SelectionSettings(Settings):
         """Whether what is called `name` is collected."""
         found = any(pattern.search(name) for pattern in self.include)
         return found and not any(pattern.search(name) for pattern in self.exclude)
-
-
-def _page(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write the page's URL like http://broker-1:7071/metrics")
-    return url
-
-
-PageUrl = Annotated[str, AfterValidator(_page)]
 
 
 class ProbeSettings(Settings):
@@ -69,9 +59,9 @@ class ClusterSettings(Settings):
         description="how its brokers are reached: librdkafka's properties, such as "
         "`security.protocol`",
     )
-    broker_metrics: dict[BrokerId, PageUrl] = Field(
-        default_factory=dict,
-        description="by broker id: the URL of its Prometheus JMX exporter's page",
+    broker_metrics: Pages = Field(
+        default=PagesSettings(),
+        description="the brokers' Prometheus pages: URLs by broker id, or the keys below",
     )
     log_dirs: bool = Field(
         default=False,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from operators.collect.collector import ClusterCollector
+from operators.collect.page_settings import PagesSettings
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected
@@ -70,9 +71,9 @@ async def run() -> None:
             ClusterSettings(
                 name="real",
                 bootstrap_servers=",".join(f"127.0.0.1:{p.port}" for p in protocol.values()),
-                broker_metrics={
-                    broker: f"http://127.0.0.1:{p.port}/metrics" for broker, p in pages.items()
-                },
+                broker_metrics=PagesSettings(
+                    urls={b: f"http://127.0.0.1:{p.port}/metrics" for b, p in pages.items()}
+                ),
             )
         )
         networks = {broker: (protocol[broker], pages[broker]) for broker in BROKERS}

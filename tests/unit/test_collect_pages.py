@@ -1,20 +1,28 @@
 """Brokers' metrics pages: what is read of them, and what a bad one costs."""
 
 import asyncio
+import ipaddress
 import socket
+import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.collect import pages as pages_module
 from operators.collect.dialects import BYTES_IN, FETCHES
 from operators.collect.page import parse_page
+from operators.collect.page_settings import PagesSettings
 from operators.collect.pages import PageReader, Pages, without_password
 from tests.ports import PortClaim
 
@@ -85,16 +93,16 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A page server on a free port of loopback."""
     app = web.Application()
     app.router.add_get("/metrics", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}/metrics"
     finally:
         await runner.cleanup()
 
@@ -129,7 +137,7 @@ async def _endless(request: web.Request) -> web.StreamResponse:
 
 async def read(*urls: str, timeout: float = 60.0) -> Pages:
     """What comes of brokers 1, 2, ... that have these pages."""
-    reader = PageReader("prod", dict(enumerate(urls, start=1)))
+    reader = PageReader("prod", PagesSettings(urls=dict(enumerate(urls, start=1))))
     try:
         return await reader.read(timeout)
     finally:
@@ -140,7 +148,7 @@ async def read(*urls: str, timeout: float = 60.0) -> Pages:
     ("handler", "says"),
     [
         (_garbage, "broker 1"),
-        (_login, "has no Kafka metrics"),
+        (_login, "has no metrics of a Kafka broker"),
         (_broken, "answers 500"),
         (_endless, "bigger than"),
     ],
@@ -245,3 +253,198 @@ def test_a_page_that_is_down_is_reported() -> None:
 def test_a_url_is_shown_without_its_password() -> None:
     """User and password of a page's URL stay out of messages."""
     assert without_password("http://me:secret@broker-1:7071/m") == "http://broker-1:7071/m"
+
+
+# Where pages are, and how they are asked
+
+
+async def read_by(settings: PagesSettings, brokers: Mapping[int, str] | None = None) -> Pages:
+    """What comes by these settings; `brokers` are the live ones' addresses by id."""
+    reader = PageReader("prod", settings)
+    try:
+        return await reader.read(60, brokers)
+    finally:
+        await reader.close()
+
+
+def test_pages_are_found_at_the_hosts_of_the_live_brokers() -> None:
+    """By port and path; IPv6 too."""
+    settings = PagesSettings(port=11001, path="/m")
+    assert settings.urls_of({2: "[::1]:9092", 1: "broker-1:9092"}) == {
+        1: "http://broker-1:11001/m",
+        2: "http://[::1]:11001/m",
+    }
+
+    async def run() -> Pages:
+        async with serving(_good) as url:
+            port = int(url.rpartition(":")[2].partition("/")[0])
+            return await read_by(PagesSettings(port=port), {7: "127.0.0.1:9092"})
+
+    assert list(asyncio.run(run()).pages) == [7]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"basic_auth": {"username": "mé", "password": "s:1"}}, "Basic bcOpOnM6MQ=="),
+        ({"basic_auth": {"username": "me", "password_file": "secret"}}, "Basic bWU6ZnJvbSBmaWxl"),
+        ({"bearer_token": "abc"}, "Bearer abc"),
+        ({"bearer_token_file": "secret"}, "Bearer from file"),
+        ({}, None),
+    ],
+)
+def test_pages_are_asked_with_what_the_settings_say(
+    settings: dict[str, Any], shown: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Basic auth or a bearer token, written down or from a file."""
+    monkeypatch.chdir(tmp_path)
+    Path("secret").write_text("from file\n")
+    seen: list[str | None] = []
+
+    async def notes(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Authorization"))
+        return await _good(request)
+
+    async def run() -> Pages:
+        async with serving(notes) as url:
+            return await read_by(PagesSettings.model_validate({"urls": {1: url}, **settings}))
+
+    assert list(asyncio.run(run()).pages) == [1]
+    assert seen == [shown]
+
+
+def test_a_token_that_is_renewed_is_shown_from_then_on(tmp_path: Path) -> None:
+    """Its file is read at every tick."""
+    file = tmp_path / "token"
+    seen: list[str | None] = []
+
+    async def notes(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Authorization"))
+        return await _good(request)
+
+    async def run() -> None:
+        async with serving(notes) as url:
+            reader = PageReader("prod", PagesSettings(urls={1: url}, bearer_token_file=file))
+            for token in ("old", "new"):
+                file.write_text(token)
+                await reader.read(60)
+            await reader.close()
+
+    asyncio.run(run())
+    assert seen == ["Bearer old", "Bearer new"]
+
+
+def test_secrets_that_cannot_be_read_are_reported_and_no_page_is_asked(tmp_path: Path) -> None:
+    """With the file's name and without what is in it."""
+    settings = PagesSettings(urls={1: "http://127.0.0.1:1/"}, bearer_token_file=tmp_path / "none")
+    (problem,) = asyncio.run(read_by(settings)).problems
+    assert problem.error_class == "config"
+    assert f"{tmp_path / 'none'}: No such file or directory" in problem.text
+    (tmp_path / "none").write_text("two\nlines")
+    (problem,) = asyncio.run(read_by(settings)).problems
+    assert "does not hold a secret of one line" in problem.text
+    assert "two" not in problem.text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_page_that_lets_nobody_in_says_what_to_check(status: int) -> None:
+    """Its class is that of a wrong password."""
+
+    async def refuses(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status)
+
+    async def run() -> Pages:
+        async with serving(refuses) as url:
+            return await read(url)
+
+    (problem,) = asyncio.run(run()).problems
+    assert problem.error_class == "auth"
+    assert "check basic_auth, or the bearer token" in problem.text
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 with its key, that signed itself; in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "page.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+def read_by_tls(certificate: Path, tls: dict[str, Any], *, client: bool = False) -> Pages:
+    """What comes of a page by https; `client` asks mqpipe for its certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    if client:
+        context.load_verify_locations(certificate)
+        context.verify_mode = ssl.CERT_REQUIRED
+
+    async def run() -> Pages:
+        async with serving(_good, context) as url:
+            return await read_by(PagesSettings.model_validate({"urls": {1: url}, "tls": tls}))
+
+    return asyncio.run(run())
+
+
+def test_pages_by_https_are_trusted_by_the_authority_that_is_named(certificate: Path) -> None:
+    """By the system's they are not; one may do without."""
+    (problem,) = read_by_tls(certificate, {}).problems
+    assert problem.error_class == "tls"
+    assert "certificate" in problem.text
+    assert list(read_by_tls(certificate, {"ca": certificate}).pages) == [1]
+    assert list(read_by_tls(certificate, {"verify": False}).pages) == [1]
+
+
+def test_pages_that_ask_for_a_certificate_get_one(certificate: Path) -> None:
+    """Mutual TLS, the key in a file of its own or in the certificate's."""
+    tls = {"ca": certificate, "certificate": certificate}
+    assert read_by_tls(certificate, {"ca": certificate}, client=True).pages == {}
+    assert list(read_by_tls(certificate, tls, client=True).pages) == [1]
+    assert list(read_by_tls(certificate, {**tls, "key": certificate}, client=True).pages) == [1]
+
+
+def test_a_certificate_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    """With the file's name, at every tick."""
+    settings = PagesSettings.model_validate(
+        {"urls": {1: "https://127.0.0.1:1/"}, "tls": {"ca": tmp_path / "ca.pem"}}
+    )
+    (problem,) = asyncio.run(read_by(settings)).problems
+    assert str(tmp_path / "ca.pem") in problem.text
+
+
+def test_what_pages_lack_is_told_once_with_what_would_bring_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Brokers that lack the same in one sentence; not again at the next tick."""
+
+    async def run() -> list[str]:
+        async with serving(_good) as url:
+            reader = PageReader("prod", PagesSettings(urls={1: url, 2: url}))
+            for _ in range(2):
+                await reader.read(60)
+            await reader.close()
+            return reader.notes
+
+    (note,) = asyncio.run(run())
+    assert note.startswith("the metrics pages of brokers 1, 2 ")
+    assert "broker.logFlushPerSecond (kafka.log:type=LogFlushStats" in note
+    assert "request.avgTimeFetch," not in note
+    assert [record.getMessage() for record in caplog.records] == [f"prod: {note}"]

@@ -11,6 +11,7 @@ from operators.collect.commits import commits_of
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.offsets import UNKNOWN
 from operators.collect.once import Once
+from operators.collect.page_settings import PagesSettings
 from operators.collect.pages import PageReader
 from operators.collect.reading import Memory, Reading
 from operators.collect.settings import ClusterSettings
@@ -31,7 +32,7 @@ def fake() -> FakeClient:
 
 
 def reading(client: Any, memory: Memory | None = None) -> Reading:
-    return Reading(client, PageReader("fake", {}), SETTINGS, memory or Memory())
+    return Reading(client, PageReader("fake", PagesSettings()), SETTINGS, memory or Memory())
 
 
 def budget() -> Budget:
