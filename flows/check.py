@@ -1,36 +1,24 @@
 """`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import typer
 
-from flows.config import Config
-from flows.cost import NOTHING, Cost, cost_of
+from flows.config import NO_SINK, Config
+from flows.cost import NOTHING, Cost, cost_of, entities_of
 from flows.errors import CommandError
-from flows.observe.picture import NO_SINK
-from flows.sinks import job_context, sinks_of
-from flows.state import JobState
+from flows.sinks import sinks_of
 from flows.visible import visible
-from operators.collect.check import missing_permissions
-from operators.collect.cluster import cluster_row
-from operators.collect.collector import ClusterCollector
-from operators.collect.custom import OwnCollector
-from operators.collect.errors import CollectionError
-from operators.collect.samples import ClusterIdentity
-from operators.collect.settings import ClusterSettings, CollectorSettings
 from operators.schedule import at_or_after, wall_clock
-from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import CLUSTER
 from operators.simulate.generators import GeneratorError
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec, by_cluster
-from operators.ticks import TargetKind, Ticks
-from sinks.job import JobContext
+from operators.ticks import Ticks
 from sinks.sink import Sink
+
+if TYPE_CHECKING:
+    from flows.reach import Finding
 
 _TICKS = 20
 """Simulated ticks on which the cost is measured; fewer where they have many samples."""
@@ -38,20 +26,6 @@ _SAMPLES = 100_000
 """Samples on which the cost is measured, about."""
 _ALIKE = 5
 """Clusters of a fleet that are measured; the others are taken to be like them."""
-_TIMEOUT = 10.0
-"""Seconds that a cluster has to answer for each kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found when something was reached for."""
-
-    what: str
-    found: str
-    problems: tuple[str, ...] = ()
-    cost: Cost = NOTHING
-    notes: tuple[str, ...] = ()
-    """What is not wrong and still worth to know."""
 
 
 def check(config: Config, *, connect: bool) -> int:
@@ -62,8 +36,8 @@ def check(config: Config, *, connect: bool) -> int:
         simulated = _simulated(config, sinks)
         cost += simulated
         fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
-        typer.echo(f"simulates: {fleets}: {_entities(simulated)}")
-    findings = asyncio.run(_reach(config, sinks)) if connect else []
+        typer.echo(f"simulates: {fleets}: {entities_of(simulated)}")
+    findings = _reached(config, sinks) if connect else []
     if config.collects:
         for cluster in config.clusters:
             typer.echo(f"collects: {cluster.name} ({cluster.bootstrap_servers})")
@@ -85,6 +59,14 @@ def check(config: Config, *, connect: bool) -> int:
         for line in _bill(config, sinks, cost):
             typer.echo(line)
     return 1 if any(finding.problems for finding in findings) else 0
+
+
+def _reached(config: Config, sinks: Sequence[Sink]) -> "list[Finding]":
+    import asyncio
+
+    from flows.reach import reach  # collects and delivers, of which a plan needs nothing
+
+    return asyncio.run(reach(config, sinks))
 
 
 def _simulated(config: Config, sinks: Sequence[Sink]) -> Cost:
@@ -122,95 +104,9 @@ def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:
         yield f"sink {sink.name}: {sink.place}{about}"
 
 
-def _entities(cost: Cost) -> str:
-    if not cost.entities:
-        return "nothing"
-    kinds = ", ".join(f"{count:,} {label}" for label, count in sorted(cost.entities.items()))
-    return f"{cost.samples:,} entities ({kinds})"
-
-
 def _size(number: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:,.0f} {unit}"
         number /= 1000
     return f"{number:,.1f} TB"
-
-
-async def _reach(config: Config, sinks: Sequence[Sink]) -> list[Finding]:
-    clusters = config.clusters if config.collects else ()
-    own = config.collectors if config.collects else ()
-    job = job_context(config, JobState(config.recovery.path, "check"))
-    return await asyncio.gather(
-        *(_cluster(config, cluster, sinks) for cluster in clusters),
-        *(_own(config, collector, sinks) for collector in own),
-        *(asyncio.to_thread(_probed, sink, job) for sink in sinks),
-    )
-
-
-def _probed(sink: Sink, job: JobContext) -> Finding:
-    what = f"sink {sink.name}"
-    try:
-        return Finding(what, sink.probe(job))
-    except (OSError, ValueError) as error:
-        return Finding(what, "cannot be reached", tuple(str(error).splitlines()))
-
-
-async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink]) -> Finding:
-    """Ask a collector of one's own once, as a tick would."""
-    collector, what = OwnCollector(settings, config.account_id), f"collector {settings.name}"
-    tick = Ticks(settings.name, at_or_after(wall_clock(), config.interval_ms), config.interval_ms)
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            collected = await collector.collect(tick, _TIMEOUT)
-    except TimeoutError:
-        return Finding(what, "cannot be asked", (f"no answer within {_TIMEOUT:g} s",))
-    except CollectionError as error:
-        return Finding(what, "cannot be asked", (str(error),))
-    except Exception as error:
-        # Whatever its own code raises is what a tick would fail of.
-        return Finding(what, "cannot be asked", (f"{type(error).__name__}: {error}",))
-    finally:
-        with suppress(Exception):
-            await collector.close()
-    cost = cost_of(collected.batches, 1, sinks)
-    return Finding(what, _entities(cost), (), cost)
-
-
-async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sink]) -> Finding:
-    """Collect each kind once, as a tick would: what fails here would fail there."""
-    collector = ClusterCollector(cluster, config.account_id)
-    now = at_or_after(wall_clock(), config.interval_ms)
-
-    async def collect(kind: TargetKind) -> tuple[Sequence[pa.RecordBatch], str | None]:
-        tick = Ticks(cluster.name, now, config.interval_ms, kind=kind)
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                collected = await collector.collect(tick, _TIMEOUT)
-        except TimeoutError:
-            return (), f"{kind}: no answer within {_TIMEOUT:g} s"
-        except CollectionError as error:
-            return (), f"{kind}: {error}"
-        return collected.batches, collected.error and f"{kind}: {collected.error}"
-
-    try:
-        found = await asyncio.gather(*(collect(kind) for kind in TargetKind))
-    finally:
-        await collector.close()
-    batches = [batch for part, _ in found for batch in part]
-    samples = [batch for batch in batches if entity_type_of(batch) is not CLUSTER]
-    if batches:
-        # What each kind knows of the cluster is one row in the end.
-        identity = ClusterIdentity(cluster.name, cluster.environment, config.account_id)
-        samples.append(cluster_row(identity, now, batches))
-    cost = cost_of(samples, 1, sinks)
-    problems = [problem for _, problem in found if problem]
-    if any(not problem for _, problem in found):
-        # It answers: what is not shown may be for a permission.
-        problems += [problem.text for problem in await missing_permissions(cluster, _TIMEOUT)]
-    found_in_words = _entities(cost)
-    if cluster.probe is not None and not problems:
-        found_in_words += f"; may probe by the topic {cluster.probe.topic}"
-    return Finding(
-        f"cluster {cluster.name}", found_in_words, tuple(problems), cost, collector.notes
-    )

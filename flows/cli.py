@@ -7,6 +7,7 @@ A command reads its options first, and then imports what it needs: help, and wha
 option, are there at once.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -71,8 +72,17 @@ def _config(file: Path | None) -> "Config":
     if file is None:
         from flows.templates import DEFAULT, template
 
-        return parse(Config, template(DEFAULT), "the built-in configuration")
-    return load(Config, file)
+        config = parse(Config, template(DEFAULT), "the built-in configuration")
+    else:
+        config = load(Config, file)
+    _collect_garbage()
+    return config
+
+
+def _collect_garbage() -> None:
+    """From here on, other than what was imported: see `flows.__main__`."""
+    gc.freeze()
+    gc.enable()
 
 
 @app.command()
@@ -246,6 +256,7 @@ def report(
     from flows.report.command import ReportOptions
     from flows.report.command import report as report_command
 
+    _collect_garbage()
     raise typer.Exit(report_command(uri, ReportOptions(out, png, progress=sys.stderr.isatty())))
 
 
@@ -310,6 +321,7 @@ def score(
     from flows.score.command import ScoreOptions, parsed_columns
     from flows.score.command import score as score_command
 
+    _collect_garbage()
     columns = parsed_columns(column or ())
     options = ScoreOptions(seconds, window, threshold, columns, entity, as_json)
     raise typer.Exit(score_command(detected, against, options))
@@ -361,7 +373,3 @@ def main() -> None:
 def _fail(message: str, code: int) -> NoReturn:
     typer.echo(visible_lines(message), err=True)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

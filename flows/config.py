@@ -12,7 +12,7 @@ from flows.times import tick_interval
 from operators.collect.settings import ClusterSettings, CollectorSettings
 from operators.merge.settings import FillSettings
 from operators.pool.settings import PoolsSettings
-from operators.schema.settings import Duration, Misfit, MisfitError, Settings, nearest
+from operators.schema.settings import Duration, Misfit, MisfitError, Settings, nearest, part
 from operators.simulate.settings import SimulationSettings, cluster_names
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.kafka.settings import KafkaSettings
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = {"interval": 2**46, "retention": 2**54}
 """Bytes of an entity that can be counted, beside anomalies, replicas and parts of its traffic."""
+
+
+NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
+"""Said of a job whose `sinks` are none."""
 
 
 class ShutdownSettings(Settings):
@@ -79,22 +83,18 @@ class Config(Settings):
     collectors: tuple[CollectorSettings, ...] = Field(
         default=(), description="targets of one's own kind"
     )
-    pools: PoolsSettings = Field(default=PoolsSettings(), description="concurrency of collection")
-    simulation: SimulationSettings = Field(
-        default=SimulationSettings(), description="what to simulate"
-    )
-    fill: FillSettings = Field(default=FillSettings(), description="gap filling in hybrid mode")
+    pools: PoolsSettings = part("concurrency of collection")
+    simulation: SimulationSettings = part("what to simulate")
+    fill: FillSettings = part("gap filling in hybrid mode")
     catch_up: Duration = Field(
         default=86_400.0,
         description="how far back missed ticks are made: simulated ones, and fills of targets",
     )
-    shutdown: ShutdownSettings = Field(default=ShutdownSettings(), description="the end of a run")
-    sinks: SinksSettings = Field(default=SinksSettings(), description="where samples go")
-    dead_letters: DeadLetterSettings = Field(
-        default=DeadLetterSettings(), description="where samples go that a sink refused"
-    )
-    metrics: MetricsSettings = Field(default=MetricsSettings(), description="the job's own metrics")
-    recovery: RecoverySettings = Field(default=RecoverySettings(), description="state between runs")
+    shutdown: ShutdownSettings = part("the end of a run")
+    sinks: SinksSettings = part("where samples go")
+    dead_letters: DeadLetterSettings = part("where samples go that a sink refused")
+    metrics: MetricsSettings = part("the job's own metrics")
+    recovery: RecoverySettings = part("state between runs")
 
     @field_validator("interval")
     @classmethod

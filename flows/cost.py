@@ -65,3 +65,11 @@ def cost_of(batches: Iterable[pa.RecordBatch], ticks: int, sinks: Sequence[Sink]
 def _points(batch: pa.RecordBatch, entity_type: EntityType) -> int:
     names: Sequence[str] = [metric.name for metric in entity_type.numeric]
     return sum(batch.num_rows - batch.column(name).null_count for name in names)
+
+
+def entities_of(cost: Cost) -> str:
+    """How many entities of which types there are, in words."""
+    if not cost.entities:
+        return "nothing"
+    kinds = ", ".join(f"{count:,} {label}" for label, count in sorted(cost.entities.items()))
+    return f"{cost.samples:,} entities ({kinds})"

@@ -90,7 +90,7 @@ def config_page() -> str:
     for name, field in Config.model_fields.items():
         for model, many in _models(field.annotation):
             prefix = f"{name}[]." if many else f"{name}."
-            whole = None if many else field.default
+            whole = None if many else _left_out(field)
             lines += ["", f"## {name}", "", *_table(_keys(model, prefix, whole))]
     lines += ["", *_patterns(), "", *_anomalies()]
     return "\n".join(lines) + "\n"
@@ -104,12 +104,13 @@ def _keys(
     model: type[BaseModel], prefix: str, default: BaseModel | None = None, *, deep: bool = True
 ) -> Iterator[str]:
     """A row a key. `default` is the model's value where the key above it is left out."""
+    model.model_rebuild()  # or annotations of what is defined further below are only names
     for name, field in model.model_fields.items():
         inner = _models(field.annotation)
         path = f"{prefix}{field.alias or name}"
         if any(many for _, many in inner):
             path += "[]"
-        own = field.get_default(call_default_factory=True)
+        own = _left_out(field)
         value = own if default is None else getattr(default, name)
         meaning = (field.description or "").replace("<", "&lt;")
         yield f"| `{path}` | {_default(value, field)} | {meaning} |"
@@ -117,6 +118,17 @@ def _keys(
         if deep and len(inner) == 1:
             below = value if isinstance(value, inner[0][0]) else None
             yield from _keys(inner[0][0], f"{path}.", below)
+
+
+def _left_out(field: FieldInfo) -> Any:
+    """What a field is that is left out."""
+    default = field.get_default(call_default_factory=True)
+    models = [model for model, _ in _models(field.annotation)]
+    if not models or not isinstance(default, dict):
+        return default
+    kind = default.get("kind")
+    (model,) = (m for m in models if kind is None or m.model_fields["kind"].default == kind)
+    return model(**default)
 
 
 def _models(annotation: Any, *, many: bool = False) -> list[tuple[type[BaseModel], bool]]:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import asdict
 
-from flows.observe.picture import NO_SINK, Job, Picture
+from flows.config import NO_SINK
+from flows.observe.picture import Job, Picture
 from operators.events import (
     BreakerClosed,
     BreakerOpened,

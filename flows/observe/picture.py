@@ -15,9 +15,6 @@ DELAY_BUCKETS = (
 )  # fmt: skip
 """Upper bounds, in seconds, of the histogram of end-to-end delays; one more is above all."""
 
-NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
-"""Said of a job whose `sinks` are none."""
-
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -12,7 +12,7 @@ from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
 from operators.schema.names import ClusterName
-from operators.schema.settings import MisfitError, Settings
+from operators.schema.settings import MisfitError, Settings, part
 
 
 class SelectionSettings(Settings):
@@ -68,13 +68,8 @@ class ClusterSettings(Settings):
         description="ask each broker for the topics' sizes on its disks; takes the extra "
         "`log-dirs`",
     )
-    topics: SelectionSettings = Field(
-        default=SelectionSettings(exclude=(re.compile("^__"),)),
-        description="which topics are collected",
-    )
-    groups: SelectionSettings = Field(
-        default=SelectionSettings(), description="which consumer groups are collected"
-    )
+    topics: SelectionSettings = part("which topics are collected", exclude=("^__",))
+    groups: SelectionSettings = part("which consumer groups are collected")
     partition_offsets: bool = Field(
         default=False, description="a sample for each group, topic and partition too"
     )
@@ -84,9 +79,7 @@ class ClusterSettings(Settings):
     probe: ProbeSettings | None = Field(
         default=None, description="messages of its own, produced and read back at each tick"
     )
-    expect: ExpectSettings = Field(
-        default=ExpectSettings(), description="what hybrid mode fills when it is missing"
-    )
+    expect: ExpectSettings = part("what hybrid mode fills when it is missing")
     like: str | None = Field(
         default=None,
         description="the fleet whose pattern and levels fill what was never seen",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from operators.schema.settings import Duration, Settings, at_most
+from operators.schema.settings import Duration, Settings, at_most, part
 
 _Slots = Annotated[
     int, Field(ge=1), at_most(10_000, "each slot is work at the same time, on one machine")
@@ -69,12 +69,8 @@ class PoolSettings(Settings):
     attempts: int = Field(
         default=3, ge=1, le=1_000_000, description="attempts in all, within the task's deadline"
     )
-    backoff: BackoffSettings = Field(
-        default=BackoffSettings(), description="waiting times between attempts"
-    )
-    breaker: BreakerSettings = Field(
-        default=BreakerSettings(), description="leaves a failing target alone"
-    )
+    backoff: BackoffSettings = part("waiting times between attempts")
+    breaker: BreakerSettings = part("leaves a failing target alone")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -129,19 +125,11 @@ class PoolsSettings(Settings):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, PoolSettings] = Field(init=False)
 
-    brokers: PoolSettings = Field(default=PoolSettings(), description="pool of kind `brokers`")
-    topics: TopicsPoolSettings = Field(
-        default=TopicsPoolSettings(), description="pool of kind `topics`"
-    )
-    groups: GroupsPoolSettings = Field(
-        default=GroupsPoolSettings(), description="pool of kind `groups`"
-    )
-    probe: PoolSettings = Field(
-        default=PoolSettings(), description="pool of clusters' end-to-end probes"
-    )
-    simulation: SimulationPoolSettings = Field(
-        default=SimulationPoolSettings(), description="pool of pluggable generators that do I/O"
-    )
+    brokers: PoolSettings = part("pool of kind `brokers`")
+    topics: TopicsPoolSettings = part("pool of kind `topics`")
+    groups: GroupsPoolSettings = part("pool of kind `groups`")
+    probe: PoolSettings = part("pool of clusters' end-to-end probes")
+    simulation: SimulationPoolSettings = part("pool of pluggable generators that do I/O")
 
     def of(self, kind: str) -> PoolSettings:
         """The settings of a kind's pool; defaults for an own kind that names none."""

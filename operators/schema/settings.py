@@ -33,6 +33,15 @@ class Settings(BaseModel):
     )
 
 
+def part(description: str, **given: Any) -> Any:
+    """A field that is settings itself; left out, it is what is `given` and defaults.
+
+    The default is no instance: that would have Pydantic prepare each class by itself, and those
+    that hold it again, which takes half of a start.
+    """
+    return Field(default=given, description=description)
+
+
 class MisfitError(ValueError):
     """Settings that are right by themselves do not fit together: a name leads nowhere, and so on.
 

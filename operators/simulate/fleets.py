@@ -31,7 +31,7 @@ def topology_of(fleet: FleetSettings, seed: int, cluster: str) -> Topology:
 def _topics(fleet: FleetSettings, key: int, brokers: int) -> tuple[TopicShape, ...]:
     counted = isinstance(fleet.topics, int)
     listed = (
-        [TopicSettings(name=n) for n in names_of(TOPIC_NAMES, fleet.topics)]
+        [TopicSettings.model_construct(name=n) for n in names_of(TOPIC_NAMES, fleet.topics)]
         if isinstance(fleet.topics, int)
         else list(fleet.topics)
     )
@@ -62,7 +62,7 @@ def _groups(
         names = names_of(GROUP_NAMES, fleet.groups)
         reads = _spread(fleet.groups, len(topics))
         listed = [
-            GroupSettings(name=n, topics=tuple(topics[i].name for i in places))
+            GroupSettings.model_construct(name=n, topics=tuple(topics[i].name for i in places))
             for n, places in zip(names, reads, strict=True)
             if places
         ]

@@ -397,9 +397,6 @@ AnyPattern = Annotated[
 ]
 """A pattern's name, or a mapping with its `kind` and settings."""
 
-for _model in (Sum, Product, Shift, Clip):
-    _model.model_rebuild()
-
 
 def _millis(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)

@@ -18,9 +18,10 @@ from operators.schema.settings import (
     Settings,
     at_most,
     nearest,
+    part,
     require_distinct,
 )
-from operators.simulate.patterns import AnyPattern, BusinessHours
+from operators.simulate.patterns import AnyPattern
 from operators.simulate.presets import REPLICATION_FACTOR, TOPIC_NAMES, Provider, names_of
 
 _NO_COLON_NO_SLASH = r"^[^:/]+$"
@@ -152,7 +153,7 @@ class FleetSettings(Settings):
         description="share of topics and groups that come and go, each for some weeks",
     )
     retention: Duration = Field(default=604800.0, gt=0, description="how long topics keep messages")
-    pattern: AnyPattern = Field(default=BusinessHours(), description="how traffic moves with time")
+    pattern: AnyPattern = part("how traffic moves with time", kind="business_hours")
     generator: GeneratorSettings | None = Field(
         default=None, description="a generator of one's own; without, the provider's physics"
     )

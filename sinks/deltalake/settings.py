@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from operators.schema.settings import Settings
+from operators.schema.settings import Settings, part
 from sinks.rolled.settings import RollSettings
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ class DeltaLakeSettings(Settings):
         min_length=1,
         description="folder of the tables: a directory, or a URI: s3://bucket/folder, gs://…, az://…",
     )
-    roll: RollSettings = Field(
-        default=RollSettings(),
-        description="when `run` and `replay` commit; what is committed at once is held in memory",
+    roll: RollSettings = part(
+        "when `run` and `replay` commit; what is committed at once is held in memory",
     )
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from operators.schema.kafka import KafkaConnection
+from operators.schema.settings import part
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ class KafkaSettings(KafkaConnection):
     partitions: int = Field(
         default=8, gt=0, le=100_000, description="partitions of the topic where mqpipe creates it"
     )
-    spool: SpoolSettings = Field(
-        default=SpoolSettings(), description="where samples wait for their delivery"
-    )
+    spool: SpoolSettings = part("where samples wait for their delivery")
 
     def sink(self) -> "Sink":
         """The sink that is told so."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from operators.schema.settings import ByteSize, Duration, Settings
+from operators.schema.settings import ByteSize, Duration, Settings, part
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ class NewRelicSettings(Settings):
         default=None,
         description="also send what happens in pools, as events: what is not as usual, or all",
     )
-    spool: SpoolSettings = Field(
-        default=SpoolSettings(), description="where samples wait for their delivery"
-    )
+    spool: SpoolSettings = part("where samples wait for their delivery")
     timeout: Duration = Field(default=30.0, gt=0, description="how long one request may take")
     uncompressed: ByteSize = Field(
         default=PAYLOAD_BYTES,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from operators.schema.settings import Duration, Settings
+from operators.schema.settings import Duration, Settings, part
 from sinks.rolled.settings import RollSettings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class ParquetSettings(Settings):
         min_length=1,
         description="a directory, or a URI: s3://bucket/folder, gs://…, abfs://…",
     )
-    roll: RollSettings = Field(default=RollSettings(), description="when `run` publishes files")
+    roll: RollSettings = part("when `run` publishes files")
     keep: Duration | None = Field(
         default=None,
         gt=0,

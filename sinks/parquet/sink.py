@@ -38,12 +38,13 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
 
 def _file_size(batch: pa.RecordBatch) -> int:
     """Bytes of the rows in a file, without what every file has however few its rows are."""
-
-    def size(table: pa.Table) -> int:
-        buffer = pa.BufferOutputStream()
-        with pq.ParquetWriter(buffer, batch.schema, **writer_options(batch.schema)) as writer:
-            writer.write_table(table)
-        return int(buffer.getvalue().size)
-
-    table = pa.Table.from_batches([batch])
-    return size(table) - size(table.slice(0, 0))
+    written: list[pq.FileMetaData] = []
+    with pq.ParquetWriter(
+        pa.BufferOutputStream(),
+        batch.schema,
+        metadata_collector=written,
+        **writer_options(batch.schema),
+    ) as writer:
+        writer.write_batch(batch)
+    groups = [file.row_group(n) for file in written for n in range(file.num_row_groups)]
+    return sum(g.column(n).total_compressed_size for g in groups for n in range(g.num_columns))

@@ -1,0 +1,121 @@
+"""Reaching what a configuration names: each cluster as a tick would, each sink by a probe."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from flows.config import Config
+from flows.cost import NOTHING, Cost, cost_of, entities_of
+from flows.sinks import job_context
+from flows.state import JobState
+from operators.collect.check import missing_permissions
+from operators.collect.cluster import cluster_row
+from operators.collect.collector import ClusterCollector
+from operators.collect.custom import OwnCollector
+from operators.collect.errors import CollectionError
+from operators.collect.samples import ClusterIdentity
+from operators.collect.settings import ClusterSettings, CollectorSettings
+from operators.schedule import at_or_after, wall_clock
+from operators.schema.arrow import entity_type_of
+from operators.schema.metrics import CLUSTER
+from operators.ticks import TargetKind, Ticks
+from sinks.job import JobContext
+from sinks.sink import Sink
+
+_TIMEOUT = 10.0
+"""Seconds that a cluster has to answer for each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found when something was reached for."""
+
+    what: str
+    found: str
+    problems: tuple[str, ...] = ()
+    cost: Cost = NOTHING
+    notes: tuple[str, ...] = ()
+    """What is not wrong and still worth to know."""
+
+
+async def reach(config: Config, sinks: Sequence[Sink]) -> list[Finding]:
+    """Reach every cluster that is collected, and every sink."""
+    clusters = config.clusters if config.collects else ()
+    own = config.collectors if config.collects else ()
+    job = job_context(config, JobState(config.recovery.path, "check"))
+    return await asyncio.gather(
+        *(_cluster(config, cluster, sinks) for cluster in clusters),
+        *(_own(config, collector, sinks) for collector in own),
+        *(asyncio.to_thread(_probed, sink, job) for sink in sinks),
+    )
+
+
+def _probed(sink: Sink, job: JobContext) -> Finding:
+    what = f"sink {sink.name}"
+    try:
+        return Finding(what, sink.probe(job))
+    except (OSError, ValueError) as error:
+        return Finding(what, "cannot be reached", tuple(str(error).splitlines()))
+
+
+async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink]) -> Finding:
+    """Ask a collector of one's own once, as a tick would."""
+    collector, what = OwnCollector(settings, config.account_id), f"collector {settings.name}"
+    tick = Ticks(settings.name, at_or_after(wall_clock(), config.interval_ms), config.interval_ms)
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            collected = await collector.collect(tick, _TIMEOUT)
+    except TimeoutError:
+        return Finding(what, "cannot be asked", (f"no answer within {_TIMEOUT:g} s",))
+    except CollectionError as error:
+        return Finding(what, "cannot be asked", (str(error),))
+    except Exception as error:
+        # Whatever its own code raises is what a tick would fail of.
+        return Finding(what, "cannot be asked", (f"{type(error).__name__}: {error}",))
+    finally:
+        with suppress(Exception):
+            await collector.close()
+    cost = cost_of(collected.batches, 1, sinks)
+    return Finding(what, entities_of(cost), (), cost)
+
+
+async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sink]) -> Finding:
+    """Collect each kind once, as a tick would: what fails here would fail there."""
+    collector = ClusterCollector(cluster, config.account_id)
+    now = at_or_after(wall_clock(), config.interval_ms)
+
+    async def collect(kind: TargetKind) -> tuple[Sequence[pa.RecordBatch], str | None]:
+        tick = Ticks(cluster.name, now, config.interval_ms, kind=kind)
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                collected = await collector.collect(tick, _TIMEOUT)
+        except TimeoutError:
+            return (), f"{kind}: no answer within {_TIMEOUT:g} s"
+        except CollectionError as error:
+            return (), f"{kind}: {error}"
+        return collected.batches, collected.error and f"{kind}: {collected.error}"
+
+    try:
+        found = await asyncio.gather(*(collect(kind) for kind in TargetKind))
+    finally:
+        await collector.close()
+    batches = [batch for part, _ in found for batch in part]
+    samples = [batch for batch in batches if entity_type_of(batch) is not CLUSTER]
+    if batches:
+        # What each kind knows of the cluster is one row in the end.
+        identity = ClusterIdentity(cluster.name, cluster.environment, config.account_id)
+        samples.append(cluster_row(identity, now, batches))
+    cost = cost_of(samples, 1, sinks)
+    problems = [problem for _, problem in found if problem]
+    if any(not problem for _, problem in found):
+        # It answers: what is not shown may be for a permission.
+        problems += [problem.text for problem in await missing_permissions(cluster, _TIMEOUT)]
+    found_in_words = entities_of(cost)
+    if cluster.probe is not None and not problems:
+        found_in_words += f"; may probe by the topic {cluster.probe.topic}"
+    return Finding(
+        f"cluster {cluster.name}", found_in_words, tuple(problems), cost, collector.notes
+    )
