@@ -303,7 +303,7 @@ class Connection(asyncio.BufferedProtocol):
 
 def _late(where: str, request: _Request) -> RequestError:
     return RequestError(
-        "timeout", f"{where}: no answer to {request.name} within {request.timeout:.3g} s"
+        "timeout", f"{where}: no answer to {request.name} within {request.timeout:.1f} s"
     )
 
 

@@ -29,7 +29,7 @@ async def addresses(
     """
     try:
         return _found(host, port, family, socket.AI_NUMERICHOST)
-    except OSError:
+    except (OSError, UnicodeError):
         return await asyncio.wrap_future(_asked(host, port, family))
 
 

@@ -66,8 +66,6 @@ def test_every_kind_of_listener_is_collected_from(
         ("SASL_TLS", {"ssl.ca.location": "untrusted"}, "tls", "ssl.ca.location"),
         ("MTLS", {"ssl.keystore.location": "", "ssl.keystore.password": ""}, "tls", "certificate"),
         ("SASL", {"security.protocol": "PLAINTEXT"}, "refused", "security.protocol"),
-        ("SASL", {"sasl.mechanism": "ROT13"}, "config", "ROT13"),
-        ("SASL", {"sasl.colour": "red"}, "config", "sasl.colour"),
     ],
 )
 def test_a_wrong_client_gets_one_clear_line(

@@ -1,0 +1,307 @@
+"""One connection: requests in a pipeline, and what comes that is no answer."""
+
+import asyncio
+import os
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.protocol import Client, RequestError
+from tests.unit.protocol.broker import Asked, Broker, broker, framed, groups_answer
+
+NO_GROUPS = b"\0\0\0\0\0\0\x01\0"
+"""An answer to ListGroups, version 5."""
+
+Body = Callable[[Client, Broker], Awaitable[None]]
+
+
+def run(
+    answer: Callable[[Asked, asyncio.StreamWriter], Awaitable[None]],
+    body: Body,
+    *,
+    versions: bool = True,
+    **properties: str,
+) -> None:
+    """Run a test's body with a client of a stand-in broker; underscores stand for dots."""
+
+    async def whole() -> None:
+        async with asyncio.timeout(30.0), broker(answer, versions=versions) as there:
+            more = {name.replace("_", "."): value for name, value in properties.items()}
+            client = Client("a-cluster", {**there.properties, **more})
+            try:
+                await body(client, there)
+            finally:
+                await client.close()
+
+    asyncio.run(whole())
+
+
+async def silent(request: Asked, writer: asyncio.StreamWriter) -> None:
+    """Answers nothing."""
+
+
+async def at_once(request: Asked, writer: asyncio.StreamWriter) -> None:
+    """Answers a group named after the request."""
+    writer.write(groups_answer(request, f"g-{request.id}"))
+
+
+def groups(answer: object) -> list[str]:
+    return [group.group_id for group in answer.groups]  # type: ignore[attr-defined]
+
+
+def test_requests_go_out_before_answers_come() -> None:
+    """All of them on one connection; each gets its own answer."""
+    waiting: list[tuple[Asked, asyncio.StreamWriter]] = []
+
+    async def later(request: Asked, writer: asyncio.StreamWriter) -> None:
+        waiting.append((request, writer))
+        if len(waiting) == 5:
+            for one, to in waiting:
+                to.write(groups_answer(one, f"g-{one.id}"))
+
+    async def body(client: Client, there: Broker) -> None:
+        found = await asyncio.gather(*(client.ask("ListGroups", 10.0) for _ in range(5)))
+        assert len(there.connections) == 1
+        ids = [asked.id for asked in there.connections[0] if asked.key == 16]
+        assert [groups(one) for one in found] == [[f"g-{id_}"] for id_ in ids]
+
+    run(later, body)
+
+
+def test_lanes_do_not_wait_for_each_other() -> None:
+    """A request of the other lane is answered while the first has none."""
+
+    async def groups_alone(request: Asked, writer: asyncio.StreamWriter) -> None:
+        if request.key == 16:
+            await at_once(request, writer)
+
+    async def body(client: Client, there: Broker) -> None:
+        slow = asyncio.ensure_future(client.ask("Metadata", 10.0, topics=None))
+        await there.until(1)
+        assert len(groups(await client.ask("ListGroups", 5.0, lane=1))) == 1
+        assert len(there.connections) == 2
+        slow.cancel()
+
+    run(groups_alone, body)
+
+
+def test_a_cancelled_request_keeps_its_place() -> None:
+    """Its answer is read and left, and the next request gets its own."""
+    held: list[tuple[Asked, asyncio.StreamWriter]] = []
+
+    async def hold(request: Asked, writer: asyncio.StreamWriter) -> None:
+        held.append((request, writer))
+
+    async def body(client: Client, there: Broker) -> None:
+        first = asyncio.ensure_future(client.ask("ListGroups", 10.0))
+        await there.until(1)
+        second = asyncio.ensure_future(client.ask("ListGroups", 10.0))
+        await there.until(2)
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            await first
+        for request, writer in held:
+            writer.write(groups_answer(request, f"g-{request.id}"))
+        assert groups(await second) == [f"g-{held[1][0].id}"]
+        assert len(there.connections) == 1
+
+    run(hold, body)
+
+
+def test_one_that_is_late_keeps_its_place_while_others_are_answered() -> None:
+    """A time-out does not close a connection on which something came meanwhile."""
+    held: list[tuple[Asked, asyncio.StreamWriter]] = []
+
+    async def first_alone(request: Asked, writer: asyncio.StreamWriter) -> None:
+        held.append((request, writer))
+        if len(held) == 1:
+            await asyncio.sleep(0.3)
+            await at_once(request, writer)
+
+    async def body(client: Client, there: Broker) -> None:
+        first = asyncio.ensure_future(client.ask("ListGroups", 10.0))
+        await there.until(1)
+        with pytest.raises(RequestError) as late:
+            await client.ask("ListGroups", 0.5)
+        assert late.value.error_class == "timeout"
+        assert len(groups(await first)) == 1
+        third = asyncio.ensure_future(client.ask("ListGroups", 10.0))
+        await there.until(3)
+        for request, writer in held[1:]:
+            writer.write(groups_answer(request, f"g-{request.id}"))
+        assert groups(await third) == [f"g-{held[2][0].id}"]
+        assert len(there.connections) == 1
+
+    run(first_alone, body)
+
+
+def test_where_nothing_comes_the_connection_is_closed_and_the_next_request_opens_another() -> None:
+    """At the oldest request's deadline, whatever the others would have waited."""
+
+    async def body(client: Client, there: Broker) -> None:
+        patient = asyncio.ensure_future(client.ask("ListGroups", 30.0))
+        await there.until(1)
+        with pytest.raises(RequestError) as closed:
+            await client.ask("ListGroups", 0.2)
+        assert closed.value.error_class == "timeout"
+        # The oldest one's deadline is the patient one's: it still waits.
+        assert not patient.done()
+        patient.cancel()
+
+    async def impatient_first(client: Client, there: Broker) -> None:
+        client.learn({1: ("127.0.0.1", there.port)})
+        short = asyncio.ensure_future(client.ask("ListGroups", 0.3, 1))
+        await there.until(1)
+        patient = asyncio.ensure_future(client.ask("ListGroups", 30.0, 1))
+        await there.until(2)
+        for failed in (short, patient):
+            with pytest.raises(RequestError, match=r"no answer to ListGroups within 0\.3 s"):
+                await failed
+        with pytest.raises(RequestError):
+            await client.ask("ListGroups", 0.1, 1)
+        assert len(there.connections) == 2
+
+    run(silent, body)
+    run(silent, impatient_first)
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/1.1"),
+        (struct.pack(">i", (1 << 31) - 1), "2147483647 bytes"),
+        (struct.pack(">i", -5), "-5 bytes"),
+        (struct.pack(">ii", 4, 12345), "the number 12345"),
+        (framed(2, NO_GROUPS, tagged=True) * 2, "nobody asked for"),
+        (framed(2, b"\xff" * 40, tagged=True), "makes no sense"),
+        (framed(2, b"\xff" * 40), "header makes no sense"),
+        (framed(2, b"", tagged=True), "makes no sense"),
+    ],
+)
+def test_what_is_no_answer_ends_the_connection_and_is_said(sent: bytes, says: str) -> None:
+    """Text, frames of 2 GiB and less than nothing, wrong numbers, answers that are too many."""
+
+    async def garbage(request: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+
+    async def body(client: Client, there: Broker) -> None:
+        client.learn({7: ("127.0.0.1", there.port)})
+        with pytest.raises(RequestError) as failed:
+            await asked_and_ended(client)
+        error = failed.value
+        assert (error.error_class, says in str(error)) == ("garbage", True), str(error)
+        assert f"broker 7 (127.0.0.1:{there.port}): " in str(error)
+
+    run(garbage, body)
+
+
+async def asked_and_ended(client: Client) -> None:
+    """Raises what the request fails with or, where that was answered, what followed it."""
+    await client.ask("ListGroups", 5.0, 7)
+    await asyncio.sleep(0)
+    (link,) = client._links.values()
+    assert link.connection is not None
+    assert link.connection.error is not None
+    raise link.connection.error
+
+
+@pytest.mark.parametrize("part", [b"\0\0", struct.pack(">ii", 100, 2), b"\x07\0\0\0" + bytes(9)])
+def test_half_a_frame_costs_the_request_its_time(part: bytes) -> None:
+    """And nothing else: less than a size, a small frame, and most of a big one."""
+
+    async def half(request: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(part)
+
+    async def body(client: Client, there: Broker) -> None:
+        with pytest.raises(RequestError) as late:
+            await client.ask("ListGroups", 0.3)
+        assert late.value.error_class == "timeout"
+
+    run(half, body)
+
+
+def test_a_broker_that_hangs_up_is_said() -> None:
+    """As soon as it is spoken to: it wants another protocol."""
+
+    async def hang_up(request: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def body(client: Client, there: Broker) -> None:
+        with pytest.raises(RequestError) as failed:
+            await client.ask("ListGroups", 5.0)
+        assert failed.value.error_class == "refused"
+        assert "as soon as it was spoken to" in str(failed.value)
+
+    run(hang_up, body)
+    run(hang_up, body, versions=False)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 10, 1 << 16, (1 << 16) + 1, 3 << 20])
+def test_answers_of_every_size_arrive_whole(size: int) -> None:
+    """Below, at and above the buffer; several behind one another, cut anywhere."""
+    content = os.urandom(size)
+
+    async def echo(request: Asked, writer: asyncio.StreamWriter) -> None:
+        frame = framed(request.id, content, tagged=True)
+        cuts = sorted({0, 3, 4, 7, len(frame) // 2, len(frame)})
+        for begin, end in pairwise(cuts):
+            writer.write(frame[begin:end])
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async def body(client: Client, there: Broker) -> None:
+        found = await asyncio.gather(*(client.send("ListGroups", 5, b"", 10.0) for _ in range(4)))
+        assert all(bytes(answer) == content for answer in found)
+
+    run(echo, body)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_hostile_broker_costs_one_connection(data: st.DataObject) -> None:
+    """Whatever bytes come in place of an answer: one error, within the time, and life goes on."""
+    noise = data.draw(st.binary(max_size=200))
+    kind = data.draw(st.sampled_from(["raw", "framed", "body"]))
+
+    async def hostile(request: Asked, writer: asyncio.StreamWriter) -> None:
+        if request.key != 3:
+            await at_once(request, writer)
+        elif kind == "raw":
+            writer.write(noise)
+        elif kind == "framed":
+            writer.write(struct.pack(">i", len(noise)) + noise)
+        else:
+            writer.write(framed(request.id, noise, tagged=True))
+
+    async def body(client: Client, there: Broker) -> None:
+        (failed,) = await asyncio.gather(
+            client.ask("Metadata", 0.05, lane=1, topics=None), return_exceptions=True
+        )
+        if isinstance(failed, BaseException):
+            assert isinstance(failed, RequestError)
+            assert failed.error_class in ("garbage", "timeout", "tls"), str(failed)
+        assert len(groups(await client.ask("ListGroups", 5.0))) == 1
+
+    run(hostile, body)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(max_size=120), st.booleans())
+def test_a_hostile_greeting_is_an_error_of_that_address(noise: bytes, in_frame: bool) -> None:
+    """Bytes in place of the first answer, which says what versions the broker speaks."""
+
+    async def greeting(request: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(framed(request.id, noise) if in_frame else noise)
+        writer.close()
+
+    async def body(client: Client, there: Broker) -> None:
+        with pytest.raises(RequestError) as failed:
+            await client.ask("ListGroups", 2.0)
+        assert failed.value.error_class in ("garbage", "refused", "tls", "unsupported")
+
+    run(greeting, body, versions=False)

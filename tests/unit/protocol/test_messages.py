@@ -1,0 +1,81 @@
+"""What is used of kafka-python, and the schemas that it lacks."""
+
+from importlib.metadata import version
+
+import pytest
+
+from operators.protocol.errors import error_class, error_name
+from operators.protocol.messages import MESSAGES, Message
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES.keys())
+def test_the_names_that_are_used_of_kafka_python_are_there(message: Message) -> None:
+    """Key, versions and tagged fields are as the table says; an empty request can be written."""
+    assert version("kafka-python").startswith("3.0.")
+    request, response = message.classes()
+    assert (request.name, response.name) == (f"{message.name}Request", f"{message.name}Response")
+    assert request.API_KEY == response.API_KEY == message.key
+    assert request.max_version >= message.highest
+    assert response.max_version >= message.highest
+    for spoken in range(message.highest + 1):
+        flexible = spoken >= message.flexible
+        assert request.flexible_version_q(spoken) == flexible
+        assert response.flexible_version_q(spoken) == flexible
+    body = request(version=message.highest).encode(version=message.highest)
+    assert isinstance(bytes(body), bytes)
+
+
+def test_answers_of_our_schemas_are_read_as_they_are_written() -> None:
+    """Nested, nullable and tagged parts."""
+    _, response = MESSAGES["StreamsGroupDescribe"].classes()
+    topology = response.DescribedGroup.Topology(
+        epoch=3,
+        subtopologies=[
+            response.DescribedGroup.Topology.Subtopology(
+                subtopology_id="0",
+                source_topics=["in"],
+                repartition_sink_topics=[],
+                state_changelog_topics=[],
+                repartition_source_topics=[],
+                version=0,
+            )
+        ],
+        version=0,
+    )
+    group = response.DescribedGroup(
+        error_code=0,
+        group_id="g",
+        group_state="Stable",
+        group_epoch=1,
+        assignment_epoch=1,
+        topology=topology,
+        members=[],
+        authorized_operations={3, 8},
+        version=0,
+    )
+    written = response(version=0, throttle_time_ms=0, groups=[group]).encode(version=0)
+    (read,) = response.decode(memoryview(bytes(written)), version=0).groups
+    assert (read.group_id, read.topology.epoch) == ("g", 3)
+    assert read.topology.subtopologies[0].source_topics == ["in"]
+    assert read.authorized_operations == {3, 8}
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "class_"),
+    [
+        (-1, "UNKNOWN_SERVER_ERROR", "unknown"),
+        (0, "NONE", "unknown"),
+        (3, "UNKNOWN_TOPIC_OR_PARTITION", "unavailable"),
+        (16, "NOT_COORDINATOR", "unavailable"),
+        (30, "GROUP_AUTHORIZATION_FAILED", "authorization"),
+        (35, "UNSUPPORTED_VERSION", "unsupported"),
+        (58, "SASL_AUTHENTICATION_FAILED", "auth"),
+        (69, "GROUP_ID_NOT_FOUND", "unknown"),
+        (133, "SHARE_SESSION_LIMIT_REACHED", "unknown"),
+        (999, "error 999", "unknown"),
+        (-7, "error -7", "unknown"),
+    ],
+)
+def test_codes_have_kafkas_names(code: int, name: str, class_: str) -> None:
+    """And a class each."""
+    assert (error_name(code), error_class(code)) == (name, class_)
