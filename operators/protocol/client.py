@@ -199,10 +199,9 @@ class Client:
         return sorted(links, key=_promise)
 
 
-def _promise(link: Link) -> tuple[bool, int, float]:
-    connection = link.connection if link.open else None
-    silent = connection is None or connection.overdue
-    return silent, link.failures, 0.0 if connection is None else -connection.heard
+def _promise(link: Link) -> tuple[int, float]:
+    connection = link.connection
+    return link.doubts, 0.0 if connection is None else -connection.heard
 
 
 async def _sent(

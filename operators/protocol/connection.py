@@ -54,6 +54,8 @@ class Connection(asyncio.BufferedProtocol):
         """By API key: the lowest and the highest version that the broker serves."""
         self.opened = False
         """Whether whoever opened it is done with that."""
+        self.served = False
+        """Whether it has answered anything since."""
         self.error: RequestError | None = None
         """Why it ended."""
         self.authenticate_at: float | None = None
@@ -67,7 +69,6 @@ class Connection(asyncio.BufferedProtocol):
         self._pending: deque[_Request] = deque()
         self._ids = 0
         self._answered = False
-        self._served = False
         self._held: list[tuple[_Request, bytes]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ending = False
@@ -181,7 +182,7 @@ class Connection(asyncio.BufferedProtocol):
             self.end(RequestError("tls", f"{self.where}: closed the connection: {said}"))
             return
         said = "" if exc is None else f" ({os_text(exc)})"
-        when = "" if self._served else " as soon as it was spoken to"
+        when = "" if self.served else " as soon as it was spoken to"
         self.end(RequestError("refused", f"{self.where}: closed the connection{when}{said}"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -259,7 +260,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.garbage(f"an answer to {request.name} whose header makes no sense")
                 return
         self._answered = True
-        self._served = self.opened
+        self.served = self.opened
         if not request.answer.done():
             request.answer.set_result(frame[start:])
         self._end_if_idle()

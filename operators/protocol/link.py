@@ -23,11 +23,25 @@ class Link:
         self._again: asyncio.Task[None] | None = None
         self._error: RequestError | None = None
         self._again_at = 0.0
+        self._lapsed = False
+        """Whether the connection before was ended since nothing came, or nothing sensible."""
 
     @property
     def open(self) -> bool:
         """Whether there is a connection."""
         return self.connection is not None and self.connection.error is None
+
+    @property
+    def doubts(self) -> int:
+        """How little speaks for an answer: 0 where it has answered on the connection it has."""
+        connection = self.connection
+        if connection is not None and connection.error is None:
+            if connection.overdue:
+                return 3
+            return 0 if connection.served else 1 + self._lapsed
+        if self.failures:
+            return 3 + self.failures
+        return 1 + (self._lapsed or _lapsed(connection))
 
     @property
     def waits(self) -> float:
@@ -42,11 +56,14 @@ class Link:
         """
         connection = self.connection
         if connection is not None and connection.error is None:
+            if connection.served:
+                self._lapsed = False
             self._authenticate_anew(connection)
             return connection
         if self._opening is None:
             if self._error is not None and self.waits:
                 raise self._error
+            self._lapsed = self._lapsed or _lapsed(connection)
             self._opening = asyncio.create_task(
                 opened(self.where, self._host, self._port, self._access)
             )
@@ -111,6 +128,11 @@ class Link:
                 connection.end(_as_request_error(self.where, error))
 
         self._again = asyncio.create_task(anew())
+
+
+def _lapsed(connection: Connection | None) -> bool:
+    error = None if connection is None else connection.error
+    return error is not None and error.error_class in ("timeout", "garbage")
 
 
 def _as_request_error(where: str, error: BaseException) -> RequestError:

@@ -71,13 +71,15 @@ async def test_a_broker_that_hangs_does_not_answer_for_the_cluster_again() -> No
     async with broker(silent) as hung, broker(await named("b")) as well:
         client = client_of(hung, well)
         client.learn({1: ("127.0.0.1", hung.port), 2: ("127.0.0.1", well.port)})
+        await client.versions(10.0, 1)
         with pytest.raises(RequestError):
             await who(client, 0.2, 1)
         loop = asyncio.get_running_loop()
-        for _ in range(3):
-            begun = loop.time()
+        begun = loop.time()
+        for _ in range(10):
             assert await who(client, 8.0) == "b"
-            assert loop.time() - begun < 2.0
+        # Each time that it were asked first would take two seconds.
+        assert loop.time() - begun < 2.0
         await client.close()
 
 
