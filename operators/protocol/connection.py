@@ -178,8 +178,8 @@ class Connection(asyncio.BufferedProtocol):
         """The other side has closed it, or it broke."""
         if isinstance(exc, ssl.SSLError):
             # With TLS 1.3 a broker says only now that it does not take our certificate.
-            said = (exc.reason or str(exc)).replace("_", " ").lower()
-            self.end(RequestError("tls", f"{self.where}: closed the connection: {said}"))
+            text = f"{self.where}: closed the connection: {os_text(exc)}"
+            self.end(RequestError("tls", text))
             return
         said = "" if exc is None else f" ({os_text(exc)})"
         when = "" if self.served else " as soon as it was spoken to"

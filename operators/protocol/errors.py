@@ -1,6 +1,7 @@
 """What a request failed with: one class of error, and Kafka's names of the codes in answers."""
 
 import os
+import ssl
 
 _IN_ORDER = """
 NONE OFFSET_OUT_OF_RANGE CORRUPT_MESSAGE UNKNOWN_TOPIC_OR_PARTITION INVALID_FETCH_SIZE
@@ -112,7 +113,10 @@ def error_class(code: int) -> str:
 
 
 def os_text(error: Exception) -> str:
-    """What the system says of an error; asyncio puts addresses in its place."""
+    """What the system, or OpenSSL, says of an error; asyncio puts addresses in its place."""
+    if isinstance(error, ssl.SSLError):
+        reason = getattr(error, "reason", None)
+        return str(reason or error.args[-1]).replace("_", " ").lower()
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     said = error.strerror if isinstance(error, OSError) else None

@@ -255,8 +255,7 @@ async def _transport(where: str, host: str, sock: socket.socket, access: Access)
         text = f"the broker's certificate is not trusted: {error.verify_message}"
         raise RequestError("tls", f"{where}: {text}") from error
     except ssl.SSLError as error:
-        said = (error.reason or str(error)).replace("_", " ").lower()
-        raise RequestError("tls", f"{where}: no TLS: {said}") from error
+        raise RequestError("tls", f"{where}: no TLS: {os_text(error)}") from error
     except OSError as error:
         text = f"closed the connection while TLS began ({os_text(error)})"
         raise RequestError("tls", f"{where}: {text}: does the listener speak TLS?") from error

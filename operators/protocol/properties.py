@@ -6,8 +6,10 @@ librdkafka is accepted; it means nothing here.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
+from operators.schema.msk_iam import why_not
 from operators.schema.settings import nearest
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -293,13 +295,12 @@ def _check_sasl(mechanism: str, values: Mapping[str, Any]) -> None:
     if mechanism == "GSSAPI" and "sasl.mechanism" not in values:
         text = f"give `sasl.mechanism`, one of {', '.join(MECHANISMS)}"
         raise PropertyError("sasl.mechanism", text)
-    if mechanism == "GSSAPI":
-        _require("gssapi", "GSSAPI takes the package gssapi: `uv pip install gssapi`")
-    if mechanism == "AWS_MSK_IAM":
-        _require(
-            "botocore",
-            "AWS_MSK_IAM takes the package botocore: install mqpipe with its extra `msk`",
-        )
+    if mechanism == "GSSAPI" and find_spec("gssapi") is None:
+        text = "GSSAPI takes the package gssapi: `uv pip install gssapi`"
+        raise PropertyError("sasl.mechanism", text)
+    lacking = why_not(values)
+    if lacking is not None:
+        raise PropertyError("sasl.mechanism", lacking)
 
 
 def _needed_of_oauth(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -322,13 +323,6 @@ def _needed_of_oauth(values: Mapping[str, Any]) -> tuple[str, ...]:
     if not any(name in values for name in (*keys, f"{prefix}assertion.file")):
         raise PropertyError(keys[0], f"the grant type jwt-bearer takes `{keys[0]}`")
     return (endpoint,)
-
-
-def _require(package: str, otherwise: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise PropertyError("sasl.mechanism", otherwise)
 
 
 def _ask_librdkafka(name: str, value: str) -> None:

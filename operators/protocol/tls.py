@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from operators.protocol.errors import RequestError
+from operators.protocol.errors import RequestError, os_text
 
 _PROBED = (
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -167,12 +167,9 @@ def _blamed(what: str) -> Iterator[None]:
     """Says which properties it was that could not be used."""
     try:
         yield
-    except ssl.SSLError as error:
-        said = (error.reason or str(error)).replace("_", " ").lower()
-        raise RequestError("config", f"{what}: {said}") from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise RequestError("config", f"{what}: {error.strerror or error}{where}") from error
+        raise RequestError("config", f"{what}: {os_text(error)}{where}") from error
     except ValueError as error:
         raise RequestError("config", f"{what}: {error}") from error
 

@@ -5,11 +5,12 @@ key is the cluster, its timestamp the first tick's, and it spans at most `MESSAG
 """
 
 import logging
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from operators.schema.settings import Settings
+from operators.schema.msk_iam import for_librdkafka, why_not
+from operators.schema.settings import MisfitError, Settings
 
 SCHEMA_VERSION_HEADER = "mqpipe.schema_version"
 ENTITY_TYPE_HEADER = "mqpipe.entity_type"
@@ -47,10 +48,20 @@ class KafkaConnection(Settings):
         default_factory=dict, description="any librdkafka property, such as `security.protocol`"
     )
 
-    def client_config(self) -> dict[str, str]:
-        """The librdkafka properties in clear: for the client, never to be shown."""
-        properties = {name: value.get_secret_value() for name, value in self.client.items()}
-        return {**properties, "bootstrap.servers": self.bootstrap_servers}
+    @model_validator(mode="after")
+    def _mechanism_has_what_it_takes(self) -> Self:
+        lacking = why_not(self._properties)
+        if lacking is not None:
+            raise MisfitError([(("client", "sasl.mechanism"), lacking)])
+        return self
+
+    def client_config(self) -> dict[str, Any]:
+        """What librdkafka's clients are made with, in clear: never to be shown."""
+        return for_librdkafka({**self._properties, "bootstrap.servers": self.bootstrap_servers})
+
+    @property
+    def _properties(self) -> dict[str, str]:
+        return {name: value.get_secret_value() for name, value in self.client.items()}
 
 
 class DebugLog:

@@ -4,11 +4,13 @@ Credentials are found by botocore as everywhere in AWS: environment, profile, ro
 It is the extra `msk`. All of this may ask the network, so it blocks.
 """
 
+import os
 import re
 from base64 import urlsafe_b64encode
 from calendar import timegm
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from time import strptime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,6 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 MECHANISM = "AWS_MSK_IAM"
 
 USER_AGENT = "mqpipe"
+
+_NAMES = ("sasl.mechanism", "sasl.mechanisms")
 
 _REGION = re.compile(r"\.(?:kafka|kafka-serverless)\.([a-z0-9-]+)\.amazonaws\.")
 _EXPIRES = 900
@@ -53,17 +57,32 @@ def token(bootstrap_host: str) -> tuple[str, float]:
     return encoded, float(begun + _EXPIRES)
 
 
+def why_not(properties: Mapping[str, str]) -> str | None:
+    """What properties that ask for this mechanism lack; None where it is nothing."""
+    if not _asks_for_it(properties):
+        return None
+    if properties.get("security.protocol", "").upper() != "SASL_SSL":
+        return f"{MECHANISM} takes `security.protocol: SASL_SSL`"
+    if find_spec("botocore") is None:
+        return f"{MECHANISM} takes botocore: install mqpipe with its extra `msk`"
+    return None
+
+
 def for_librdkafka(properties: Mapping[str, str]) -> dict[str, Any]:
     """Properties in which MSK's mechanism is OAUTHBEARER with a callback, as librdkafka has none.
 
     Others come back as they are.
     """
-    names = [name for name in ("sasl.mechanism", "sasl.mechanisms") if name in properties]
-    if not any(properties[name].upper() == MECHANISM for name in names):
+    if not _asks_for_it(properties):
         return dict(properties)
+    names = [name for name in _NAMES if name in properties]
     host = properties["bootstrap.servers"].split(",")[0].strip().rpartition(":")[0]
     callback: Callable[[str], tuple[str, float]] = lambda _: token(host)  # noqa: E731
     return {**properties, **dict.fromkeys(names, "OAUTHBEARER"), "oauth_cb": callback}
+
+
+def _asks_for_it(properties: Mapping[str, str]) -> bool:
+    return any(properties.get(name, "").upper() == MECHANISM for name in _NAMES)
 
 
 def _signed_url(host: str, region: str) -> str:
@@ -89,7 +108,7 @@ def _region(host: str) -> str:
     found = _REGION.search(host)
     if found is not None:
         return found[1]
-    region = _session().get_config_variable("region")
+    region = os.environ.get("AWS_REGION") or _session().get_config_variable("region")
     if not region:
         raise NoCredentialsError(
             f"the name {host} does not tell the AWS region: set AWS_REGION or AWS_DEFAULT_REGION"

@@ -5,6 +5,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Any, TypeAlias
 
 from operators.protocol.messages import MESSAGES
@@ -50,7 +51,9 @@ class Broker:
 
 
 @asynccontextmanager
-async def broker(answer: Answer, *, versions: bool = True) -> AsyncIterator[Broker]:
+async def broker(
+    answer: Answer, *, versions: bool = True, tls: SSLContext | None = None
+) -> AsyncIterator[Broker]:
     """Answers requests for versions itself (unless told not to), all others by `answer`."""
     serving: set[asyncio.Task[None]] = set()
 
@@ -78,7 +81,7 @@ async def broker(answer: Answer, *, versions: bool = True) -> AsyncIterator[Brok
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     it = Broker(server.sockets[0].getsockname()[1])
     try:
         yield it
@@ -114,6 +117,21 @@ def groups_answer(request: Asked, *names: str) -> bytes:
     ]
     body = response(version=request.version, error_code=0, groups=groups)
     return framed(request.id, bytes(body.encode(version=request.version)), tagged=True)
+
+
+def answer_to(request: Asked, **fields: Any) -> bytes:
+    """An answer to any request, by its fields."""
+    (message,) = [one for one in MESSAGES.values() if one.key == request.key]
+    _, response = message.classes()
+    body = response(version=request.version, **fields).encode(version=request.version)
+    tagged = request.version >= message.flexible and request.key != 18
+    return framed(request.id, bytes(body), tagged=tagged)
+
+
+def read(request: Asked) -> Any:
+    """A request's fields."""
+    (message,) = [one for one in MESSAGES.values() if one.key == request.key]
+    return message.classes()[0].decode(memoryview(request.body), version=request.version)
 
 
 def _parsed(frame: bytes) -> Asked:
