@@ -19,6 +19,7 @@ from flows import standard_streams
 from flows.errors import CommandError, ConfigError, UsageError
 from flows.options import addresses_of, interval_of, moment, parsed, some_time
 from flows.visible import visible_lines
+from operators.schema.secrets import without_password
 from operators.schema.units import parse_duration
 
 if TYPE_CHECKING:
@@ -371,5 +372,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(visible_lines(message), err=True)
+    typer.echo(visible_lines(without_password(message)), err=True)
     sys.exit(code)

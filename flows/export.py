@@ -21,6 +21,7 @@ from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
 from operators.schema.logs import Log
+from operators.schema.secrets import without_password
 from operators.simulate.spec import ShardSpec, by_cluster
 from operators.simulate.truth import anomaly_table
 from sinks.parquet.settings import ParquetSettings
@@ -98,7 +99,7 @@ def export(config: Config, options: ExportOptions) -> int:
         span = _span(config, shards, options, state)
         if not _begin(store, state, span, options):
             log.info("nothing started", cause="this export is complete", out=parquet.path)
-            typer.echo(f"{parquet.path}: already complete")
+            typer.echo(f"{without_password(parquet.path)}: already complete")
             return 0
         began = time.monotonic()
         drain = Drain(grace=config.shutdown.grace, settle=0)
@@ -206,7 +207,7 @@ def _samples(shards: Mapping[str, ShardSpec], span: Span) -> int:
 def _report(store: Store, shards: Mapping[str, ShardSpec], span: Span, seconds: float) -> None:
     samples = _samples(shards, span)
     typer.echo(
-        f"{store.path}: {samples:,} samples at {_ticks(span):,} ticks from "
+        f"{without_password(store.path)}: {samples:,} samples at {_ticks(span):,} ticks from "
         f"{show_time(span.start)} to {show_time(span.end)}, {size(store.size())} of Parquet, "
         f"in {seconds:.1f} s ({samples / seconds:,.0f} samples/s)"
     )

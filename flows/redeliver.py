@@ -28,7 +28,7 @@ def redeliver(config: Config) -> int:
             dead letters.
     """
     state = config.recovery.path
-    job = replace(job_context(config, JobState(state, "redeliver")), patience=_PATIENCE)
+    job = replace(job_context(config, JobState(state / "run", "redeliver")), patience=_PATIENCE)
     spooling = [(s.name, s.redeliver) for s in sinks_of(config) if s.redeliver is not None]
     if not spooling:
         raise UsageError("nothing to redeliver: the config has no sink that spools")

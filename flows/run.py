@@ -76,6 +76,7 @@ def run(config: Config, options: RunOptions) -> int:
                 lambda sink: clusters | state.retired(sink, clusters),
                 seen.listener,
                 lambda: drain.grace_left_of(share),
+                options.workers.processes,
             ),
         )
         flow = stream(

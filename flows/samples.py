@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import polars as pl
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow as pa
 from flows.errors import CommandError
 from operators.schema.arrow import TIMESTAMP, schema_of
 from operators.schema.metrics import ENTITY_TYPES, STRING, EntityType
+from operators.schema.secrets import without_password
 from sinks.parquet.store import ANOMALIES, Store
 
 _TYPES: dict[pa.DataType, pl.DataType] = {
@@ -36,6 +37,7 @@ class Samples:
     """The Parquet files below a URI, by entity type."""
 
     uri: str
+    """As it may be shown."""
     files: Mapping[EntityType, Sequence[str]]
     """Sorted by date; an entity type without files is not in it."""
     storage: Mapping[str, str]
@@ -120,7 +122,7 @@ def find_samples(uri: str) -> Samples:
             "makes some, `mqpipe run` where it rolls its first file"
         )
     return Samples(
-        uri=uri,
+        uri=without_password(uri),
         files=files,
         storage=_storage(uri),
         truth=f"{prefix}/{truth[0]}" if truth else None,
@@ -141,16 +143,25 @@ def _prefix(uri: str) -> str:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return unquote(parts.path).rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+    place = _place(parts) if parts.scheme == "s3" else parts.netloc
+    return f"{parts.scheme}://{place}{parts.path}".rstrip("/")
+
+
+def _place(parts: SplitResult) -> str:
+    """The bucket, without the key that may stand before it."""
+    return parts.netloc.rpartition("@")[2]
 
 
 def _storage(uri: str) -> dict[str, str]:
-    """The options that pyarrow takes from an S3 URI's query, in polars' words."""
+    """The key and the options that pyarrow takes from an S3 URI, in polars' words."""
     parts = urlsplit(uri)
     given = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    if parts.scheme != "s3" or not given:
+    if parts.scheme != "s3":
         return {}
     options = {}
+    if parts.username and parts.password:
+        options["aws_access_key_id"] = unquote(parts.username)
+        options["aws_secret_access_key"] = unquote(parts.password)
     if "region" in given:
         options["aws_region"] = given["region"]
     if "endpoint_override" in given:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from flows.config import Config
-from flows.errors import UsageError
+from flows.errors import StateError, UsageError
 from flows.state import JobState
 from sinks.dead_letters import DeadLetters
 from sinks.events import Listener, nobody
 from sinks.job import JobContext
 from sinks.parquet.settings import ParquetSettings
 from sinks.sink import OpenSink, Output, Sink
+from sinks.spool.store import SpoolInUseError
 
 
 def sinks_of(config: Config) -> list[Sink]:
@@ -41,6 +42,7 @@ def job_context(
     parts: Callable[[str], Collection[str]] = lambda _sink: (),
     listener: Listener = nobody,
     grace_left: Callable[[], float] = lambda: 0.0,
+    processes: int = 1,
 ) -> JobContext:
     """What a job gives to its sinks; see `JobContext`."""
     return JobContext(
@@ -53,6 +55,7 @@ def job_context(
         account_id=config.account_id,
         interval=config.interval_ms,
         seed=config.simulation.seed,
+        processes=processes,
     )
 
 
@@ -88,10 +91,14 @@ def opened(sinks: Iterable[Sink], job: JobContext) -> OpenSinks:
 
     Raises:
         UsageError: what a sink's settings name cannot be used, such as a key's file.
+        StateError: another job uses a spool.
         OSError: a place cannot be written to.
     """
-    with usage_errors():
-        return OpenSinks({sink.name: sink.open(job) for sink in sinks})
+    try:
+        with usage_errors():
+            return OpenSinks({sink.name: sink.open(job) for sink in sinks})
+    except SpoolInUseError as error:
+        raise StateError(str(error)) from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.errors import StateError
 from flows.room import no_room
+from sinks.disk import PRIVATE, make_private, write_private
 
 RECOVERY_PARTITIONS = 8
 """Fixed for the life of a store, whatever the number of workers."""
@@ -78,7 +79,7 @@ def hold(path: Path, process_id: int = 0, processes: int = 1) -> Iterator[JobSta
         StateError: another live job holds it, it cannot be written, or its disk is nearly full.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_private(path)
     except OSError as error:
         raise _unusable(path, error) from error
     if full := no_room(path):
@@ -106,7 +107,7 @@ def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
         StateError: another process holds it (unless `wait`), or there can be no such file.
     """
     try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as error:
         raise _unusable(file.parent, error) from error
     try:
@@ -138,8 +139,10 @@ def _create_recovery_store(store: Path) -> None:
     draft = store.with_name(f".{store.name}.{os.getpid()}")
     try:
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+        make_private(draft)
         init_db_dir(draft, RECOVERY_PARTITIONS)
+        for file in draft.iterdir():
+            file.chmod(PRIVATE)  # what SQLite makes beside it will be alike
         draft.rename(store)
     except OSError as error:
         raise StateError(f"{store}: cannot make the recovery store: {error}") from error
@@ -164,7 +167,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Replace a file as a whole: a reader sees the old or the new one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text)
+        write_private(draft, text)
         draft.replace(path)
     except OSError as error:
         raise StateError(f"{path}: cannot be written: {error.strerror}") from error

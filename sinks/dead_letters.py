@@ -21,7 +21,7 @@ from operators.schema.arrow import TIMESTAMP, entity_type_of
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from sinks.delivery import DeadLetter
-from sinks.disk import clear_errors
+from sinks.disk import clear_errors, make_private, open_private
 from sinks.events import DeadLettersDropped, Listener, nobody
 from sinks.settings import DeadLetterSettings
 
@@ -141,7 +141,7 @@ class DeadLetters:
 
     def _new_file(self, label: str) -> Path:
         folder = self._settings.path / f"type={label}"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         _drop_drafts(folder)
         # The names' order is that of time, whatever the label.
         return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
@@ -209,7 +209,8 @@ def write_file(path: Path, table: pa.Table) -> None:
     """Write or replace a file as a whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(table, draft, compression="zstd")
+        with open(draft, "wb", opener=open_private) as target:
+            pq.write_table(table, target, compression="zstd")
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -74,6 +74,36 @@ def clear_errors(path: Path | str, what: str) -> Iterator[None]:
         raise
 
 
+def make_private(directory: Path) -> None:
+    """Make a folder, and those above it that are not there, for their owner alone (0700).
+
+    Raises:
+        OSError: there can be none.
+    """
+    if not directory.parent.exists():
+        make_private(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file for its owner alone (0600); one that is there keeps who may read it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open(file, "w", encoding="utf-8", opener=open_private) as target:
+        target.write(text)
+
+
+def open_private(path: str, flags: int) -> int:
+    """What `open` opens a file by that it makes for its owner alone."""
+    return os.open(path, flags, PRIVATE)
+
+
+PRIVATE = 0o600
+"""Who may read what a job keeps: its owner alone."""
+
+
 def require_writable(directory: Path, what: str) -> None:
     """Make a directory, so that a job which could write nothing ends before it begins.
 

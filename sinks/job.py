@@ -47,4 +47,6 @@ class JobContext:
     bulk: bool = False
     """Whether the samples of an epoch fill files by themselves, as in an export or a replay."""
     spools: Path | None = None
-    """Where spools lie; None is where the sinks' settings say."""
+    """Where spools lie; None is where the sinks' settings say, or with the state."""
+    processes: int = 1
+    """How many processes the job has, which share its state and its spools."""

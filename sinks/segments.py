@@ -18,7 +18,7 @@ from typing import NamedTuple
 from isal.isal_zlib import crc32
 
 from operators.schema.logs import Log
-from sinks.disk import DiskFullError, sync_to_disk
+from sinks.disk import PRIVATE, DiskFullError, make_private, sync_to_disk
 
 DEFAULT_SEGMENT_BYTES = 64 * 2**20
 
@@ -90,7 +90,7 @@ class SegmentLog:
         self._on_damage = on_damage
         self._reported: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private(directory)
         self._sizes = {int(p.stem): p.stat().st_size for p in directory.glob("*.log")}
         self._open(max(self._sizes, default=0))
         self._cut(self._valid_end(self._end.segment))
@@ -199,7 +199,7 @@ class SegmentLog:
 
     def _open(self, segment: int) -> None:
         path = self._path(segment)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
         if self._fsync:
             sync_to_disk(self._directory)
         self._file = file

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from flows.standard_streams import PeopleStream
 from flows.visible import visible, visible_lines
 from operators.schema.logs import FIELDS
+from operators.schema.secrets import without_password
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,7 +114,7 @@ class JsonLine(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        return json.dumps(first | _fields(record), default=str)
+        return without_password(json.dumps(first | _fields(record), default=str))
 
 
 class PlainLine(logging.Formatter):
@@ -136,7 +137,7 @@ class PlainLine(logging.Formatter):
         level, what = record.levelname.lower(), visible_lines(record.getMessage())
         line = f"{_moment(record):%H:%M:%S} {level:<7}  {what}  {rest}".rstrip()
         exception = visible_lines(str(fields.get("exception", "")))
-        return f"{line}\n{exception}" if exception else line
+        return without_password(f"{line}\n{exception}" if exception else line)
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import logging
-import re
 import ssl
 import time
 from collections import defaultdict
@@ -13,17 +12,20 @@ from pathlib import Path
 
 import aiohttp
 from pydantic import SecretStr
+from yarl import URL
 
 from operators.collect.dialects import REDPANDA, SOURCES
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.names import Names
 from operators.collect.page import Page, parse_page
 from operators.collect.page_settings import PagesSettings, TlsSettings
+from operators.schema.secrets import without_password
 
 MAX_PAGE = 32 << 20
 """Bytes of a page that is read; a bigger one is refused."""
 
 _CHUNK = 1 << 16
+_REDIRECTS = 5
 
 _EXPORT = "export the MBeans as docker/jmx-exporter.yml does, or run the exporter with these rules"
 _OF_TOPICS = "kafka.server:type=BrokerTopicMetrics,name=…PerSec,topic=… Count"
@@ -156,8 +158,43 @@ class PageReader:
 async def _fetch(
     session: aiohttp.ClientSession, headers: Mapping[str, str], url: str, what: str
 ) -> str:
+    """A page's text; redirects are followed on its host alone, for they would take it anywhere."""
+    at = URL(url)
+    for _ in range(_REDIRECTS):
+        found = await _fetch_one(session, headers, at, what)
+        if isinstance(found, str):
+            return found
+        at = _redirected(at, found, what)
+    raise CollectionError(Problem("page", f"{what}: redirects more than {_REDIRECTS} times"))
+
+
+def _redirected(at: URL, target: URL, what: str) -> URL:
+    """Where a redirect leads, with the user that was for this place.
+
+    Raises:
+        CollectionError: to another host, or from https to http.
+    """
+    shown = without_password(str(target))
+    if target.scheme not in ("http", "https") or target.host != at.host:
+        text = f"redirects to another host ({shown}); if that is right, write it in broker_metrics"
+        raise CollectionError(Problem("page", f"{what}: {text}"))
+    if (at.scheme, target.scheme) == ("https", "http"):
+        raise CollectionError(Problem("page", f"{what}: redirects from https to http ({shown})"))
+    return target.with_user(at.user).with_password(at.password) if at.user else target
+
+
+async def _fetch_one(
+    session: aiohttp.ClientSession, headers: Mapping[str, str], at: URL, what: str
+) -> str | URL:
+    """A page's text, or where it redirects to."""
     body = bytearray()
-    async with session.get(url, headers=headers) as response:
+    async with session.get(at, headers=headers, allow_redirects=False) as response:
+        if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
+            try:
+                return at.join(URL(response.headers["Location"]))
+            except ValueError as error:
+                where = f"{what}: redirects to what is no URL ({error})"
+                raise CollectionError(Problem("page", where)) from error
         if response.status in (401, 403):
             advice = "check basic_auth, or the bearer token, in broker_metrics"
             raise CollectionError(Problem("auth", f"{what}: answers {response.status}; {advice}"))
@@ -241,8 +278,3 @@ def lacking(brokers: Sequence[int], dialect: str, columns: Sequence[str]) -> str
     verb = "pages" if many else "page"
     advice = "Redpanda does not tell them" if dialect == REDPANDA else f"for these {_EXPORT}"
     return f"the metrics {verb} of {whose}{rules} cannot give {named}; {advice}"
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown."""
-    return re.sub(r"//[^/@]*@", "//", url)

@@ -22,6 +22,8 @@ _SHORTEST = 6
 
 def without_password(text: str) -> str:
     """A URI, or a text with URIs in it, as it may be shown: without users, passwords and keys."""
+    if "://" not in text:
+        return text
     text = _USER.sub(_shown_user, text)
     return _PARAMETER.sub(_shown_parameter, text)
 

@@ -1,5 +1,6 @@
 """The sink of Delta tables."""
 
+from operators.schema.secrets import without_password
 from sinks.deltalake.rolled import RolledDelta
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
@@ -19,7 +20,7 @@ def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
 
     return Sink(
         NAME,
-        settings.path,
+        without_password(settings.path),
         opened,
         probe=lambda job: DeltaTables(settings.path, job.run).probe(),
         holds_samples=lambda: bool(DeltaTables(settings.path, "").there()),

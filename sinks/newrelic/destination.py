@@ -76,9 +76,13 @@ class NewRelic:
             yield from self._packed(taken, each)
 
     async def start(self) -> None:
-        """Open the connections; proxies are taken from the environment, TLS is verified."""
+        """Open the connections; TLS is verified.
+
+        Proxies are taken from the environment, but none for this machine itself: by plain http
+        they would read the key.
+        """
         self._session = aiohttp.ClientSession(
-            trust_env=True,
+            trust_env=not self._settings.is_local,
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
             headers={
                 "Api-Key": self._key.get_secret_value(),

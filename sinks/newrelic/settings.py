@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from operators.schema.secrets import looks_like_key
 from operators.schema.settings import ByteSize, Duration, Settings, part
 from sinks.spool.settings import SpoolSettings
 
@@ -109,6 +110,11 @@ class NewRelicSettings(Settings):
             return SecretStr(self.license_key.get_secret_value().strip())
         assert self.license_key_file is not None  # noqa: S101 - `_one_key` holds it
         where = f"sinks.newrelic.license_key_file: {self.license_key_file}"
+        if looks_like_key(str(self.license_key_file)):
+            raise ValueError(
+                "sinks.newrelic.license_key_file: this looks like a key, not like a file's name; "
+                "write it as license_key"
+            )
         try:
             key = self.license_key_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -123,6 +129,12 @@ class NewRelicSettings(Settings):
         from sinks.newrelic.sink import newrelic_sink
 
         return newrelic_sink(self)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether samples stay on this machine; plain http is for this alone."""
+        host = urlsplit(self.endpoint or "").hostname
+        return host is not None and _is_loopback(host)
 
     def events_url(self, account_id: int) -> str:
         """Where events are posted."""

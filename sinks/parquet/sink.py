@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from operators.schema.secrets import without_password
 from sinks.job import JobContext
 from sinks.parquet.files import writer_options
 from sinks.parquet.rolled import RolledParquet
@@ -28,7 +29,7 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
 
     return Sink(
         NAME,
-        settings.path,
+        without_password(settings.path),
         opened,
         probe=lambda _job: Store(settings.path).probe(),
         holds_samples=lambda: Store(settings.path).has_samples(),

@@ -12,6 +12,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from operators.schema.names import file_part
+from operators.schema.secrets import without_password
 from sinks.disk import clear_errors, require_writable, sync_to_disk
 
 OPEN = "_open"
@@ -74,7 +75,10 @@ class Store:
 
     def __init__(self, path: str, fsync: bool = False) -> None:
         if "://" in path:
-            self._fs, self._base = pafs.FileSystem.from_uri(path)
+            try:
+                self._fs, self._base = pafs.FileSystem.from_uri(path)
+            except (ValueError, OSError) as error:
+                raise ValueError(without_password(str(error))) from None
         else:
             self._fs, self._base = pafs.LocalFileSystem(), str(Path(path).absolute())
         self._base = self._base.rstrip("/")

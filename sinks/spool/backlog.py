@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sinks.disk import write_private
 from sinks.segments import BEGINNING, Position
 
 _VERSION = 1
@@ -111,7 +112,7 @@ def save(file: Path, backlog: Backlog) -> None:
         "lanes": [(lane.start, lane.end) for lane in backlog.lanes],
     }
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(json.dumps(document))
+    write_private(draft, json.dumps(document))
     draft.replace(file)
 
 

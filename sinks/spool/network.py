@@ -8,6 +8,7 @@ from sinks.delivery import Destination
 from sinks.job import JobContext
 from sinks.redeliver import Redelivery, redeliver
 from sinks.sink import OpenSink, Sink
+from sinks.spool.place import require_free, spool_of
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
 
@@ -23,14 +24,13 @@ def network_sink(
     """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`."""
 
     def opened(job: JobContext) -> OpenSink:
-        output = SpooledSink(destination(job), _of(spool, job), job)
+        placed = spool_of(spool, name, job)
+        if job.processes == 1:  # those of a cluster share the partitions, and so the spool
+            require_free(placed.directory_of(name))
+        output = SpooledSink(destination(job), placed, job)
         return OpenSink(output, is_delivered=lambda: output.is_delivered)
 
     def again(job: JobContext) -> Redelivery:
-        return redeliver(destination(job), _of(spool, job), job)
+        return redeliver(destination(job), spool_of(spool, name, job), job)
 
     return Sink(name, place, opened, probe, size_of=size_of, spool=spool, redeliver=again)
-
-
-def _of(spool: SpoolSettings, job: JobContext) -> SpoolSettings:
-    return spool if job.spools is None else spool.model_copy(update={"path": job.spools})

@@ -11,7 +11,10 @@ from operators.schema.settings import ByteSize, Settings
 class SpoolSettings(Settings):
     """Where samples wait until the network sink has delivered them."""
 
-    path: Path = Field(default=Path("spool"), description="directory of the spool")
+    path: Path | None = Field(
+        default=None,
+        description="directory of the spool; without, `<recovery.path>/run/spool`",
+    )
     size: ByteSize = Field(
         default=2 * 2**30, ge=2**20, description="the most that it takes on disk, in each process"
     )
@@ -22,5 +25,6 @@ class SpoolSettings(Settings):
     )
 
     def directory_of(self, sink: str) -> Path:
-        """Where a sink's partitions lie."""
+        """Where a sink's partitions lie, once it is known where the spool does (`spool_of`)."""
+        assert self.path is not None  # noqa: S101
         return self.path / sink

@@ -22,7 +22,7 @@ from operators.schema.ipc import BatchDecodeError, decode, encode
 from operators.schema.logs import Log
 from sinks.dead_letters import Unreadable
 from sinks.delivery import Samples
-from sinks.disk import clear_errors
+from sinks.disk import PRIVATE, clear_errors, make_private
 from sinks.segments import DEFAULT_SEGMENT_BYTES, Position, SegmentLog
 from sinks.spool.backlog import Backlog, Lane, load, save
 
@@ -282,8 +282,8 @@ def _locked(directory: Path, attempts: int = 20) -> int:
     file = directory / "lock"
     for _ in range(attempts):
         with clear_errors(directory, "samples that wait for their delivery"):
-            directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+            make_private(directory)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), file.stat()):

@@ -1,5 +1,6 @@
 """Delivery to New Relic, from the dataflow to the stand-in."""
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -424,3 +425,21 @@ def test_redelivery_gives_up_where_new_relic_cannot_be_reached(delivery: Deliver
     assert "connect" in done.problem.lower()
     delivery.newrelic.up()
     assert delivery.redeliver().delivered == 15
+
+
+def test_this_machine_is_never_reached_by_a_proxy(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By plain http the proxy would read the licence key."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        for variable in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(variable, address)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        batches = ticks(3)
+        delivery.run(batches)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert keys_at(delivery.newrelic) == keys_of(batches)

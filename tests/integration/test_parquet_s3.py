@@ -201,3 +201,32 @@ def test_report_is_made_of_an_object_store(bucket: Bucket, tmp_path: Path) -> No
     ended = mqpipe(tmp_path, "report", bucket.uri)
     assert ended.code == 0, ended.err
     assert ended.out == "report.html: 12 samples of 1 clusters\n"
+
+
+def test_a_key_in_a_uri_is_used_and_never_shown(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By export, check, report and score alike, with a server of one's own."""
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(variable)
+    uri = bucket.uri.replace("s3://", "s3://AKIAEXAMPLE:s%2FcretOfMine@")
+    config = f"simulation: {{fleets: [{{name: a}}]}}\nsinks: {{parquet: {{path: '{uri}'}}}}\n"
+    (tmp_path / "c.yaml").write_text(config)
+    (tmp_path / "alerts.csv").write_text("entity,time\na,2026-01-01T00:00:00Z\n")
+    times = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T00:10:00Z")
+    page = tmp_path / "r.html"
+    for arguments in (
+        ("export", "c.yaml", *times),
+        ("export", "c.yaml", *times, "--resume"),
+        ("check", "c.yaml", "--connect"),
+        ("report", uri, "--out", str(page)),
+        ("score", "alerts.csv", "--against", uri),
+    ):
+        ended = mqpipe(tmp_path, *arguments)
+        assert ended.code == 0, ended.err
+        assert "cretOfMine" not in ended.out + ended.err
+        assert "AKIAEXAMPLE" not in ended.out + ended.err
+    assert "cretOfMine" not in page.read_text()
+    again = mqpipe(tmp_path, "export", "c.yaml", *times, "--out", uri.replace("s3:", "s3x:"))
+    assert again.code == 2
+    assert "cretOfMine" not in again.err

@@ -23,7 +23,7 @@ from operators.collect import pages as pages_module
 from operators.collect.dialects import BYTES_IN, FETCHES
 from operators.collect.page import parse_page
 from operators.collect.page_settings import PagesSettings
-from operators.collect.pages import PageReader, Pages, without_password
+from operators.collect.pages import PageReader, Pages
 from tests.ports import PortClaim
 
 PAGE = """\
@@ -250,9 +250,61 @@ def test_a_page_that_is_down_is_reported() -> None:
     assert [p.error_class for p in found.problems] == ["refused"]
 
 
-def test_a_url_is_shown_without_its_password() -> None:
-    """User and password of a page's URL stay out of messages."""
-    assert without_password("http://me:secret@broker-1:7071/m") == "http://broker-1:7071/m"
+def redirecting(steps: Mapping[int, str]) -> Handler:
+    """Redirects by `?step=`; the last step's place has the page."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        step = int(request.query.get("step", 0))
+        if step not in steps:
+            return web.Response(text=PAGE)
+        return web.Response(status=302, headers={"Location": steps[step]})
+
+    return handler
+
+
+def read_redirected(steps: Mapping[int, str], user: str = "") -> tuple[Pages, list[str | None]]:
+    """What comes of a page that redirects so, and the Authorization of each request of it."""
+    shown: list[str | None] = []
+
+    async def run() -> Pages:
+        handler = redirecting(steps)
+
+        async def noted(request: web.Request) -> web.StreamResponse:
+            shown.append(request.headers.get("Authorization"))
+            return await handler(request)
+
+        async with serving(noted) as url:
+            return await read(url.replace("http://", f"http://{user}"))
+
+    return asyncio.run(run()), shown
+
+
+def test_a_redirect_on_the_same_host_is_followed() -> None:
+    """With the user and password that the page is asked with."""
+    pages, shown = read_redirected({0: "/metrics?step=1", 1: "?step=2"}, "me:secret@")
+    assert pages.problems == ()
+    assert list(pages.pages) == [1]
+    assert len(set(shown)) == 1
+    assert shown[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("http://user:pass@169.254.169.254/latest", "another host (http://169.254.169.254/latest)"),
+        ("//localhost/metrics", "redirects to another host"),
+        ("ftp://127.0.0.1/metrics", "redirects to another host"),
+        ("file:///etc/passwd", "redirects to another host"),
+        ("/metrics", "redirects more than 5 times"),
+        ("http://[", "what is no URL"),
+    ],
+)
+def test_a_redirect_to_elsewhere_is_not_followed(target: str, says: str) -> None:
+    """A page may not send mqpipe to other machines, nor round and round."""
+    pages, _ = read_redirected({0: target})
+    assert pages.pages == {}
+    (problem,) = pages.problems
+    assert says in problem.text
 
 
 # Where pages are, and how they are asked

@@ -146,3 +146,28 @@ def test_413_is_too_large() -> None:
     """The one answer that asks for a split."""
     with pytest.raises(TooLarge):
         judge(413, None, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "local"),
+    [
+        ({}, False),
+        ({"region": "EU"}, False),
+        ({"endpoint": "https://proxy.example:8443"}, False),
+        ({"endpoint": "http://localhost:1"}, True),
+        ({"endpoint": "https://127.0.0.1:1"}, True),
+        ({"endpoint": "http://[::1]:1"}, True),
+    ],
+)
+def test_proxies_are_for_what_is_not_on_this_machine(options: dict[str, Any], local: bool) -> None:
+    """Plain http, by which a proxy would read the key, is for this machine alone."""
+    assert settings(**options).is_local is local
+
+
+def test_a_key_in_the_place_of_its_file_is_not_repeated() -> None:
+    """An easy slip: the variable of the key, at the setting of the file."""
+    key = "0123456789abcdef0123456789abcdef0123NRAL"
+    settings = NewRelicSettings(license_key_file=Path(key))
+    with pytest.raises(ValueError, match="looks like a key, not like a file's name") as caught:
+        settings.read_license_key()
+    assert key not in str(caught.value)
