@@ -147,15 +147,29 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove the samples that are there first.")
     ] = False,
+    form: Annotated[
+        str, typer.Option("--format", metavar="F", help="parquet, or tsb-ad or nab: a benchmark.")
+    ] = "parquet",
+    univariate: Annotated[
+        bool, typer.Option("--univariate", help="Of a benchmark: a file a metric.")
+    ] = False,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Of a benchmark: only this metric.")
+    ] = None,
 ) -> None:
     """Offline export of the config's fleets to Parquet, as fast as the machine goes.
 
     Ticks are the multiples of the interval in [start, end); by default the last 24 hours.
+    As a benchmark for detectors: a series an entity, with labels and causes.
 
     Example: mqpipe export --start 2026-01-01T00:00:00Z --end 2026-01-02T00:00:00Z --out day
     """
     if resume and overwrite:
         raise typer.BadParameter("--resume goes on, --overwrite starts over: give one of them")
+    if form not in ("parquet", "tsb-ad", "nab"):
+        raise typer.BadParameter(f"--format {form}: write parquet, tsb-ad or nab")
+    if form == "parquet" and (univariate or metric):
+        raise typer.BadParameter("--univariate and --metric go with --format tsb-ad or nab")
     first, after_last = parsed("--start", start, moment), parsed("--end", end, moment)
     seconds = parsed("--interval", interval, interval_of)
 
@@ -173,7 +187,13 @@ def export(
         overwrite=overwrite,
         progress=sys.stderr.isatty(),
     )
-    raise typer.Exit(export_command(_config(config), options))
+    if form == "parquet":
+        raise typer.Exit(export_command(_config(config), options))
+
+    from flows.datasets.command import DatasetOptions, Form, export_dataset
+
+    dataset = DatasetOptions(Form(form), univariate, tuple(metric or ()))
+    raise typer.Exit(export_dataset(_config(config), options, dataset))
 
 
 @app.command()

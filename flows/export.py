@@ -46,6 +46,8 @@ class ExportOptions:
     resume: bool = False
     overwrite: bool = False
     progress: bool = False
+    quiet: bool = False
+    """Whether nothing is said of what was written: it is for another use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def export(config: Config, options: ExportOptions) -> int:
         )
         job = replace(job_context(config, state, lambda _sink: list(shards)), bulk=True)
         files = opened([parquet.sink()], job)
-        if not options.progress:
+        if not options.progress and not options.quiet:
             log.info("export started", out=parquet.path, **_readable(span))
         with samples_progress(_samples(shards, span), options.progress) as advance:
             execute(
@@ -126,7 +128,8 @@ def export(config: Config, options: ExportOptions) -> int:
         store.delete_folder_if_empty(OPEN)
         state.remember("export", {**asdict(span), "complete": True})
         state.forget()
-    _report(store, shards, span, time.monotonic() - began)
+    if not options.quiet:
+        _report(store, shards, span, time.monotonic() - began)
     return 0
 
 
