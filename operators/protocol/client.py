@@ -61,9 +61,12 @@ class Client:
         self.brokers = dict(brokers)
         if not brokers:
             return
-        there = set(self.brokers.values())
-        for key in [key for key in self._links if key[0] not in there]:
-            self._links.pop(key).close(at_once=False)
+        there = {address: broker for broker, address in brokers.items()}
+        for address, lane in list(self._links):
+            if address in there:
+                self._links[address, lane].belongs_to(there[address])
+            else:
+                self._links.pop((address, lane)).close(at_once=False)
 
     async def versions(
         self, timeout: float, broker: int | None = None
@@ -185,8 +188,9 @@ class Client:
     def _link(self, address: HostPort, lane: int, broker: int | None = None) -> Link:
         link = self._links.get((address, lane))
         if link is None:
-            name = "" if broker is None else f"broker {broker}"
-            link = self._links[address, lane] = Link(name, *address, self._access)
+            link = self._links[address, lane] = Link(*address, self._access)
+            if broker is not None:
+                link.belongs_to(broker)
         return link
 
     def _any(self, lane: int) -> Iterable[Link]:

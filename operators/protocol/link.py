@@ -9,10 +9,11 @@ from operators.protocol.opening import Access, authenticate, opened
 
 
 class Link:
-    """The way to `host:port`. `name` says whose it is, for errors."""
+    """The way to `host:port`."""
 
-    def __init__(self, name: str, host: str, port: int, access: Access) -> None:
-        self.where = f"{name} ({host}:{port})" if name else f"{host}:{port}"
+    def __init__(self, host: str, port: int, access: Access) -> None:
+        self.where = f"{host}:{port}"
+        """Whom it leads to, for errors."""
         self.connection: Connection | None = None
         self.failures = 0
         """Attempts to connect that failed since one succeeded."""
@@ -25,6 +26,12 @@ class Link:
         self._again_at = 0.0
         self._lapsed = False
         """Whether the connection before was ended since nothing came, or nothing sensible."""
+
+    def belongs_to(self, broker: int) -> None:
+        """It is known now whose address this is."""
+        self.where = f"broker {broker} ({self._host}:{self._port})"
+        if self.connection is not None:
+            self.connection.where = self.where
 
     @property
     def open(self) -> bool:

@@ -110,8 +110,11 @@ async def test_brokers_are_asked_where_metadata_says_they_are() -> None:
     """By their id; one that left is closed once it has answered, and is not asked any more."""
     async with broker(await named("a")) as first, broker(await named("b")) as second:
         client = client_of(first)
+        assert await who(client) == "a"
         client.learn({1: ("127.0.0.1", first.port), 2: ("127.0.0.1", second.port)})
         assert [await who(client, 5.0, n) for n in (1, 2)] == ["a", "b"]
+        with pytest.raises(RequestError, match=r"^broker 1 \(127\.0\.0\.1:\d+\): does not serve"):
+            await client.send("ListGroups", 9, b"", 5.0, 1)
         client.learn({1: ("127.0.0.1", first.port), 3: ("localhost", second.port)})
         assert await who(client, 5.0, 3) == "b"
         with pytest.raises(RequestError) as gone:

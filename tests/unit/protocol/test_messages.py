@@ -1,8 +1,10 @@
 """What is used of kafka-python, and the schemas that it lacks."""
 
 from importlib.metadata import version
+from typing import Any
 
 import pytest
+from kafka import errors
 
 from operators.protocol.errors import error_class, error_name
 from operators.protocol.messages import MESSAGES, Message
@@ -79,3 +81,28 @@ def test_answers_of_our_schemas_are_read_as_they_are_written() -> None:
 def test_codes_have_kafkas_names(code: int, name: str, class_: str) -> None:
     """And a class each."""
     assert (error_name(code), error_class(code)) == (name, class_)
+
+
+RENAMED = {
+    -1: "UNKNOWN",
+    0: "NO_ERROR",
+    6: "NOT_LEADER_FOR_PARTITION",
+    10: "MESSAGE_SIZE_TOO_LARGE",
+    17: "INVALID_TOPIC",
+    39: "INVALID_REPLICATION_ASSIGNMENT",
+}
+"""Codes that kafka-python names otherwise than Kafka does by now."""
+
+
+def test_codes_are_those_of_others() -> None:
+    """kafka-python's, which were taken from Kafka by other hands."""
+    all_of_them: list[Any] = [e for e in vars(errors).values() if isinstance(e, type)]
+    numbered = [error for error in all_of_them if getattr(error, "errno", None) is not None]
+    theirs = {error.errno: error.message for error in numbered}
+    assert len(theirs) > 120
+    differing = {
+        code: name
+        for code, name in theirs.items()
+        if name != error_name(code) and RENAMED.get(code) != name
+    }
+    assert differing == {}
