@@ -28,7 +28,7 @@ endif
 	@touch $@
 
 requirements.lock: ## pin what pyproject.toml asks for (make -B requirements.lock)
-	uv pip compile pyproject.toml --extra report --extra log-dirs --extra deltalake --extra msk --group dev --group docs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o $@
+	uv pip compile pyproject.toml --extra report --extra deltalake --extra msk --group dev --group docs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o $@
 
 run: install ## a simulated fleet, streamed into ./samples
 	$(BIN)/mqpipe run

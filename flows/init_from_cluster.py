@@ -9,12 +9,12 @@ from typing import Any
 import typer
 import yaml
 
+from flows.cluster_shape import ClusterShape, GroupShape, TopicShape, describe_shape
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.init import write_new
 from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
-from operators.collect.shape import ClusterShape, GroupShape, TopicShape, describe_shape
 
 _MEASURED = 10.0
 """Seconds over which a cluster's levels are measured."""

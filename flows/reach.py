@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -11,16 +12,16 @@ from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of, entities_of
 from flows.sinks import job_context
 from flows.state import JobState
-from operators.collect.check import missing_permissions
-from operators.collect.cluster import cluster_row
+from operators.collect.check import missing_entities, missing_permissions
 from operators.collect.collector import ClusterCollector
 from operators.collect.custom import OwnCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings, CollectorSettings
+from operators.merge.row import cluster_row
 from operators.schedule import at_or_after, wall_clock
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import CLUSTER
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
 from operators.ticks import TargetKind, Ticks
 from sinks.job import JobContext
 from sinks.sink import Sink
@@ -113,9 +114,26 @@ async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sin
     if any(not problem for _, problem in found):
         # It answers: what is not shown may be for a permission.
         problems += [problem.text for problem in await missing_permissions(cluster, _TIMEOUT)]
+        if not problems:
+            problems += missing_entities(
+                cluster,
+                _names(samples, BROKER, "broker_id"),
+                _names(samples, TOPIC, "topic"),
+                _names(samples, CONSUMER_GROUP, "consumer_group"),
+            )
     found_in_words = entities_of(cost)
     if cluster.probe is not None and not problems:
         found_in_words += f"; may probe by the topic {cluster.probe.topic}"
     return Finding(
         f"cluster {cluster.name}", found_in_words, tuple(problems), cost, collector.notes
     )
+
+
+def _names(samples: Sequence[pa.RecordBatch], entity_type: EntityType, column: str) -> set[Any]:
+    """What the collected entities of a type are called."""
+    found = (
+        batch.column(column).to_pylist()
+        for batch in samples
+        if entity_type_of(batch) is entity_type
+    )
+    return set().union(*found)

@@ -71,7 +71,7 @@ class Collected:
     """What one successful attempt at one tick of one target gave.
 
     `batches` are samples. Each kind may add one batch of one CLUSTER row with the columns that
-    it knows; merge joins those of a tick by `operators.collect.cluster.cluster_row`.
+    it knows; merge joins those of a tick by `operators.merge.row.cluster_row`.
     `raw` holds what is measured but is no column (counters, offsets a partition), by name; the
     derivation reads it and drops it.
     `error_class` and `error` say which parts a partial scrape lacks, and why.

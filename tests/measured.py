@@ -8,18 +8,20 @@ import pyarrow as pa
 
 from operators.collect.brokers import broker_samples
 from operators.collect.commits import commits_of
-from operators.collect.group_state import Group, Groups
+from operators.collect.group_state import Groups
 from operators.collect.groups import group_samples
-from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.offsets import Offsets
 from operators.collect.page import Page
 from operators.collect.pages import Pages
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples
+from operators.collect.topology import UNKNOWN
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 from tests.metadata import topology
+from tests.told import Told, groups_of
 
 INTERVAL = 10_000
 IDENTITY = ClusterIdentity("prod", "production", None)
@@ -53,7 +55,7 @@ def topics(
     partial: bool = False,
 ) -> TickResult:
     """Tick `number` of the kind topics; all starts and epochs are the same."""
-    cluster = _topology(ends, leaderless)
+    cluster = _topology(ends, leaderless, ids)
     read = _offsets(cluster, ends, number, start, epoch)
     groups = _groups(number, commits or {})
     found = topic_samples(
@@ -64,7 +66,6 @@ def topics(
         read,
         commits_of(groups, cluster),
         Pages(pages or {}),
-        {topic: f"id of {topic}" for topic in ends} if ids is None else ids,
     )
     return _result("topics", number, found, partial)
 
@@ -131,13 +132,16 @@ def _result(kind: str, number: int, found: Collected, partial: bool = False) -> 
     )
 
 
-def _topology(ends: Ends, leaderless: frozenset[tuple[str, int]]) -> Any:
+def _topology(
+    ends: Ends, leaderless: frozenset[tuple[str, int]], ids: Mapping[str, str] | None = None
+) -> Any:
     return topology(
         [1],
         {
             topic: [(-1 if (topic, p) in leaderless else 1, [1], [1]) for p in range(len(of_topic))]
             for topic, of_topic in ends.items()
         },
+        ids=ids,
     )
 
 
@@ -159,20 +163,21 @@ def _groups(
     commits: Mapping[str, Mapping[str, Sequence[int]]],
     members: Mapping[str, Sequence[str]] | None = None,
 ) -> Groups:
-    found = tuple(
-        Group(
-            group,
-            "Stable",
-            "classic",
-            tuple((members or {}).get(group, ())),
-            (),
-            tuple(
-                (topic, partition, offset)
-                for topic, offsets in of_group.items()
-                for partition, offset in enumerate(offsets)
-            ),
-            ms(number),
+    return groups_of(
+        *(
+            Told(
+                group,
+                "Stable",
+                "classic",
+                tuple((members or {}).get(group, ())),
+                (),
+                tuple(
+                    (topic, partition, offset)
+                    for topic, offsets in of_group.items()
+                    for partition, offset in enumerate(offsets)
+                ),
+                ms(number),
+            )
+            for group, of_group in commits.items()
         )
-        for group, of_group in commits.items()
     )
-    return Groups(found, len(found), (), frozenset())

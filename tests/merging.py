@@ -6,10 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from operators.collect.settings import ExpectSettings
 from operators.merge.cluster import ClusterMerge
 from operators.merge.coverage import Coverage
 from operators.merge.plan import Plan
-from operators.merge.settings import ExpectSettings, FillSettings
+from operators.merge.settings import FillSettings
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC

@@ -1,13 +1,15 @@
-"""What a client is not permitted to see. Kafka shows less instead of saying so."""
+"""What a client is not permitted to see, and what is expected and not there."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from operators.collect.client import KafkaClient
-from operators.collect.errors import CollectionError, Problem, problem_of
+from operators.collect.errors import CollectionError, Problem
 from operators.collect.group_state import DESCRIBE, no_cluster_describe
 from operators.collect.probe_check import probe_problems
 from operators.collect.settings import ClusterSettings
+from operators.protocol.client import Client
+from operators.schema.settings import nearest
 
 
 async def missing_permissions(settings: ClusterSettings, timeout: float) -> tuple[Problem, ...]:
@@ -21,10 +23,12 @@ async def missing_permissions(settings: ClusterSettings, timeout: float) -> tupl
     Raises:
         CollectionError: the cluster did not answer.
     """
-    client = KafkaClient(settings.name, settings.client_config())
+    client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
     expect = settings.expect
     try:
-        (_, operations), topics, groups, probe = await asyncio.gather(
+        # Beforehand, so that all know the brokers.
+        await client.topology(timeout)
+        permitted, topics, groups, probe = await asyncio.gather(
             client.permitted(timeout),
             client.topic_errors(expect.topics, timeout),
             _group_problems(client, expect.groups, timeout),
@@ -32,13 +36,32 @@ async def missing_permissions(settings: ClusterSettings, timeout: float) -> tupl
         )
     finally:
         await client.close()
-    problems = [] if DESCRIBE in operations else [no_cluster_describe(settings.name)]
-    problems += [
-        problem_of(error, f"{settings.name}: describe the topic {topic}", _on("Topic", topic))
-        for topic, error in topics.items()
-    ]
-    denied = [p for p in [*problems, *groups] if p.error_class == "authorization"]
-    return (*denied, *probe)
+    problems = [] if DESCRIBE in permitted else [no_cluster_describe(settings.name)]
+    problems += [*topics.values(), *groups]
+    return (*(p for p in problems if p.error_class == "authorization"), *probe)
+
+
+def missing_entities(
+    settings: ClusterSettings,
+    brokers: Collection[int],
+    topics: Collection[str],
+    groups: Collection[str],
+) -> list[str]:
+    """What is expected and not among what a cluster has: a line each, with the nearest that is."""
+    expect = settings.expect
+    lines = []
+    for what, expected, there in (
+        ("broker", expect.brokers, brokers),
+        ("topic", expect.topics, topics),
+        ("group", expect.groups, groups),
+    ):
+        names = sorted(map(str, there))
+        lines += [
+            f"expect: there is no {what} `{name}`; {nearest(str(name), names)}"
+            for name in expected
+            if name not in there
+        ]
+    return lines
 
 
 async def _group_problems(
@@ -46,12 +69,9 @@ async def _group_problems(
 ) -> list[Problem]:
     async def ask(group: str) -> Problem | None:
         try:
-            async with asyncio.timeout(timeout):
-                await client.group(group)
+            await client.group(group, timeout)
         except CollectionError as error:
             return error.problem
-        except TimeoutError:
-            return None
         return None
 
     found = await asyncio.gather(*(ask(group) for group in groups))
@@ -63,7 +83,3 @@ async def _probe_problems(
 ) -> list[Problem]:
     probe = settings.probe
     return [] if probe is None else await probe_problems(client, probe.topic, timeout)
-
-
-def _on(resource: str, name: str) -> str:
-    return f"Describe on {resource} {name}"

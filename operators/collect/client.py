@@ -1,413 +1,422 @@
-"""One connection to a cluster: AdminClient's calls as coroutines that never block the loop."""
+"""What a collection asks of one cluster: the protocol's requests in the collection's own terms."""
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import (
-    OFFSET_INVALID,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
+from operators.collect.description import (
+    DEAD,
+    ClassicDescriptions,
+    Description,
+    consumer_group,
+    share_group,
+    streams_group,
 )
-from confluent_kafka.admin import (
-    AdminClient,
-    ConfigResource,
-    ConsumerGroupDescription,
-    ConsumerGroupListing,
-    DescribeClusterResult,
-    ListConsumerGroupsResult,
-    ListOffsetsResultInfo,
-    NewTopic,
-    OffsetSpec,
-    TopicDescription,
+from operators.collect.errors import CollectionError, Problem, problem, problem_of, problem_of_code
+from operators.collect.frames import (
+    METADATA_OF_ALL_TOPICS,
+    SEVERAL_GROUPS,
+    VERSIONS,
+    DescribedGroup,
+    FoundCommits,
+    FoundOffsets,
+    GarbledError,
+    ListedGroup,
+    commits_request,
+    described_groups,
+    description_request,
+    found_commits,
+    found_groups,
+    found_metadata,
+    found_offsets,
+    groups_request,
+    offsets_request,
 )
-
-from operators.collect.connection import Connection
-from operators.collect.errors import (
-    UNREACHED,
-    CollectionError,
-    Problem,
-    class_of,
-    kafka_error,
-    problem_of,
-)
-from operators.collect.futures import all_done
-from operators.collect.once import Once
-from operators.collect.topology import Topology, topology_of
-from operators.collect.troubles import Troubles
+from operators.collect.topology import Ints, Topology, topology_of
+from operators.protocol.client import Client
+from operators.protocol.errors import RequestError
 
 T = TypeVar("T")
-
-DEFAULTS: Mapping[str, str | int] = {
-    "client.id": "mqpipe",
-    "socket.keepalive.enable": "true",
-    "socket.connection.setup.timeout.ms": 10_000,
-    # A broker that comes back is noticed within a tick.
-    "reconnect.backoff.ms": 200,
-    "reconnect.backoff.max.ms": 2_000,
-    "enable.metrics.push": "false",
-}
-"""librdkafka properties that differ from its own defaults; `client` in the config has the last word."""
-
-A_REQUEST = 500
-"""Partitions, or topics, a call. librdkafka's time grows with their square: the end offsets of
-10,000 partitions take 0.5 s in one call, and 0.1 s in calls of 500."""
-
-GROUP_REQUEST_TIMEOUT = 3600.0
-"""Seconds, librdkafka's maximum, for requests to a group's coordinator.
-
-They must not time out inside librdkafka: where one does before its coordinator is connected, and
-the coordinator comes back, librdkafka 2.16 uses freed memory and the process dies (librdkafka
-issue 4605). Instead the caller stops waiting, and the client is replaced: see `retire`.
-"""
-
-THREADS = 2
-"""Threads of a client: the metadata request blocks one, the other makes big calls meanwhile."""
-
-LATE = 0.5
-"""Seconds after its time-out at which a request is given up that librdkafka did not end."""
 
 EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
 """What can be asked of a partition's offsets besides the first one at or after a time (ms)."""
 
+MAX_TIMESTAMP_VERSION = 7
+"""Of ListOffsets: the first that knows MAX_TIMESTAMP (Kafka 3.0)."""
+
+_UNKNOWN_TOPIC, _GROUP_NOT_FOUND, _CLUSTER_NOT_AUTHORIZED = 3, 69, 31
+
+OPERATIONS = {3: "Read", 4: "Write", 5: "Create", 6: "Delete", 8: "Describe"}
+"""Operations that may be permitted by Kafka's numbers, as its tools write them."""
+
+_DESCRIBED = {
+    "consumer": ("ConsumerGroupDescribe", consumer_group),
+    "share": ("ShareGroupDescribe", share_group),
+    "streams": ("StreamsGroupDescribe", streams_group),
+}
+"""By type of group: the request that describes it, and what its answer means."""
+
 
 @dataclass(frozen=True, slots=True)
-class Offset:
-    """What ListOffsets answers for one partition; `timestamp` (ms) is -1 where it has none."""
+class ShareOffsets:
+    """Where a share group is in one partition."""
 
-    offset: int
-    timestamp: int
-    leader_epoch: int
+    topic: str
+    partition: int
+    start: int
+    """The first offset that is not done with; -1 where that is not known yet."""
+    lag: int | None
+    """Messages that are not done with; None where the broker does not tell."""
 
 
 class KafkaClient:
-    """One cluster's connections, made when first needed and made anew after `retire`.
+    """One cluster, asked through `client`, for which it is called `cluster`.
 
-    Each call takes the seconds that it may last. The calls raise CollectionError where the whole
-    request failed; where parts of it did, their KafkaErrors come back in place of values.
-
-    librdkafka's logs go to `logging` at debug level: what they tell is in the errors too.
+    Each call takes the seconds that it may last, and raises CollectionError where the whole
+    request failed; where parts of it did, their Problems come back in place of values.
     """
 
-    def __init__(self, cluster: str, config: Mapping[str, str]) -> None:
+    def __init__(self, cluster: str, client: Client) -> None:
         self.cluster = cluster
-        self._config = {**DEFAULTS, **config}
-        self._connecting = Once[Connection]()
-        self._connection: Connection | None = None
-        self._brokers: Mapping[int, str] = {}
-        # Its own threads: what blocks waits here, and holds up this cluster alone.
-        self._threads: ThreadPoolExecutor | None = None
-        self._troubles = Troubles()
+        self._client = client
+        self._metadata: tuple[bytes, Topology] | None = None
+        self._classic = ClassicDescriptions()
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._client.close()
 
     async def topology(self, timeout: float) -> Topology:
         """Brokers, topics and partitions, from one metadata request."""
         what = f"{self.cluster}: read the metadata"
-        connection = await self._connected()
-        self._serve()
-        try:
-            topology = await self._in_thread(
-                lambda: topology_of(connection.admin.list_topics(timeout=timeout), time.time())
-            )
-        except KafkaException as error:
-            raise self._failed(error, what, "Describe on the topics") from error
-        if connection is self._connection:
-            self._brokers = topology.brokers
+        answer = await self._send("Metadata", METADATA_OF_ALL_TOPICS, timeout, None, what)
+        if self._metadata is None or self._metadata[0] != answer:
+            topology = topology_of(self._read(what, lambda: found_metadata(answer)))
+            self._metadata = answer, topology
+        topology = self._metadata[1]
+        self._client.learn(topology.brokers)
         return topology
 
-    @property
-    def knows_brokers(self) -> bool:
-        """Whether `topology` has answered on these connections."""
-        return bool(self._brokers)
-
-    async def topic_ids(self, topics: Sequence[str], timeout: float) -> dict[str, str]:
-        """The id of each topic that tells; one that was made anew has another one than before."""
-        answers = await asyncio.gather(
-            *(self._describe_topics(some, timeout) for some in chunks(topics, A_REQUEST))
-        )
-        return {
-            topic: str(answer.topic_id)
-            for chunk in answers
-            for topic, answer in chunk.items()
-            if not isinstance(answer, KafkaError)
-        }
-
-    async def topic_errors(self, topics: Sequence[str], timeout: float) -> dict[str, KafkaError]:
-        """Why topics cannot be described; those that can be are left out."""
-        answers = await self._describe_topics(list(topics), timeout)
-        return {t: answer for t, answer in answers.items() if isinstance(answer, KafkaError)}
-
-    async def _describe_topics(
-        self, topics: list[str], timeout: float
-    ) -> dict[str, TopicDescription | KafkaError]:
-        if not topics:
-            return {}
-        return await self._ask(
-            f"{self.cluster}: describe topics",
-            lambda admin: admin.describe_topics(TopicCollection(topics), request_timeout=timeout),
-            timeout,
-            big=True,
-        )
+    # Offsets
 
     async def offsets(
-        self, wanted: Mapping[tuple[str, int], int], timeout: float, what: str = "list offsets"
-    ) -> dict[tuple[str, int], Offset | KafkaError]:
-        """The offset that each partition has for what is asked of it.
+        self,
+        broker: int,
+        names: Sequence[str],
+        topic: Ints,
+        partition: Ints,
+        asked: Ints | int,
+        timeout: float,
+        what: str,
+        lane: int = 0,
+    ) -> FoundOffsets:
+        """The offset that each of a leader's partitions has for what is asked of it.
 
         That is EARLIEST, LATEST, MAX_TIMESTAMP, or a time (ms): the first offset at or after it.
-        Give partitions of one leader: whoever shares a call waits for its slowest leader. `what`
-        says in an error what was being done.
+        `topic` is an index into `names`, whose rows lie together. `what` says in an error what
+        was being done.
         """
-        parts = chunks(list(wanted.items()), A_REQUEST)
-        asked = (self._offsets(dict(part), timeout, what) for part in parts)
-        answers = await asyncio.gather(*asked)
-        return {partition: answer for part in answers for partition, answer in part.items()}
+        what = f"{self.cluster}: {what}"
+        body = offsets_request(names, topic, partition, asked)
+        answer = await self._send("ListOffsets", body, timeout, broker, what, lane)
+        return self._read(what, lambda: found_offsets(answer))
 
-    async def _offsets(
-        self, wanted: Mapping[tuple[str, int], int], timeout: float, what: str
-    ) -> dict[tuple[str, int], Offset | KafkaError]:
-        answers: dict[TopicPartition, ListOffsetsResultInfo | KafkaError] = await self._ask(
-            f"{self.cluster}: {what}",
-            lambda admin: admin.list_offsets(_request(wanted), request_timeout=timeout),
-            timeout,
-            big=True,
-        )
-        return {(tp.topic, tp.partition): _offset(answer) for tp, answer in answers.items()}
+    async def tells_newest(self, broker: int, timeout: float) -> bool:
+        """Whether a broker knows MAX_TIMESTAMP."""
+        version = await self._version("ListOffsets", timeout, broker, "list offsets")
+        return version >= MAX_TIMESTAMP_VERSION
 
-    async def group_listing(
-        self, timeout: float
-    ) -> tuple[list[ConsumerGroupListing], list[KafkaError]]:
-        """All consumer groups, and one error for each broker that did not name its own.
+    # Groups
 
-        It fails where no broker answered. That is told by the number of errors alone, for they
-        say not whose they are: so let `topology` answer first.
-        """
-        asked = len(self._brokers)
+    async def listed_groups(self, broker: int, timeout: float) -> list[ListedGroup]:
+        """The groups that a broker coordinates."""
         what = f"{self.cluster}: list the consumer groups"
-        needs = "Describe on Cluster, or on each group"
-        listing: ListConsumerGroupsResult = await self._ask_one(
-            what,
-            lambda admin: admin.list_consumer_groups(request_timeout=timeout),
-            timeout,
-            needs,
-        )
-        failures = listing.errors or []
-        errors = [found for error in failures if (found := kafka_error(error)) is not None]
-        if errors and not listing.valid and len(errors) >= asked:
-            raise self._failed(errors[0], what, needs)
-        return listing.valid or [], errors
+        version = await self._version("ListGroups", timeout, broker, what)
+        answer = await self._send("ListGroups", groups_request(version), timeout, broker, what)
+        error, groups = self._read(what, lambda: found_groups(answer, version))
+        if error:
+            needs = "Describe on Cluster, or on each group"
+            raise CollectionError(problem_of_code(error, what, needs))
+        return groups
 
-    async def silent_brokers(self, timeout: float) -> dict[int, str]:
-        """The brokers that do not answer within `timeout` seconds: `host:port` by id."""
-        brokers = self._brokers
-        # The one request that is sent to a broker by its id. A refusal is an answer too.
-        resources = {b: ConfigResource(ConfigResource.Type.BROKER, str(b)) for b in brokers}
-        answers = await self._ask(
-            f"{self.cluster}: ask each broker",
-            lambda admin: {
-                broker: admin.describe_configs([resource], request_timeout=timeout)[resource]
-                for broker, resource in resources.items()
-            },
+    async def commits(
+        self, broker: int, groups: Sequence[str], timeout: float
+    ) -> list[FoundCommits]:
+        """All commits of groups that a broker coordinates."""
+        what = f"{self.cluster}: list the offsets of {len(groups)} groups"
+        version = await self._version("OffsetFetch", timeout, broker, what)
+
+        async def ask(some: Sequence[str]) -> FoundCommits:
+            body = commits_request(some, version)
+            answer = await self._send("OffsetFetch", body, timeout, broker, what)
+            return self._read(what, lambda: found_commits(answer, version, some[0]))
+
+        # Below Kafka 3.0 a request is of one group.
+        batches = [groups] if version >= SEVERAL_GROUPS else [[group] for group in groups]
+        return await asyncio.gather(*map(ask, batches))
+
+    async def descriptions(
+        self, broker: int, type_: str | None, groups: Sequence[str], timeout: float
+    ) -> dict[str, Description | Problem]:
+        """The groups of one type that a broker coordinates, or why one of them is not described."""
+        what = f"{self.cluster}: describe the group"
+        if type_ not in _DESCRIBED:
+            found = await self._classic_groups(broker, groups, timeout, what)
+            return {
+                group.id: self._or_problem(group.error, None, group.id, what)
+                or self._classic.of(group)
+                for group in found
+            }
+        request, read = _DESCRIBED[type_]
+        answer = await self._ask(
+            request,
             timeout,
+            broker,
+            what,
+            group_ids=list(groups),
+            include_authorized_operations=False,
         )
         return {
-            broker: brokers[broker]
-            for broker, answer in answers.items()
-            if isinstance(answer, KafkaError) and class_of(answer) in UNREACHED
+            group.group_id: self._or_problem(
+                group.error_code, group.error_message, group.group_id, what
+            )
+            or read(group)
+            for group in answer.groups
         }
 
-    async def group(self, group: str, *, operations: bool = False) -> ConsumerGroupDescription:
-        """A group's state, type and members, and on demand which operations on it are permitted.
+    def keep(self, groups: Iterable[str]) -> None:
+        """Forget what was described of all groups but these."""
+        self._classic.keep(groups)
 
-        Waits until cancelled: see `retire`.
+    async def share_offsets(
+        self, broker: int, groups: Sequence[str], timeout: float
+    ) -> dict[str, list[ShareOffsets] | Problem]:
+        """Where share groups are that a broker coordinates, or why that is not known."""
+        what = f"{self.cluster}: list the offsets of the share group"
+        answer = await self._ask(
+            "DescribeShareGroupOffsets",
+            timeout,
+            broker,
+            what,
+            groups=[{"group_id": group, "topics": None} for group in groups],
+        )
+        found: dict[str, list[ShareOffsets] | Problem] = {}
+        for group in answer.groups:
+            if group.error_code:
+                found[group.group_id] = self._problem(
+                    group.error_code, group.error_message, group.group_id, what
+                )
+                continue
+            found[group.group_id] = [
+                ShareOffsets(
+                    topic.topic_name,
+                    partition.partition_index,
+                    -1 if partition.error_code else partition.start_offset,
+                    partition.lag if answer.version >= 1 and partition.lag >= 0 else None,
+                )
+                for topic in group.topics
+                for partition in topic.partitions
+            ]
+        return found
+
+    def _or_problem(
+        self, code: int, said: str | None, group: str, what: str
+    ) -> Description | Problem | None:
+        """What a group's error code means; None where it is none."""
+        if code == _GROUP_NOT_FOUND:
+            return DEAD
+        return self._problem(code, said, group, what) if code else None
+
+    def _problem(self, code: int, said: str | None, group: str, what: str) -> Problem:
+        return problem_of_code(code, f"{what} {group}", f"Describe on Group {group}", said)
+
+    async def _classic_groups(
+        self,
+        broker: int,
+        groups: Sequence[str],
+        timeout: float,
+        what: str,
+        *,
+        operations: bool = False,
+    ) -> list[DescribedGroup]:
+        body = description_request(groups, operations=operations)
+        answer = await self._send("DescribeGroups", body, timeout, broker, what)
+        return self._read(what, lambda: described_groups(answer))
+
+    # Disks
+
+    async def log_dirs(self, broker: int, timeout: float, what: str) -> Mapping[str, int]:
+        """Bytes in a broker's log directories, by topic.
+
+        Replicas that move to another directory are there twice.
         """
-        description: ConsumerGroupDescription = await self._ask_one(
-            f"{self.cluster}: describe the group {group}",
-            lambda admin: admin.describe_consumer_groups(
-                [group],
-                include_authorized_operations=operations,
-                request_timeout=GROUP_REQUEST_TIMEOUT,
-            )[group],
-            None,
-            f"Describe on Group {group}",
-        )
-        return description
+        answer = await self._ask("DescribeLogDirs", timeout, broker, what, topics=None)
+        code = answer.error_code if answer.version >= 3 else 0
+        # Up to version 2 an answer without directories is how it says so.
+        code = code or (0 if answer.results else _CLUSTER_NOT_AUTHORIZED)
+        if code:
+            raise CollectionError(problem_of_code(code, what, "Describe on Cluster"))
+        sizes: dict[str, int] = {}
+        for directory in answer.results:
+            if directory.error_code:
+                raise CollectionError(
+                    problem_of_code(directory.error_code, f"{what}: {directory.log_dir}")
+                )
+            for topic in directory.topics:
+                size = sum(partition.partition_size for partition in topic.partitions)
+                sizes[topic.name] = sizes.get(topic.name, 0) + size
+        return sizes
 
-    async def commits(self, group: str) -> list[TopicPartition]:
-        """A group's committed offsets. Waits until cancelled: see `retire`."""
-        request = [ConsumerGroupTopicPartitions(group)]
-        answer: ConsumerGroupTopicPartitions = await self._ask_one(
-            f"{self.cluster}: list the offsets of the group {group}",
-            lambda admin: admin.list_consumer_group_offsets(
-                request, request_timeout=GROUP_REQUEST_TIMEOUT
-            )[group],
-            None,
-            f"Describe on Group {group}",
-        )
-        return answer.topic_partitions or []
+    # What is permitted
 
-    async def permitted(self, timeout: float) -> tuple[str | None, frozenset[str]]:
-        """The cluster's id, and the names of the operations on it that this client may do."""
-        answer: DescribeClusterResult = await self._ask_one(
-            f"{self.cluster}: describe the cluster",
-            lambda admin: admin.describe_cluster(
-                include_authorized_operations=True, request_timeout=timeout
-            ),
-            timeout,
-            "Describe on Cluster",
+    async def permitted(self, timeout: float) -> frozenset[str]:
+        """The operations on the cluster that this client may do; see OPERATIONS."""
+        what = f"{self.cluster}: describe the cluster"
+        answer = await self._ask(
+            "DescribeCluster", timeout, None, what, include_cluster_authorized_operations=True
         )
-        operations = answer.authorized_operations or ()
-        return answer.cluster_id, frozenset(operation.name for operation in operations)
+        if answer.error_code:
+            raise CollectionError(
+                problem_of_code(
+                    answer.error_code, what, "Describe on Cluster", answer.error_message
+                )
+            )
+        return _operations(answer.authorized_operations)
 
-    async def topic(self, topic: str, timeout: float) -> TopicDescription:
-        """A topic, and which operations on it are permitted."""
-        description: TopicDescription = await self._ask_one(
-            f"{self.cluster}: describe the topic {topic}",
-            lambda admin: admin.describe_topics(
-                TopicCollection([topic]),
-                include_authorized_operations=True,
-                request_timeout=timeout,
-            )[topic],
-            timeout,
-            f"Describe on Topic {topic}",
+    async def topic_errors(self, topics: Sequence[str], timeout: float) -> dict[str, Problem]:
+        """Why topics cannot be described; those that can be are left out."""
+        if not topics:
+            return {}
+        found = await self._topics(topics, timeout, f"{self.cluster}: describe topics")
+        return {
+            topic.name: problem_of_code(
+                topic.error_code,
+                f"{self.cluster}: describe the topic {topic.name}",
+                f"Describe on Topic {topic.name}",
+            )
+            for topic in found
+            if topic.error_code
+        }
+
+    async def topic(self, topic: str, timeout: float) -> frozenset[str]:
+        """The operations on a topic that this client may do; see OPERATIONS."""
+        what = f"{self.cluster}: describe the topic {topic}"
+        for found in await self._topics([topic], timeout, what):
+            if not found.error_code:
+                return _operations(found.authorized_operations)
+            raise CollectionError(
+                problem_of_code(found.error_code, what, f"Describe on Topic {topic}")
+            )
+        raise CollectionError(problem_of_code(_UNKNOWN_TOPIC, what))
+
+    async def group(self, group: str, timeout: float) -> frozenset[str]:
+        """The operations on a group that this client may do; see OPERATIONS."""
+        what = f"{self.cluster}: describe the group {group}"
+        needs = f"Describe on Group {group}"
+        answer = await self._ask(
+            "FindCoordinator", timeout, None, what, key=group, key_type=0, coordinator_keys=[group]
         )
-        return description
+        found = answer.coordinators[0] if answer.version >= 4 else answer
+        if found.error_code:
+            raise CollectionError(
+                problem_of_code(found.error_code, what, needs, found.error_message)
+            )
+        self._client.learn({**self._client.brokers, found.node_id: (found.host, found.port)})
+        (described,) = await self._classic_groups(
+            found.node_id, [group], timeout, what, operations=True
+        )
+        if described.error:
+            raise CollectionError(problem_of_code(described.error, what, needs))
+        return _operations(described.operations)
 
-    async def try_to_create(self, topic: NewTopic, timeout: float) -> None:
+    async def try_to_create(
+        self,
+        topic: str,
+        partitions: int,
+        replicas: int,
+        configs: Mapping[str, str],
+        timeout: float,
+    ) -> None:
         """Have the cluster check whether a topic could be made; it makes none."""
-        await self._ask_one(
-            f"{self.cluster}: make the topic {topic.topic}",
-            lambda admin: admin.create_topics([topic], validate_only=True, request_timeout=timeout)[
-                topic.topic
-            ],
+        what = f"{self.cluster}: make the topic {topic}"
+        new = {
+            "name": topic,
+            "num_partitions": partitions,
+            "replication_factor": replicas,
+            "assignments": [],
+            "configs": [{"name": name, "value": value} for name, value in configs.items()],
+        }
+        answer = await self._ask(
+            "CreateTopics",
             timeout,
-            f"Create on Topic {topic.topic}",
+            None,
+            what,
+            topics=[new],
+            timeout_ms=round(1000 * timeout),
+            validate_only=True,
         )
+        for found in answer.topics:
+            if found.error_code:
+                raise CollectionError(
+                    problem_of_code(
+                        found.error_code, what, f"Create on Topic {topic}", found.error_message
+                    )
+                )
 
-    def retire(self) -> None:
-        """Stop using these connections; the next call makes new ones.
+    async def _topics(self, topics: Sequence[str], timeout: float, what: str) -> list[Any]:
+        answer = await self._ask(
+            "Metadata",
+            timeout,
+            None,
+            what,
+            topics=[{"name": topic} for topic in topics],
+            allow_auto_topic_creation=False,
+            include_topic_authorized_operations=True,
+        )
+        return list(answer.topics)
 
-        What other calls still wait for is not disturbed. To be called when group requests were
-        given up: their coordinators are forgotten with the client that knew them.
-        """
-        self._serve()
-        self._connecting.forget()
-        self._connection = None
-        self._brokers = {}
+    # The client underneath
 
-    async def close(self) -> None:
-        """End the connections and the thread."""
-        self.retire()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._threads = None
+    async def _version(self, name: str, timeout: float, broker: int | None, what: str) -> int:
+        """The version of a request that is spoken here and by a broker."""
+        version = await self._told(self._client.version(name, timeout, broker), what)
+        if version is None:
+            raise CollectionError(problem("unsupported", f"the broker does not know {name}", what))
+        return min(version, VERSIONS.get(name, version))
+
+    async def _send(
+        self,
+        name: str,
+        body: bytes,
+        timeout: float,
+        broker: int | None,
+        what: str,
+        lane: int = 0,
+    ) -> bytes:
+        version = await self._version(name, timeout, broker, what)
+        sent = self._client.send(name, version, body, timeout, broker, lane)
+        return bytes(await self._told(sent, what))
 
     async def _ask(
-        self,
-        what: str,
-        call: Callable[[AdminClient], Mapping[Any, Future[Any]]],
-        timeout: float | None,
-        needs: str = "",
-        *,
-        big: bool = False,
-    ) -> dict[Any, Any]:
-        """What the call's futures give by key, KafkaErrors in place of those that failed.
-
-        A `big` call takes milliseconds to be made, so it is made in a thread.
-        """
-        # Held until the answers are there: librdkafka drops the requests of a client that is gone.
-        connection = await self._connected()
-
-        def made() -> Mapping[Any, Future[Any]]:
-            return call(connection.admin)
-
-        try:
-            futures = await self._in_thread(made) if big else made()
-            async with asyncio.timeout(None if timeout is None else timeout + LATE):
-                await all_done(futures.values())
-        except (KafkaException, ValueError, TypeError, TimeoutError) as error:
-            raise self._failed(error, what, needs) from error
-        answers = {}
-        for key, future in futures.items():
-            failure = future.exception()
-            found = None if failure is None else kafka_error(failure)
-            if failure is not None and found is None:
-                raise self._failed(failure, what, needs) from failure
-            answers[key] = future.result() if failure is None else found
-        return answers
-
-    async def _ask_one(
-        self,
-        what: str,
-        call: Callable[[AdminClient], Future[Any]],
-        timeout: float | None,
-        needs: str,
+        self, name: str, timeout: float, broker: int | None, what: str, **fields: Any
     ) -> Any:
-        answers = await self._ask(what, lambda admin: {"": call(admin)}, timeout, needs)
-        if isinstance(answers[""], KafkaError):
-            raise self._failed(answers[""], what, needs)
-        return answers[""]
+        return await self._told(self._client.ask(name, timeout, broker, **fields), what)
 
-    async def _connected(self) -> Connection:
-        self._connection = await self._connecting.get(self._connect)
-        return self._connection
-
-    async def _connect(self) -> Connection:
-        config: dict[str, Any] = {**self._config, "error_cb": self._troubles.on_error}
+    async def _told(self, answer: Awaitable[T], what: str) -> T:
         try:
-            return await self._in_thread(
-                lambda: Connection(AdminClient(config, logger=self._troubles.log))
-            )
-        except (KafkaException, ValueError, TypeError) as error:
-            problem = problem_of(error, f"{self.cluster}: make a client")
-            raise CollectionError(Problem("config", problem.text)) from error
+            return await answer
+        except RequestError as error:
+            raise CollectionError(problem_of(error, what)) from error
 
-    def _serve(self) -> None:
-        """Take the logs and errors that the client has queued: at each tick, and at a failure."""
-        if self._connection is not None:
-            self._connection.admin.poll(0)
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        if self._threads is None:
-            name = f"kafka-{self.cluster}"
-            self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix=name)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-
-    def _failed(
-        self, error: BaseException | KafkaError, what: str, needs: str = ""
-    ) -> CollectionError:
-        self._serve()
-        return CollectionError(problem_of(error, what, needs, self._troubles.cause))
+    def _read(self, what: str, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except GarbledError as error:
+            raise CollectionError(problem_of(error, what)) from error
 
 
-def chunks(items: Sequence[T], size: int) -> list[list[T]]:
-    """The items in lists of at most `size`."""
-    return [list(items[i : i + size]) for i in range(0, len(items), size)]
-
-
-def _offset(answer: ListOffsetsResultInfo | KafkaError) -> Offset | KafkaError:
-    if isinstance(answer, KafkaError):
-        return answer
-    if answer.offset == OFFSET_INVALID:
-        # librdkafka's own mark of a leader that it could not ask, without an error beside it.
-        return KafkaError(KafkaError.REQUEST_TIMED_OUT, "the leader did not answer")
-    return Offset(answer.offset, answer.timestamp, answer.leader_epoch or 0)
-
-
-def _request(wanted: Mapping[tuple[str, int], int]) -> dict[TopicPartition, OffsetSpec]:
-    return {TopicPartition(topic, p): _spec(asked) for (topic, p), asked in wanted.items()}
-
-
-def _spec(asked: int) -> OffsetSpec:
-    at_or_after: Callable[[int], OffsetSpec] = OffsetSpec.for_timestamp
-    specs: dict[int, Callable[[], OffsetSpec]] = {
-        EARLIEST: OffsetSpec.earliest,
-        LATEST: OffsetSpec.latest,
-        MAX_TIMESTAMP: OffsetSpec.max_timestamp,
-    }
-    return specs[asked]() if asked in specs else at_or_after(asked)
+def _operations(told: int | Iterable[int]) -> frozenset[str]:
+    """The names of permitted operations, told as bits or as their numbers."""
+    numbers = {n for n in OPERATIONS if told >> n & 1} if isinstance(told, int) else set(told)
+    return frozenset(name for number, name in OPERATIONS.items() if number in numbers)

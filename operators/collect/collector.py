@@ -12,15 +12,17 @@ from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.groups import group_samples
-from operators.collect.log_dirs import LogDirReader, LogDirs
-from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.log_dirs import LogDirs
 from operators.collect.pages import PageReader
 from operators.collect.probe import Probe
-from operators.collect.reading import Memory, Reading
+from operators.collect.reading import Reading
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
+from operators.collect.timeline import Timelines
 from operators.collect.topics import topic_samples
+from operators.collect.topology import UNKNOWN, Topology
 from operators.events import CollectedInPart
+from operators.protocol.client import Client
 from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
@@ -38,13 +40,10 @@ class ClusterCollector:
     def __init__(self, settings: ClusterSettings, account_id: int | None = None) -> None:
         self._settings = settings
         self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
-        self._client = KafkaClient(settings.name, settings.client_config())
+        self._client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
-        self._log_dir_reader = (
-            LogDirReader(settings.name, settings.client_properties) if settings.log_dirs else None
-        )
         self._readings: dict[int, Reading] = {}
-        self._memory = Memory()
+        self._timelines = Timelines()
         self._probe = (
             None if settings.probe is None else Probe(settings, settings.probe, account_id)
         )
@@ -84,75 +83,72 @@ class ClusterCollector:
 
     def _reading(self, tick: int) -> Reading:
         if tick not in self._readings:
-            self._readings[tick] = Reading(
-                self._client,
-                self._page_reader,
-                self._settings,
-                self._memory,
-                self._log_dir_reader,
-            )
+            self._readings[tick] = Reading(self._client, self._page_reader, self._settings)
             for old in sorted(self._readings)[:-READINGS_KEPT]:
                 del self._readings[old]
         return self._readings[tick]
 
+    def _identity_of(self, topology: Topology) -> ClusterIdentity:
+        return replace(self._identity, cluster_id=topology.cluster_id)
+
     async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology, pages = await asyncio.gather(reading.topology(budget), reading.pages(budget))
-        collected = await asyncio.to_thread(broker_samples, self._identity, tick, topology, pages)
+        collected = broker_samples(self._identity_of(topology), tick, topology, pages)
         return _partial(collected, pages.problems)
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology = await reading.topology(budget)
-        read, commits, pages, log_dirs = await asyncio.gather(
+        offsets, commits, pages, log_dirs = await asyncio.gather(
             _or_problem(reading.offsets(budget)),
             _or_problem(reading.commits(budget)),
             reading.pages(budget),
             _or_problem(reading.log_dirs(budget)),
         )
-        offsets, ids, problems = _offsets_of(read)
-        if isinstance(commits, Problem):
-            problems.append(commits)
+        problems = [lacking for lacking in (offsets, commits) if isinstance(lacking, Problem)]
+        if not isinstance(offsets, Problem):
+            problems += offsets.problems
         if isinstance(log_dirs, Problem):
             log_dirs = LogDirs({}, (log_dirs,))
         if log_dirs is not None:
             problems += log_dirs.problems
-        collected = await asyncio.to_thread(
-            topic_samples,
-            self._identity,
+        collected = topic_samples(
+            self._identity_of(topology),
             tick,
             self._settings.topics,
             topology,
-            offsets,
+            None if isinstance(offsets, Problem) else offsets,
             None if isinstance(commits, Problem) else commits,
             pages,
-            ids,
             log_dirs,
         )
         return _partial(collected, problems)
 
     async def _groups(self, tick: int, reading: Reading, budget: Budget) -> Collected:
-        topology, commits, read = await asyncio.gather(
+        topology, commits, offsets = await asyncio.gather(
             reading.topology(budget),
             reading.commits(budget),
             _or_problem(reading.offsets(budget)),
         )
-        offsets, ids, problems = _offsets_of(read)
-        message_at = np.full(len(commits.row), UNKNOWN, np.int64)
-        if offsets is not None:
+        problems = list(commits.groups.problems)
+        if isinstance(offsets, Problem):
+            problems.append(offsets)
+            message_at = np.full(len(commits.row), UNKNOWN, np.int64)
+        else:
+            problems += offsets.problems
             what = f"{self._identity.cluster}: find when messages were written"
-            message_at = await self._memory.timelines.first_uncommitted(
-                self._client, topology, commits, offsets, ids, budget.until(1, what)
+            message_at = await self._timelines.first_uncommitted(
+                self._client, topology, commits, offsets, budget.until(1, what)
             )
-        collected = await asyncio.to_thread(
-            group_samples,
-            self._identity,
+        collected = group_samples(
+            self._identity_of(topology),
             tick,
             commits,
             topology,
-            offsets,
+            None if isinstance(offsets, Problem) else offsets,
             message_at,
             self._settings.partition_offsets,
         )
-        return _partial(collected, [*commits.groups.problems, *problems])
+        return _partial(collected, problems)
 
 
 class Collects(Protocol):
@@ -205,13 +201,3 @@ async def _or_problem(asked: Awaitable[T]) -> T | Problem:
         return await asked
     except CollectionError as error:
         return error.problem
-
-
-def _offsets_of(
-    read: tuple[Offsets, Mapping[str, str]] | Problem,
-) -> tuple[Offsets | None, Mapping[str, str], list[Problem]]:
-    """Offsets, topic ids, and what is missing of them."""
-    if isinstance(read, Problem):
-        return None, {}, [read]
-    offsets, ids = read
-    return offsets, ids, list(offsets.problems)

@@ -1,13 +1,16 @@
 """Samples of consumer groups, and by config of each partition that they commit to."""
 
+from collections.abc import Sequence, Sized
+
 import numpy as np
 import pyarrow as pa
 
 from operators.collect.commits import Commits
-from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.description import REBALANCING
+from operators.collect.offsets import Offsets
 from operators.collect.raw import commits_batch, known, members_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
-from operators.collect.topology import Ints, Topology
+from operators.collect.topology import UNKNOWN, Ints, Topology
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
 from operators.ticks import Collected
 
@@ -25,23 +28,30 @@ def group_samples(
 
     A group's lag is summed over the partitions that have a leader; it is null where one of them
     did not tell its end offset, or where the group has no commit that can be compared. Partitions
-    of deleted topics do not count. `message_at` has for each row of `commits` the timestamp (ms)
+    of deleted topics do not count. A share group's lag is what its coordinator says. `message_at` has for each row of `commits` the timestamp (ms)
     of the first message after it, UNKNOWN where that is not known. With `partition_offsets`
     there is a PARTITION_OFFSET row for each partition with a commit, and for each that is
     assigned without one.
     """
     groups = commits.groups.groups
     ids = [group.id for group in groups]
+    described = [group.description for group in groups]
+    # A share group commits nothing.
+    own = ~commits.shared[commits.group]
     committed = np.zeros(len(groups), np.int64)
-    np.add.at(committed, commits.group, commits.committed)
-    has_commits = np.bincount(commits.group, minlength=len(groups)) > 0
+    np.add.at(committed, commits.group[own], commits.committed[own])
+    has_commits = np.bincount(commits.group[own], minlength=len(groups)) > 0
     columns: dict[str, object] = {
         "consumer_group": ids,
-        "consumerGroup.activeConsumers": [_count(group.members) for group in groups],
-        "consumerGroup.assignedPartitions": [_count(group.assigned) for group in groups],
+        "consumerGroup.activeConsumers": [_count(of.members if of else None) for of in described],
+        "consumerGroup.assignedPartitions": [_count(of.owners if of else None) for of in described],
         "consumerGroup.committedOffset": pa.array(committed, mask=~has_commits),
         "consumerGroup.state": [group.state for group in groups],
         "consumerGroup.type": [group.type for group in groups],
+        "consumerGroup.assignor": [of and of.assignor for of in described],
+        "consumerGroup.rebalancing": [
+            None if group.state is None else int(group.state in REBALANCING) for group in groups
+        ],
     }
     raw = {"members": members_batch(commits)}
     total_lag = None
@@ -76,26 +86,29 @@ def _partitions(
     identity: Identity, tick: int, commits: Commits, topology: Topology, offsets: Offsets
 ) -> pa.RecordBatch:
     groups = commits.groups.groups
-    names = [
-        (groups[group].id, commits.topics[topic], str(partition))
-        for group, topic, partition in zip(
-            commits.group.tolist(),
-            commits.topic.tolist(),
-            commits.partition.tolist(),
-            strict=True,
-        )
-    ]
-    with_commit = set(names)
+    places = zip(commits.topic.tolist(), commits.partition.tolist(), strict=True)
+    of = commits.group.tolist()
+    keys = [(commits.topics[topic], partition) for topic, partition in places]
+    with_commit = set(zip(of, keys, strict=True))
     bare = [
-        name
-        for group in groups
-        for topic, partition in group.assigned or ()
-        if (name := (group.id, topic, str(partition))) not in with_commit
+        (index, key)
+        for index, group in enumerate(groups)
+        for key in (group.description.owners if group.description else ())
+        if (index, key) not in with_commit
     ]
-    bare_rows = [topology.row(topic, int(partition)) for _, topic, partition in bare]
-    bare_ends = [int(offsets.end[row]) if row >= 0 else UNKNOWN for row in bare_rows]
+    of += [index for index, _ in bare]
+    keys += [key for _, key in bare]
+    bare_rows = _rows(topology, [key for _, key in bare])
+    ends = np.where(bare_rows >= 0, offsets.end[bare_rows], UNKNOWN) if len(bare) else bare_rows
     nothing = np.full(len(bare), UNKNOWN, np.int64)
-    names += bare
+    names = [
+        (groups[index].id, topic, str(partition))
+        for index, (topic, partition) in zip(of, keys, strict=True)
+    ]
+    owners = [
+        description.owners.get(key) if (description := groups[index].description) else None
+        for index, key in zip(of, keys, strict=True)
+    ]
     return collected_batch(
         identity,
         tick,
@@ -104,16 +117,24 @@ def _partitions(
         ["/".join(name) for name in names],
         {
             "consumer_group": [group for group, _, _ in names],
-            "topic": [topic for _, topic, _ in names],
-            "partition": [int(partition) for _, _, partition in names],
+            "topic": [topic for topic, _ in keys],
+            "partition": [partition for _, partition in keys],
             "consumer.offset": known(np.concatenate([commits.committed, nothing])),
             "consumer.lag": known(np.concatenate([commits.lag(offsets), nothing])),
-            "consumer.hwm": known(
-                np.concatenate([commits.end(offsets), np.array(bare_ends, np.int64)])
-            ),
+            "consumer.hwm": known(np.concatenate([commits.end(offsets), ends])),
+            "consumer.clientId": [owner and owner.client_id for owner in owners],
+            "consumer.clientHost": [owner and owner.host for owner in owners],
+            "consumer.staticId": [owner and owner.static_id for owner in owners],
         },
     )
 
 
-def _count(things: tuple[object, ...] | None) -> int | None:
+def _rows(topology: Topology, keys: Sequence[tuple[str, int]]) -> Ints:
+    """The rows of partitions by topic and number."""
+    topics = [topic for topic, _ in keys]
+    partitions = np.array([partition for _, partition in keys], np.int64)
+    return topology.rows(topics, np.arange(len(keys)), partitions)
+
+
+def _count(things: Sized | None) -> int | None:
     return None if things is None else len(things)

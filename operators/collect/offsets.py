@@ -2,18 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from confluent_kafka import KafkaError
 
-from operators.collect.client import EARLIEST, LATEST, KafkaClient, Offset
-from operators.collect.errors import CollectionError, Problem, problem_of
-from operators.collect.topology import Ints, Topology
+from operators.collect.client import EARLIEST, LATEST, KafkaClient
+from operators.collect.errors import CollectionError, Problem, problem_of_code
+from operators.collect.frames import FoundOffsets
+from operators.collect.topology import UNKNOWN, Ints, Topology
 
-UNKNOWN = -1
-"""An offset that was not asked for, or not answered."""
+A_REQUEST = 50_000
+"""Partitions asked in one request: an answer of 1.4 MB."""
+
+BEHIND = 1
+"""The lane of what is asked beside the end offsets, so that one answer does not wait for another."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +33,23 @@ class Offsets:
     problems: tuple[Problem, ...]
 
 
-def by_leader(topology: Topology, rows: Ints) -> dict[int, Ints]:
-    """The rows that have a leader, by its broker id."""
+def by_leader(topology: Topology, rows: Ints) -> dict[int, list[Ints]]:
+    """The rows that have a leader, by its broker id, in lists of at most `A_REQUEST`."""
     led = rows[topology.leader[rows] >= 0]
     leaders = topology.leader[led]
-    return {int(leader): led[leaders == leader] for leader in np.unique(leaders)}
-
-
-def partitions_of(topology: Topology, rows: Ints) -> list[tuple[str, int]]:
-    """Topic and partition of each row."""
-    topics = topology.topics
-    pairs = zip(topology.topic[rows].tolist(), topology.partition[rows].tolist(), strict=True)
-    return [(topics[topic], partition) for topic, partition in pairs]
+    found = {}
+    for leader in np.unique(leaders).tolist():
+        of_leader = led[leaders == leader]
+        found[leader] = [
+            of_leader[begin : begin + A_REQUEST] for begin in range(0, len(of_leader), A_REQUEST)
+        ]
+    return found
 
 
 async def read_offsets(
     client: KafkaClient, topology: Topology, rows: Ints, timeout: float
 ) -> Offsets:
-    """Start and end offsets of `rows`; all leaders are asked at once.
+    """Start and end offsets of `rows` (rising); all leaders are asked at once.
 
     A leader that does not answer within `timeout` seconds costs its own partitions.
     """
@@ -57,57 +59,92 @@ async def read_offsets(
     problems: list[Problem] = []
 
     async def ask(leader: int, led: Ints) -> None:
-        partitions = partitions_of(topology, led)
-        what = _what(topology, leader, [topic for topic, _ in partitions])
+        what = _what(topology, leader, topology.topic[led])
         earliest, latest = await asyncio.gather(
-            client.offsets(dict.fromkeys(partitions, EARLIEST), timeout, what),
-            client.offsets(dict.fromkeys(partitions, LATEST), timeout, what),
+            ask_leader(client, topology, leader, led, EARLIEST, timeout, what, BEHIND),
+            ask_leader(client, topology, leader, led, LATEST, timeout, what),
+            return_exceptions=True,
         )
         now = time.time_ns() // 1_000_000
-        failed: dict[str, list[tuple[str, KafkaError]]] = {}
-        for row, (topic, partition) in zip(led.tolist(), partitions, strict=True):
-            low, high = earliest[topic, partition], latest[topic, partition]
-            if isinstance(high, Offset):
-                end[row], epoch[row], at[row] = high.offset, high.leader_epoch, now
-            if isinstance(low, Offset):
-                start[row] = low.offset
-            for answer in (low, high):
-                if isinstance(answer, KafkaError):
-                    failed.setdefault(answer.name(), []).append((topic, answer))
-                    break
-        problems.extend(_problems(client, topology, leader, failed))
+        if isinstance(latest, FoundOffsets):
+            answered, places = _answered(topology, latest)
+            end[answered], epoch[answered] = latest.offset[places], latest.epoch[places]
+            at[answered] = now
+        if isinstance(earliest, FoundOffsets):
+            answered, places = _answered(topology, earliest)
+            start[answered] = earliest.offset[places]
+        problems.extend(_problems(client, topology, leader, (latest, earliest)))
 
-    leaders = by_leader(topology, rows)
-    outcomes = await asyncio.gather(
-        *(ask(leader, led) for leader, led in leaders.items()), return_exceptions=True
+    asked = [
+        ask(leader, led) for leader, parts in by_leader(topology, rows).items() for led in parts
+    ]
+    await asyncio.gather(*asked)
+    return Offsets(start, end, epoch, at, tuple(dict.fromkeys(problems)))
+
+
+async def ask_leader(
+    client: KafkaClient,
+    topology: Topology,
+    leader: int,
+    rows: Ints,
+    asked: Ints | int,
+    timeout: float,
+    what: str = "list offsets",
+    lane: int = 0,
+) -> FoundOffsets:
+    """What a leader tells of its partitions; see `KafkaClient.offsets`."""
+    return await client.offsets(
+        leader,
+        topology.topics,
+        topology.topic[rows],
+        topology.partition[rows],
+        asked,
+        timeout,
+        what,
+        lane,
     )
-    for outcome in outcomes:
-        if isinstance(outcome, CollectionError):
-            problems.append(outcome.problem)
-        elif isinstance(outcome, BaseException):
-            raise outcome
-    return Offsets(start, end, epoch, at, tuple(problems))
+
+
+def _answered(topology: Topology, found: FoundOffsets) -> tuple[Ints, Ints]:
+    """The topology's rows that have an answer without an error, and where each answer is."""
+    rows = topology.rows(found.topics, found.topic, found.partition)
+    places = np.flatnonzero((found.error == 0) & (rows != UNKNOWN))
+    return rows[places], places
 
 
 def _problems(
     client: KafkaClient,
     topology: Topology,
     leader: int,
-    failed: Mapping[str, list[tuple[str, KafkaError]]],
+    answers: Sequence[FoundOffsets | BaseException],
 ) -> list[Problem]:
     """One problem for each kind of error of a leader's, rather than one a partition."""
     problems = []
-    for errors in failed.values():
-        topics = [topic for topic, _ in errors]
-        what = f"{client.cluster}: {_what(topology, leader, topics)}"
-        needs = f"Describe on Topic {', '.join(sorted(set(topics))[:3])}"
-        problems.append(problem_of(errors[0][1], what, needs))
+    told: set[int] = set()
+    for found in answers:
+        if isinstance(found, CollectionError):
+            problems.append(found.problem)
+            continue
+        if isinstance(found, BaseException):
+            raise found
+        for code in np.unique(found.error[found.error != 0]).tolist():
+            if code in told:
+                continue
+            told.add(code)
+            topics = [found.topics[index] for index in found.topic[found.error == code].tolist()]
+            what = f"{client.cluster}: {_in_words(topology, leader, topics)}"
+            needs = f"Describe on Topic {', '.join(sorted(set(topics))[:3])}"
+            problems.append(problem_of_code(code, what, needs))
     return problems
 
 
-def _what(topology: Topology, leader: int, topics: Sequence[str]) -> str:
+def _what(topology: Topology, leader: int, topics: Ints) -> str:
     """What is asked of a leader, in words; `topics` has the topic of each partition."""
+    return _in_words(topology, leader, [topology.topics[index] for index in topics.tolist()])
+
+
+def _in_words(topology: Topology, leader: int, topics: Sequence[str]) -> str:
     names = sorted(set(topics))
     named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    where = f"broker {leader} ({topology.brokers.get(leader, 'unknown address')})"
+    where = f"broker {leader} ({topology.address(leader)})"
     return f"offsets of {len(topics)} partitions of {named} from {where}"

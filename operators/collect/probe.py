@@ -10,18 +10,28 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from operators.collect.client import DEFAULTS
-from operators.collect.errors import CollectionError, Problem, problem_of, summary
+from operators.collect.errors import CollectionError, Problem, problem, problem_of, summary
 from operators.collect.samples import ClusterIdentity, collected_batch
 from operators.collect.settings import ClusterSettings, ProbeSettings
 from operators.pool.thread import in_thread
+from operators.protocol.errors import error_class
 from operators.schema.kafka import DebugLog
 from operators.schema.metrics import PROBE
 from operators.ticks import PROBE_KIND, Collected, Ticks
 
+DEFAULTS = {
+    "client.id": "mqpipe",
+    "socket.keepalive.enable": "true",
+    # A broker that comes back is noticed within a tick.
+    "reconnect.backoff.ms": "200",
+    "reconnect.backoff.max.ms": "2000",
+    "enable.metrics.push": "false",
+}
+"""librdkafka properties that differ from its own defaults; `client` in the config has the last word."""
+
 MOST_REPLICAS = 3
-RETENTION = "600000"
-"""Milliseconds that the probe's topic keeps messages."""
+TOPIC_CONFIG = {"retention.ms": "600000", "cleanup.policy": "delete"}
+"""Of the probe's topic: it keeps messages for ten minutes."""
 
 PRODUCE_SHARE = 0.5
 READ_SHARE = 0.8
@@ -110,16 +120,14 @@ class Probe:
             sent = _produce(clients, self._topic, produced_by)
             if not sent.delivered:
                 self._clients = None
-                raise CollectionError(
-                    problem_of(sent.refused or TimeoutError(), what, "Write on the topic")
-                )
+                raise CollectionError(_problem(sent.refused, what, "Write on the topic"))
             _read_back(clients.consumer, self._topic, sent, begun + READ_SHARE * time_left)
             commit = _commit(clients, self._topic, sent, begun + COMMIT_SHARE * time_left)
         except (KafkaException, TimeoutError) as error:
             self._clients = None
-            raise CollectionError(
-                problem_of(error, what, "Create, Write and Read on the topic, Read on the group")
-            ) from error
+            refused = error.args[0] if isinstance(error, KafkaException) else None
+            needs = "Create, Write and Read on the topic, Read on the group"
+            raise CollectionError(_problem(refused, what, needs)) from error
         if sent.lost or commit is None:
             self._clients = None
         return self._collected(tick, sent, commit)
@@ -154,7 +162,7 @@ class Probe:
             return len(found.partitions)
         brokers = len(metadata.brokers)
         left = _left(until)
-        topic = new_topic(self._topic, brokers)
+        topic = NewTopic(self._topic, brokers, replicas_of(brokers), config=TOPIC_CONFIG)
         admin.create_topics([topic], operation_timeout=left)[self._topic].result(left)
         return brokers
 
@@ -209,13 +217,30 @@ class Probe:
                 future.exception(_CLOSING)
 
 
-def new_topic(name: str, brokers: int) -> NewTopic:
-    """The topic of a probe, as it is made in a cluster of so many brokers."""
-    return NewTopic(
-        name,
-        brokers,
-        min(MOST_REPLICAS, brokers),
-        config={"retention.ms": RETENTION, "cleanup.policy": "delete"},
+def replicas_of(brokers: int) -> int:
+    """The replicas of a probe's topic in a cluster of so many brokers."""
+    return min(MOST_REPLICAS, brokers)
+
+
+_LOCAL = {
+    "_TRANSPORT": "refused",
+    "_ALL_BROKERS_DOWN": "refused",
+    "_RESOLVE": "resolve",
+    "_SSL": "tls",
+    "_AUTHENTICATION": "auth",
+    "_INVALID_ARG": "config",
+    "_UNSUPPORTED_FEATURE": "unsupported",
+}
+"""Classes of errors that librdkafka raises itself; others are time-outs."""
+
+
+def _problem(error: KafkaError | None, what: str, needs: str) -> Problem:
+    """What an error of librdkafka's means; None is that no answer came."""
+    if error is None:
+        return problem_of(TimeoutError(), what)
+    local = _LOCAL.get(error.name(), "timeout")
+    return problem(
+        error_class(error.code()) if error.code() >= 0 else local, error.str(), what, needs
     )
 
 

@@ -1,18 +1,15 @@
 """Whether a probe may do what it does, found out without doing it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from enum import Enum
-
-from confluent_kafka.admin import ConsumerGroupDescription
+from collections.abc import Collection, Sequence
 
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, problem_of
-from operators.collect.probe import new_topic
+from operators.collect.probe import TOPIC_CONFIG, replicas_of
 
-ON_TOPIC = {"READ": "Read", "WRITE": "Write", "DELETE": "Delete"}
-ON_GROUP = {"READ": "Read", "DELETE": "Delete"}
-"""What a probe does to its topic and its group: Kafka's operations, and how its tools write them."""
+ON_TOPIC = ("Read", "Write", "Delete")
+ON_GROUP = ("Read", "Delete")
+"""What a probe does to its topic and its group: operations as Kafka's tools write them."""
 
 AGAIN = 0.2
 """Seconds until a coordinator that was not there yet is asked again."""
@@ -35,22 +32,22 @@ async def probe_problems(client: KafkaClient, name: str, timeout: float) -> list
 
 async def _topic_problems(client: KafkaClient, topic: str, timeout: float) -> list[Problem]:
     try:
-        described = await client.topic(topic, timeout)
+        permitted = await client.topic(topic, timeout)
     except CollectionError as error:
         if error.error_class == "authorization":
             # Nor is it told whether there is such a topic.
-            return _grant(client, {"CREATE": "Create", **ON_TOPIC}, (), f"Topic {topic}")
+            return _grant(client, ("Create", *ON_TOPIC), (), f"Topic {topic}")
         if error.error_class != "unavailable":
             return [error.problem]
         return await _creation_problems(client, topic, timeout)
-    return _grant(client, ON_TOPIC, described.authorized_operations, f"Topic {topic}")
+    return _grant(client, ON_TOPIC, permitted, f"Topic {topic}")
 
 
 async def _creation_problems(client: KafkaClient, topic: str, timeout: float) -> list[Problem]:
     """Why a topic could not be made."""
-    brokers = (await client.topology(timeout)).brokers
+    brokers = len((await client.topology(timeout)).brokers)
     try:
-        await client.try_to_create(new_topic(topic, len(brokers)), timeout)
+        await client.try_to_create(topic, brokers, replicas_of(brokers), TOPIC_CONFIG, timeout)
     except CollectionError as error:
         return [error.problem]
     return []
@@ -58,23 +55,23 @@ async def _creation_problems(client: KafkaClient, topic: str, timeout: float) ->
 
 async def _group_problems(client: KafkaClient, group: str, timeout: float) -> list[Problem]:
     try:
-        described = await _described(client, group, timeout)
+        permitted = await _permitted(client, group, timeout)
     except CollectionError as error:
         if error.error_class != "authorization":
             return [error.problem]
         return _grant(client, ON_GROUP, (), f"Group {group}")
-    return _grant(client, ON_GROUP, described.authorized_operations, f"Group {group}")
+    return _grant(client, ON_GROUP, permitted, f"Group {group}")
 
 
-async def _described(client: KafkaClient, group: str, timeout: float) -> ConsumerGroupDescription:
-    """A group's description. One that is new to a cluster has to wait for its coordinator."""
+async def _permitted(client: KafkaClient, group: str, timeout: float) -> frozenset[str]:
+    """What is permitted on a group. One that is new to a cluster waits for its coordinator."""
     what = f"{client.cluster}: describe the group {group}"
     last = CollectionError(problem_of(TimeoutError(), what))
     try:
         async with asyncio.timeout(timeout):
             while True:
                 try:
-                    return await client.group(group, operations=True)
+                    return await client.group(group, timeout)
                 except CollectionError as error:
                     if error.error_class != "unavailable":
                         raise
@@ -85,14 +82,10 @@ async def _described(client: KafkaClient, group: str, timeout: float) -> Consume
 
 
 def _grant(
-    client: KafkaClient,
-    needed: Mapping[str, str],
-    permitted: Iterable[Enum] | None,
-    where: str,
+    client: KafkaClient, needed: Sequence[str], permitted: Collection[str], where: str
 ) -> list[Problem]:
     """One problem where not all that is needed is permitted."""
-    names = {operation.name for operation in permitted or ()}
-    lacking = [written for name, written in needed.items() if name not in names]
+    lacking = [operation for operation in needed if operation not in permitted]
     if not lacking:
         return []
     what = f"{client.cluster}: may not do all that its probe does"

@@ -1,14 +1,15 @@
 """What is measured but is no column: how it travels from the collection to the derivation."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from operators.collect.commits import Commits
-from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.group_state import COMPUTED
+from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
-from operators.collect.topology import Ints, Topology
+from operators.collect.topology import UNKNOWN, Ints, Topology
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 
@@ -38,11 +39,13 @@ COMMITS = pa.schema(
         ("led", pa.bool_()),
         ("at", pa.int64()),
         ("message_at", pa.int64()),
+        ("lag", pa.int64()),
     ]
 )
 """`commits` of groups: one row a group, topic and partition with a commit that the cluster still
 has; `at` is when the commit came (ms), `message_at` the timestamp (ms) of the first message after
-it, where the broker told."""
+it, where the broker told. `lag` is a share group's, as its coordinator says; null where it is the end
+minus the committed offset."""
 
 MEMBERS = pa.schema([("group", NAME), ("member", pa.string()), ("at", pa.int64())])
 """`members` of groups: one row a member; a group without members has one row with null. `at` is
@@ -64,14 +67,12 @@ COUNTERS = pa.schema(
 the means per second of counters that a page does not have."""
 
 
-def offsets_batch(
-    topology: Topology, offsets: Offsets, rows: Ints, ids: Mapping[str, str]
-) -> pa.RecordBatch:
+def offsets_batch(topology: Topology, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
     """Raw offsets of the given rows of the topology; shape: OFFSETS."""
     return pa.RecordBatch.from_arrays(
         [
             _names(topology.topics, topology.topic[rows]),
-            _names([ids.get(topic) for topic in topology.topics], topology.topic[rows]),
+            _names(topology.ids, topology.topic[rows]),
             pa.array(topology.partition[rows], pa.int32()),
             known(offsets.start[rows]),
             known(offsets.end[rows]),
@@ -99,6 +100,7 @@ def commits_batch(commits: Commits, offsets: Offsets, message_at: Ints) -> pa.Re
             pa.array(commits.led[there]),
             pa.array(at[commits.group[there]]),
             known(message_at[there]),
+            _told(commits.groups.positions.lag[there]),
         ],
         schema=COMMITS,
     )
@@ -109,8 +111,8 @@ def members_batch(commits: Commits) -> pa.RecordBatch:
     rows = [
         (group.id, member, group.at)
         for group in commits.groups.groups
-        if group.members is not None
-        for member in group.members or (None,)
+        if group.description is not None
+        for member in sorted(m.id for m in group.description.members) or (None,)
     ]
     names = pa.array([group for group, _, _ in rows], pa.string()).dictionary_encode()
     return pa.RecordBatch.from_arrays(
@@ -204,6 +206,14 @@ def _counters(rows: Iterable[tuple[int, str | None, str, float]]) -> pa.RecordBa
 def known(values: Ints) -> pa.Array:
     """Whole numbers, null where they are UNKNOWN."""
     return pa.array(values, pa.int64(), mask=values == UNKNOWN)
+
+
+def _told(lag: Ints) -> pa.Array:
+    """Lags that a coordinator told, null where it is to be computed.
+
+    One that it did not tell is -1, as an end offset that is not known.
+    """
+    return pa.array(lag, pa.int64(), mask=lag == COMPUTED)
 
 
 def _names(names: Sequence[str | None], index: Ints) -> pa.DictionaryArray:

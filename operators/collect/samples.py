@@ -22,6 +22,8 @@ class ClusterIdentity:
     cluster: str
     environment: str
     account_id: int | None
+    cluster_id: str | None = None
+    """The id that the cluster gave itself; None where it has none, or has not told."""
 
 
 class Identity(Protocol):
@@ -38,6 +40,10 @@ class Identity(Protocol):
     @property
     def account_id(self) -> int | None:
         """The New Relic account."""
+
+    @property
+    def cluster_id(self) -> str | None:
+        """The id that the cluster gave itself."""
 
 
 def collected_batch(
@@ -66,6 +72,7 @@ def collected_batch(
             ],
             "entity_name": [f"{cluster}/{name}" if name else cluster for name in names],
             "cluster_name": cluster,
+            "cluster_id": identity.cluster_id,
             "provider": provider,
             "environment": identity.environment,
             "origin": Origin.COLLECTED.value,

@@ -7,12 +7,17 @@ from pydantic import Field, field_validator, model_validator
 
 from operators import plugins
 from operators.collect.page_settings import Pages, PagesSettings
-from operators.merge.settings import ExpectSettings
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
 from operators.schema.names import ClusterName
-from operators.schema.settings import MisfitError, Settings, part
+from operators.schema.settings import (
+    BrokerId,
+    MisfitError,
+    Settings,
+    part,
+    require_distinct,
+)
 
 
 class SelectionSettings(Settings):
@@ -45,6 +50,20 @@ class ProbeSettings(Settings):
     )
 
 
+class ExpectSettings(Settings):
+    """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
+
+    brokers: tuple[BrokerId, ...] = Field(default=(), description="broker ids")
+    topics: tuple[str, ...] = Field(default=(), description="topic names")
+    groups: tuple[str, ...] = Field(default=(), description="consumer group ids")
+
+    @field_validator("brokers", "topics", "groups")
+    @classmethod
+    def _each_once(cls, names: tuple[Any, ...]) -> tuple[Any, ...]:
+        require_distinct(names)
+        return names
+
+
 class ClusterSettings(Settings):
     """A Kafka cluster to collect from."""
 
@@ -65,8 +84,7 @@ class ClusterSettings(Settings):
     )
     log_dirs: bool = Field(
         default=False,
-        description="ask each broker for the topics' sizes on its disks; takes the extra "
-        "`log-dirs`",
+        description="ask each broker for the topics' sizes on its disks",
     )
     topics: SelectionSettings = part("which topics are collected", exclude=("^__",))
     groups: SelectionSettings = part("which consumer groups are collected")
@@ -85,20 +103,6 @@ class ClusterSettings(Settings):
         description="the fleet whose pattern and levels fill what was never seen",
     )
 
-    @field_validator("log_dirs")
-    @classmethod
-    def _has_its_extra(cls, wanted: bool) -> bool:
-        if wanted:
-            from operators.collect.kafka_python import is_installed
-
-            if is_installed():
-                return wanted
-            raise ValueError(
-                "needs the package kafka-python: install mqpipe with its extra `log-dirs`, or "
-                "`uv pip install 'kafka-python~=3.0.12'`"
-            )
-        return wanted
-
     @model_validator(mode="after")
     def _properties_have_a_meaning(self) -> Self:
         try:
@@ -107,14 +111,6 @@ class ClusterSettings(Settings):
             own = error.name == "bootstrap.servers"
             place = ("bootstrap_servers",) if own else ("client", error.name)
             raise MisfitError([(place, str(error))]) from None
-        return self
-
-    @model_validator(mode="after")
-    def _log_dirs_can_be_reached(self) -> Self:
-        if self.log_dirs:
-            from operators.collect.kafka_python import connection_settings
-
-            connection_settings(self.client_properties)
         return self
 
     @property

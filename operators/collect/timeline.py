@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.collect.client import MAX_TIMESTAMP, KafkaClient, Offset
+from operators.collect.client import MAX_TIMESTAMP, KafkaClient
 from operators.collect.commits import Commits
 from operators.collect.errors import CollectionError
-from operators.collect.offsets import UNKNOWN, Offsets
-from operators.collect.topology import Ints, Topology
+from operators.collect.frames import FoundOffsets
+from operators.collect.offsets import BEHIND, Offsets, ask_leader, by_leader
+from operators.collect.topology import UNKNOWN, Ints, Topology
 
 ROUNDS = 5
 """Questions a partition and tick, at most, besides the first ones."""
@@ -36,8 +37,6 @@ POINTS_KEPT = 16
 
 FUTURE_MS = 60_000
 """A message from further in the future than that has a producer's wrong clock."""
-
-Partition = tuple[str, int]
 
 
 class Rising:
@@ -105,18 +104,18 @@ class Timeline:
             self._written, self._latest = Rising(), Rising()
         self._end, self._topic_id = end, topic_id
 
-    def learn(self, asked: int, found: Offset) -> None:
-        """The first message at the time `asked` or later is `found`; offset -1 is none at all.
+    def learn(self, asked: int, offset: int, timestamp: int) -> None:
+        """The first message at the time `asked` or later: its offset and time; -1 for none at all.
 
         For MAX_TIMESTAMP it is the one with the greatest time: all others are as old or older.
         """
-        known = found.offset >= 0 and found.timestamp > 0
+        known = offset >= 0 and timestamp > 0
         if known:
-            self._written.add(found.offset, found.timestamp)
+            self._written.add(offset, timestamp)
         if asked == MAX_TIMESTAMP:
-            last, latest = self._end - 1, found.timestamp if known else 0
+            last, latest = self._end - 1, timestamp if known else 0
         else:
-            last, latest = (found.offset if found.offset >= 0 else self._end) - 1, asked - 1
+            last, latest = (offset if offset >= 0 else self._end) - 1, asked - 1
         if last >= 0 and latest > 0:
             self._latest.add(last, latest)
 
@@ -168,27 +167,56 @@ def question(between: Between, now: int, round_: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Commits after which messages wait."""
+class _Waiting:
+    """Partitions in which messages wait whose times are not settled; by their topology's row."""
 
-    rows: Ints
-    """Rows of the commits."""
-    keys: list[Partition]
-    """The partition of each of these rows."""
-    committed: list[int]
-    """The offset of each of these rows."""
-    targets: Mapping[Partition, set[int]]
-    """By partition: the offsets whose times are wanted."""
-    leaders: Mapping[Partition, int]
+    timelines: Mapping[int, Timeline]
+    targets: Mapping[int, set[int]]
+    """The offsets whose times are wanted."""
     now: int
     """In ms since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """Messages whose times are known near enough, and will be as near: they are not looked at again.
+
+    Sorted by `message`, which stands for topic, id, partition and offset.
+    """
+
+    message: Ints
+    at: Ints
+    """When it was written, in ms since the epoch."""
+    end: Ints
+    """The partition's end offset, as it was last seen."""
+
+    def find(self, messages: Ints) -> Ints:
+        """Where messages are; UNKNOWN for those that are not settled."""
+        if not len(self.message):
+            return np.full(len(messages), UNKNOWN, np.int64)
+        place = np.minimum(np.searchsorted(self.message, messages), len(self.message) - 1)
+        return np.where(self.message[place] == messages, place, UNKNOWN)
+
+
+def _settled(message: Ints, at: Ints, end: Ints) -> _Settled:
+    order = np.argsort(message)
+    return _Settled(message[order], at[order], end[order])
+
+
+_NOTHING = np.zeros(0, np.int64)
+_SPREAD, _MIX = (
+    np.array(k, np.uint64).astype(np.int64) for k in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+)
+"""Odd numbers that spread what is multiplied by them over all of 64 bits."""
 
 
 class Timelines:
     """The timelines of a cluster's partitions that a group lags on."""
 
     def __init__(self) -> None:
-        self._timelines: dict[Partition, Timeline] = {}
+        self._timelines: dict[int, Timeline] = {}
+        """By partition, as `_partitions` numbers it."""
+        self._settled = _Settled(_NOTHING, _NOTHING, _NOTHING)
 
     async def first_uncommitted(
         self,
@@ -196,111 +224,190 @@ class Timelines:
         topology: Topology,
         commits: Commits,
         offsets: Offsets,
-        ids: Mapping[str, str],
         timeout: float,
     ) -> Ints:
         """When the first message after each commit was written, in ms; shape: rows of `commits`.
 
-        `ids` are the topics' ids. UNKNOWN where nothing waits, where the message was retained
-        away, or where the brokers do not tell. Takes `timeout` seconds at most; what is not known
-        by then is interpolated from what is.
+        UNKNOWN where nothing waits, where the message was retained away, or where the brokers do
+        not tell. Takes `timeout` seconds at most; what is not known by then is interpolated from
+        what is.
         """
-        # What computes over all partitions does so in a thread: the loop has other targets.
-        waiting = await asyncio.to_thread(self._waiting, topology, commits, offsets, ids)
-        with suppress(TimeoutError, CollectionError):
-            # What is known by then has to do; a leader's errors are reported with its offsets.
-            async with asyncio.timeout(timeout):
-                await self._look(client, waiting, timeout)
-        return await asyncio.to_thread(self._found, waiting, len(commits.row))
-
-    def _waiting(
-        self, topology: Topology, commits: Commits, offsets: Offsets, ids: Mapping[str, str]
-    ) -> Waiting:
+        found = np.full(len(commits.row), UNKNOWN, np.int64)
         lag, start = commits.lag(offsets), commits.start(offsets)
         rows = np.flatnonzero((lag > 0) & (start != UNKNOWN) & (commits.committed >= start))
-        targets: dict[Partition, set[int]] = defaultdict(set)
-        leaders: dict[Partition, int] = {}
-        keys: list[Partition] = []
-        committed = commits.committed[rows].tolist()
-        for topic, partition, offset, row in zip(
-            commits.topic[rows].tolist(),
-            commits.partition[rows].tolist(),
-            committed,
-            commits.row[rows].tolist(),
-            strict=True,
-        ):
-            key = (commits.topics[topic], partition)
-            if key not in targets:
-                leaders[key] = int(topology.leader[row])
-                timeline = self._timelines.setdefault(key, Timeline())
-                timeline.seen(int(offsets.end[row]), ids.get(key[0]))
-            targets[key].add(offset)
-            keys.append(key)
-        self._timelines = {key: self._timelines[key] for key in targets}
-        return Waiting(rows, keys, committed, targets, leaders, time.time_ns() // 1_000_000)
-
-    def _found(self, waiting: Waiting, rows: int) -> Ints:
-        found = np.full(rows, UNKNOWN, np.int64)
-        of_rows = zip(waiting.rows.tolist(), waiting.keys, waiting.committed, strict=True)
-        for row, key, offset in of_rows:
-            between = self._timelines[key].when(offset, waiting.now)
-            if between is not None and between.likely <= waiting.now + FUTURE_MS:
-                found[row] = min(between.likely, waiting.now)
-        for key, offsets in waiting.targets.items():
-            self._timelines[key].forget_before(min(offsets))
+        row, committed = commits.row[rows], commits.committed[rows]
+        partition, end = _partitions(topology)[row], offsets.end[row]
+        message = partition ^ (committed * _MIX)
+        place = self._settled.find(message)
+        # A partition that was truncated begins anew.
+        truncated = (place != UNKNOWN) & (end < _at(self._settled.end, place))
+        for number in np.unique(partition[truncated]).tolist():
+            self._timelines.pop(number, None)
+        known = (place != UNKNOWN) & ~truncated
+        at = np.where(known, _at(self._settled.at, place), UNKNOWN)
+        self._keep(partition)
+        settled = known
+        if not known.all():
+            looked_at = np.flatnonzero(np.isin(partition, partition[~known]))
+            waiting = self._waiting(topology, offsets, partition, row, committed, looked_at)
+            with suppress(TimeoutError):
+                # What is known by then has to do; a leader's errors are told with its offsets.
+                async with asyncio.timeout(timeout):
+                    await self._look(client, topology, waiting, timeout)
+            fresh = looked_at[~known[looked_at]]
+            at[fresh], sure = _times(waiting, row[fresh], committed[fresh])
+            settled = known.copy()
+            settled[fresh] = sure
+        self._settled = _settled(message[settled], at[settled], end[settled])
+        found[rows] = at
         return found
 
-    async def _look(self, client: KafkaClient, waiting: Waiting, timeout: float) -> None:
-        cold = await asyncio.to_thread(self._cold, waiting)
+    def _keep(self, partitions: Ints) -> None:
+        """Forget all partitions but these."""
+        if len(self._timelines) > len(np.unique(partitions)):
+            kept = set(partitions.tolist())
+            self._timelines = {p: known for p, known in self._timelines.items() if p in kept}
+
+    def _waiting(
+        self,
+        topology: Topology,
+        offsets: Offsets,
+        partition: Ints,
+        row: Ints,
+        committed: Ints,
+        looked_at: Ints,
+    ) -> _Waiting:
+        timelines: dict[int, Timeline] = {}
+        targets: dict[int, set[int]] = defaultdict(set)
+        for number, of, offset in zip(
+            partition[looked_at].tolist(),
+            row[looked_at].tolist(),
+            committed[looked_at].tolist(),
+            strict=True,
+        ):
+            if of not in timelines:
+                timeline = timelines[of] = self._timelines.setdefault(number, Timeline())
+                timeline.seen(int(offsets.end[of]), topology.ids[topology.topic[of]])
+            targets[of].add(offset)
+        return _Waiting(timelines, targets, time.time_ns() // 1_000_000)
+
+    async def _look(
+        self, client: KafkaClient, topology: Topology, waiting: _Waiting, timeout: float
+    ) -> None:
+        cold = _cold(waiting)
         await asyncio.gather(
-            self._ask(client, waiting.leaders, dict.fromkeys(cold, 0), timeout),
-            self._ask(client, waiting.leaders, dict.fromkeys(cold, MAX_TIMESTAMP), timeout),
+            _ask(client, topology, waiting, dict.fromkeys(cold, 0), timeout),
+            _ask(client, topology, waiting, dict.fromkeys(cold, MAX_TIMESTAMP), timeout, BEHIND),
         )
         for round_ in range(ROUNDS):
-            questions = await asyncio.to_thread(self._questions, waiting, round_)
+            questions = _questions(waiting, round_)
             if not questions:
                 return
-            await self._ask(client, waiting.leaders, questions, timeout)
+            await _ask(client, topology, waiting, questions, timeout)
 
-    def _cold(self, waiting: Waiting) -> list[Partition]:
-        """Partitions of which nothing is known that helps."""
-        return [
-            key
-            for key, offsets in waiting.targets.items()
-            if self._timelines[key].when(min(offsets), waiting.now) is None
+
+def _partitions(topology: Topology) -> Ints:
+    """By row: a number that stands for the partition, its topic and the topic's id."""
+    topics = np.array(
+        [hash(key) for key in zip(topology.topics, topology.ids, strict=True)], np.int64
+    )
+    if not len(topics):
+        return topics
+    return topics[topology.topic] ^ ((topology.partition + 1) * _SPREAD)
+
+
+def _at(values: Ints, place: Ints) -> Ints:
+    return values[np.maximum(place, 0)] if len(values) else np.full(len(place), UNKNOWN, np.int64)
+
+
+def _cold(waiting: _Waiting) -> list[int]:
+    """Partitions of which nothing is known that helps."""
+    return [
+        row
+        for row, offsets in waiting.targets.items()
+        if waiting.timelines[row].when(min(offsets), waiting.now) is None
+    ]
+
+
+def _questions(waiting: _Waiting, round_: int) -> dict[int, int]:
+    """What to ask next: for each partition the offset whose time is known worst."""
+    asked: dict[int, tuple[int, int]] = {}
+    for row, offsets in waiting.targets.items():
+        timeline = waiting.timelines[row]
+        doubts = [
+            (between.gap, wanted)
+            for offset in offsets
+            if (between := timeline.when(offset, waiting.now)) is not None
+            and (wanted := question(between, waiting.now, round_)) is not None
         ]
+        if doubts:
+            asked[row] = max(doubts)
+    worst = sorted(asked, key=lambda row: -asked[row][0])[:QUESTIONS]
+    return {row: asked[row][1] for row in worst}
 
-    def _questions(self, waiting: Waiting, round_: int) -> dict[Partition, int]:
-        """What to ask next: for each partition the offset whose time is known worst."""
-        asked: dict[Partition, tuple[int, int]] = {}
-        for key, offsets in waiting.targets.items():
-            timeline = self._timelines[key]
-            doubts = [
-                (between.gap, wanted)
-                for offset in offsets
-                if (between := timeline.when(offset, waiting.now)) is not None
-                and (wanted := question(between, waiting.now, round_)) is not None
-            ]
-            if doubts:
-                asked[key] = max(doubts)
-        worst = sorted(asked, key=lambda key: -asked[key][0])[:QUESTIONS]
-        return {key: asked[key][1] for key in worst}
 
-    async def _ask(
-        self,
-        client: KafkaClient,
-        leaders: Mapping[Partition, int],
-        questions: Mapping[Partition, int],
-        timeout: float,
-    ) -> None:
-        """Ask each partition for the first offset at a time (ms), and learn from the answers."""
-        by_leader: dict[int, dict[Partition, int]] = defaultdict(dict)
-        for key, question in questions.items():
-            by_leader[leaders[key]][key] = question
-        answers = await asyncio.gather(
-            *(client.offsets(asked, timeout) for asked in by_leader.values())
-        )
-        for answer in answers:
-            for key, found in answer.items():
-                if isinstance(found, Offset):
-                    self._timelines[key].learn(questions[key], found)
+async def _ask(
+    client: KafkaClient,
+    topology: Topology,
+    waiting: _Waiting,
+    questions: Mapping[int, int],
+    timeout: float,
+    lane: int = 0,
+) -> None:
+    """Ask each partition for the first offset at a time (ms), and learn from the answers."""
+    if not questions:
+        return
+    rows = np.array(sorted(questions), np.int64)
+    asked = np.array([questions[row] for row in rows.tolist()], np.int64)
+    answers = await asyncio.gather(
+        *(
+            ask_leader(
+                client,
+                topology,
+                leader,
+                of_leader,
+                asked[np.searchsorted(rows, of_leader)],
+                timeout,
+                lane=lane,
+            )
+            for leader, parts in by_leader(topology, rows).items()
+            for of_leader in parts
+        ),
+        return_exceptions=True,
+    )
+    for answer in answers:
+        if isinstance(answer, FoundOffsets):
+            _learn(topology, waiting, questions, answer)
+        elif not isinstance(answer, CollectionError):
+            raise answer
+
+
+def _learn(
+    topology: Topology, waiting: _Waiting, questions: Mapping[int, int], answer: FoundOffsets
+) -> None:
+    rows = topology.rows(answer.topics, answer.topic, answer.partition)
+    told = np.flatnonzero((rows != UNKNOWN) & (answer.error == 0))
+    for row, offset, timestamp in zip(
+        rows[told].tolist(),
+        answer.offset[told].tolist(),
+        answer.timestamp[told].tolist(),
+        strict=True,
+    ):
+        if row in questions:
+            waiting.timelines[row].learn(questions[row], offset, timestamp)
+
+
+def _times(waiting: _Waiting, row: Ints, committed: Ints) -> tuple[Ints, np.ndarray]:
+    """When messages were written, and whether that is settled."""
+    at = np.full(len(row), UNKNOWN, np.int64)
+    sure = np.zeros(len(row), np.bool_)
+    now = waiting.now
+    for index, (of, offset) in enumerate(zip(row.tolist(), committed.tolist(), strict=True)):
+        between = waiting.timelines[of].when(offset, now)
+        if between is not None and between.likely <= now + FUTURE_MS:
+            at[index] = min(between.likely, now)
+            # What only the clock bounds goes on with it.
+            sure[index] = between.until < now and between.gap <= near(between.likely, now)
+    for of, offsets in waiting.targets.items():
+        waiting.timelines[of].forget_before(min(offsets))
+    return at, sure

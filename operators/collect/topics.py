@@ -7,12 +7,12 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.log_dirs import LogDirs
-from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
 from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_measures
 from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.settings import SelectionSettings
-from operators.collect.topology import Flags, Ints, Topology
+from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
 from operators.schema.metrics import TOPIC
 from operators.ticks import Collected
 
@@ -25,7 +25,6 @@ def topic_samples(
     offsets: Offsets | None,
     commits: Commits | None,
     pages: Pages,
-    ids: Mapping[str, str],
     log_dirs: LogDirs | None = None,
 ) -> Collected:
     """One TOPIC row for each selected topic, those that did not answer among them.
@@ -36,7 +35,6 @@ def topic_samples(
     partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
     lag of the groups that answered. `topic.diskSize` sums what the brokers' log directories hold,
     or where `log_dirs` is None what their pages say; it is null where a live broker's is missing.
-    `ids` are topic ids.
     """
     chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
     refused = sorted(name for name in topology.errors if selection.selects(name))
@@ -78,7 +76,7 @@ def topic_samples(
         columns["topic.offset"] = column(ends, all_ended)
         columns["topic.retainedMessages"] = column(retained, both)
         rows = np.flatnonzero(np.isin(topology.topic, index))
-        raw["offsets"] = offsets_batch(topology, offsets, rows, ids)
+        raw["offsets"] = offsets_batch(topology, offsets, rows)
         if commits is not None:
             columns["topic.consumerLag"] = column(*_lag(topology, offsets, commits))
     if commits is not None:

@@ -5,34 +5,34 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from confluent_kafka import KafkaError
-from confluent_kafka.admin import ClusterMetadata
 from numpy.typing import NDArray
 
+from operators.collect.frames import FoundMetadata
+
 NO_LEADER = -1
+UNKNOWN = -1
+"""What was not asked for, or not answered; the row of what is not there."""
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Topology:
-    """What a cluster's metadata says.
+    """What a cluster's metadata says. While that does not change, it is the same object.
 
     One row a partition, in the arrays from `topic` on: topics in the order of `topics`, each
     one's partitions from 0 on. `topics` are those that answered; `errors` holds the others.
     """
 
-    at: float
-    """When it was read, in seconds since the epoch."""
-    brokers: Mapping[int, str]
-    """Live brokers: `host:port` by id."""
+    cluster_id: str | None
+    brokers: Mapping[int, tuple[str, int]]
+    """Live brokers: host and port by id."""
     topics: tuple[str, ...]
-    errors: Mapping[str, KafkaError]
-    first: Mapping[str, int]
-    """By topic: the row of its partition 0."""
-    counts: Ints
-    """By topic: how many partitions it has."""
+    ids: tuple[str | None, ...]
+    """By topic: its id. A topic that was made anew has another one than before."""
+    errors: Mapping[str, int]
+    """Kafka's error code by topic."""
     topic: Ints
     """Index into `topics`."""
     partition: Ints
@@ -46,6 +46,21 @@ class Topology:
     """How many are in sync."""
     holders: Ints
     """Broker ids of all replicas of all partitions, in no order."""
+
+    @cached_property
+    def counts(self) -> Ints:
+        """By topic: how many partitions it has."""
+        return np.bincount(self.topic, minlength=len(self.topics))
+
+    @cached_property
+    def first(self) -> Ints:
+        """By topic: the row of its partition 0."""
+        return np.cumsum(self.counts) - self.counts
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Place in `topics` by name."""
+        return {name: index for index, name in enumerate(self.topics)}
 
     @cached_property
     def offline(self) -> Flags:
@@ -64,14 +79,25 @@ class Topology:
         """How many partitions all topics have."""
         return len(self.topic)
 
-    def row(self, topic: str, partition: int) -> int:
-        """The row of a partition; -1 where the topic has none such."""
-        first = self.first.get(topic, -1)
-        if first < 0:
-            return -1
-        row = first + partition
-        known = row < len(self.topic) and self.partition[row] == partition
-        return row if known else -1
+    def address(self, broker: int) -> str:
+        """`host:port` of a broker."""
+        if broker not in self.brokers:
+            return "unknown address"
+        host, port = self.brokers[broker]
+        return f"{host}:{port}"
+
+    def rows(self, topics: list[str] | tuple[str, ...], topic: Ints, partition: Ints) -> Ints:
+        """The rows of partitions; UNKNOWN where the cluster has none such.
+
+        `topic` is an index into `topics`.
+        """
+        if not len(topic) or not self.partitions:
+            return np.full(len(topic), UNKNOWN, np.int64)
+        places = np.array([self.index.get(name, UNKNOWN) for name in topics], np.int64)[topic]
+        there = (places != UNKNOWN) & (partition >= 0) & (partition < self.counts[places])
+        row = np.where(there, self.first[places] + partition, 0)
+        # A topic whose partitions do not count from 0 on, one by one, is none of Kafka's.
+        return np.where(there & (self.partition[row] == partition), row, UNKNOWN)
 
     def per_topic(self, of_partitions: Flags | Ints) -> Ints:
         """Sum of a value a partition, by topic."""
@@ -80,44 +106,19 @@ class Topology:
         return sums
 
 
-def topology_of(metadata: ClusterMetadata, at: float) -> Topology:
-    """The topology that a metadata answer describes, read at `at` (seconds since the epoch)."""
-    answered = {name: topic for name, topic in metadata.topics.items() if topic.error is None}
-    names = tuple(sorted(answered))
-    first: dict[str, int] = {}
-    rows: list[tuple[int, int, int, int, int, int]] = []
-    holders: list[int] = []
-    for index, name in enumerate(names):
-        first[name] = len(rows)
-        partitions = answered[name].partitions
-        for number in sorted(partitions):
-            partition = partitions[number]
-            replicas = partition.replicas
-            preferred = replicas[0] if replicas else NO_LEADER
-            rows.append(
-                (
-                    index,
-                    number,
-                    partition.leader,
-                    preferred,
-                    len(replicas),
-                    len(partition.isrs),
-                )
-            )
-            holders += replicas
-    table = np.array(rows, np.int64).reshape(-1, 6).T
+def topology_of(found: FoundMetadata) -> Topology:
+    """The topology that a metadata answer describes."""
     return Topology(
-        at=at,
-        brokers={b.id: f"{b.host}:{b.port}" for b in metadata.brokers.values()},
-        topics=names,
-        errors={name: t.error for name, t in metadata.topics.items() if t.error is not None},
-        first=first,
-        counts=np.bincount(table[0], minlength=len(names)),
-        topic=table[0],
-        partition=table[1],
-        leader=table[2],
-        preferred=table[3],
-        replicas=table[4],
-        in_sync=table[5],
-        holders=np.array(holders, np.int64),
+        found.cluster_id,
+        found.brokers,
+        tuple(found.topics),
+        tuple(found.ids),
+        found.errors,
+        found.topic,
+        found.partition,
+        found.leader,
+        found.preferred,
+        found.replicas,
+        found.in_sync,
+        found.holders,
     )

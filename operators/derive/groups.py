@@ -98,10 +98,18 @@ def kept_groups(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
 
 
 def _lag(commits: pa.RecordBatch) -> Floats:
-    """End minus committed offset, never negative; NaN where the end is not known."""
+    """End minus committed offset, never negative; NaN where the end is not known.
+
+    A share group's is what its coordinator told, NaN where it did not.
+    """
     end = numbers(commits, "end").astype(np.float64)
     end[end < 0] = np.nan
     lag: Floats = np.maximum(0.0, end - numbers(commits, "committed"))
+    told = commits.column("lag")
+    if told.null_count < len(told):
+        of_share = numbers(commits, "lag").astype(np.float64)
+        of_share[of_share < 0] = np.nan
+        lag = np.where(np.asarray(told.is_valid()), of_share, lag)
     return lag
 
 

@@ -67,7 +67,9 @@ class ClusterDerivation:
         self._frozen: dict[str, tuple[int, dict[str, bytes]]] = {}
         if state is not None:
             self._frozen = dict(state[2])
-            self._last = {kind: (tick, thawed(raw)) for kind, (tick, raw) in state[2].items()}
+            self._last = {
+                kind: (tick, thawed(raw, _RULES[kind][2])) for kind, (tick, raw) in state[2].items()
+            }
 
     def derive(self, result: TickResult) -> TickResult:
         """The result with its derived columns and without its raw measures.

@@ -132,13 +132,31 @@ def frozen(raw: Raw) -> State:
     return {name: as_stream(batch, "zstd") for name, batch in raw.items()}
 
 
-def thawed(state: State) -> dict[str, pa.RecordBatch]:
-    """The raw batches that `frozen` was given."""
+def thawed(state: State, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.RecordBatch]:
+    """The raw batches that `frozen` was given, of these shapes.
+
+    Columns that an earlier version did not have are null.
+    """
     batches = {}
     for name, data in state.items():
         with pa.ipc.open_stream(data) as reader:
-            batches[name] = reader.read_next_batch()
+            batches[name] = _fitted(reader.read_next_batch(), schemas[name])
     return batches
+
+
+def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if batch.schema.equals(schema):
+        return batch
+    there = set(batch.schema.names)
+    return pa.RecordBatch.from_arrays(
+        [
+            batch.column(field.name)
+            if field.name in there
+            else pa.nulls(batch.num_rows, field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
 
 
 def _used(column: pa.Array) -> pa.Array:

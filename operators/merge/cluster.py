@@ -4,21 +4,21 @@ Nothing here knows Bytewax or a clock; times come in as arguments, in millisecon
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.collect.cluster import cluster_row
-from operators.collect.report import collection_row
 from operators.merge.coverage import Coverage, CoverageListener
 from operators.merge.fills import Fills
 from operators.merge.levels import guids_of
 from operators.merge.plan import CLUSTER_KIND, UNFILLED, Plan
+from operators.merge.report import collection_row
+from operators.merge.row import cluster_row
 from operators.merge.settings import FillSettings
 from operators.schedule import at_or_after
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, repeated
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from operators.schema.metrics import CLUSTER
@@ -148,6 +148,7 @@ class ClusterMerge:
         kind, tick = str(result.tick.kind), result.tick.start
         if self._fills is not None:
             self._fills.go_by(result.tick.interval)
+        self._learn_id(result.batches)
         rows = [collection_row(self._plan, result)]
         if result.outcome is Outcome.MISSED:
             return rows + self._missed(kind, tick, result.missed, result.tick.interval)
@@ -167,6 +168,14 @@ class ClusterMerge:
             rows += self._answered(opened, kind)
         return rows
 
+    def _learn_id(self, batches: Sequence[pa.RecordBatch]) -> None:
+        """The cluster's own id: one that was made anew under its name has another."""
+        for batch in batches:
+            if entity_type_of(batch) is CLUSTER and batch.num_rows:
+                found = batch.column("cluster_id")[0].as_py()
+                if found is not None and found != self._plan.cluster_id:
+                    self._plan = replace(self._plan, cluster_id=found)
+
     def on_time(self, now: int) -> Rows:
         """Settle what is overdue at `now` (ms), and fill one block of each gap."""
         rows: Rows = []
@@ -179,7 +188,7 @@ class ClusterMerge:
                 opened.overdue = True
                 self._tell(opened)
         for tick, expected, filled in [] if self._fills is None else self._fills.fill_block():
-            rows += filled
+            rows += self._identified(filled)
             self._cover(tick, expected, 0, sum(batch.num_rows for batch in filled))
         self._forget_overdue()
         return rows
@@ -197,7 +206,7 @@ class ClusterMerge:
             opened.expected += collected + self._count_missing(kind, samples)
             return []
         fills.of(kind).collected(opened.tick, samples, complete)
-        rows = fills.fill(kind, opened.tick)
+        rows = self._identified(fills.fill(kind, opened.tick))
         opened.filled |= {entity_type_of(batch).name: guids_of(batch) for batch in rows}
         opened.expected += len(fills.of(kind))
         return rows
@@ -282,6 +291,12 @@ class ClusterMerge:
         """What fills a kind; None where it is not filled."""
         return None if kind in UNFILLED else self._fills
 
+    def _identified(self, filled: Rows) -> Rows:
+        """Filled rows with the cluster's own id, which those of what was never seen lack."""
+        if self._plan.cluster_id is None:
+            return filled
+        return [_with_id(batch, self._plan.cluster_id) for batch in filled]
+
     def _count_missing(self, kind: str, samples: Rows) -> int:
         there = {entity_type_of(batch).name: guids_of(batch) for batch in samples}
         return sum(
@@ -361,7 +376,7 @@ class ClusterMerge:
         """The state as plain tuples, dicts and bytes; what did not change is not encoded again.
 
         Its parts: version, cluster, the cluster's GUID, the last settled tick of each kind, the
-        ticks that are not over, the fills.
+        ticks that are not over, the fills, and the cluster's own id.
         """
         return (
             STATE_VERSION,
@@ -370,6 +385,7 @@ class ClusterMerge:
             dict(self._through),
             [opened.snapshot() for opened in self._ticks.values() if not opened.overdue],
             None if self._fills is None else self._fills.snapshot(),
+            self._plan.cluster_id,
         )
 
     def restore(self, state: tuple[Any, ...]) -> None:
@@ -382,11 +398,19 @@ class ClusterMerge:
                 guid=state[2],
             )
             return
-        _, _, _, through, ticks, fills = state
+        # Earlier versions did not keep the cluster's own id.
+        _, _, _, through, ticks, fills, *own_id = state
+        self._plan = replace(self._plan, cluster_id=own_id[0] if own_id else None)
         self._through = dict(through)
         self._ticks = {tick["tick"]: _Tick.restore(tick) for tick in ticks}
         if self._fills is not None and fills is not None:
             self._fills.restore(fills)
+
+
+def _with_id(batch: pa.RecordBatch, cluster_id: str) -> pa.RecordBatch:
+    place = batch.schema.get_field_index("cluster_id")
+    ids = repeated(cluster_id, batch.num_rows)
+    return batch.set_column(place, batch.schema.field(place), ids)
 
 
 def _marked(batch: pa.RecordBatch, filled: pa.StringArray | None) -> pa.RecordBatch:

@@ -6,8 +6,8 @@ from functools import lru_cache, partial
 
 import pyarrow as pa
 
+from operators.collect.settings import ExpectSettings
 from operators.merge.continuity import Pattern, constant
-from operators.merge.settings import ExpectSettings
 from operators.schema.metrics import Origin
 from operators.simulate.fleets import topology_of
 from operators.simulate.patterns import Constant

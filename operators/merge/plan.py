@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from operators.collect.settings import ExpectSettings
 from operators.merge.like import Like
-from operators.merge.settings import ExpectSettings
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import (
@@ -41,6 +41,8 @@ class Plan:
     like: Like = Like()
     joined: bool = True
     """Whether there is a cluster's row; a target of one's own kind has none."""
+    cluster_id: str | None = None
+    """The id that the cluster gave itself, once it has told it."""
 
     def expected(self, kind: str) -> dict[EntityType, Names]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""

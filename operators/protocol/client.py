@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from operators.protocol.connection import Connection
 from operators.protocol.errors import RequestError
 from operators.protocol.link import Link
-from operators.protocol.messages import MESSAGES, Message
+from operators.protocol.messages import MESSAGES, Message, with_structs
 from operators.protocol.opening import Access
 from operators.protocol.properties import HostPort, translated
 from operators.protocol.race import AllFailedError, first_of
@@ -102,7 +102,7 @@ class Client:
     ) -> Any:
         """The answer to a request by its name in `MESSAGES`: an object of kafka-python's.
 
-        `fields` are the request's. It is asked in the highest version that both sides speak, or
+        `fields` are the request's; what has fields itself may be a mapping. It is asked in the highest version that both sides speak, or
         in `version`. Without `broker` whichever can be reached answers. Error codes inside of the
         answer are the caller's to look at.
 
@@ -114,7 +114,7 @@ class Client:
         async def ask(connection: Connection, left: float) -> Any:
             spoken = _spoken(connection, message, version)
             request, response = message.classes()
-            body = request(version=spoken, **fields).encode(version=spoken)
+            body = request(version=spoken, **with_structs(request, fields)).encode(version=spoken)
             answer = await _sent(connection, message, spoken, body, left)
             try:
                 return response.decode(answer, version=spoken)

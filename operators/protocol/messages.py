@@ -1,5 +1,6 @@
 """What is asked of brokers: one table, and the classes that write and read the messages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -68,3 +69,17 @@ def _classes(message: Message) -> tuple[Any, Any]:
         type(ApiMessage)(name, (ApiMessage,), {}, load_json=_OWN_SCHEMAS) for name in names
     )
     return request, response
+
+
+def with_structs(of: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request of a class of kafka-python's, its structs in place of mappings."""
+    return {name: _struct(of.fields[name], value) for name, value in fields.items()}
+
+
+def _struct(field: Any, value: Any) -> Any:
+    if value is None or not (field.is_struct_array() or field.is_struct()):
+        return value
+    kind = field.data_class
+    if field.is_struct():
+        return kind(**with_structs(kind, value)) if isinstance(value, Mapping) else value
+    return [kind(**with_structs(kind, v)) if isinstance(v, Mapping) else v for v in value]

@@ -386,8 +386,10 @@ CONSUMER_GROUP = EntityType(
         _whole("consumerGroup.assignedPartitions", "partitions", "partitions with a member"),
         _whole("consumerGroup.committedOffset", "messages", "sum of the committed offsets"),
         _word("consumerGroup.state", "Stable, Empty, Dead, PreparingRebalance, …"),
-        _word("consumerGroup.type", "classic or consumer"),
+        _word("consumerGroup.type", "classic, consumer, share or streams"),
         _word("consumerGroup.lagMethod", "how lagSeconds was found: timestamps or history"),
+        _word("consumerGroup.assignor", "how partitions are assigned: range, uniform, …"),
+        _flag("consumerGroup.rebalancing", "1 where partitions change hands"),
     ),
 )
 
@@ -406,6 +408,9 @@ PARTITION_OFFSET = EntityType(
         ),
         _whole("consumer.hwm", "messages", "the end offset (high-water mark)"),
         _gauge("consumer.lagSeconds", "s", "age of the oldest message not yet committed"),
+        _word("consumer.clientId", "client id of the member that has the partition"),
+        _word("consumer.clientHost", "host of that member"),
+        _word("consumer.staticId", "its group.instance.id, where it has one"),
     ),
 )
 

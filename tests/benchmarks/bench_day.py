@@ -27,6 +27,7 @@ from bytewax.dataflow import Dataflow
 from flows.runtime import Workers, execute
 from flows.state import JobState
 from operators.background import Background
+from operators.collect.settings import ExpectSettings
 from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
@@ -34,7 +35,7 @@ from operators.merge.coverage import Coverage
 from operators.merge.like import like_fleet
 from operators.merge.operator import merge
 from operators.merge.plan import Plan
-from operators.merge.settings import ExpectSettings, FillSettings
+from operators.merge.settings import FillSettings
 from operators.offload import offload
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings

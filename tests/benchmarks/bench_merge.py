@@ -13,10 +13,11 @@ from time import perf_counter
 
 import pyarrow as pa
 
+from operators.collect.settings import ExpectSettings
 from operators.merge.cluster import ClusterMerge
 from operators.merge.like import like_fleet
 from operators.merge.plan import Plan
-from operators.merge.settings import ExpectSettings, FillSettings
+from operators.merge.settings import FillSettings
 from operators.schema.metrics import TOPIC, Origin
 from operators.simulate.settings import FleetSettings
 from operators.simulate.shard import Shard

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from operators.collect.collector import ClusterCollector
 from operators.collect.errors import CollectionError
-from operators.collect.report import collection_row
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings
+from operators.merge.report import collection_row
 from operators.offload import tick_result
 from operators.pool.task import Result
 from operators.schema.arrow import entity_type_of

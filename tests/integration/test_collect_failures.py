@@ -11,6 +11,7 @@ import pytest
 from operators.collect.client import KafkaClient
 from operators.collect.collector import ClusterCollector
 from operators.collect.errors import CollectionError
+from operators.protocol.client import Client
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected, TargetKind, Ticks
 from tests.integration.collecting import (
@@ -138,7 +139,7 @@ def test_a_broker_that_hangs_does_not_cost_the_others_answer_that_they_have_no_g
     async def run(kafka: KafkaCluster) -> None:
         settings = settings_of(kafka)
         collector = ClusterCollector(settings)
-        client = KafkaClient(settings.name, settings.client_config())
+        client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
         numbers = count()
 
         async def groups_tick() -> Collected | CollectionError:
@@ -173,7 +174,7 @@ def test_a_broker_that_hangs_does_not_cost_the_others_answer_that_they_have_no_g
             for broker in (1, 3):
                 kafka.pause(broker)
             with pytest.raises(CollectionError):
-                await client.group_listing(timeout=1.0)
+                await client.listed_groups(1, timeout=1.0)
             assert isinstance(await groups_tick(), CollectionError)
             for broker in kafka.broker_ids:
                 kafka.resume(broker)

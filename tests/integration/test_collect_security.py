@@ -108,7 +108,7 @@ def test_a_token_of_an_endpoint_gets_in(secured_kafka: SecuredKafka) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"), [("refused", "Could not connect to server"), ("secret", "invalid_client")]
+    ("fault", "says"), [("refused", "Connection refused"), ("secret", "invalid_client")]
 )
 def test_a_token_that_cannot_be_had_is_said(
     secured_kafka: SecuredKafka, fault: str, says: str

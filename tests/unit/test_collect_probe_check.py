@@ -1,17 +1,14 @@
 """Whether a probe may do what it does: what the cluster's answers mean."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any, cast
-
-from confluent_kafka.admin import AclOperation
+from typing import cast
 
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.probe_check import AGAIN, probe_problems
 from tests.virtual_time import run
 
-ALL = [AclOperation.READ, AclOperation.WRITE, AclOperation.DELETE]
+ALL = frozenset({"Read", "Write", "Delete"})
 
 
 class Answers:
@@ -19,23 +16,23 @@ class Answers:
 
     cluster = "prod"
 
-    def __init__(self, of_group: Sequence[CollectionError | list[AclOperation]]) -> None:
+    def __init__(self, of_group: Sequence[CollectionError | frozenset[str]]) -> None:
         self.of_group = list(of_group)
 
-    async def topic(self, topic: str, timeout: float) -> Any:
-        return SimpleNamespace(authorized_operations=ALL)
+    async def topic(self, topic: str, timeout: float) -> frozenset[str]:
+        return ALL
 
-    async def group(self, group: str, *, operations: bool) -> Any:
+    async def group(self, group: str, timeout: float) -> frozenset[str]:
         answer = self.of_group.pop(0) if len(self.of_group) > 1 else self.of_group[0]
         if isinstance(answer, CollectionError):
             raise answer
-        return SimpleNamespace(authorized_operations=answer)
+        return answer
 
 
 NOT_YET = CollectionError(Problem("unavailable", "prod: not the coordinator"))
 
 
-def problems(*of_group: CollectionError | list[AclOperation]) -> list[Problem]:
+def problems(*of_group: CollectionError | frozenset[str]) -> list[Problem]:
     client = cast("KafkaClient", Answers(of_group))
     return run(probe_problems(client, "__mqpipe_probe", 5 * AGAIN))
 
@@ -52,7 +49,7 @@ def test_a_coordinator_that_does_not_come_is_the_problem() -> None:
 
 def test_what_is_not_permitted_is_named() -> None:
     """Each operation that is lacking, and on what."""
-    [problem] = problems([AclOperation.READ])
+    [problem] = problems(frozenset({"Read"}))
     assert problem.error_class == "authorization"
     assert problem.text.endswith("; grant Delete on Group __mqpipe_probe")
 

@@ -6,33 +6,34 @@ from typing import Any, TypeVar
 
 import pytest
 
+from operators.collect import group_state
 from operators.collect.budget import Budget
-from operators.collect.commits import commits_of
-from operators.collect.errors import CollectionError, Problem
-from operators.collect.offsets import UNKNOWN
+from operators.collect.client import KafkaClient
+from operators.collect.errors import CollectionError
 from operators.collect.once import Once
 from operators.collect.page_settings import PagesSettings
 from operators.collect.pages import PageReader
-from operators.collect.reading import Memory, Reading
+from operators.collect.reading import Reading
 from operators.collect.settings import ClusterSettings
+from operators.collect.topology import UNKNOWN
+from operators.protocol.errors import RequestError
 from tests import virtual_time
-from tests.fake_client import FakeClient, timed_out
-from tests.metadata import topology
+from tests.fake_client import FakeClient
 
 T = TypeVar("T")
 
 SETTINGS = ClusterSettings(name="fake", bootstrap_servers="nowhere:9092")
-TWO_LEADERS = topology([1, 2], {"a": [(1, [1], [1]), (2, [2], [2])], "b": [(1, [1], [1])]})
+TWO_LEADERS = {"a": [(1, [1], [1]), (2, [2], [2])], "b": [(1, [1], [1])]}
 ENDS = {"a": 10, "b": 20}
 COMMITS = {"g": [("a", 0, 4), ("a", 1, 10)], "h": [("b", 0, 1)]}
 
 
-def fake() -> FakeClient:
-    return FakeClient(TWO_LEADERS, COMMITS, ENDS)
+def fake(commits: Any = COMMITS) -> FakeClient:
+    return FakeClient([1, 2], TWO_LEADERS, commits, ENDS)
 
 
-def reading(client: Any, memory: Memory | None = None) -> Reading:
-    return Reading(client, PageReader("fake", PagesSettings()), SETTINGS, memory or Memory())
+def reading(client: Any) -> Reading:
+    return Reading(KafkaClient("fake", client), PageReader("fake", PagesSettings()), SETTINGS)
 
 
 def budget() -> Budget:
@@ -123,17 +124,62 @@ def test_each_thing_is_read_once_for_all_kinds() -> None:
 
     client = fake()
     run(check(client))
-    # Two leaders, start and end offsets each.
+    # Two brokers list their groups; one coordinates all; two lead, start and end offsets each.
     assert sorted(client.calls) == sorted(
-        ["topology", "listing", "g", "h", *["offsets"] * 4, "topic_ids"]
+        ["Metadata", *["ListGroups"] * 2, "OffsetFetch", *["ListOffsets"] * 4]
     )
+
+
+def test_all_groups_of_a_coordinator_are_asked_for_at_once() -> None:
+    """One request a coordinator, of those that it coordinates."""
+    client = fake()
+    client.coordinators = {"h": 2}
+    run(reading(client).groups(budget()))
+    asked = [
+        (broker, [group.group_id for group in request.groups])
+        for name, broker, request in client.asked
+        if name == "OffsetFetch"
+    ]
+    assert sorted(asked) == [(1, ["g"]), (2, ["h"])]
+
+
+def test_many_groups_are_asked_for_in_bounded_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is of more groups than are bounded for."""
+    monkeypatch.setattr(group_state, "A_REQUEST", 2)
+    client = fake({f"group-{n}": [("a", 0, n)] for n in range(5)})
+    groups = run(reading(client).groups(budget()))
+    assert client.calls.count("OffsetFetch") == 3
+    assert groups.positions.committed.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_brokers_that_know_no_such_request_are_asked_group_by_group() -> None:
+    """Below Kafka 3.0 OffsetFetch is of one group, and ListGroups tells no type."""
+    client = fake()
+    client.versions_of = {"OffsetFetch": 7, "ListGroups": 4, "ListOffsets": 6}
+    groups = run(reading(client).groups(budget()))
+    assert client.calls.count("OffsetFetch") == 2
+    assert [(group.id, group.type) for group in groups.groups] == [("g", None), ("h", None)]
+    assert groups.positions.committed.tolist() == [4, 10, 1]
+
+
+def test_metadata_that_does_not_change_is_the_same_object() -> None:
+    """What is made of it need not be made again."""
+
+    async def check(client: FakeClient) -> None:
+        of_client = KafkaClient("fake", client)  # type: ignore[arg-type]
+        first, second = await of_client.topology(1.0), await of_client.topology(1.0)
+        assert first is second
+        client.topics["c"] = [(1, [1], [1])]
+        assert (await of_client.topology(1.0)).topics == ("a", "b", "c")
+
+    run(check(fake()))
 
 
 def test_commits_are_read_before_end_offsets() -> None:
     """Whoever asks for offsets first waits for the commits."""
     client = fake()
     run(reading(client).offsets(budget()))
-    assert client.calls.index("offsets") > max(client.calls.index(g) for g in COMMITS)
+    assert client.calls.index("ListOffsets") > client.calls.index("OffsetFetch")
 
 
 def test_groups_asked_anew_have_end_offsets_asked_anew() -> None:
@@ -141,13 +187,13 @@ def test_groups_asked_anew_have_end_offsets_asked_anew() -> None:
 
     async def check(client: FakeClient) -> None:
         tick = reading(client)
-        client.failing["listing"] = CollectionError(Problem("unavailable", "loading"))
+        client.failing["ListGroups"] = RequestError("unavailable", "loading")
         await tick.offsets(budget())
         client.failing.clear()
-        before = client.calls.count("offsets")
+        before = client.calls.count("ListOffsets")
         # As the kind `groups` asks.
         await asyncio.gather(tick.commits(budget()), tick.offsets(budget()))
-        assert client.calls.count("offsets") == 2 * before
+        assert client.calls.count("ListOffsets") == 2 * before
 
     run(check(fake()))
 
@@ -156,10 +202,8 @@ def test_without_groups_offsets_are_read_all_the_same() -> None:
     """A coordinator's trouble costs the groups, not the topics."""
 
     async def check(client: FakeClient) -> list[int]:
-        client.failing["listing"] = CollectionError(Problem("timeout", "no answer"))
-        offsets, ids = await reading(client).offsets(budget())
-        assert ids == {"a": "id of a", "b": "id of b"}
-        ends: list[int] = offsets.end.tolist()
+        client.failing["ListGroups"] = RequestError("timeout", "no answer")
+        ends: list[int] = (await reading(client).offsets(budget())).end.tolist()
         return ends
 
     assert run(check(fake())) == [10, 10, 20]
@@ -170,143 +214,144 @@ def test_without_metadata_each_kind_fails_and_a_retry_asks_anew() -> None:
 
     async def check(client: FakeClient) -> None:
         tick = reading(client)
-        client.failing["topology"] = CollectionError(Problem("auth", "wrong password"))
+        client.failing["Metadata"] = RequestError("auth", "wrong password")
         failed = await asyncio.gather(
             tick.topology(budget()), tick.offsets(budget()), return_exceptions=True
         )
         assert [getattr(error, "error_class", None) for error in failed] == ["auth", "auth"]
         client.failing.clear()
-        assert await tick.topology(budget()) is TWO_LEADERS
+        assert (await tick.topology(budget())).topics == ("a", "b")
 
     run(check(fake()))
-
-
-def test_metadata_is_tried_again_where_a_broker_hangs() -> None:
-    """The second try goes through new connections; an error that lasts is not tried again."""
-
-    async def check(client: FakeClient) -> None:
-        client.failing["topology"] = CollectionError(Problem("timeout", "no answer"))
-        with pytest.raises(CollectionError):
-            await reading(client).topology(budget())
-
-    client = fake()
-    run(check(client))
-    assert (client.calls, client.retired) == (["topology", "topology"], 1)
 
 
 def test_a_silent_leader_costs_its_own_partitions() -> None:
     """The others' offsets are there; which are missing, and of whom, is said."""
     client = fake()
-    client.silent_leaders = {2}
-    offsets, _ = run(reading(client).offsets(budget()))
+    client.hanging = {("ListOffsets", 2)}
+    offsets = virtual_time.run(reading(client).offsets(budget()))
     assert offsets.end.tolist() == [10, UNKNOWN, 20]
     (problem,) = offsets.problems
     assert problem.error_class == "timeout"
-    assert "1 partitions of a from broker 2 (host-2:9092)" in problem.text
+    assert "offsets of 1 partitions of a from broker 2 (host-2:9092)" in problem.text
 
 
 def test_leaders_of_whom_nothing_is_heard_are_named() -> None:
     """A request that is given up as a whole says whom it was for."""
     client = fake()
-    client.hanging = {"offsets"}
-    offsets, _ = virtual_time.run(reading(client).offsets(budget()))
+    client.hanging = {"ListOffsets"}
+    offsets = virtual_time.run(reading(client).offsets(budget()))
     texts = [problem.text for problem in offsets.problems]
-    assert [text.partition(" from ")[2] for text in texts] == [
-        "broker 1 (host-1:9092): no answer",
-        "broker 2 (host-2:9092): no answer",
+    assert [text.partition(" from ")[2].partition(":9092)")[0] for text in texts] == [
+        "broker 1 (host-1",
+        "broker 2 (host-2",
     ]
 
 
 # Groups
 
 
-def test_a_silent_group_costs_its_own_row() -> None:
-    """The others answer; the connections are given up, and the group is named."""
+def test_a_silent_coordinator_costs_its_own_groups() -> None:
+    """The others answer; which are missing, and why, is named."""
     client = fake()
-    client.hanging = {"h"}
+    client.coordinators = {"h": 2}
+    client.hanging = {("OffsetFetch", 2)}
     groups = virtual_time.run(reading(client).groups(budget()))
     assert [group.id for group in groups.groups] == ["g"]
-    assert (groups.silent, groups.listed, client.retired) == (frozenset({"h"}), 2, 1)
+    assert groups.listed == 2
     (problem,) = groups.problems
-    assert (problem.error_class, "h" in problem.text) == ("timeout", True)
-
-
-def test_groups_that_were_silent_are_tried_few_at_a_time() -> None:
-    """A hung coordinator is not asked for hundreds of groups again at the next tick."""
-    client = fake()
-    client.of_groups = {f"group-{n}": [] for n in range(50)}
-    client.hanging = set(client.of_groups)
-    memory = Memory()
-    virtual_time.run(reading(client, memory).groups(budget()))
-    assert client.most_under_way == 50
-    client.most_under_way = 0
-    virtual_time.run(reading(client, memory).groups(budget()))
-    assert client.most_under_way == 4
-
-
-def test_groups_that_answer_again_are_asked_as_before() -> None:
-    """One tick after a coordinator is back all its groups are asked at once."""
-    client = fake()
-    client.of_groups = {f"group-{n}": [] for n in range(20)}
-    memory = Memory(silent=frozenset(client.of_groups))
-    for _ in range(2):
-        client.most_under_way = 0
-        groups = run(reading(client, memory).groups(budget()))
-        assert len(groups.groups) == 20
-    assert client.most_under_way == 20
+    assert problem.error_class == "timeout"
+    assert "the coordinator of 1 groups (h) did not tell their offsets: " in problem.text
 
 
 def test_a_group_that_fails_is_reported_and_keeps_what_is_known() -> None:
     """Its state is known from the listing; its commits are not."""
     client = fake()
-    client.failing["h"] = CollectionError(Problem("authorization", "grant Describe on Group h"))
+    client.group_errors["h"] = 30
     groups = run(reading(client).groups(budget()))
-    assert [(g.id, g.state, g.commits is None) for g in groups.groups] == [
-        ("g", "Empty", False),
-        ("h", "Empty", True),
-    ]
-    assert [p.text for p in groups.problems] == ["grant Describe on Group h"]
+    assert [(group.id, group.state) for group in groups.groups] == [("g", "Empty"), ("h", "Empty")]
+    assert set(groups.positions.group.tolist()) == {0}
+    (problem,) = groups.problems
+    assert problem.error_class == "authorization"
+    assert problem.text.endswith("grant Describe on Group h")
 
 
-@pytest.mark.parametrize(
-    ("silent", "whose"), [({2: "host-2:9092"}, "broker 2 (host-2:9092)"), ({}, "a broker")]
-)
-def test_a_broker_that_does_not_name_its_groups_is_reported(
-    silent: dict[int, str], whose: str
-) -> None:
+def test_a_group_without_a_name_is_no_error() -> None:
+    """The admin API lets one commit for it, and brokers do not tell what."""
+    client = fake({"": [], "g": [("a", 0, 4)]})
+    client.group_errors[""] = 24
+    groups = run(reading(client).groups(budget()))
+    assert ([group.id for group in groups.groups], groups.problems) == (["", "g"], ())
+
+
+def test_a_broker_that_does_not_name_its_groups_is_reported() -> None:
     """The groups of the others are read; how many there are is then not known."""
     client = fake()
-    client.listing_errors = [timed_out()]
-    client.silent = silent
-    groups = run(reading(client).groups(budget()))
+    client.hanging = {("ListGroups", 2)}
+    groups = virtual_time.run(reading(client).groups(budget()))
     assert (len(groups.groups), groups.listed) == (2, None)
-    assert [(p.error_class, p.text) for p in groups.problems] == [
-        ("timeout", f"fake: {whose} did not name its consumer groups: Local: Timed out")
-    ]
+    (problem,) = groups.problems
+    assert problem.error_class == "timeout"
+    assert "fake: broker 2 (host-2:9092) did not name its consumer groups: " in problem.text
+
+
+def test_a_broker_that_hangs_does_not_hold_up_the_groups_of_others() -> None:
+    """They are asked for while its time still runs."""
+    client = fake()
+    client.hanging = {("ListGroups", 2)}
+
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        task = asyncio.create_task(reading(client).groups(budget()))
+        while "OffsetFetch" not in client.calls:
+            await asyncio.sleep(0.001)
+        assert loop.time() - begun < 1
+        await task
+
+    virtual_time.run(check())
+
+
+def test_a_group_that_moves_is_taken_from_the_broker_that_answers_for_it() -> None:
+    """Two brokers may name it meanwhile; one of them no longer coordinates it."""
+
+    class Moving(FakeClient):
+        def _ListGroups(self, asked: Any, broker: int, answer: Any) -> dict[str, Any]:  # noqa: N802
+            return super()._ListGroups(asked, 1, answer)
+
+        def _OffsetFetch(self, asked: Any, broker: int, answer: Any) -> dict[str, Any]:  # noqa: N802
+            self.group_errors = {"g": 16} if broker == 1 else {"h": 16}
+            return super()._OffsetFetch(asked, broker, answer)
+
+    groups = run(reading(Moving([1, 2], TWO_LEADERS, COMMITS, ENDS)).groups(budget()))
+    assert ([g.id for g in groups.groups], groups.listed, groups.problems) == (["g", "h"], 2, ())
+    assert groups.positions.committed.tolist() == [4, 10, 1]
+
+
+@pytest.mark.parametrize("code", [14, 15])
+def test_where_no_broker_names_its_groups_there_are_none_to_report(code: int) -> None:
+    """As while all of them load their groups; it passes."""
+    client = fake()
+    client.listing_error = {1: code, 2: code}
+    with pytest.raises(CollectionError) as failed:
+        run(reading(client).groups(budget()))
+    assert (failed.value.error_class, failed.value.retryable) == ("unavailable", True)
 
 
 def test_nothing_is_said_of_permissions_where_a_broker_named_no_groups() -> None:
     """An empty list has its cause then."""
-    client = FakeClient(TWO_LEADERS)
-    client.listing_errors = [timed_out()]
-    groups = run(reading(client).groups(budget()))
+    client = fake({})
+    client.hanging = {("ListGroups", 2)}
+    groups = virtual_time.run(reading(client).groups(budget()))
     assert [p.error_class for p in groups.problems] == ["timeout"]
-    assert "permitted" not in client.calls
+    assert "DescribeCluster" not in client.calls
 
 
-def test_groups_are_listed_when_it_is_known_who_is_to_name_them() -> None:
-    """New connections have read the metadata before: a broker that said nothing shows."""
-    client = fake()
-    client.knows_brokers = False
-    run(reading(client).groups(budget()))
-    assert client.calls.index("topology") < client.calls.index("listing")
-
-
-@pytest.mark.parametrize(("operations", "problems"), [({"DESCRIBE"}, 0), (set(), 1)])
-def test_no_groups_at_all_may_be_a_missing_permission(operations: set[str], problems: int) -> None:
+@pytest.mark.parametrize(("operations", "problems"), [({8}, 0), (set(), 1)])
+def test_no_groups_at_all_may_be_a_missing_permission(operations: set[int], problems: int) -> None:
     """Kafka shows an empty list either way: only then it is asked."""
-    client = FakeClient(TWO_LEADERS)
-    client.operations = frozenset(operations)
+    client = fake({})
+    client.operations = operations
     groups = run(reading(client).groups(budget()))
     assert len(groups.problems) == problems
     assert {p.error_class for p in groups.problems} <= {"authorization"}
@@ -314,15 +359,11 @@ def test_no_groups_at_all_may_be_a_missing_permission(operations: set[str], prob
 
 def test_commits_are_joined_to_their_partitions() -> None:
     """Deleted topics and partitions have no row; lag is never negative."""
-    client = FakeClient(
-        TWO_LEADERS, {"g": [("a", 1, 12), ("gone", 0, 1), ("b", 7, 1), ("b", 0, 5)]}, ENDS
-    )
+    client = fake({"g": [("a", 1, 12), ("gone", 0, 1), ("b", 7, 1), ("b", 0, 5)]})
 
     async def check() -> tuple[list[int], list[int]]:
         tick = reading(client)
-        groups = await tick.groups(budget())
-        offsets, _ = await tick.offsets(budget())
-        commits = commits_of(groups, TWO_LEADERS)
+        commits, offsets = await tick.commits(budget()), await tick.offsets(budget())
         return commits.row.tolist(), commits.lag(offsets).tolist()
 
     assert run(check()) == ([1, UNKNOWN, UNKNOWN, 2], [0, UNKNOWN, UNKNOWN, 15])

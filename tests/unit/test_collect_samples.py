@@ -7,23 +7,23 @@ import pyarrow as pa
 import pytest
 
 from operators.collect.brokers import broker_samples
-from operators.collect.cluster import cluster_row, health_score
 from operators.collect.commits import commits_of
-from operators.collect.group_state import Group, Groups
 from operators.collect.groups import group_samples
 from operators.collect.log_dirs import LogDirs
-from operators.collect.offsets import UNKNOWN, Offsets
+from operators.collect.offsets import Offsets
 from operators.collect.page import Page
 from operators.collect.pages import Pages
-from operators.collect.report import collection_row
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples
-from operators.collect.topology import Topology
+from operators.collect.topology import UNKNOWN, Topology
+from operators.merge.report import collection_row
+from operators.merge.row import cluster_row, health_score
 from operators.schema.arrow import schema_of
 from operators.schema.metrics import CLUSTER, COLLECTION, CONSUMER_GROUP
 from operators.ticks import Outcome, TickResult, Ticks
 from tests.metadata import topology
+from tests.told import Told, groups_of
 
 IDENTITY = ClusterIdentity("prod", "production", 7)
 TICK = 1_767_225_600_000
@@ -44,10 +44,6 @@ THREE = topology(
 def offsets(of: Topology, start: list[int], end: list[int]) -> Offsets:
     zeros = np.zeros(of.partitions, np.int64)
     return Offsets(np.array(start, np.int64), np.array(end, np.int64), zeros, zeros + TICK, ())
-
-
-def groups(*found: Group) -> Groups:
-    return Groups(found, len(found), (), frozenset())
 
 
 def rows(batch: pa.RecordBatch, *columns: str) -> list[tuple[Any, ...]]:
@@ -113,7 +109,7 @@ def test_the_health_score_is_the_platforms(
 
 def test_topics_count_their_partitions() -> None:
     """Partition counts come from metadata; a topic that did not answer has only that it didn't."""
-    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, NO_PAGES).batches
     assert rows(
         batch,
         "topic",
@@ -134,7 +130,7 @@ def test_topics_count_their_partitions() -> None:
 def test_a_topics_sums_need_all_of_its_partitions() -> None:
     """Offsets and retained messages are null where one partition's are not known."""
     read = offsets(THREE, [0, 10, 5, 0, UNKNOWN], [10, 30, 5, 4, UNKNOWN])
-    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, None, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, None, NO_PAGES).batches
     assert rows(batch, "topic", "topic.offset", "topic.retainedMessages", "topic.consumerLag") == [
         ("orders", 45, 30, None),
         ("single", None, None, None),
@@ -145,19 +141,19 @@ def test_a_topics_sums_need_all_of_its_partitions() -> None:
 def test_a_topics_lag_sums_its_groups() -> None:
     """The lag of all groups on the topic; none where no group commits to it."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
-    found = groups(
-        Group("a", commits=(("orders", 0, 4), ("orders", 1, 30))),
-        Group("b", commits=(("orders", 2, 1), ("gone", 0, 1))),
+    found = groups_of(
+        Told("a", commits=(("orders", 0, 4), ("orders", 1, 30))),
+        Told("b", commits=(("orders", 2, 1), ("gone", 0, 1))),
     )
     commits = commits_of(found, THREE)
-    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits, NO_PAGES).batches
     assert rows(batch, "topic", "topic.consumerLag")[:2] == [("orders", 10), ("single", None)]
 
 
 def test_only_selected_topics_have_rows() -> None:
     """Include and exclude decide, for those that answered and those that did not."""
     only = SelectionSettings.model_validate({"include": ["e"], "exclude": ["single"]})
-    batch, _ = topic_samples(IDENTITY, TICK, only, THREE, None, None, NO_PAGES, {}).batches
+    batch, _ = topic_samples(IDENTITY, TICK, only, THREE, None, None, NO_PAGES).batches
     assert rows(batch, "topic") == [("orders",), ("secret",)]
 
 
@@ -165,9 +161,9 @@ def test_a_group_has_lag_with_and_without_members() -> None:
     """Lag is summed over partitions, is never negative, and needs no members."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     commits = commits_of(
-        groups(
-            Group("dead", "Empty", "classic", (), (), (("orders", 0, 4), ("orders", 1, 28))),
-            Group("live", "Stable", "consumer", ("m",), (("orders", 0),), (("orders", 0, 11),)),
+        groups_of(
+            Told("dead", "Empty", "classic", (), (), (("orders", 0, 4), ("orders", 1, 28))),
+            Told("live", "Stable", "consumer", ("m",), (("orders", 0),), (("orders", 0, 11),)),
         ),
         THREE,
     )
@@ -193,7 +189,7 @@ def test_deleted_topics_and_leaderless_partitions_do_not_count_in_lag() -> None:
     """Neither a topic that is gone nor a partition without a leader makes a group's lag null."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     commits = commits_of(
-        groups(Group("g", commits=(("orders", 0, 4), ("gone", 0, 7), ("single", 1, 0)))), THREE
+        groups_of(Told("g", commits=(("orders", 0, 4), ("gone", 0, 7), ("single", 1, 0)))), THREE
     )
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.committedOffset") == [(6, 11)]
@@ -202,7 +198,7 @@ def test_deleted_topics_and_leaderless_partitions_do_not_count_in_lag() -> None:
 def test_a_leader_that_did_not_answer_makes_lag_null() -> None:
     """A part of a lag is not the lag."""
     read = offsets(THREE, [0] * 5, [10, UNKNOWN, 5, 4, UNKNOWN])
-    commits = commits_of(groups(Group("g", commits=(("orders", 0, 4), ("orders", 1, 3)))), THREE)
+    commits = commits_of(groups_of(Told("g", commits=(("orders", 0, 4), ("orders", 1, 3)))), THREE)
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.maxLag") == [(None, None)]
 
@@ -210,7 +206,7 @@ def test_a_leader_that_did_not_answer_makes_lag_null() -> None:
 def test_a_group_without_commits_has_no_lag() -> None:
     """Members and state, but neither lag nor committed offset."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
-    commits = commits_of(groups(Group("g", "Stable", "classic", ("m",), (), ())), THREE)
+    commits = commits_of(groups_of(Told("g", "Stable", "classic", ("m",), (), ())), THREE)
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.committedOffset") == [(None, None)]
 
@@ -220,7 +216,7 @@ def test_partition_rows_have_offset_lag_and_end() -> None:
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     assigned = (("orders", 0), ("orders", 2))
     commits = commits_of(
-        groups(Group("g", "Stable", "classic", ("m",), assigned, (("orders", 0, 4),))), THREE
+        groups_of(Told("g", "Stable", "classic", ("m",), assigned, (("orders", 0, 4),))), THREE
     )
     batch = group_samples(
         IDENTITY, TICK, commits, THREE, read, _no_times(commits), partition_offsets=True
@@ -232,7 +228,7 @@ def test_partition_rows_have_offset_lag_and_end() -> None:
 
 def test_a_group_whose_commits_did_not_come_still_has_its_state() -> None:
     """One request that failed costs its own columns."""
-    commits = commits_of(groups(Group("g", "Stable", "classic", ("m",), ())), THREE)
+    commits = commits_of(groups_of(Told("g", "Stable", "classic", ("m",), ())), THREE)
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, None, _no_times(commits)).batches
     assert batch.schema == schema_of(CONSUMER_GROUP)
     assert rows(batch, "consumerGroup.state", "consumerGroup.totalLag") == [("Stable", None)]
@@ -241,11 +237,10 @@ def test_a_group_whose_commits_did_not_come_still_has_its_state() -> None:
 def test_an_empty_cluster_gives_empty_batches() -> None:
     """No topics and no groups: batches without rows, and full availability."""
     empty = topology([1], {})
-    commits = commits_of(groups(), empty)
+    commits = commits_of(groups_of(), empty)
     read = offsets(empty, [], [])
     assert (
-        topic_samples(IDENTITY, TICK, ALL, empty, read, commits, NO_PAGES, {}).batches[0].num_rows
-        == 0
+        topic_samples(IDENTITY, TICK, ALL, empty, read, commits, NO_PAGES).batches[0].num_rows == 0
     )
     assert (
         group_samples(IDENTITY, TICK, commits, empty, read, _no_times(commits)).batches[0].num_rows
@@ -264,7 +259,7 @@ def test_offsets_are_summed_exactly() -> None:
     huge = 2**60 + 1
     two = topology([1], {"t": [(1, [1], [1])] * 2})
     batch, _ = topic_samples(
-        IDENTITY, TICK, ALL, two, offsets(two, [0, 0], [huge, 1]), None, NO_PAGES, {}
+        IDENTITY, TICK, ALL, two, offsets(two, [0, 0], [huge, 1]), None, NO_PAGES
     ).batches
     assert rows(batch, "topic.offset") == [(huge + 1,)]
 
@@ -341,7 +336,7 @@ def test_disk_size_needs_the_pages_of_all_live_brokers() -> None:
     one = Pages({1: page(sizes={"orders": 5})})
     sizes = []
     for pages in (both, one):
-        batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, {}).batches
+        batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages).batches
         sizes.append(rows(batch, "topic", "topic.diskSize")[:2])
     assert sizes == [[("orders", 12), ("single", None)], [("orders", None), ("single", None)]]
 
@@ -353,6 +348,6 @@ def test_disk_size_is_that_of_the_log_directories_where_they_are_asked_for() -> 
     one = LogDirs({1: {"orders": 5}})
     sizes = []
     for log_dirs in (both, one):
-        found = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, {}, log_dirs)
+        found = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, log_dirs)
         sizes.append(rows(found.batches[0], "topic", "topic.diskSize")[:2])
     assert sizes == [[("orders", 12), ("single", 0)], [("orders", None), ("single", None)]]

@@ -6,7 +6,7 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.collect.client import MAX_TIMESTAMP, Offset
+from operators.collect.client import MAX_TIMESTAMP
 from operators.collect.timeline import Timeline, near, question
 
 NOW = 1_000_000_000
@@ -18,15 +18,15 @@ class Log:
     def __init__(self, times: list[int]) -> None:
         self.times = times
 
-    def ask(self, asked: int) -> Offset:
+    def ask(self, asked: int) -> tuple[int, int]:
         if asked == MAX_TIMESTAMP:
             # Of several with the greatest time a broker names the first.
             first = self.times.index(self.times[-1])
-            return Offset(first, self.times[-1], 0)
+            return first, self.times[-1]
         offset = bisect_left(self.times, asked)
         if offset == len(self.times):
-            return Offset(-1, -1, 0)
-        return Offset(offset, self.times[offset], 0)
+            return -1, -1
+        return offset, self.times[offset]
 
 
 def look(timeline: Timeline, log: Log, offset: int, rounds: int) -> int:
@@ -34,7 +34,7 @@ def look(timeline: Timeline, log: Log, offset: int, rounds: int) -> int:
     count = 0
     if timeline.when(offset, NOW) is None:
         for asked in (0, MAX_TIMESTAMP):
-            timeline.learn(asked, log.ask(asked))
+            timeline.learn(asked, *log.ask(asked))
             count += 1
     for round_ in range(rounds):
         between = timeline.when(offset, NOW)
@@ -42,7 +42,7 @@ def look(timeline: Timeline, log: Log, offset: int, rounds: int) -> int:
         asked_next = question(between, NOW, round_)
         if asked_next is None:
             break
-        timeline.learn(asked_next, log.ask(asked_next))
+        timeline.learn(asked_next, *log.ask(asked_next))
         count += 1
     return count
 
@@ -119,10 +119,10 @@ def test_a_topic_made_anew_forgets_the_old_times() -> None:
     """Another id, or an end that went back, begins anew."""
     timeline = Timeline()
     timeline.seen(10, "old")
-    timeline.learn(0, Offset(0, 1_000, 0))
+    timeline.learn(0, 0, 1_000)
     timeline.seen(12, "new")
     assert timeline.when(0, NOW) is None
-    timeline.learn(0, Offset(0, 5_000, 0))
+    timeline.learn(0, 0, 5_000)
     timeline.seen(3, "new")
     assert timeline.when(0, NOW) is None
 
@@ -131,5 +131,5 @@ def test_nothing_is_known_before_the_first_point() -> None:
     """A message before all that is known has no time."""
     timeline = Timeline()
     timeline.seen(10, None)
-    timeline.learn(500, Offset(5, 1_000, 0))
+    timeline.learn(500, 5, 1_000)
     assert timeline.when(4, NOW) is None

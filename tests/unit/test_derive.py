@@ -19,7 +19,7 @@ from operators.collect.dialects import (
     REQUESTS,
 )
 from operators.derive.history import thinned_moments
-from operators.derive.operator import ClusterDerivation
+from operators.derive.operator import _RULES, ClusterDerivation
 from operators.derive.store import thawed
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
 from operators.ticks import Outcome, TickResult
@@ -383,7 +383,7 @@ def sizes(results: Iterable[TickResult]) -> list[dict[str, list[int]]]:
             {
                 name: [batch.num_rows]
                 + [len(c.dictionary) for c in batch.columns if pa.types.is_dictionary(c.type)]
-                for name, batch in thawed(state).items()
+                for name, batch in thawed(state, _RULES[str(result.tick.kind)][2]).items()
             }
         )
     return found

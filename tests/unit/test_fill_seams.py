@@ -8,11 +8,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from operators.collect.settings import ExpectSettings
 from operators.merge.cluster import ClusterMerge
 from operators.merge.continuity import GROWS_BY, Course, constant, filled
 from operators.merge.like import like_fleet, preset_fleet
 from operators.merge.plan import Plan
-from operators.merge.settings import ExpectSettings, FillSettings
+from operators.merge.settings import FillSettings
 from operators.schema.arrow import TIMESTAMP, entity_type_of, sample_batch
 from operators.schema.metrics import (
     BROKER,

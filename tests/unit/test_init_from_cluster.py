@@ -1,10 +1,10 @@
 """A configuration that simulates what a cluster is like."""
 
+from flows.cluster_shape import ClusterShape, GroupShape, TopicShape
 from flows.config import Config
 from flows.init_from_cluster import fleet_like
 from flows.loading import parse
 from operators.collect.settings import ClusterSettings
-from operators.collect.shape import ClusterShape, GroupShape, TopicShape
 from operators.simulate.settings import FleetSettings
 
 CLUSTER = ClusterSettings(name="prod", environment="staging", bootstrap_servers="b:9092")

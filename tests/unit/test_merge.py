@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from operators.collect.settings import ExpectSettings
 from operators.merge.fills import BLOCK_ROWS
 from operators.merge.levels import times_of
 from operators.merge.plan import UNFILLED, Plan
-from operators.merge.settings import ExpectSettings, FillSettings
+from operators.merge.settings import FillSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, TOPIC
 from operators.ticks import Outcome, TickResult

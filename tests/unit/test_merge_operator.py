@@ -11,10 +11,11 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from operators.collect.settings import ExpectSettings
 from operators.drain import Drain
 from operators.merge.operator import merge
 from operators.merge.plan import Plan
-from operators.merge.settings import ExpectSettings, FillSettings
+from operators.merge.settings import FillSettings
 from operators.schema.metrics import COLLECTION
 from operators.ticks import Outcome, TickResult, Ticks
 

@@ -98,6 +98,8 @@ class Groups:
             "consumerGroup.state": STATES[STABLE].as_py(),
             "consumerGroup.type": "classic",
             "consumerGroup.lagMethod": "simulated",
+            "consumerGroup.assignor": "range",
+            "consumerGroup.rebalancing": 0,
         }
 
     def assigned(self, partitions: Ints) -> Ints:
@@ -117,6 +119,7 @@ class Groups:
         return {
             "consumerGroup.membershipChanges": np.where(changes > 0, whole, 0).astype(np.int64),
             "consumerGroup.state": pa.DictionaryArray.from_arrays(codes, STATES),
+            "consumerGroup.rebalancing": (codes == REBALANCING).astype(np.int8),
         }
 
     def _fullest(self, levers: Levers) -> Ints:
