@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from operators.protocol.connection import Connection
 from operators.protocol.errors import RequestError
 from operators.protocol.link import Link
-from operators.protocol.messages import MESSAGES, Message, with_structs
+from operators.protocol.messages import MESSAGES, Message
 from operators.protocol.opening import Access
 from operators.protocol.properties import HostPort, translated
 from operators.protocol.race import AllFailedError, first_of
@@ -102,8 +102,8 @@ class Client:
     ) -> Any:
         """The answer to a request by its name in `MESSAGES`: an object of kafka-python's.
 
-        `fields` are the request's; what has fields itself may be a mapping. It is asked in the highest version that both sides speak, or
-        in `version`. Without `broker` whichever can be reached answers. Error codes inside of the
+        `fields` are the request's; its parts may be mappings. It is asked in the highest version
+        that both sides speak, or in `version`. Without `broker` whichever can be reached answers. Error codes inside of the
         answer are the caller's to look at.
 
         Raises:
@@ -113,11 +113,10 @@ class Client:
 
         async def ask(connection: Connection, left: float) -> Any:
             spoken = _spoken(connection, message, version)
-            request, response = message.classes()
-            body = request(version=spoken, **with_structs(request, fields)).encode(version=spoken)
+            body = message.written(spoken, fields)
             answer = await _sent(connection, message, spoken, body, left)
             try:
-                return response.decode(answer, version=spoken)
+                return message.classes()[1].decode(answer, version=spoken)
             except Exception as error:  # whatever it is, these bytes are no answer
                 raise connection.garbage(f"an answer to {name} that makes no sense") from error
 

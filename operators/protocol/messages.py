@@ -28,6 +28,12 @@ class Message:
         """The classes of the request and of its answer; kafka-python is imported by the first."""
         return _classes(self)
 
+    def written(self, version: int, fields: Mapping[str, Any]) -> bytes:
+        """A request without its header; parts of it may be mappings too."""
+        request, _ = self.classes()
+        filled = _filled(request, fields)
+        return bytes(request(version=version, **filled).encode(version=version))
+
 
 def _table(*messages: Message) -> dict[str, Message]:
     return {message.name: message for message in messages}
@@ -57,6 +63,19 @@ MESSAGES = _table(
 """By Kafka's name. Versions are chosen for what their answers hold, not because there are newer."""
 
 
+def _filled(of: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a structure, with structures in place of the mappings in them."""
+    return {name: _part(of.fields.get(name), value) for name, value in given.items()}
+
+
+def _part(field: Any, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return field.data_class(**_filled(field.data_class, value))
+    if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        return [_part(field, one) for one in value]
+    return value
+
+
 @cache
 def _classes(message: Message) -> tuple[Any, Any]:
     names = (f"{message.name}Request", f"{message.name}Response")
@@ -69,17 +88,3 @@ def _classes(message: Message) -> tuple[Any, Any]:
         type(ApiMessage)(name, (ApiMessage,), {}, load_json=_OWN_SCHEMAS) for name in names
     )
     return request, response
-
-
-def with_structs(of: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a request of a class of kafka-python's, its structs in place of mappings."""
-    return {name: _struct(of.fields[name], value) for name, value in fields.items()}
-
-
-def _struct(field: Any, value: Any) -> Any:
-    if value is None or not (field.is_struct_array() or field.is_struct()):
-        return value
-    kind = field.data_class
-    if field.is_struct():
-        return kind(**with_structs(kind, value)) if isinstance(value, Mapping) else value
-    return [kind(**with_structs(kind, v)) if isinstance(v, Mapping) else v for v in value]

@@ -183,20 +183,19 @@ async def _ask(connection: Connection, name: str, access: Access, **fields: Any)
     version = min(highest, message.highest)
     if version < lowest:
         raise RequestError("unsupported", f"{connection.where}: does not serve {name}")
-    request, response = message.classes()
     tagged = version >= message.flexible
     answer = await connection.request(
         name,
         message.key,
         version,
-        request(version=version, **fields).encode(version=version),
+        message.written(version, fields),
         access.timeout,
         tagged=tagged,
         tagged_answer=tagged,
         held=False,
     )
     try:
-        return response.decode(answer, version=version)
+        return message.classes()[1].decode(answer, version=version)
     except Exception as error:  # whatever it is, these bytes are no answer
         raise connection.garbage(f"an answer to {name} that makes no sense") from error
 
@@ -263,7 +262,6 @@ async def _transport(where: str, host: str, sock: socket.socket, access: Access)
 
 async def _learn_versions(connection: Connection, access: Access) -> None:
     where, message = connection.where, MESSAGES["ApiVersions"]
-    request, response = message.classes()
     version = message.highest
     while True:
         who = _SOFTWARE if version >= message.flexible else {}
@@ -271,14 +269,14 @@ async def _learn_versions(connection: Connection, access: Access) -> None:
             message.name,
             message.key,
             version,
-            request(version=version, **who).encode(version=version),
+            message.written(version, who),
             access.timeout,
             tagged=version >= message.flexible,
             # Its answer's header has none in any version.
             tagged_answer=False,
         )
         try:
-            found = response.decode(answer, version=version)
+            found = message.classes()[1].decode(answer, version=version)
             served = {k.api_key: (k.min_version, k.max_version) for k in found.api_keys}
         except Exception as error:  # whatever it is, these bytes are no answer
             raise connection.garbage("an answer to ApiVersions that makes no sense") from error

@@ -106,3 +106,17 @@ def test_codes_are_those_of_others() -> None:
         if name != error_name(code) and RENAMED.get(code) != name
     }
     assert differing == {}
+
+
+def test_parts_of_a_request_may_be_mappings() -> None:
+    """Nested ones too; a name that the request does not have is an error."""
+    offsets = MESSAGES["ListOffsets"]
+    request, _ = offsets.classes()
+    part = {"partition_index": 3, "timestamp": -1}
+    body = offsets.written(7, {"topics": [{"name": "t", "partitions": [part]}]})
+    (topic,) = request.decode(memoryview(body), version=7).topics
+    assert (topic.name, topic.partitions[0].partition_index) == ("t", 3)
+    nobody = MESSAGES["DescribeShareGroupOffsets"].written(0, {"groups": [{"group_id": "g"}]})
+    assert b"g" in nobody
+    with pytest.raises(ValueError, match="colour"):
+        offsets.written(7, {"topics": [{"colour": "red"}]})
