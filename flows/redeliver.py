@@ -10,7 +10,7 @@ from flows.errors import CommandError, UsageError
 from flows.sinks import job_context, sinks_of, usage_errors
 from flows.state import JobState, hold
 from flows.visible import visible
-from sinks.delivery import Patience
+from sinks.patience import Patience
 from sinks.redeliver import Redelivery
 from sinks.spool.store import SpoolInUseError
 

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from flows.config import Config
 from flows.errors import StateError, UsageError
-from flows.state import JobState
-from sinks.dead_letters import DeadLetters
 from sinks.events import Listener, nobody
 from sinks.job import JobContext
 from sinks.parquet.settings import ParquetSettings
 from sinks.sink import OpenSink, Output, Sink
-from sinks.spool.store import SpoolInUseError
+
+if TYPE_CHECKING:
+    from flows.state import JobState
 
 
 def sinks_of(config: Config) -> list[Sink]:
@@ -38,13 +39,15 @@ def parquet_at(path: str, settings: ParquetSettings | None = None) -> ParquetSet
 
 def job_context(
     config: Config,
-    state: JobState,
+    state: "JobState",
     parts: Callable[[str], Collection[str]] = lambda _sink: (),
     listener: Listener = nobody,
     grace_left: Callable[[], float] = lambda: 0.0,
     processes: int = 1,
 ) -> JobContext:
     """What a job gives to its sinks; see `JobContext`."""
+    from sinks.dead_letters import DeadLetters  # which a plan has no use for
+
     return JobContext(
         run=state.run,
         state=state.path,
@@ -94,6 +97,8 @@ def opened(sinks: Iterable[Sink], job: JobContext) -> OpenSinks:
         StateError: another job uses a spool.
         OSError: a place cannot be written to.
     """
+    from sinks.spool.store import SpoolInUseError
+
     try:
         with usage_errors():
             return OpenSinks({sink.name: sink.open(job) for sink in sinks})

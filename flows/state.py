@@ -32,8 +32,8 @@ class JobState:
     path: Path
     run: str
 
-    def recovery(self) -> RecoveryConfig:
-        """The recovery store, created where there is none.
+    def recovery(self, partitions: int = RECOVERY_PARTITIONS) -> RecoveryConfig:
+        """The recovery store, created in so many partitions where there is none.
 
         Raises:
             StateError: the store cannot be made.
@@ -41,7 +41,7 @@ class JobState:
         store = self.path / "recovery"
         with _one_at_a_time(self.path):
             if not store.exists():
-                _create_recovery_store(store)
+                _create_recovery_store(store, partitions)
         return RecoveryConfig(str(store))
 
     def remember(self, name: str, values: Mapping[str, Any]) -> None:
@@ -134,13 +134,13 @@ def _one_at_a_time(path: Path) -> AbstractContextManager[None]:
     return _locked(path / "lock", wait=True)
 
 
-def _create_recovery_store(store: Path) -> None:
+def _create_recovery_store(store: Path, partitions: int) -> None:
     # Made elsewhere and renamed: a store with some of its partitions cannot be used.
     draft = store.with_name(f".{store.name}.{os.getpid()}")
     try:
         shutil.rmtree(draft, ignore_errors=True)
         make_private(draft)
-        init_db_dir(draft, RECOVERY_PARTITIONS)
+        init_db_dir(draft, partitions)
         for file in draft.iterdir():
             file.chmod(PRIVATE)  # what SQLite makes beside it will be alike
         draft.rename(store)

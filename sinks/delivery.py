@@ -11,7 +11,6 @@ The courier does what follows from it, so that every destination is treated alik
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from sinks.events import (
     nobody,
     ticks_by_origin,
 )
+from sinks.patience import Patience
 
 Samples = tuple[pa.RecordBatch, ...]
 
@@ -109,29 +109,6 @@ class Destination(Protocol):
         """Called once on the loop, when nothing more will be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How attempts are repeated.
-
-    The first retry comes at once, retry n after min(maximum, factor · 2^(n-1)) seconds, with
-    full jitter. `attempts` bounds them; None goes on until it is delivered.
-    """
-
-    factor: float = 1.0
-    maximum: float = 30.0
-    attempts: int | None = None
-    stuck_attempts: int = 20
-    """A parcel that failed so often while others were delivered is given up."""
-    stuck_others: int = 100
-    """How many others."""
-
-    def wait(self, retry: int) -> float:
-        """Seconds before retry number `retry` (from 1)."""
-        if retry == 1:
-            return 0.0
-        return random.uniform(0, min(self.maximum, self.factor * 2 ** min(retry - 1, 32)))
-
-
 class Undelivered(Exception):  # noqa: N818
     """The bound on attempts is reached; the samples are where they were."""
 
@@ -150,7 +127,7 @@ class Courier:
     def __init__(
         self,
         destination: Destination,
-        patience: Patience = Patience(),
+        patience: Patience = Patience(),  # noqa: B008 - immutable
         slots: int = 8,
         listener: Listener = nobody,
         clock: Callable[[], float] = time.time,

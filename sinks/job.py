@@ -3,10 +3,13 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sinks.dead_letters import DeadLetters
-from sinks.delivery import Patience
 from sinks.events import Listener, nobody
+from sinks.patience import Patience
+
+if TYPE_CHECKING:
+    from sinks.dead_letters import DeadLetters
 
 
 def _no_parts(_sink: str) -> Collection[str]:
@@ -25,7 +28,7 @@ class JobContext:
     """Names the job's samples among those of others: part of files' names."""
     state: Path
     """The directory of the job's state; a sink keeps what waits in one of its own name below."""
-    letters: DeadLetters
+    letters: "DeadLetters"
     """Takes what was refused for good."""
     parts: Callable[[str], Collection[str]] = _no_parts
     """The partitions of a sink that has one for each cluster, by the sink's name.

@@ -6,16 +6,19 @@ configuration loops over them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import bytewax.outputs
 import pyarrow as pa
 
-from sinks.job import JobContext
-from sinks.redeliver import Redelivery
 from sinks.spool.settings import SpoolSettings
 
-Output: TypeAlias = bytewax.outputs.Sink[tuple[str, pa.RecordBatch]]
+if TYPE_CHECKING:
+    import bytewax.outputs
+
+    from sinks.job import JobContext
+    from sinks.redeliver import Redelivery
+
+Output: TypeAlias = "bytewax.outputs.Sink[tuple[str, pa.RecordBatch]]"
 """Takes `(cluster_name, batch)` in a dataflow."""
 
 
@@ -50,12 +53,12 @@ class Sink:
     """Its key in the configuration; also its step in the dataflow, by which state finds it."""
     place: str
     """Where samples go, in a word: a path, a topic, a host."""
-    open: Callable[[JobContext], OpenSink]
+    open: Callable[["JobContext"], OpenSink]
     """Make it ready for a job.
 
     Raises ValueError where what the settings name cannot be used, and OSError.
     """
-    probe: Callable[[JobContext], str]
+    probe: Callable[["JobContext"], str]
     """Reach for its place, and tell what was found; called on a thread, may take seconds.
 
     Raises OSError or ValueError: it cannot be reached, a line for each cause.
@@ -66,7 +69,7 @@ class Sink:
     """About how many bytes a batch becomes there; None is not known."""
     spool: SpoolSettings | None = None
     """Where samples wait for the network; None where it does not spool."""
-    redeliver: Callable[[JobContext], Redelivery] | None = None
+    redeliver: Callable[["JobContext"], "Redelivery"] | None = None
     """Send its dead letters, and what waits in its spool, once more.
 
     Raises SpoolInUseError, ValueError or OSError: see `sinks.redeliver`.

@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from operators import plugins
-from operators.collect.page_settings import Pages, PagesSettings
+from operators.collect.page_settings import Pages
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
 from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
@@ -78,9 +78,8 @@ class ClusterSettings(Settings):
         description="how its brokers are reached: librdkafka's properties, such as "
         "`security.protocol`",
     )
-    broker_metrics: Pages = Field(
-        default=PagesSettings(),
-        description="the brokers' Prometheus pages: URLs by broker id, or the keys below",
+    broker_metrics: Pages = part(
+        "the brokers' Prometheus pages: URLs by broker id, or the keys below"
     )
     log_dirs: bool = Field(
         default=False,

@@ -6,7 +6,14 @@ from datetime import date
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from operators import plugins
 from operators.schema.names import FleetName, fits_a_file
@@ -99,6 +106,8 @@ class FleetSettings(Settings):
 
     Kafka has brokers, topics and groups, the other providers have queues.
     """
+
+    model_config = ConfigDict(defer_build=False)  # a shard's digest dumps it by itself
 
     name: FleetName = Field(
         description="the fleet's name; of several clusters: <name>-1, <name>-2, …"
@@ -249,6 +258,8 @@ class FleetSettings(Settings):
 
 class AnomalySettings(Settings):
     """Something that goes wrong: once (`entity` and `start`), or at a `rate`."""
+
+    model_config = ConfigDict(defer_build=False)  # a shard's digest dumps it by itself
 
     kind: str = Field(description="a built-in kind, an entry point, or module:name")
     entity: str | None = Field(default=None, description="path of the entity where it starts")

@@ -1,9 +1,7 @@
 """The sink of Delta tables."""
 
 from operators.schema.secrets import without_password
-from sinks.deltalake.rolled import RolledDelta
 from sinks.deltalake.settings import DeltaLakeSettings
-from sinks.deltalake.tables import DeltaTables
 from sinks.job import JobContext
 from sinks.sink import OpenSink, Sink
 
@@ -14,14 +12,20 @@ def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
     """Tables in a directory or an object store; what waits for them lies with the job's state."""
 
     def opened(job: JobContext) -> OpenSink:
+        from sinks.deltalake.rolled import RolledDelta
+
         waiting = job.state / NAME
         rolled = RolledDelta(settings, job.parts(NAME), job.run, waiting, job.listener)
         return OpenSink(rolled, rolled.finish)
 
-    return Sink(
-        NAME,
-        without_password(settings.path),
-        opened,
-        probe=lambda job: DeltaTables(settings.path, job.run).probe(),
-        holds_samples=lambda: bool(DeltaTables(settings.path, "").there()),
-    )
+    def probed(job: JobContext) -> str:
+        from sinks.deltalake.tables import DeltaTables
+
+        return DeltaTables(settings.path, job.run).probe()
+
+    def holds_samples() -> bool:
+        from sinks.deltalake.tables import DeltaTables
+
+        return bool(DeltaTables(settings.path, "").there())
+
+    return Sink(NAME, without_password(settings.path), opened, probed, holds_samples)

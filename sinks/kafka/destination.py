@@ -12,7 +12,7 @@ from operators.schema.kafka import DebugLog
 from operators.schema.logs import Log
 from sinks.delivery import Parcel, Rejected, RetryLater, Samples, TooLarge
 from sinks.kafka.messages import Message, messages
-from sinks.kafka.settings import KafkaSettings
+from sinks.kafka.settings import NAME, KafkaSettings
 
 PRODUCER_DEFAULTS = {
     "client.id": "mqpipe",
@@ -44,7 +44,7 @@ class Kafka:
     A message counts as delivered when all in-sync replicas have it.
     """
 
-    name = "kafka"
+    name = NAME
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings

@@ -11,6 +11,9 @@ from sinks.spool.settings import SpoolSettings
 if TYPE_CHECKING:
     from sinks.sink import Sink
 
+NAME = "kafka"
+"""Of the sink: its key in the configuration, and its step in the dataflow."""
+
 MESSAGE_BYTES = 1_000_000
 """The most bytes of a message where nothing else is said: librdkafka's default, under Kafka's."""
 

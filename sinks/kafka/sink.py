@@ -1,18 +1,23 @@
 """The Kafka sink."""
 
-from sinks.kafka.destination import Kafka
-from sinks.kafka.probe import probe
-from sinks.kafka.settings import KafkaSettings
+from sinks.delivery import Destination
+from sinks.job import JobContext
+from sinks.kafka.settings import NAME, KafkaSettings
 from sinks.sink import Sink
 from sinks.spool.network import network_sink
 
 
 def kafka_sink(settings: KafkaSettings) -> Sink:
     """Messages of one batch each in a topic."""
-    return network_sink(
-        Kafka.name,
-        settings.topic,
-        settings.spool,
-        lambda _job: Kafka(settings),
-        lambda _job: probe(settings),
-    )
+
+    def destination(_job: JobContext) -> Destination:
+        from sinks.kafka.destination import Kafka
+
+        return Kafka(settings)
+
+    def probed(_job: JobContext) -> str:
+        from sinks.kafka.probe import probe
+
+        return probe(settings)
+
+    return network_sink(NAME, settings.topic, settings.spool, destination, probed)

@@ -20,7 +20,7 @@ from sinks.delivery import (
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.fragments import TEXT
 from sinks.newrelic.payloads import payloads
-from sinks.newrelic.settings import PAYLOAD_BYTES, NewRelicSettings, Shape
+from sinks.newrelic.settings import NAME, PAYLOAD_BYTES, NewRelicSettings, Shape
 
 EVENTS = "events"
 METRICS = "metrics"
@@ -51,7 +51,7 @@ class NewRelic:
         ValueError: the licence key cannot be read.
     """
 
-    name = "newrelic"
+    name = NAME
 
     def __init__(self, settings: NewRelicSettings, account_id: int, interval: int) -> None:
         self._settings = settings

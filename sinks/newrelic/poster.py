@@ -12,11 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from operators.schema.logs import Log
-from sinks.delivery import Parcel, Patience, Rejected, RetryLater
+from sinks.delivery import Parcel, Rejected, RetryLater
 from sinks.newrelic.destination import EVENTS, NewRelic
 from sinks.newrelic.fragments import TEXT
 from sinks.newrelic.payloads import payloads
 from sinks.newrelic.settings import NewRelicSettings
+from sinks.patience import Patience
 
 LIMIT = 10_000
 """Events that wait in memory; the oldest give way."""

@@ -15,6 +15,9 @@ from sinks.spool.settings import SpoolSettings
 if TYPE_CHECKING:
     from sinks.sink import Sink
 
+NAME = "newrelic"
+"""Of the sink: its key in the configuration, and its step in the dataflow."""
+
 PAYLOAD_BYTES = 1_000_000
 """The most bytes that New Relic takes in one POST."""
 

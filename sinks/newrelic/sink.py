@@ -2,25 +2,28 @@
 
 import pyarrow as pa
 
+from sinks.delivery import Destination
 from sinks.job import JobContext
-from sinks.newrelic.destination import NewRelic
-from sinks.newrelic.encode import events
-from sinks.newrelic.payloads import payloads
-from sinks.newrelic.probe import probe
-from sinks.newrelic.settings import NewRelicSettings
+from sinks.newrelic.settings import NAME, NewRelicSettings
 from sinks.sink import Sink
 from sinks.spool.network import network_sink
 
 
 def newrelic_sink(settings: NewRelicSettings) -> Sink:
     """Events, metrics or both to one account."""
+
+    def destination(job: JobContext) -> Destination:
+        from sinks.newrelic.destination import NewRelic
+
+        return NewRelic(settings, account_of(job), job.interval)
+
+    def probed(job: JobContext) -> str:
+        from sinks.newrelic.probe import probe
+
+        return probe(settings, account_of(job))
+
     return network_sink(
-        NewRelic.name,
-        str(settings.region),
-        settings.spool,
-        lambda job: NewRelic(settings, account_of(job), job.interval),
-        lambda job: probe(settings, account_of(job)),
-        _events_size,
+        NAME, str(settings.region), settings.spool, destination, probed, _events_size
     )
 
 
@@ -36,4 +39,7 @@ def account_of(job: JobContext) -> int:
 
 
 def _events_size(batch: pa.RecordBatch) -> int:
+    from sinks.newrelic.encode import events
+    from sinks.newrelic.payloads import payloads
+
     return sum(len(payload.body) for payload in payloads(events(batch)))

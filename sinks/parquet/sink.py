@@ -6,10 +6,8 @@ import pyarrow.parquet as pq
 from operators.schema.secrets import without_password
 from sinks.job import JobContext
 from sinks.parquet.files import writer_options
-from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
-from sinks.parquet.straight import StraightParquet
 from sinks.sink import OpenSink, Sink
 
 NAME = "parquet"
@@ -22,7 +20,11 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
         parts = job.parts(NAME)
         metadata = {} if job.seed is None else {"seed": str(job.seed)}
         if job.bulk:
+            from sinks.parquet.straight import StraightParquet
+
             return OpenSink(StraightParquet(settings, parts, job.run, metadata))
+        from sinks.parquet.rolled import RolledParquet
+
         waiting = job.state / NAME
         rolled = RolledParquet(settings, parts, job.run, waiting, metadata, job.listener)
         return OpenSink(rolled, rolled.finish)

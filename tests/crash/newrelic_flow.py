@@ -11,9 +11,9 @@ from typing import Any
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
-from sinks.delivery import Patience
 from sinks.newrelic.destination import NewRelic
 from sinks.newrelic.settings import NewRelicSettings
+from sinks.patience import Patience
 from sinks.segments import SegmentLog
 from sinks.spool.store import Spool
 from tests.crash.jobs import job_arguments, kill_in, run

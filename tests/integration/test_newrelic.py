@@ -17,11 +17,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
 from sinks.dead_letters import dead_letter_files, read_letters
-from sinks.delivery import DeadLetter, Patience, rows_of
+from sinks.delivery import DeadLetter, rows_of
 from sinks.events import DeliveryRetried, SamplesWritten
 from sinks.job import JobContext
 from sinks.newrelic.destination import NewRelic
 from sinks.newrelic.settings import NewRelicSettings
+from sinks.patience import Patience
 from sinks.redeliver import Redelivery
 from sinks.spool.sink import SpooledSink
 from tests.jobs import job_in

@@ -12,8 +12,8 @@ from flows.pool_events import pool_events
 from operators.events import EVENTS, Listeners
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
-from sinks.delivery import Patience
 from sinks.newrelic.poster import EventPoster
+from sinks.patience import Patience
 from tests.mqpipe import mqpipe
 from tests.newrelic.behaviour import Status
 from tests.newrelic.stand_in import StandIn

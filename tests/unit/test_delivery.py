@@ -15,7 +15,6 @@ from sinks.delivery import (
     Courier,
     DeadLetter,
     Parcel,
-    Patience,
     Rejected,
     RetryLater,
     Samples,
@@ -26,6 +25,7 @@ from sinks.delivery import (
     slice_of,
 )
 from sinks.events import DeliveryRetried, SamplesDead, SamplesDelivered
+from sinks.patience import Patience
 from tests import virtual_time
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
-from sinks.delivery import DeadLetter, Parcel, Patience, Rejected, RetryLater, Samples, rows_of
+from sinks.delivery import DeadLetter, Parcel, Rejected, RetryLater, Samples, rows_of
 from sinks.events import SpoolDepth
+from sinks.patience import Patience
 from sinks.segments import BEGINNING
 from sinks.settings import DeadLetterSettings
 from sinks.spool.sender import ADOPT_AFTER, Sender

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.simulate.noise import Floats, Ints
+from operators.simulate.noise import Floats, Ints, distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,18 @@ class Relations:
 
     def readers_of(self, topics: Ints) -> Ints:
         """Groups that read at least one of these topics."""
-        return np.unique(self.group[np.isin(self.topic, topics)])
+        return distinct(self.group[np.isin(self.topic, topics)])
 
     def read_by(self, groups: Ints) -> Ints:
         """Topics that at least one of these groups reads."""
-        return np.unique(self.topic[np.isin(self.group, groups)])
+        return distinct(self.topic[np.isin(self.group, groups)])
 
     def leaders_of(self, topics: Ints) -> Ints:
         """Brokers that lead a partition of at least one of these topics."""
         if self.replicas is None:
             return _nobody()
         found = self.replicas.leads & np.isin(self.replicas.topic, topics)
-        return np.unique(self.replicas.broker[found])
+        return distinct(self.replicas.broker[found])
 
     def led_by(self, broker: int) -> tuple[Ints, Floats]:
         """Topics of which a broker leads something, and the share of their traffic."""
@@ -63,21 +63,21 @@ class Relations:
         """Topics that have a replica on a broker."""
         if self.replicas is None:
             return _nobody()
-        return np.unique(self.replicas.topic[self.replicas.broker == broker])
+        return distinct(self.replicas.topic[self.replicas.broker == broker])
 
     def only_on(self, broker: int) -> Ints:
         """Topics that have on a broker the only replica of a partition."""
         if self.replicas is None:
             return _nobody()
         alone = np.bincount(self.replicas.partition)[self.replicas.partition] == 1
-        return np.unique(self.replicas.topic[alone & (self.replicas.broker == broker)])
+        return distinct(self.replicas.topic[alone & (self.replicas.broker == broker)])
 
     def beside(self, broker: int) -> Ints:
         """Brokers that hold a replica of a partition of which this one holds one too."""
         if self.replicas is None:
             return _nobody()
         shared = self.replicas.partition[self.replicas.broker == broker]
-        return np.unique(self.replicas.broker[np.isin(self.replicas.partition, shared)])
+        return distinct(self.replicas.broker[np.isin(self.replicas.partition, shared)])
 
 
 def _nobody() -> Ints:

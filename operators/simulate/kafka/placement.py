@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from operators.simulate.anomalies.relations import Replicas
-from operators.simulate.noise import Floats, Ints, hashed
+from operators.simulate.noise import Floats, Ints, distinct, hashed
 from operators.simulate.sums import Sums
 from operators.simulate.topology import Topology
 
@@ -216,7 +216,7 @@ class Placement:
         parts = np.bincount(place, table.parts[table.examples][led], len(link)).astype(np.int64)
         self._link_broker, link_topic = np.divmod(link, max(table.topics, 1))
         some = (self.lost[link_topic] > 0) & (self.lost[link_topic] < WHOLE)
-        for topic_ in np.unique(link_topic[some]):
+        for topic_ in distinct(link_topic[some]):
             mine = link_topic == topic_
             edges = np.concatenate(([0], np.cumsum(parts[mine])))
             parts[mine] = np.diff(edges * WHOLE // edges[-1])
@@ -240,7 +240,7 @@ def _among(brokers: Ints, chosen: Set[int], count: int) -> Any:
 def _parts(counts: Ints, skew: float) -> Ints:
     """Parts of WHOLE that the partitions of topics carry, all topics in a row."""
     made: dict[int, Ints] = {}
-    for count in np.unique(counts).tolist():
+    for count in distinct(counts).tolist():
         weights: Floats = np.array([rank**-skew for rank in range(1, count + 1)])
         edges = np.rint(np.concatenate(([0.0], np.cumsum(weights))) / weights.sum() * WHOLE)
         made[count] = np.diff(edges).astype(np.int64)

@@ -14,7 +14,7 @@ from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.anomalies.shadow import Driven, Shadow
 from operators.simulate.consumption import Consumption
 from operators.simulate.kafka.layout import Layout
-from operators.simulate.noise import Ints
+from operators.simulate.noise import Ints, distinct
 
 OF_BROKERS = (Lever.CPU, Lever.MEMORY, Lever.LATENCY, Lever.REFUSED)
 """Levers whose effect shows on the broker itself."""
@@ -78,7 +78,7 @@ def label(
     for pull in levers.of(Lever.HOT):
         code = labels.code(pull.anomaly.label)
         paint(loads, pull.entities, pull.span, code)
-        readers = np.unique(pairs.group[np.isin(pairs.topic, pull.entities)])
+        readers = distinct(pairs.group[np.isin(pairs.topic, pull.entities)])
         paint(groups, readers, pull.span, code)
     for pull in levers.of(*OF_GROUPS):
         paint(groups, pull.entities, pull.span, labels.code(pull.anomaly.label))
