@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from secrets import token_bytes
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -17,6 +16,7 @@ from operators.pool.thread import in_thread
 from operators.protocol.errors import error_class
 from operators.schema.kafka import DebugLog
 from operators.schema.metrics import PROBE
+from operators.schema.msk_iam import for_librdkafka
 from operators.ticks import PROBE_KIND, Collected, Ticks
 
 DEFAULTS = {
@@ -93,7 +93,7 @@ class Probe:
     ) -> None:
         self._identity = ClusterIdentity(cluster.name, cluster.environment, account_id)
         self._topic = settings.topic
-        self._config: dict[str, Any] = {**DEFAULTS, **cluster.client_config()}
+        self._config = {**DEFAULTS, **for_librdkafka(cluster.client_config())}
         self._clients: _Clients | None = None
         self._came_by = False
         """Whether there may be something to remove."""
