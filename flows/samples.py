@@ -1,28 +1,28 @@
 """Samples that lie in Parquet files, read lazily, from a directory or an object store."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import polars as pl
-import pyarrow as pa
 
 from flows.errors import CommandError
-from operators.schema.arrow import TIMESTAMP, schema_of
-from operators.schema.metrics import ENTITY_TYPES, STRING, EntityType
+from flows.rewritten import (
+    as_samples,
+    holds_samples,
+    in_milliseconds,
+    is_as_written,
+    polars_schema,
+)
+from operators.schema.metrics import ENTITY_TYPES, EntityType
 from operators.schema.secrets import without_password
-from sinks.parquet.store import ANOMALIES, Store
+from sinks.parquet.store import ANOMALIES, Store, family_of
 
-_TYPES: dict[pa.DataType, pl.DataType] = {
-    STRING: pl.Categorical(),
-    TIMESTAMP: pl.Datetime("ms", "UTC"),
-    pa.float64(): pl.Float64(),
-    pa.int64(): pl.Int64(),
-    pa.int32(): pl.Int32(),
-    pa.int8(): pl.Int8(),
-    pa.bool_(): pl.Boolean(),
-}
+_OF_ANOMALIES = ("kind", "label", "cluster_name", "entity", "entities", "start", "peak", "end")
+"""Columns of the table of anomalies that are read."""
 
 _HEAD = 10_000
 """Rows of a file that are looked at to find the time between two ticks."""
@@ -30,6 +30,23 @@ _HEAD = 10_000
 
 class SamplesError(CommandError):
     """There is nothing to read; the message says what and what to do."""
+
+
+@contextmanager
+def clear_read_errors(uri: str) -> Iterator[None]:
+    """While samples are read: what is wrong with a file is said clearly.
+
+    Raises:
+        SamplesError: a file is gone, or damaged, or not what its name says.
+    """
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        reason = without_password(str(error).partition("\n")[0])
+        raise SamplesError(
+            f"{without_password(uri)}: its files cannot be read: {reason}; give those that mqpipe "
+            "did not write names of their own, and move damaged ones away"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,8 @@ class Samples:
     """What an object store needs to be told, as polars names it."""
     truth: str | None
     """The table of simulated anomalies, where there is one."""
+    rewritten: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Files that others wrote anew, and their columns."""
 
     def scan(self, entity_type: EntityType) -> pl.LazyFrame:
         """All samples of an entity type; columns: those of `schema_of` it.
@@ -53,15 +72,30 @@ class Samples:
         return self._scan(self.files.get(entity_type, ()), entity_type)
 
     def span(self) -> tuple[int, int]:
-        """First and last timestamp of all samples, ms since 1970."""
-        ends = pl.concat(
-            self._scan(files, entity_type).select("timestamp")
+        """First and last timestamp of all samples, ms since 1970.
+
+        Raises:
+            SamplesError: no file has any row.
+        """
+        ends = {
+            entity_type: [*_of_date(paths, _date(paths[0])), *_of_date(paths, _date(paths[-1]))]
             for entity_type, paths in self.files.items()
-            for files in (_of_date(paths, _date(paths[0])), _of_date(paths, _date(paths[-1])))
-        )
+        }
+        first, last = self._first_and_last(ends)
+        if first is None:  # no row at either end
+            first, last = self._first_and_last(self.files)
+        if first is None or last is None:
+            raise SamplesError(f"{self.uri}: its files hold no sample")
+        return first, last
+
+    def _first_and_last(
+        self, files: Mapping[EntityType, Sequence[str]]
+    ) -> tuple[int | None, int | None]:
+        scans = [self._scan(paths, entity_type) for entity_type, paths in files.items()]
         time = pl.col("timestamp").cast(pl.Int64)
-        first, last = ends.select(time.min().alias("first"), time.max()).collect().row(0)
-        return int(first), int(last)
+        frame = pl.concat(scan.select("timestamp") for scan in scans)
+        first, last = frame.select(time.min().alias("first"), time.max()).collect().row(0)
+        return first, last
 
     def interval(self) -> int | None:
         """Smallest time between two ticks at the files' heads, in ms; None where there is one."""
@@ -70,36 +104,72 @@ class Samples:
             for entity_type, paths in self.files.items()
             for path in (paths[0], paths[-1])
         ]
-        steps = [
-            head.sort("timestamp").select(pl.col("timestamp").cast(pl.Int64).diff().min())
-            for head in heads
-        ]
-        found = pl.concat(pl.collect_all(steps))["timestamp"].min()
-        return found if isinstance(found, int) else None
+        found = _smallest_step(heads)
+        if found is None:  # where these files have no rows, all tell
+            whole = (
+                self._scan(paths, type_).select("timestamp").unique()
+                for type_, paths in self.files.items()
+            )
+            found = _smallest_step(list(whole))
+        return found
 
     def anomalies(self) -> pl.DataFrame | None:
         """The table of simulated anomalies; columns: those of `operators.simulate.ANOMALIES`."""
         if self.truth is None:
             return None
-        return pl.scan_parquet(self.truth, glob=False, storage_options=self._options).collect()
+        table = pl.scan_parquet(self.truth, glob=False, storage_options=self._options).collect()
+        missing = [name for name in _OF_ANOMALIES if name not in table.columns]
+        if missing:
+            raise SamplesError(
+                f"{without_password(self.truth)}: is no table of anomalies: it lacks "
+                f"{', '.join(missing)}"
+            )
+        return in_milliseconds(table)
 
     @property
     def _options(self) -> dict[str, str] | None:
         return dict(self.storage) or None
 
     def _scan(self, files: Sequence[str], entity_type: EntityType) -> pl.LazyFrame:
-        schema = {field.name: _TYPES[field.type] for field in schema_of(entity_type)}
+        schema = polars_schema(entity_type)
         if not files:
             return pl.LazyFrame(schema=schema)
-        return pl.scan_parquet(
-            list(files),
-            schema=schema,
-            glob=False,
-            hive_partitioning=False,
-            missing_columns="insert",
-            extra_columns="ignore",
-            storage_options=self._options,
-        )
+        ours = [file for file in files if file not in self.rewritten]
+        scans = []
+        if ours:
+            scans = [
+                pl.scan_parquet(
+                    ours,
+                    schema=schema,
+                    glob=False,
+                    hive_partitioning=False,
+                    missing_columns="insert",
+                    extra_columns="ignore",
+                    storage_options=self._options,
+                )
+            ]
+        scans += [
+            as_samples(
+                pl.scan_parquet(
+                    file, glob=False, hive_partitioning=False, storage_options=self._options
+                ),
+                self.rewritten[file],
+                entity_type,
+            )
+            for file in files
+            if file in self.rewritten
+        ]
+        return pl.concat(scans) if len(scans) > 1 else scans[0]
+
+
+def _smallest_step(times: Sequence[pl.LazyFrame]) -> int | None:
+    """The smallest difference, in ms, between two of the timestamps of a frame."""
+    steps = [
+        frame.sort("timestamp").select(pl.col("timestamp").cast(pl.Int64).diff().min())
+        for frame in times
+    ]
+    found = pl.concat(pl.collect_all(steps))["timestamp"].min()
+    return found if isinstance(found, int) else None
 
 
 def find_samples(uri: str) -> Samples:
@@ -110,31 +180,94 @@ def find_samples(uri: str) -> Samples:
     """
     try:
         store = Store(uri)
-        found = {entity_type: store.published(entity_type.label) for entity_type in ENTITY_TYPES}
+        files, rewritten = _classified(store)
         truth = [path for path in store.files(ANOMALIES) if path.endswith(".parquet")]
     except (ValueError, OSError) as error:
         raise SamplesError(f"{uri}: cannot be read: {error}") from error
-    prefix = _prefix(uri)
-    files = {t: [f"{prefix}/{path}" for path in paths] for t, paths in found.items() if paths}
     if not files:
         raise SamplesError(
             f"{uri}: no samples there (type=…/date=…/*.parquet); `mqpipe export --out {uri}` "
             "makes some, `mqpipe run` where it rolls its first file"
         )
+    prefix = _prefix(uri)
     return Samples(
         uri=without_password(uri),
-        files=files,
+        files={t: [f"{prefix}/{path}" for path in paths] for t, paths in files.items()},
         storage=_storage(uri),
         truth=f"{prefix}/{truth[0]}" if truth else None,
+        rewritten={f"{prefix}/{path}": columns for path, columns in rewritten.items()},
     )
 
 
+def _classified(
+    store: Store,
+) -> tuple[dict[EntityType, list[str]], dict[str, Sequence[str]]]:
+    """Files of samples by entity type, sorted by date; and those that others wrote, with columns.
+
+    Of the files that one run wrote of one partition, one is looked at: they are alike.
+    """
+    found: dict[EntityType, list[str]] = {}
+    rewritten: dict[str, Sequence[str]] = {}
+    families: dict[tuple[EntityType, str], list[str]] = {}
+    others: list[str] = []
+    by_label = {entity_type.label: entity_type for entity_type in ENTITY_TYPES}
+    for path in store.parquet_files():
+        entity_type = by_label.get(_label(path) or "")
+        family = family_of(path)
+        if entity_type is not None and family is not None:
+            families.setdefault((entity_type, family), []).append(path)
+        else:
+            others.append(path)
+    with ThreadPoolExecutor(store.slots) as threads:
+        heads = threads.map(store.schema, (paths[0] for paths in families.values()))
+        for ((entity_type, _), paths), schema in zip(families.items(), heads, strict=True):
+            if is_as_written(schema, entity_type):
+                found.setdefault(entity_type, []).extend(paths)
+            else:
+                others += paths
+        for path, schema in zip(others, threads.map(store.schema, others), strict=True):
+            if not holds_samples(schema):
+                continue
+            rewritten[path] = schema.names
+            for entity_type in _types_in(store, path, schema.names):
+                found.setdefault(entity_type, []).append(path)
+    return {t: sorted(found[t], key=_place_in_time) for t in ENTITY_TYPES if t in found}, rewritten
+
+
+def _types_in(store: Store, path: str, columns: Sequence[str]) -> list[EntityType]:
+    """The entity types of a file's rows, by its folder's name or by what it says."""
+    label = _label(path)
+    for entity_type in ENTITY_TYPES:
+        if label in (entity_type.label, entity_type.name):
+            return [entity_type]
+    if "entity_type" not in columns:
+        return []
+    named = {str(name) for name in store.values(path, "entity_type")}
+    return [entity_type for entity_type in ENTITY_TYPES if entity_type.name in named]
+
+
+def _label(path: str) -> str | None:
+    """What a folder says of the entity type of the files in it: `type=…` or `entity_type=…`."""
+    for folder in path.split("/")[:-1]:
+        name, equals, value = folder.partition("=")
+        if equals and name in ("type", "entity_type"):
+            return value
+    return None
+
+
+def _place_in_time(path: str) -> tuple[str, str]:
+    return _date(path), path
+
+
 def _date(path: str) -> str:
-    return path.rsplit("/", 2)[1]
+    """The date of a file's samples, by its folder; empty where that does not say."""
+    folder = path.rsplit("/", 2)[-2] if "/" in path else ""
+    return folder if folder.startswith("date=") else ""
 
 
 def _of_date(paths: Sequence[str], date: str) -> list[str]:
-    return [path for path in paths if _date(path) == date]
+    """The files of a date, and those that may be of any."""
+    return [path for path in paths if _date(path) in (date, "")]
 
 
 def _prefix(uri: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import typer
 
@@ -17,7 +16,8 @@ from flows.report.overview import overview
 from flows.report.page import page
 from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
 from flows.report.summary import summarize
-from flows.samples import find_samples
+from flows.samples import clear_read_errors, find_samples
+from operators.schema.names import short_file_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,11 @@ def report(uri: str, options: ReportOptions) -> int:
         CommandError: the report cannot be written.
     """
     samples = find_samples(uri)
-    with stages(options.progress) as tell, ThreadPoolExecutor(1) as background:
+    with (
+        stages(options.progress) as tell,
+        ThreadPoolExecutor(1) as background,
+        clear_read_errors(uri),
+    ):
         # The library takes seconds to put together, about as long as a day's samples to read.
         script = background.submit(library.script)
         summary = summarize(samples, tell)
@@ -70,4 +74,4 @@ def _images(plots: Sequence[Plot], folder: Path, tell: Callable[[str], None]) ->
         tell(f"drawing {number} of {len(plots)}: {plot.name}")
         title = f"{plot.cluster}: {plot.title}" if plot.cluster else plot.title
         image = library.png(plot.spec, title)
-        (folder / f"{quote(plot.name, safe='')}.png").write_bytes(image)
+        (folder / f"{short_file_part(plot.name)}.png").write_bytes(image)

@@ -10,7 +10,7 @@ import polars as pl
 import typer
 
 from flows.errors import UsageError
-from flows.samples import SamplesError, find_samples
+from flows.samples import SamplesError, clear_read_errors, find_samples
 from flows.score.alerts import NAMES, read_detected
 from flows.score.evaluation import Evaluation, Settings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
@@ -45,6 +45,11 @@ def score(detected: Path, uri: str, options: ScoreOptions | None = None) -> int:
         SamplesError: there are no samples below the URI, or no table of anomalies.
     """
     options = options or ScoreOptions()
+    with clear_read_errors(uri):
+        return _score(detected, uri, options)
+
+
+def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
     samples = find_samples(uri)
     table = samples.anomalies()
     if table is None:

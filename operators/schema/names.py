@@ -1,5 +1,6 @@
 """Names that become parts of paths, held to what a file system takes of them."""
 
+from hashlib import sha256
 from typing import Annotated, TypeAlias
 from urllib.parse import quote
 
@@ -18,6 +19,14 @@ def file_part(name: str) -> str:
     written = quote(name, safe="")
     # Dots alone are no name of a file's own: they lead to its folder, or out of it.
     return written.replace(".", "%2E") if not written.strip(".") else written
+
+
+def short_file_part(name: str) -> str:
+    """The same, cut where it is too long for a file's name; no two names become one."""
+    written = file_part(name)
+    if len(written) <= NAME_BYTES:
+        return written
+    return f"{written[: NAME_BYTES - 17]}-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def fits_a_file(name: str) -> str:

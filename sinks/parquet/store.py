@@ -31,6 +31,8 @@ REMOTE_SLOTS = 16
 """A file in an object store is mostly waiting for its answers."""
 
 _PUBLISHED = re.compile(r"type=[^/]+/date=[^/]+/([^/]+)-(\d+)\.parquet")
+_SAMPLES = re.compile(r"type=[^/]+/date=[^/]+/[^/]+\.parquet")
+"""Files in the layout of samples, whoever wrote them."""
 _UNPUBLISHED = re.compile(OPEN + r"/([^/]+)-(\d+)\.[a-z_]+\.[-\d]+\.tmp")
 
 
@@ -182,19 +184,53 @@ class Store:
         skip = len(self._base) + 1
         return sum(f.size for f in found if f.is_file and _PUBLISHED.fullmatch(f.path[skip:]))
 
-    def published(self, label: str) -> list[str]:
-        """Paths of the published files of an entity type, by date."""
-        paths = (path for path, _ in self._list(f"type={label}", recursive=True))
-        return sorted(path for path in paths if _PUBLISHED.fullmatch(path))
+    def parquet_files(self) -> list[str]:
+        """Paths of all Parquet files that may hold samples, in the order of their names.
+
+        What is not samples lies in folders that start with `_`; so does a Delta table's log,
+        without which nobody can tell which of its files are in it.
+        """
+        paths = [path for path, is_file in self._list("", recursive=True) if is_file]
+        tables = {path.partition("/_delta_log/")[0] for path in paths if "/_delta_log/" in path}
+        return sorted(
+            path
+            for path in paths
+            if path.endswith(".parquet")
+            and not any(part.startswith(("_", ".")) for part in path.split("/"))
+            and not any(path.startswith(f"{table}/") for table in tables)
+        )
+
+    def schema(self, path: str) -> pa.Schema:
+        """The columns of a Parquet file.
+
+        Raises:
+            OSError, ValueError: it cannot be read, or is no Parquet file.
+        """
+        try:
+            return pq.read_schema(self._full(path), filesystem=self._fs)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path} is no Parquet file, move it away ({error})") from error
+
+    def values(self, path: str, column: str) -> list[object]:
+        """The different values of a column of a Parquet file.
+
+        Raises:
+            OSError, ValueError: it cannot be read.
+        """
+        table = pq.read_table(
+            self._full(path), columns=[column], filesystem=self._fs, partitioning=None
+        )
+        values: list[object] = table.column(column).unique().to_pylist()
+        return values
 
     def has_samples(self) -> bool:
         """Whether there are files in the layout of samples, whoever wrote them."""
-        return any(_PUBLISHED.fullmatch(path) for path, _ in self._list("", recursive=True))
+        return any(_SAMPLES.fullmatch(path) for path, _ in self._list("", recursive=True))
 
     def clear(self) -> None:
         """Delete all samples and what describes them; other files stay."""
         for path, is_file in self._list("", recursive=True):
-            ours = _PUBLISHED.fullmatch(path) or path.startswith((f"{OPEN}/", f"{ANOMALIES}/"))
+            ours = _SAMPLES.fullmatch(path) or path.startswith((f"{OPEN}/", f"{ANOMALIES}/"))
             if is_file and ours:
                 self.delete(path)
 
@@ -224,6 +260,12 @@ class Store:
         selector = pafs.FileSelector(self._full(path), recursive=recursive, allow_not_found=True)
         skip = len(self._base) + 1
         return [(info.path[skip:], info.is_file) for info in self._fs.get_file_info(selector)]
+
+
+def family_of(path: str) -> str | None:
+    """What a published file's name says before its sequence number: its run and partition."""
+    match = _PUBLISHED.fullmatch(path)
+    return match and match[1]
 
 
 def _prefix(run: str, partition: str) -> str:

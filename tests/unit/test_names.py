@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from operators.collect.settings import ClusterSettings, CollectorSettings
 from operators.schema.metrics import ENTITY_TYPES
-from operators.schema.names import NAME_BYTES, FleetName, file_part
+from operators.schema.names import NAME_BYTES, FleetName, file_part, short_file_part
 from operators.simulate.settings import FleetSettings
 from sinks.parquet.store import FileName
 
@@ -86,3 +86,11 @@ def test_a_name_has_no_control_characters(name: str) -> None:
     """They would reach terminals and logs."""
     with pytest.raises(ValidationError, match="no control characters"):
         FleetSettings(name=name)
+
+
+@given(TEXT, TEXT)
+@example("x" * 300, "x" * 301)
+def test_a_name_that_is_cut_stays_its_own(one: str, other: str) -> None:
+    """That of a plot's picture, whose cluster may be called anything."""
+    assert len(short_file_part(one)) <= NAME_BYTES
+    assert (short_file_part(one) == short_file_part(other)) == (one == other)
