@@ -146,8 +146,11 @@ class Meaning:
         return TELLS.get(self.key, self.key)
 
 
-Series = tuple[str, Mapping[str, str], Meaning]
-"""A name and what labels it must have, in lower case, and what it tells."""
+Series = tuple[str, Mapping[str, str | None], Meaning]
+"""A name in lower case, what labels it must have (None: that it may not have), and what it tells.
+
+Labels have Kafka's own names here; rules may write those in lower case too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,9 @@ class Dialect:
 
 REDPANDA = "Redpanda"
 
+_ITSELF = "{b}_{n}"
+"""What an MBean is called without an attribute: percentiles, if so called, have a `quantile`."""
+
 DIALECTS: tuple[Dialect, ...] = (
     # The rules in docker/, the exporter's examples for Kafka, Strimzi's. Agents from 0.10 on add
     # `_total` to whatever their rules call a COUNTER.
@@ -184,8 +190,8 @@ DIALECTS: tuple[Dialect, ...] = (
         count=("{b}_{n}_count", "{b}_{n}_count_total"),
         meter_count=("{b}_{s}_total",),
         mean=("{b}_{n}_mean",),
-        quantile=("{b}_{n}",),
-        value=("{b}_{n}",),
+        quantile=(_ITSELF,),
+        value=(_ITSELF,),
     ),
     # The agent without rules, or with a pattern that names nothing: Amazon MSK's open monitoring.
     Dialect(
@@ -205,7 +211,7 @@ DIALECTS: tuple[Dialect, ...] = (
     ),
     Dialect(
         "Confluent",
-        count=("{b}_{n}", "{b}_{n}_total"),
+        count=(_ITSELF, "{b}_{n}_total"),
         rate=("{b}_{n}_oneminuterate_alltopics",),
     ),
 )
@@ -226,15 +232,21 @@ class _Bean:
         of = f"kafka.{self.domain}:type={self.type},name={self.name}{keys} {attribute}"
         return f"{of}, {self.only}" if self.only else of
 
-    def series(self, template: str) -> tuple[str, dict[str, str]]:
+    def series(self, template: str) -> tuple[str, Mapping[str, str | None]]:
         """The name and labels that a template makes of it."""
         name = template.removesuffix("?").format(
             b=f"kafka_{self.domain}_{self.type}".lower(),
             n=self.name.lower(),
             s=self.name.lower().removesuffix("persec"),
         )
-        labels = {key.lower(): value for key, value in self.labels}
-        return name, {**labels, "name": self.name} if template.endswith("?") else labels
+        own = {"name": self.name} if template.endswith("?") else {}
+        return name, {**dict(self.labels), **own}
+
+    def counted(self, templates: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, str | None]]]:
+        """Names and labels of its count; one that is called as a percentile has no quantile."""
+        for template in templates:
+            name, labels = self.series(template)
+            yield name, {**labels, "quantile": None} if template == _ITSELF else labels
 
 
 _CONTROLLERS = "which only controllers have"
@@ -310,8 +322,8 @@ def _meters() -> Iterator[Series]:
             for rank, dialect in enumerate(DIALECTS):
                 source = bean.source("Count")
                 total = Meaning(key, Form.TOTAL, source, rank, dialect.name, topic=topic)
-                for template in (*dialect.count, *(dialect.meter_count if are_meters else ())):
-                    yield (*bean.series(template), total)
+                templates = (*dialect.count, *(dialect.meter_count if are_meters else ()))
+                yield from ((*series, total) for series in bean.counted(templates))
                 rate = Meaning(key, Form.RATE, source, rank + 10, dialect.name, topic=topic)
                 for template in dialect.rate:
                     yield (*bean.series(template), rate)
@@ -329,7 +341,7 @@ def _requests() -> Iterator[Series]:
             yield from ((*bean.series(template), means) for template in dialect.mean)
             if counter in BROKER_COUNTERS:
                 count = Meaning(counter, Form.TOTAL, f"{source}Count", rank)
-                yield from ((*bean.series(template), count) for template in dialect.count)
+                yield from ((*series, count) for series in bean.counted(dialect.count))
             if slowest is not None:
                 of_99 = Meaning(slowest, Form.VALUE, f"{source}99thPercentile", rank)
                 yield from ((*bean.series(template), of_99) for template in dialect.percentile)
@@ -346,10 +358,11 @@ def _gauges() -> Iterator[Series]:
             for template in dialect.value:
                 name, labels = bean.series(template)
                 yield name, labels, value
-                if "clientid" in labels:  # so it is by Bitnami's rules
-                    yield name, {"client_id": labels["clientid"]}, value
-                if "delayedoperation" in labels and template == "{b}_{n}_value":
-                    operation = labels["delayedoperation"].lower()
+                further = dict(bean.labels)
+                if "clientId" in further:  # so it is by Bitnami's rules
+                    yield name, {"client_id": further["clientId"]}, value
+                if "delayedOperation" in further and template == "{b}_{n}_value":
+                    operation = further["delayedOperation"].lower()
                     yield f"{name.removesuffix('_value')}_{operation}_value", {}, value
 
 
@@ -371,7 +384,7 @@ def _idle() -> Iterator[Series]:
     ever = Meaning(HANDLER_IDLE, Form.VALUE, source, rank=20, scale=100)
     for template in ("{b}_meanrate?", "{b}_{n}_meanrate"):
         yield (*_POOL.series(template), ever)
-    name, _ = _POOL.series("{b}_{n}")
+    name, _ = _POOL.series(_ITSELF)
     yield f"{name.removesuffix('percent')}_percent", {}, ever
     # Two attributes by one name: an agent 0.x hands on both, 1.x tells them apart by a label.
     yield f"{name}_total", {}, minute
@@ -471,9 +484,10 @@ Labels = Mapping[tuple[str | None, ...], tuple[Meaning, ...]]
 
 
 def _by_name() -> Mapping[str, tuple[tuple[str, ...], Labels]]:
-    named: defaultdict[str, list[tuple[Mapping[str, str], Meaning]]] = defaultdict(list)
+    named: defaultdict[str, list[tuple[Mapping[str, str | None], Meaning]]] = defaultdict(list)
     for name, labels, meaning in all_series():
-        named[name].append((labels, meaning))
+        lowered = {key.lower(): value for key, value in labels.items()}
+        named[name] += [(labels, meaning), *([] if lowered == labels else [(lowered, meaning)])]
     table = {}
     for name, told in named.items():
         keys = tuple(sorted({key for labels, _ in told for key in labels}))

@@ -70,6 +70,8 @@ class KafkaCluster:
         settings: server.properties of every broker, over those of tests/kafka/settings.py.
         format_args: further arguments of `StorageTool format`, such as `--add-scram …`.
         heap: the heap of a broker, as `java -Xmx` takes it.
+        rules: the exporter's, in place of docker/jmx-exporter.yml; read anew when they change.
+        agent: the exporter's jar, in place of that in pom.xml.
 
     Raises:
         MissingToolError, UnresolvedJarsError: there is no Java, or no jars.
@@ -86,6 +88,8 @@ class KafkaCluster:
         settings: Mapping[str, str] | None = None,
         format_args: Sequence[str] = (),
         heap: str = "256m",
+        rules: Path = JMX_EXPORTER_CONFIG,
+        agent: Path | None = None,
     ) -> None:
         security = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
         self._resources = ExitStack()
@@ -96,6 +100,7 @@ class KafkaCluster:
             self._resources.callback(self._spawner.close)
             self.version = version
             self._jars = resolve_jars(version)
+            self._agent = f"{agent or agent_jar(self._jars)}=127.0.0.1:{{}}:{rules}"
             self._brokers = self._configure(
                 brokers, security, advertised or {}, settings or {}, heap
             )
@@ -223,8 +228,7 @@ class KafkaCluster:
         return port
 
     def _command(self, broker_id: int, metrics_port: int, heap: str) -> list[str]:
-        agent = f"{agent_jar(self._jars)}=127.0.0.1:{metrics_port}:{JMX_EXPORTER_CONFIG}"
-        options = self._java(heap, f"-javaagent:{agent}")
+        options = self._java(heap, f"-javaagent:{self._agent.format(metrics_port)}")
         return [*options, "kafka.Kafka", str(self._properties(broker_id))]
 
     def _java(self, heap: str, *options: str) -> list[str]:

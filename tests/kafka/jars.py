@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 POM = Path(__file__).with_name("pom.xml")
 
@@ -17,6 +18,10 @@ VERSIONS = ("2.8.2", "3.9.1", "4.3.1", "4.4.0")
 
 VERSION = "4.3.1"
 """The version of most tests, and of all of Kafka's own tools, whatever the brokers are."""
+
+
+OLD_AGENT = "0.20.0"
+"""An agent of the Prometheus JMX exporter before 1.0, whose pages are written otherwise."""
 
 
 class MissingToolError(Exception):
@@ -70,12 +75,11 @@ def resolve_jars(version: str = VERSION) -> Path:
         MissingToolError: the jars are not there yet and neither is Maven.
         UnresolvedJarsError: Maven failed.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mqpipe"
+    cache = _cache()
     jars = cache / f"kafka-{version}-{sha256(POM.read_bytes()).hexdigest()[:12]}"
     if jars.is_dir():
         return jars
     maven = command("mvn", "maven")
-    cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{jars.name}.lock"):
         if not jars.is_dir():
             unfinished = Path(tempfile.mkdtemp(prefix=f"{jars.name}.", dir=cache))
@@ -93,15 +97,46 @@ def agent_jar(jars: Path) -> Path:
     return agent
 
 
+def old_agent_jar() -> Path:
+    """The agent as it was before 1.0, brought by Maven at the first call.
+
+    Raises:
+        MissingToolError: it is not there yet and neither is Maven.
+        UnresolvedJarsError: Maven failed.
+    """
+    jar = _cache() / f"jmx_prometheus_javaagent-{OLD_AGENT}.jar"
+    if not jar.exists():
+        maven = command("mvn", "maven")
+        with TemporaryDirectory(prefix="agent.", dir=_cache()) as unfinished:
+            artifact = f"io.prometheus.jmx:jmx_prometheus_javaagent:{OLD_AGENT}"
+            plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+            _run([maven, "-B", "-q", plugin, f"-Dartifact={artifact}"], Path(unfinished))
+            (Path(unfinished) / jar.name).rename(jar)
+    return jar
+
+
 def classpath(jars: Path) -> str:
-    """The class path of Kafka's servers and tools."""
-    return f"{jars}/*"
+    """The class path of Kafka's servers and tools; an agent that is given brings its own."""
+    return ":".join(str(jar) for jar in sorted(jars.glob("*.jar")) if jar != agent_jar(jars))
 
 
 def _copy_dependencies(maven: str, version: str, directory: Path) -> None:
-    command = [maven, "-B", "-q", "-f", str(POM), "dependency:copy-dependencies"]
-    command += [f"-Dkafka.version={version}"]
-    command += [f"-DoutputDirectory={directory}", "-DincludeScope=runtime"]
+    goal = ["-f", str(POM), "dependency:copy-dependencies"]
+    _run(
+        [maven, "-B", "-q", *goal, f"-Dkafka.version={version}", "-DincludeScope=runtime"],
+        directory,
+    )
+
+
+def _cache() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mqpipe"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def _run(command: list[str], directory: Path) -> None:
+    """Run a goal of Maven's whose output is a directory."""
+    command = [*command, f"-DoutputDirectory={directory}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UnresolvedJarsError(

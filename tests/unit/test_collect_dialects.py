@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from operators.collect.dialects import BROKER_COUNTERS, BYTES_IN, IDLE, MESSAGES_IN, all_series
+from operators.collect.dialects import (
+    BROKER_COUNTERS,
+    BYTES_IN,
+    FLUSHES,
+    IDLE,
+    MESSAGES_IN,
+    all_series,
+)
 from operators.collect.page import COLUMNS, Page, parse_page
 from operators.schema.metrics import BROKER, TOPIC
 
@@ -34,7 +41,7 @@ def test_no_series_has_two_meanings_for_one_column() -> None:
     """Of two dialects' names for one thing each is told apart by its name or its labels."""
     seen: dict[tuple[str, tuple[tuple[str, str], ...], str], object] = {}
     for name, labels, meaning in all_series():
-        key = (name, tuple(sorted(labels.items())), meaning.key)
+        key = (name, tuple(sorted(_present(labels).items())), meaning.key)
         assert seen.setdefault(key, meaning) is meaning, key
 
 
@@ -107,6 +114,13 @@ def test_the_idle_share_is_the_freshest_that_a_page_has(
     page = page_of("\n".join([f"{MESSAGES_IN} 1", *lines]))
     assert page.gauges.get("request.handlerIdle") == gauge
     assert page.counters.get(IDLE) == (None if counter is None else pytest.approx(counter))
+
+
+def test_a_count_that_is_called_as_its_percentiles_is_told_from_them() -> None:
+    """Confluent's rules give both the MBean's own name, percentiles a label."""
+    name = "kafka_log_logflushstats_logflushrateandtimems"
+    page = page_of(f'{MESSAGES_IN} 1\n{name} 21.0\n{name}{{quantile="0.50"}} 1.8\n')
+    assert page.counters[FLUSHES] == 21.0
 
 
 def test_two_attributes_by_one_name_are_told_apart() -> None:
@@ -188,7 +202,12 @@ MORE = {"more": r"a } \\ \" { b", "job": ""}
 
 
 def series() -> Iterator[tuple[str, Mapping[str, str]]]:
-    yield from {(n, tuple(labels.items())): (n, labels) for n, labels, _ in all_series()}.values()
+    told = ((name, _present(labels)) for name, labels, _ in all_series())
+    yield from {(name, tuple(labels.items())): (name, labels) for name, labels in told}.values()
+
+
+def _present(labels: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if value is not None}
 
 
 @given(st.lists(st.sampled_from(list(series())), max_size=30), st.data())
