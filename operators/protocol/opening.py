@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from operators.protocol import versions
 from operators.protocol.apart import apart
 from operators.protocol.connection import MAX_FRAME, Connection
 from operators.protocol.errors import RequestError, error_class, error_name, os_text
@@ -262,37 +263,30 @@ async def _transport(where: str, host: str, sock: socket.socket, access: Access)
 
 async def _learn_versions(connection: Connection, access: Access) -> None:
     where, message = connection.where, MESSAGES["ApiVersions"]
-    version = message.highest
+    version = versions.HIGHEST
     while True:
-        who = _SOFTWARE if version >= message.flexible else {}
         answer = await connection.request(
             message.name,
             message.key,
             version,
-            message.written(version, who),
+            versions.request(version),
             access.timeout,
             tagged=version >= message.flexible,
             # Its answer's header has none in any version.
             tagged_answer=False,
         )
         try:
-            found = message.classes()[1].decode(answer, version=version)
-            served = {k.api_key: (k.min_version, k.max_version) for k in found.api_keys}
-        except Exception as error:  # whatever it is, these bytes are no answer
-            raise connection.garbage("an answer to ApiVersions that makes no sense") from error
-        if not found.error_code:
+            error, served = versions.served(bytes(answer), version)
+        except ValueError as garbage:
+            raise connection.garbage("an answer to ApiVersions that makes no sense") from garbage
+        if not error:
             break
         offered = served.get(message.key, (0, 0))[1]
-        if found.error_code != _UNSUPPORTED_VERSION or not 0 <= offered < version:
-            said = error_name(found.error_code)
-            raise RequestError("unsupported", f"{where}: ApiVersions: {said}", found.error_code)
+        if error != _UNSUPPORTED_VERSION or not 0 <= offered < version:
+            raise RequestError("unsupported", f"{where}: ApiVersions: {error_name(error)}", error)
         version = offered
     metadata = served.get(MESSAGES["Metadata"].key, (0, -1))[1]
     if MESSAGES["DescribeCluster"].key not in served and metadata < _METADATA_OF_2_8:
         text = "the broker is older than Kafka 2.8, the oldest that is supported"
         raise RequestError("unsupported", f"{where}: {text}")
     connection.versions = served
-
-
-_SOFTWARE = {"client_software_name": "mqpipe", "client_software_version": "1"}
-"""What brokers count connections by."""
