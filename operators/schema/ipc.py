@@ -21,6 +21,10 @@ from operators.schema.arrow import (
 
 Compression = Literal["lz4", "zstd"]
 
+TOTALS = "totals"
+"""A column that a sink may add to samples on their way through its spool: a struct of its own
+making. It is kept where they are read again."""
+
 _YEAR_10000 = 253_402_300_800_000
 """Milliseconds since the Unix epoch; no date can be written for a timestamp from there on."""
 
@@ -160,6 +164,8 @@ def _fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
         fitted = batch.replace_schema_metadata(schema.metadata)
     else:
         fitted = pa.RecordBatch.from_arrays([_column(batch, f) for f in schema], schema=schema)
+        if TOTALS in batch.schema.names and pa.types.is_struct(batch.schema.field(TOTALS).type):
+            fitted = fitted.append_column(batch.schema.field(TOTALS), batch.column(TOTALS))
     _check_timestamps(fitted.column("timestamp"))
     return fitted
 
