@@ -17,6 +17,7 @@ from operators.simulate.settings import SimulationSettings, cluster_names
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.kafka.settings import KafkaSettings
 from sinks.newrelic.settings import NewRelicSettings
+from sinks.otlp.settings import OtlpSettings
 from sinks.parquet.settings import ParquetSettings
 from sinks.settings import DeadLetterSettings
 
@@ -48,6 +49,9 @@ class SinksSettings(Settings):
         default=None, description="Delta tables; needs mqpipe's extra `deltalake`"
     )
     newrelic: NewRelicSettings | None = Field(default=None, description="New Relic")
+    otlp: OtlpSettings | None = Field(
+        default=None, description="any backend that takes OpenTelemetry's metrics"
+    )
     kafka: KafkaSettings | None = Field(default=None, description="a Kafka topic, to be replayed")
 
     @property

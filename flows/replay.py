@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
 import bytewax.operators as op
 import pyarrow as pa
@@ -17,7 +18,7 @@ from flows.observe.picture import Job
 from flows.observe.settings import MetricsSettings
 from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, parquet_at, sinks_of, spool_sizes
-from flows.state import JobState, hold
+from flows.state import JobState, hold, read_document
 from flows.times import show_time
 from operators.drain import Drain
 from operators.recorded.message import UnreadableMessage
@@ -87,9 +88,8 @@ def replay(config: Config, options: ReplayOptions) -> int:
     sinks = sinks_of(config)
     if not sinks:
         raise UsageError("nowhere to replay to: give --out, or another sink in the config")
-    name = sha256(repr((topic.topic, config.sinks)).encode()).hexdigest()[:12]
     drain = Drain(config.shutdown.grace, settle=0)
-    with hold(config.recovery.path / f"replay-{name}") as state:
+    with hold(_state_folder(config, sinks, topic, options)) as state:
         plan = _plan(sinks, topic, options, state)
         job = Job("replay", config.interval, sinks=config.sinks.names, spools=spool_sizes(sinks))
         with observe(job, drain, _UNWATCHED, live=options.live) as seen:
@@ -104,6 +104,27 @@ def replay(config: Config, options: ReplayOptions) -> int:
         f"{show_time(plan.start)} to {show_time(plan.end)}"
     )
     return 0
+
+
+def _state_folder(
+    config: Config, sinks: Sequence[Sink], topic: KafkaSettings, options: ReplayOptions
+) -> Path:
+    """Where the state of this replay lies: one for each topic and places that it goes to."""
+    places = [(sink.name, sink.place) for sink in sinks]
+    name = sha256(repr((topic.topic, places)).encode()).hexdigest()[:12]
+    folder = config.recovery.path / f"replay-{name}"
+    if not folder.exists():
+        # Before, folders were named after all settings of the sinks; such a replay goes on there.
+        for other in sorted(config.recovery.path.glob("replay-*")):
+            begun = read_document(other / "replay.json")
+            if (
+                begun
+                and "to" not in begun
+                and begun["asked"] == list(options.asked)
+                and begun["plan"]["topic"] == topic.topic
+            ):
+                return other
+    return folder
 
 
 def _run(
@@ -168,7 +189,8 @@ def _plan(
     except ReplayError as error:
         raise CommandError(str(error)) from error
     state.forget()
-    state.remember("replay", {"asked": list(options.asked), "plan": plan.document()})
+    places = [sink.place for sink in sinks]
+    state.remember("replay", {"asked": list(options.asked), "to": places, "plan": plan.document()})
     return plan
 
 

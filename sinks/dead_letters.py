@@ -130,7 +130,7 @@ class DeadLetters:
             path, table = self._growing.get(label, (None, None))
             if path is None or not path.exists():
                 path, table = self._new_file(label), None
-            table = pa.concat_tables([*([] if table is None else [table]), *tables])
+            table = _concatenated([*([] if table is None else [table]), *tables])
             table = table.unify_dictionaries().combine_chunks()
             write_file(path, table)
             if path.stat().st_size < _FILE_BYTES:
@@ -249,7 +249,12 @@ def read_letters(file: Path) -> Iterator[DeadLetter]:
 def letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
     """Letters of one entity type as a table."""
     tables = [_table(letter, batch) for letter in letters for batch in letter.samples]
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    return _concatenated(tables).unify_dictionaries().combine_chunks()
+
+
+def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of one entity type; a column that a sink added is null in those that lack it."""
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _table(letter: DeadLetter, batch: pa.RecordBatch) -> pa.Table:

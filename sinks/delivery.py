@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from operators.schema.arrow import entity_type_of
 from operators.schema.logs import Log
 from sinks.events import (
     DeliveryRetried,
@@ -335,3 +336,18 @@ def halve(samples: Sequence[pa.RecordBatch]) -> list[Samples]:
     if rows < 2:
         return []
     return [slice_of(samples, 0, rows // 2), slice_of(samples, rows // 2, rows)]
+
+
+def merged(samples: Sequence[pa.RecordBatch]) -> Samples:
+    """One batch an entity type (and schema): many small ones cost more than one large."""
+    groups: dict[tuple[str, pa.Schema], list[pa.RecordBatch]] = {}
+    for batch in samples:
+        groups.setdefault((entity_type_of(batch).name, batch.schema), []).append(batch)
+    return tuple(_one(batches) for batches in groups.values())
+
+
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+    return table.to_batches()[0]

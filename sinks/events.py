@@ -49,6 +49,16 @@ class SamplesDead:
 
 
 @dataclass(frozen=True, slots=True)
+class PointsRejected:
+    """The other side took a delivery but for some of its points, and does not say which."""
+
+    sink: str
+    route: str
+    points: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryRetried:
     """An attempt failed and will be made again."""
 

@@ -26,7 +26,7 @@ from operators.events import (
 from operators.merge.coverage import Coverage
 from operators.schema.logs import Log
 from operators.ticks import Outcome
-from sinks.events import DeadLettersDropped, DeliveryRetried, SamplesDead
+from sinks.events import DeadLettersDropped, DeliveryRetried, PointsRejected, SamplesDead
 
 _LOGGER = "mqpipe.events"
 
@@ -102,6 +102,8 @@ class EventLog:
                 self._retried(event)
             case SamplesDead():
                 self._dead(event)
+            case PointsRejected():
+                self._rejected(event)
             case DeadLettersDropped():
                 self._log.warning("dead letters dropped", path=event.path, samples=event.samples)
             case Coverage():
@@ -168,6 +170,16 @@ class EventLog:
                 reason=event.reason,
                 attempt=event.attempt,
                 retry_in_seconds=round(event.retry_in, 3),
+                suppressed=suppressed,
+            )
+
+    def _rejected(self, event: PointsRejected) -> None:
+        suppressed = self._limit.admit((event.sink, event.route, "rejected", event.reason))
+        if suppressed is not None:
+            self._log.warning(
+                "points were left out of a delivery that was taken; the receiver does not say "
+                "which",
+                **asdict(event),
                 suppressed=suppressed,
             )
 

@@ -237,6 +237,12 @@ def _sinks(picture: Picture) -> Iterator[Metric]:
         ["sink"],
         [([s.name], s.retries) for s in sinks],
     )
+    yield _counters(
+        "mqpipe_points_rejected",
+        "Points that a receiver left out of deliveries that it took, and did not say which.",
+        ["sink"],
+        [([s.name], s.points_rejected) for s in sinks],
+    )
     spools = [sink for sink in sinks if sink.spool_limit is not None]
     yield _gauges(
         "mqpipe_spool_unsent_bytes",

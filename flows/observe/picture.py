@@ -109,6 +109,8 @@ class SinkPicture:
     """Samples that went to dead letters, by route and origin."""
     retries: int
     """Attempts at a delivery that failed and were made again."""
+    points_rejected: int
+    """Points that the other side left out of deliveries that it took."""
     unsent_bytes: int
     """What waits in its spool."""
     spool_bytes: int

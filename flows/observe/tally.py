@@ -30,6 +30,7 @@ from operators.ticks import Outcome
 from sinks.events import (
     DeadLettersDropped,
     DeliveryRetried,
+    PointsRejected,
     SamplesDead,
     SamplesDelivered,
     SamplesWritten,
@@ -56,6 +57,7 @@ class _Sink:
     delivered: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead: Counter[tuple[str, str]] = field(default_factory=Counter)
     retries: int = 0
+    points_rejected: int = 0
     spool: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By partition: unsent and disk bytes."""
     watermarks: dict[str, int] = field(default_factory=dict)
@@ -107,6 +109,7 @@ class Tally:
             SamplesDelivered: self._delivered,
             SamplesDead: self._dead,
             DeliveryRetried: self._retried,
+            PointsRejected: self._points_rejected,
             SpoolDepth: self._spool_depth,
             DeadLettersDropped: self._dropped,
             Coverage: self._covered,
@@ -232,6 +235,9 @@ class Tally:
     def _retried(self, event: DeliveryRetried, now: float) -> None:
         self._sink(event.sink).retries += 1
 
+    def _points_rejected(self, event: PointsRejected, now: float) -> None:
+        self._sink(event.sink).points_rejected += event.points
+
     def _spool_depth(self, event: SpoolDepth, now: float) -> None:
         self._sink(event.sink).spool[event.partition] = event.unsent_bytes, event.disk_bytes
 
@@ -280,6 +286,7 @@ class Tally:
             delivered=dict(sink.delivered),
             dead=dict(sink.dead),
             retries=sink.retries,
+            points_rejected=sink.points_rejected,
             unsent_bytes=sum(unsent for unsent, _ in sink.spool.values()),
             spool_bytes=sum(disk for _, disk in sink.spool.values()),
             spool_limit=self._job.spools.get(name),

@@ -5,7 +5,9 @@ from collections.abc import Collection
 
 HIDDEN = "…"
 
-IS_SECRET = re.compile(r"key|password|passwd|secret|token|credential|signature", re.IGNORECASE)
+IS_SECRET = re.compile(
+    r"key|password|passwd|secret|token|credential|signature|headers", re.IGNORECASE
+)
 """Names of settings, variables and URI parameters whose values are never shown."""
 
 _USER = re.compile(

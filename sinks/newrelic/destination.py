@@ -7,7 +7,7 @@ import aiohttp
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.schema.arrow import TIMESTAMP, entity_type_of
+from operators.schema.arrow import TIMESTAMP
 from operators.schema.logs import Log
 from sinks.delivery import (
     Parcel,
@@ -15,6 +15,7 @@ from sinks.delivery import (
     RetryLater,
     Samples,
     TooLarge,
+    merged,
     slice_of,
 )
 from sinks.newrelic.encode import events, metric_blocks
@@ -69,9 +70,9 @@ class NewRelic:
 
     def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
         """Payloads within New Relic's limits; what is too old or too far ahead is refused."""
-        merged = _merged(samples)
+        together = merged(samples)
         for each in self._routes if not route else (route,):
-            taken, refused = _by_age(merged, each, now)
+            taken, refused = _by_age(together, each, now)
             yield from (Parcel(part, each, None, reason) for part, reason in refused)
             yield from self._packed(taken, each)
 
@@ -182,19 +183,6 @@ async def _text(response: aiohttp.ClientResponse) -> str:
     except (aiohttp.ClientError, OSError, TimeoutError):
         return ""
     return body.decode(errors="replace")
-
-
-def _merged(samples: Samples) -> Samples:
-    """One batch an entity type: many small ones cost more than one large."""
-    groups: dict[str, list[pa.RecordBatch]] = {}
-    for batch in samples:
-        groups.setdefault(entity_type_of(batch).name, []).append(batch)
-    return tuple(batches[0] if len(batches) == 1 else _one(batches) for batches in groups.values())
-
-
-def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
-    return table.to_batches()[0]
 
 
 def _by_age(samples: Samples, route: str, now: int) -> tuple[Samples, list[tuple[Samples, str]]]:

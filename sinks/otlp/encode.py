@@ -9,8 +9,8 @@ whole runs of points and the headers before them.
 Source of the format: opentelemetry-proto 1.4, `metrics/v1/metrics.proto`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -92,8 +92,22 @@ class _Points:
 
 def _request(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> memoryview:
     batch, starts = by_resource(batch)
-    metrics = list(_metrics(batch, np.append(starts, len(batch)), interval, cumulative=cumulative))
+    bounds = np.append(starts, len(batch))
+    metrics = _by_name(_metrics(batch, bounds, interval, cumulative=cumulative))
     return _assembled(resources(batch, starts), metrics) if metrics else memoryview(b"")
+
+
+def _by_name(metrics: Iterable[_Points]) -> list[_Points]:
+    """Metrics of one name as one, whose points are told apart by their attributes."""
+    alike: dict[bytes, list[_Points]] = {}
+    for points in metrics:
+        alike.setdefault(points.head + points.field + points.lead, []).append(points)
+    return [
+        replace(first, runs=side_by_side([p.runs for p in (first, *others)], len(first.runs)))
+        if others
+        else first
+        for first, *others in alike.values()
+    ]
 
 
 def _assembled(resources: Sequence[tuple[bytes, bytes]], metrics: Sequence[_Points]) -> memoryview:

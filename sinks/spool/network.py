@@ -1,6 +1,7 @@
 """A network sink: a destination with a spool before it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
     from sinks.redeliver import Redelivery
+    from sinks.spool.sink import Running
 
 
 def network_sink(
@@ -21,8 +23,12 @@ def network_sink(
     destination: Callable[[JobContext], Destination],
     probe: Callable[[JobContext], str],
     size_of: Callable[[pa.RecordBatch], int] | None = None,
+    running: "Callable[[JobContext], Running] | None" = None,
 ) -> Sink:
-    """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`."""
+    """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`.
+
+    `running` makes what each partition's samples go through before they are written to the spool.
+    """
 
     def opened(job: JobContext) -> OpenSink:
         from sinks.spool.place import require_free, spool_of
@@ -31,7 +37,8 @@ def network_sink(
         placed = spool_of(spool, name, job)
         if job.processes == 1:  # those of a cluster share the partitions, and so the spool
             require_free(placed.directory_of(name))
-        output = SpooledSink(destination(job), placed, job)
+        each = None if running is None else partial(running, job)
+        output = SpooledSink(destination(job), placed, job, running=each)
         return OpenSink(output, is_delivered=lambda: output.is_delivered)
 
     def again(job: JobContext) -> "Redelivery":

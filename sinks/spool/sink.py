@@ -10,6 +10,8 @@ Unit of parallelism: `PARTITIONS` partitions, each a spool of its own.
 """
 
 import time
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias
 from zlib import crc32
 
 import pyarrow as pa
@@ -34,11 +36,32 @@ _POLL = 0.05
 """Seconds after which a full spool is looked at again."""
 
 
-class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
+class Running(Protocol):
+    """What a partition's samples go through, one batch after the other, on their way to its spool.
+
+    Its state is part of the partition's snapshots.
+    """
+
+    def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch that is written."""
+
+    def state(self) -> Mapping[str, bytes]:
+        """What a restart needs to go on."""
+
+    def resume(self, state: Mapping[str, bytes]) -> None:
+        """Go on from a state."""
+
+
+State: TypeAlias = SpoolState | tuple[str, int, int, Mapping[str, bytes]]
+"""How far samples are released, and the state of what they go through where there is such."""
+
+
+class SpooledSink(FixedPartitionedSink[pa.RecordBatch, State]):
     """Writes `(cluster_name, batch)` to spools that a sender delivers. One a process.
 
     The spools lie in `<settings.path>/<destination's name>`, one directory a partition.
-    `adopt_after` seconds after the start those that no one uses are looked for.
+    `adopt_after` seconds after the start those that no one uses are looked for. `running` makes
+    what each partition's samples go through first.
     """
 
     def __init__(
@@ -47,12 +70,14 @@ class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
         settings: SpoolSettings,
         job: JobContext,
         adopt_after: float = ADOPT_AFTER,
+        running: Callable[[], Running] | None = None,
     ) -> None:
         self.name = destination.name
         self.settings = settings
         self.job = job
         self._directory = settings.directory_of(destination.name)
         self.sender = Sender(destination, job, self._directory, adopt_after)
+        self._running = running
         self._spools: dict[str, Spool] = {}
 
     def list_parts(self) -> list[str]:
@@ -64,7 +89,7 @@ class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
         return crc32(item_key.encode())
 
     def build_part(
-        self, step_id: str, for_part: str, resume_state: SpoolState | None
+        self, step_id: str, for_part: str, resume_state: State | None
     ) -> "_SpoolPartition":
         """A partition that goes on after the snapshot.
 
@@ -74,11 +99,15 @@ class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
         """
         segment_bytes = min(DEFAULT_SEGMENT_BYTES, self.settings.size // _SEGMENTS)
         spool = Spool(self._directory / for_part, segment_bytes)
+        running = None if self._running is None else self._running()
         if resume_state is not None:
-            spool.resume(resume_state)
+            position, passed = resume_state[:3], resume_state[3:]
+            spool.resume(position)
+            if running is not None and passed:
+                running.resume(passed[0])
         self._spools[for_part] = spool
         self.sender.add(spool)
-        return _SpoolPartition(self, spool)
+        return _SpoolPartition(self, spool, running)
 
     @property
     def disk_bytes(self) -> int:
@@ -97,26 +126,29 @@ class SpooledSink(FixedPartitionedSink[pa.RecordBatch, SpoolState]):
             self.sender.wake(spool)
 
 
-class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, SpoolState]):
-    def __init__(self, sink: SpooledSink, spool: Spool) -> None:
+class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, State]):
+    def __init__(self, sink: SpooledSink, spool: Spool, running: Running | None) -> None:
         self._sink = sink
         self._spool = spool
+        self._running = running
         self._log = Log(__name__).bind(sink=sink.name, partition=spool.name)
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
         for batch in values:
             if batch.num_rows:
                 self._make_room()
-                self._spool.append(batch)
+                self._spool.append(batch if self._running is None else self._running.add(batch))
         counts, ticks = count_by_origin(values), ticks_by_origin(values)
         self._sink.job.listener(SamplesWritten(self._sink.name, counts, ticks))
 
-    def snapshot(self) -> SpoolState:
+    def snapshot(self) -> State:
         self._release()
         spool = self._spool
         depth = SpoolDepth(self._sink.name, spool.name, spool.unsent_bytes, spool.disk_bytes)
         self._sink.job.listener(depth)
-        return spool.state
+        if self._running is None:
+            return spool.state
+        return (*spool.state, self._running.state())
 
     def close(self) -> None:
         self._release()

@@ -55,6 +55,7 @@ def sink(name: str, *, spooled: bool, unsent: int = 0, dead: int = 0) -> SinkPic
         delivered={("events", origin): n - 10 for origin, n in written.items()} if spooled else {},
         dead={("events", "collected"): dead} if dead else {},
         retries=2,
+        points_rejected=3,
         unsent_bytes=unsent,
         spool_bytes=unsent,
         spool_limit=1_000_000 if spooled else None,

@@ -114,6 +114,7 @@ def test_a_sink_counts_samples_by_origin(scrape: Callable[..., float | None]) ->
     assert scrape("samples_delivered_total", **delivered) == 1190
     assert scrape("samples_dead_total", **delivered) == 3
     assert scrape("delivery_retries_total", sink="newrelic") == 2
+    assert scrape("points_rejected_total", sink="newrelic") == 3
     assert scrape("spool_unsent_bytes", sink="newrelic") == 5000
     assert scrape("spool_limit_bytes", sink="newrelic") == 1_000_000
     assert scrape("spool_unsent_bytes", sink="parquet") is None

@@ -1,0 +1,1 @@
+"""A stand-in for an OTLP receiver, and what is in its requests."""
