@@ -11,6 +11,7 @@ from tests.kafka.doing import create_topic
 from tests.kafka.security import SecuredKafka
 from tests.mqpipe import mqpipe, samples
 from tests.newrelic.stand_in import StandIn
+from tests.otlp.stand_in import Receiver
 from tests.trials import PLACEHOLDERS
 
 EXAMPLES = ROOT / "docs/examples"
@@ -117,3 +118,14 @@ def test_infrastructure_example_collects_and_delivers(
     assert of_prod["request.handlerIdle"].null_count() == 0
     events = [e for e in newrelic.events if e["entityType"] == "MESSAGE_QUEUE_BROKER"]
     assert len(events) == brokers.height
+
+
+def test_otlp_example_arrives_as_it_is_kept(tmp_path: Path) -> None:
+    """A receiver and the Parquet files have the same samples."""
+    with Receiver() as receiver:
+        put("otlp.yaml", tmp_path, {"sinks": {"otlp": {"endpoint": receiver.endpoint}}})
+        ended = mqpipe(tmp_path, "run", "otlp.yaml", "--for", "3s")
+        assert ended.code == 0, ended.err
+        got = [p.value for p in receiver.points if p.name == "kafka.brokers"]
+    kept = samples(tmp_path / "samples", "cluster")["cluster.activeBrokerCount"]
+    assert got == kept.to_list() == [3] * 3

@@ -34,7 +34,7 @@ def spool(tmp_path: Path, clock: Clock) -> Iterator[Spool]:
 
 
 def opened(path: Path, clock: Clock) -> Spool:
-    return Spool(path / "spool-0", segment_bytes=20_000, clock=clock)
+    return Spool(path / "spool-0", segment_bytes=40_000, clock=clock)
 
 
 def append(spool: Spool, *numbers: int) -> None:
