@@ -12,7 +12,7 @@ from sinks.events import Listener, PointsRejected, nobody
 from sinks.http import HttpClient
 from sinks.otlp.answers import judge
 from sinks.otlp.encode import encode
-from sinks.otlp.settings import PAYLOAD_BYTES, OtlpSettings
+from sinks.otlp.settings import NAME, PAYLOAD_BYTES, OtlpSettings
 
 ROUTE = "metrics"
 
@@ -30,7 +30,7 @@ class Otlp:
     `interval` is the time between two ticks in milliseconds, over which counts are.
     """
 
-    name = "otlp"
+    name = NAME
 
     def __init__(self, settings: OtlpSettings, interval: int, listener: Listener = nobody) -> None:
         self._settings = settings

@@ -13,6 +13,8 @@ from sinks.spool.settings import SpoolSettings
 if TYPE_CHECKING:
     from sinks.sink import Sink
 
+NAME = "otlp"
+
 PATH = "/v1/metrics"
 """Where metrics are posted below an endpoint."""
 

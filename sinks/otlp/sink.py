@@ -1,14 +1,17 @@
 """The OTLP sink."""
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
-from sinks.otlp.destination import Otlp, compressed
-from sinks.otlp.encode import encode
-from sinks.otlp.probe import probe
-from sinks.otlp.settings import OtlpSettings
-from sinks.otlp.totals import RunningTotals
+from sinks.delivery import Destination
+from sinks.job import JobContext
+from sinks.otlp.settings import NAME, OtlpSettings
 from sinks.sink import Sink
 from sinks.spool.network import network_sink
+
+if TYPE_CHECKING:
+    from sinks.otlp.totals import RunningTotals
 
 _INTERVAL = 60_000
 
@@ -16,16 +19,33 @@ _INTERVAL = 60_000
 def otlp_sink(settings: OtlpSettings) -> Sink:
     """Points of OpenTelemetry's metrics to a receiver."""
 
+    def destination(job: JobContext) -> Destination:
+        from sinks.otlp.destination import Otlp
+
+        return Otlp(settings, job.interval, job.listener)
+
+    def probed(_job: JobContext) -> str:
+        from sinks.otlp.probe import probe
+
+        return probe(settings)
+
     def size_of(batch: pa.RecordBatch) -> int:
+        from sinks.otlp.destination import compressed
+        from sinks.otlp.encode import encode
+
         return len(compressed(encode([batch], _INTERVAL), settings.compression))
 
-    cumulative = settings.temporality == "cumulative"
+    def running(job: JobContext) -> "RunningTotals":
+        from sinks.otlp.totals import RunningTotals
+
+        return RunningTotals(job.interval)
+
     return network_sink(
-        Otlp.name,
+        NAME,
         settings.host,
         settings.spool,
-        lambda job: Otlp(settings, job.interval, job.listener),
-        lambda _job: probe(settings),
+        destination,
+        probed,
         size_of,
-        running=(lambda job: RunningTotals(job.interval)) if cumulative else None,
+        running if settings.temporality == "cumulative" else None,
     )

@@ -12,9 +12,10 @@ import yaml
 
 from operators.schema.metrics import BROKER
 from sinks.dead_letters import dead_letter_files, read_letters
-from sinks.delivery import DeadLetter, Patience
+from sinks.delivery import DeadLetter
 from sinks.events import PointsRejected
 from sinks.otlp.settings import OtlpSettings
+from sinks.patience import Patience
 from sinks.sink import OpenSink
 from tests.jobs import job_in
 from tests.mqpipe import kill, mqpipe, samples, start, stop
