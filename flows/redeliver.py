@@ -12,7 +12,7 @@ from flows.state import JobState, hold
 from flows.visible import visible
 from sinks.patience import Patience
 from sinks.redeliver import Redelivery
-from sinks.spool.store import SpoolInUseError
+from sinks.spool.errors import SpoolInUseError
 
 _PATIENCE = Patience(attempts=5)
 

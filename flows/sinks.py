@@ -97,7 +97,7 @@ def opened(sinks: Iterable[Sink], job: JobContext) -> OpenSinks:
         StateError: another job uses a spool.
         OSError: a place cannot be written to.
     """
-    from sinks.spool.store import SpoolInUseError
+    from sinks.spool.errors import SpoolInUseError
 
     try:
         with usage_errors():

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from operators.schema.settings import BrokerId, Settings
+from operators.schema.settings import BrokerId, Settings, part
 
 
 def _page(url: str) -> str:
@@ -86,7 +86,7 @@ class PagesSettings(Settings):
     scheme: Literal["http", "https"] = Field(
         default="http", description="http or https, of the pages at `port`"
     )
-    tls: TlsSettings = Field(default=TlsSettings(), description="of pages by https")
+    tls: TlsSettings = part("of pages by https")
     basic_auth: BasicAuthSettings | None = Field(default=None, description="user and password")
     bearer_token: Token | None = Field(default=None, description="a token that is shown")
     bearer_token_file: Path | None = Field(

@@ -9,8 +9,9 @@ from pathlib import Path
 from operators.schema.logs import Log
 from sinks.disk import make_private
 from sinks.job import JobContext
+from sinks.spool.errors import SpoolInUseError
 from sinks.spool.settings import SpoolSettings
-from sinks.spool.store import SpoolInUseError, left_behind
+from sinks.spool.store import left_behind
 
 BEFORE = Path("spool")
 """Where spools lay that no `spool.path` was given for, in the folder that a job was started in."""

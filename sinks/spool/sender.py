@@ -13,7 +13,8 @@ from sinks.delivery import Courier, DeadLetter, Destination
 from sinks.events import SamplesDead, SpoolDepth, count_by_origin
 from sinks.job import JobContext
 from sinks.spool.backlog import Backlog, Lane
-from sinks.spool.store import Chunk, Spool, SpoolInUseError, left_behind
+from sinks.spool.errors import SpoolInUseError
+from sinks.spool.store import Chunk, Spool, left_behind
 
 T = TypeVar("T")
 

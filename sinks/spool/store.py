@@ -25,6 +25,7 @@ from sinks.delivery import Samples
 from sinks.disk import PRIVATE, clear_errors, make_private
 from sinks.segments import DEFAULT_SEGMENT_BYTES, Position, SegmentLog
 from sinks.spool.backlog import Backlog, Lane, load, save
+from sinks.spool.errors import SpoolInUseError
 
 CHUNK_ROWS = 16_384
 """Rows from which on a chunk is large enough: what is encoded at a time."""
@@ -34,20 +35,6 @@ _STAMP = struct.Struct("<Q")
 
 SpoolState = tuple[str, int, int]
 """Identity of the log, segment and offset after the last sample that a snapshot covers."""
-
-
-class SpoolInUseError(Exception):
-    """Another live process uses this spool."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        super().__init__(directory)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.directory}: another mqpipe delivers this spool; stop it, or give each of "
-            "them its own spool.path"
-        )
 
 
 @dataclass(frozen=True, slots=True)

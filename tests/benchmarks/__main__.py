@@ -28,6 +28,7 @@ SHORT: Mapping[str, Sequence[str]] = {
     "recovery": ("--ticks", "60", "--rounds", "3"),
     "replay": ("--rows", "500000", "--rounds", "3"),
     "simulate": ("--rows", "200000", "--rounds", "3"),
+    "start": ("--seconds", "5"),
     "targets": ("--targets", "300", "3000", "--interval", "5", "--ticks", "2"),
 }
 """What makes a benchmark short where it is not so by itself."""

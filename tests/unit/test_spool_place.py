@@ -12,10 +12,11 @@ from sinks.delivery import Destination, RetryLater
 from sinks.disk import make_private, write_private
 from sinks.job import JobContext
 from sinks.spool import place
+from sinks.spool.errors import SpoolInUseError
 from sinks.spool.network import network_sink
 from sinks.spool.place import require_free, spool_of
 from sinks.spool.settings import SpoolSettings
-from sinks.spool.store import Spool, SpoolInUseError, left_behind
+from sinks.spool.store import Spool, left_behind
 from tests.jobs import job_in
 from tests.samples import numbered
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sinks.spool.backlog import Lane
-from sinks.spool.store import Spool, SpoolInUseError, left_behind
+from sinks.spool.errors import SpoolInUseError
+from sinks.spool.store import Spool, left_behind
 from tests.samples import numbered
 
 
