@@ -103,8 +103,8 @@ class Client:
         """The answer to a request by its name in `MESSAGES`: an object of kafka-python's.
 
         `fields` are the request's; its parts may be mappings. It is asked in the highest version
-        that both sides speak, or in `version`. Without `broker` whichever can be reached answers. Error codes inside of the
-        answer are the caller's to look at.
+        that both sides speak, or in `version`. Without `broker` whichever can be reached answers.
+        Error codes inside of the answer are the caller's to look at.
 
         Raises:
             RequestError: there is no answer within `timeout` seconds.
@@ -165,6 +165,13 @@ class Client:
         async def through(link: Link) -> T:
             if not link.open and link.waits and broker is None:
                 await asyncio.sleep(min(link.waits, max(0.0, deadline - loop.time())))
+            connection = await link.connected(deadline)
+            try:
+                return await call(connection, max(0.0, deadline - loop.time()))
+            except RequestError:
+                if connection.error is None or not connection.unasked_close:
+                    raise
+            # Connections that were idle for too long are closed, even as something is asked.
             connection = await link.connected(deadline)
             return await call(connection, max(0.0, deadline - loop.time()))
 

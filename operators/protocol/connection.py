@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import struct
+import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,18 @@ from operators.protocol.errors import RequestError, os_text
 MAX_FRAME = 128 << 20
 """Bytes of an answer that is read; ten million partitions' offsets take as much."""
 
-_SMALL = 1 << 16
-"""Bytes of the buffer that answers are read into; a bigger one has a buffer of its own."""
+_READ_SIZE = 1 << 18
+"""Bytes of the buffer that all connections of a thread are read by, one after the other."""
+
+
+class _Buffer(threading.local):
+    """What is read is taken out before anybody else reads, so that thousands share one."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ_SIZE))
+
+
+_buffer = _Buffer()
 
 _TLS_ALERT = b"\x15\x03"
 
@@ -58,6 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         """Whether it has answered anything since."""
         self.error: RequestError | None = None
         """Why it ended."""
+        self.unasked_close = False
+        """Whether the broker closed it while it owed nothing but what was just asked."""
         self.authenticate_at: float | None = None
         """When it is to be authenticated anew, by the loop's clock."""
         self.heard = 0.0
@@ -72,9 +85,11 @@ class Connection(asyncio.BufferedProtocol):
         self._held: list[tuple[_Request, bytes]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ending = False
-        self._small = memoryview(bytearray(_SMALL))
-        self._start = self._end = 0
-        self._big: memoryview | None = None
+        self._rest = b""
+        """What has come of an answer's size."""
+        self._frame: memoryview | None = None
+        """An answer of which a part has come; it is read into this, `_filled` bytes so far."""
+        self._filled = 0
 
     @property
     def waiting(self) -> int:
@@ -100,14 +115,16 @@ class Connection(asyncio.BufferedProtocol):
     ) -> asyncio.Future[memoryview]:
         """Send a request; the future has what follows the answer's header.
 
-        `name` is for errors. One that is not `held` goes out while others are (see `hold`). The future may be cancelled: the answer is then read and left.
-        It fails with a RequestError after `timeout` seconds, or when the connection ends.
+        `name` is for errors. One that is not `held` goes out while others are (see `hold`). The
+        future may be cancelled: the answer is then read and left. It fails with a RequestError
+        after `timeout` seconds, or when the connection ends.
 
         Raises:
             RequestError: the connection has ended.
         """
         if self.error is not None or self._transport is None:
-            raise self.error or RequestError("refused", f"{self.where}: not connected")
+            error = self.error or RequestError("refused", f"{self.where}: not connected")
+            raise error.again()
         self._ids = (self._ids + 1) & 0x7FFFFFFF
         now = self._loop.time()
         request = _Request(self._ids, name, self._loop.create_future(), now, timeout, tagged_answer)
@@ -155,8 +172,8 @@ class Connection(asyncio.BufferedProtocol):
         self._held = None
         for request in pending:
             if not request.answer.done():
-                request.answer.set_exception(error)
-        self._big = None
+                request.answer.set_exception(error.again())
+        self._frame = None
 
     def end_when_idle(self) -> None:
         """Close as soon as no request waits."""
@@ -181,65 +198,63 @@ class Connection(asyncio.BufferedProtocol):
             text = f"{self.where}: closed the connection: {os_text(exc)}"
             self.end(RequestError("tls", text))
             return
+        oldest = self._pending[0].since if self._pending else self._loop.time()
+        self.unasked_close = self.served and self.heard <= oldest
         said = "" if exc is None else f" ({os_text(exc)})"
         when = "" if self.served else " as soon as it was spoken to"
         self.end(RequestError("refused", f"{self.where}: closed the connection{when}{said}"))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes belong."""
-        return self._small[self._end :] if self._big is None else self._big[self._end :]
+        if self._frame is not None:
+            return self._frame[self._filled :]
+        _buffer.view[: len(self._rest)] = self._rest
+        return _buffer.view[len(self._rest) :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
         self.heard = self._loop.time()
-        self._end += nbytes
-        if self._big is None:
-            self._take_small()
-        elif self._end == len(self._big):
-            frame, self._big = self._big, None
-            self._start = self._end = 0
+        if self._frame is None:
+            self._take(_buffer.view[: len(self._rest) + nbytes])
+            return
+        self._filled += nbytes
+        if self._filled == len(self._frame):
+            frame, self._frame = self._frame, None
             self._answer(frame)
 
     def eof_received(self) -> None:
         """Nothing more will come: asyncio closes."""
 
-    def _take_small(self) -> None:
-        small = self._small
-        while self._end - self._start >= 4:
-            (size,) = _SIZE.unpack_from(small, self._start)
-            if not 4 <= size <= self._max_frame:
-                self._no_size(size)
+    def _take(self, came: memoryview) -> None:
+        """Take answers out of what came; of the last one there may be a part."""
+        at = 0
+        while len(came) - at >= _SIZE.size:
+            (size,) = _SIZE.unpack_from(came, at)
+            if not _SIZE.size <= size <= self._max_frame:
+                self._no_size(size, bytes(came[at : at + 8]))
                 return
-            begin, end = self._start + 4, self._start + 4 + size
-            if end > self._end:
-                if 4 + size > _SMALL:
-                    self._begin_big(size)
-                    return
-                break
-            self._start = end
-            self._answer(memoryview(bytes(small[begin:end])))
+            at += _SIZE.size
+            part = came[at : at + size]
+            if len(part) < size:
+                # Memory that is not touched before it is filled: whoever only claims to send
+                # much costs no more than what comes.
+                self._frame = memoryview(cast("Any", np.empty(size, np.uint8)))
+                self._frame[: len(part)] = part
+                self._filled = len(part)
+                self._rest = b""
+                return
+            at += size
+            self._answer(memoryview(bytes(part)))
             if self.error is not None:
                 return
-        if self._start:
-            left = self._end - self._start
-            small[:left] = small[self._start : self._end]
-            self._start, self._end = 0, left
+        self._rest = bytes(came[at:])
 
-    def _no_size(self, size: int) -> None:
-        begun = bytes(self._small[self._start : self._start + 8])
+    def _no_size(self, size: int, begun: bytes) -> None:
         if not self._answered and begun[:2] == _TLS_ALERT:
             text = f"{self.where}: answers in TLS (`security.protocol`)"
             self.end(RequestError("tls", text))
         else:
             self.garbage(f"{begun!r} where an answer of {size} bytes would begin")
-
-    def _begin_big(self, size: int) -> None:
-        # Memory that is not touched before it is filled: whoever only claims to send much costs
-        # no more than what comes.
-        big = memoryview(cast("Any", np.empty(size, np.uint8)))
-        begun = self._end - self._start - 4
-        big[:begun] = self._small[self._start + 4 : self._end]
-        self._big, self._start, self._end = big, 0, begun
 
     def _answer(self, frame: memoryview) -> None:
         if not self._pending:

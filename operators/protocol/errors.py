@@ -99,6 +99,10 @@ class RequestError(Exception):
     def __str__(self) -> str:
         return self.text
 
+    def again(self) -> "RequestError":
+        """The same for another who asked: one that is raised often gathers all who raised it."""
+        return RequestError(self.error_class, self.text, self.code)
+
 
 def error_name(code: int) -> str:
     """Kafka's name of an error code in an answer."""

@@ -69,7 +69,7 @@ class Link:
             return connection
         if self._opening is None:
             if self._error is not None and self.waits:
-                raise self._error
+                raise self._error.again()
             self._lapsed = self._lapsed or _lapsed(connection)
             self._opening = asyncio.create_task(
                 opened(self.where, self._host, self._port, self._access)
@@ -83,6 +83,9 @@ class Link:
             raise RequestError("timeout", f"{self.where}: not connected in time")
         if opening.cancelled():
             raise RequestError("unavailable", f"{self.where}: is no longer asked")
+        error = opening.exception()
+        if error is not None:
+            raise _as_request_error(self.where, error).again()
         return opening.result()
 
     def close(self, *, at_once: bool = True) -> None:

@@ -207,7 +207,8 @@ async def _tcp(where: str, host: str, port: int, access: Access) -> socket.socke
     except OSError as error:
         raise RequestError("resolve", f"{where}: {host}: {os_text(error)}") from error
     try:
-        return await first_of((partial(_connect, one, access) for one in found), _NEXT_ADDRESS)
+        ways = (partial(_connect, one, access) for one in found)
+        return await first_of(ways, _NEXT_ADDRESS, socket.socket.close)
     except AllFailedError as failed:
         said = ", ".join(dict.fromkeys(os_text(error) for error in failed.errors))
         raise RequestError("refused", f"{where}: {said}") from failed

@@ -16,12 +16,15 @@ class AllFailedError(Exception):
 
 
 async def first_of(
-    attempts: Iterable[Callable[[], Coroutine[Any, Any, T]]], head_start: float
+    attempts: Iterable[Callable[[], Coroutine[Any, Any, T]]],
+    head_start: float,
+    discard: Callable[[T], None] = lambda _: None,
 ) -> T:
     """What the first attempt returns that succeeds; the others are cancelled.
 
     Each attempt has `head_start` seconds before the next one begins beside it; one that fails
-    has the next begin at once. Attempts bound themselves in time.
+    has the next begin at once. Attempts bound themselves in time. Others that have succeeded by
+    then are given to `discard`.
 
     Raises:
         AllFailedError: all failed.
@@ -33,18 +36,19 @@ async def first_of(
     try:
         while True:
             attempt = next(left, None) if more else None
-            if attempt is None:
-                more = False
-                if not running:
-                    raise AllFailedError(errors)
-            else:
+            if attempt is not None:
                 running.add(asyncio.ensure_future(attempt()))
-            done, running = await asyncio.wait(
+            elif running:
+                more = False
+            else:
+                raise AllFailedError(errors)
+            done, _ = await asyncio.wait(
                 running,
                 timeout=head_start if more else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
+                running.remove(task)
                 error = task.exception()
                 if error is None:
                     return task.result()
@@ -54,7 +58,7 @@ async def first_of(
     finally:
         for task in running:
             task.cancel()
-        for task in running:
-            # Each is waited for, so that what it had opened is closed.
-            with_error = asyncio.gather(task, return_exceptions=True)
-            await with_error
+        # They are waited for, so that what they had opened is closed.
+        for late in await asyncio.gather(*running, return_exceptions=True):
+            if not isinstance(late, BaseException):
+                discard(late)

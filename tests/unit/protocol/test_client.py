@@ -176,6 +176,26 @@ async def test_a_connection_that_was_lost_is_opened_again() -> None:
         await client.close()
 
 
+@asynchronous
+async def test_a_connection_that_is_closed_as_something_is_asked_is_opened_again() -> None:
+    """As brokers do with one that was idle for too long: nobody notices."""
+    turns: list[Asked] = []
+
+    async def close_second(request: Asked, writer: asyncio.StreamWriter) -> None:
+        turns.append(request)
+        if len(turns) == 2:
+            writer.close()
+        else:
+            writer.write(groups_answer(request, "a"))
+
+    async with broker(close_second) as there:
+        client = client_of(there)
+        client.learn({1: ("127.0.0.1", there.port)})
+        assert [await who(client, 5.0, 1) for _ in range(2)] == ["a", "a"]
+        assert len(there.connections) == 2
+        await client.close()
+
+
 def serves(served: dict[int, tuple[int, int]]) -> Any:
     async def answer(request: Asked, writer: asyncio.StreamWriter) -> None:
         if request.key == 18:

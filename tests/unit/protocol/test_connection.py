@@ -241,7 +241,7 @@ def test_a_broker_that_hangs_up_is_said() -> None:
     run(hang_up, body, versions=False)
 
 
-@pytest.mark.parametrize("size", [1, 1 << 10, 1 << 16, (1 << 16) + 1, 3 << 20])
+@pytest.mark.parametrize("size", [1, 1 << 10, (1 << 18) - 9, 1 << 18, (1 << 18) + 1, 3 << 20])
 def test_answers_of_every_size_arrive_whole(size: int) -> None:
     """Below, at and above the buffer; several behind one another, cut anywhere."""
     content = os.urandom(size)
