@@ -9,11 +9,11 @@ from operators.schedule import Schedule
 
 
 def look_for(partitions: int, grace: float = 25.0) -> float:
-    """Seconds between two looks of so many partitions: a fifth to 5, a thousand looks a second.
+    """Seconds between two looks of so many partitions: a fifth to 5, by which they make 250 a second.
 
     Within a `grace` period there are some of them: a drain takes two.
     """
-    return max(0.2, min(partitions / 1000, 5.0, grace / 4))
+    return max(0.2, min(partitions / 250, 5.0, grace / 4))
 
 
 class Drain:

@@ -12,7 +12,7 @@ from operators.together import EARS, drain_together
 
 @pytest.mark.parametrize(
     ("partitions", "grace", "seconds"),
-    [(1, 25, 0.2), (200, 25, 0.2), (1_000, 25, 1.0), (100_000, 25, 5.0), (100_000, 2, 0.5),
+    [(1, 25, 0.2), (50, 25, 0.2), (250, 25, 1.0), (1_000, 25, 4.0), (100_000, 25, 5.0), (100_000, 2, 0.5),
      (100_000, 0, 0.2)],
 )  # fmt: skip
 def test_many_partitions_look_less_often(partitions: int, grace: float, seconds: float) -> None:
