@@ -33,7 +33,7 @@ _LAST_RESORT = 5.0
 """Seconds after the grace period in which the engine itself must have ended."""
 
 
-_POLL = 0.1
+_POLL = 0.2
 _STDOUT, _STDERR = 1, 2
 
 
@@ -74,7 +74,6 @@ def execute(
     Raises:
         FlowError: the dataflow failed, the cause is chained; or the disk was nearly full.
     """
-
     # Epochs end when sources look: this one's length must be over by then.
     epoch_interval = timedelta(seconds=max(epoch / 2, epoch - drain.look / 2))
 
