@@ -8,6 +8,7 @@ Appends one JSON line a result to `results.jsonl` in the given directory, as soo
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import threading
 from pathlib import Path
@@ -68,6 +69,7 @@ def main() -> int:
     parser.add_argument("--grace", type=float, required=True)
     parser.add_argument("--hang", choices=["coroutine", "thread", "briefly"], required=True)
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     forever = threading.Event()
 
     async def work(tick: Ticks, left: float) -> Collected:
