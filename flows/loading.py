@@ -6,7 +6,7 @@ A fault says where it is (file, line, path), what is wrong, and the nearest righ
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -254,15 +254,31 @@ def _faults(
 ) -> Iterator[Fault]:
     by_path: dict[KeyPath, list[Mapping[str, Any]]] = {}
     for item in _single(error):
-        path: KeyPath = item["loc"]
-        # Pydantic appends the member of a union to the location: cut back to what was written.
-        while path and path not in lines and path[:-1] in lines and item["type"] != "missing":
-            path = path[:-1]
+        path = _written(item["loc"], lines, item["type"] == "missing")
         by_path.setdefault(path, []).append(item)
     for path, items in by_path.items():
+        if _is_another_member(path, items, by_path):
+            continue
         line = next((lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in lines), 0)
         for message in dict.fromkeys(_messages(model, items, path)):
             yield Fault(_dotted(path), line, message)
+
+
+def _written(loc: KeyPath, lines: Mapping[KeyPath, int], missing: bool) -> KeyPath:
+    """Where something was written: Pydantic has the members of unions in its locations too."""
+    path: KeyPath = ()
+    for place, step in enumerate(loc, 1):
+        if (*path, step) in lines or (missing and place == len(loc)):
+            path = (*path, step)
+    return path if path in lines or missing else loc
+
+
+def _is_another_member(
+    path: KeyPath, items: Sequence[Mapping[str, Any]], faults: Collection[KeyPath]
+) -> bool:
+    """Whether all that is wrong is the type, and what is wrong below shows which one is meant."""
+    below = any(len(other) > len(path) and other[: len(path)] == path for other in faults)
+    return below and all(item["type"] in _WANTED for item in items)
 
 
 def _single(error: ValidationError) -> Iterator[Mapping[str, Any]]:

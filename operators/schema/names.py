@@ -1,5 +1,6 @@
 """Names that become parts of paths, held to what a file system takes of them."""
 
+import unicodedata
 from hashlib import sha256
 from typing import Annotated, TypeAlias
 from urllib.parse import quote
@@ -47,7 +48,7 @@ def fits_a_file(name: str) -> str:
 
 
 def _shown_as_it_is(name: str) -> str:
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
         raise ValueError("a name holds no control characters")
     return name
 

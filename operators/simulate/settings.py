@@ -33,6 +33,7 @@ from operators.simulate.presets import REPLICATION_FACTOR, TOPIC_NAMES, Provider
 
 _NO_COLON_NO_SLASH = r"^[^:/]+$"
 MOST_BROKERS = 10_000
+MOST_MESSAGE_BYTES = 2**30
 MOST_ENTITIES = 200_000
 MOST_PARTITIONS = 2_000_000
 MOST_IN_ALL = 1_000_000
@@ -47,8 +48,14 @@ _Partitions = Annotated[
 ]
 _Replicas = Annotated[int, Field(ge=1), at_most(2**15 - 1, "Kafka counts replicas in 15 bits")]
 _Level = Annotated[float, Field(ge=0), at_most(1e9, "no cluster takes more messages a second")]
-_Bytes = Annotated[int, Field(ge=1), at_most(2**30, "Kafka's messages are smaller than 1 GiB")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=249, pattern=_NO_COLON_NO_SLASH)]
+_Bytes = Annotated[
+    int, Field(ge=1), at_most(MOST_MESSAGE_BYTES, "Kafka's messages are smaller than 1 GiB")
+]
+NAME_CHARACTERS = 249
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=NAME_CHARACTERS, pattern=_NO_COLON_NO_SLASH),
+]
 """A name of an entity, as long as Kafka lets a topic's be."""
 
 

@@ -11,6 +11,7 @@ from flows.init_from_cluster import init_from_cluster
 from flows.loading import load, parse
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.doing import commit, create_topic, produce
+from tests.mqpipe import mqpipe
 
 pytestmark = pytest.mark.kafka
 
@@ -40,6 +41,25 @@ def test_a_fleet_is_like_the_cluster(
     assert found.messages_per_second == 0
     (group,) = [g for g in fleet.groups if g.name == f"group-{topic}"]
     assert group.topics == (topic,)
+
+
+def test_what_is_written_passes_the_check_whatever_groups_are_called(
+    kafka3: KafkaCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`a/b` beside `a:b`, and ids that are longer than a topic's name may be."""
+    monkeypatch.setattr(flows.init_from_cluster, "_MEASURED", 0.1)
+    topic = create_topic(kafka3, 1, 1)
+    produce(kafka3, topic, [1])
+    odd = ["a/b", "a:b", "a-b", "x" * 300, "x" * 301, "${HOME}", "\x1b[31m\r"]
+    for group in odd:
+        commit(kafka3, topic, group, [1])
+    file = tmp_path / "sim.yaml"
+    assert init_from_cluster(file, config_of(kafka3.bootstrap_servers), "real") == 0
+    checked = mqpipe(tmp_path, "check", "sim.yaml")
+    assert checked.code == 0, checked.err
+    (fleet,) = load(Config, file).simulation.fleets
+    assert not isinstance(fleet.groups, int)
+    assert len([g for g in fleet.groups if topic in g.topics]) == len(odd)
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

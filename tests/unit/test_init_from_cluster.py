@@ -1,8 +1,14 @@
 """A configuration that simulates what a cluster is like."""
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from flows.cluster_shape import ClusterShape, GroupShape, TopicShape
 from flows.config import Config
-from flows.init_from_cluster import fleet_like
+from flows.errors import CommandError
+from flows.init_from_cluster import checked, fleet_like
 from flows.loading import parse
 from operators.collect.settings import ClusterSettings
 from operators.simulate.settings import FleetSettings
@@ -61,3 +67,65 @@ def test_names_that_a_fleet_may_not_have_are_changed() -> None:
     [fleet] = parse(Config, text, "written", {}).simulation.fleets
     assert isinstance(fleet.groups, tuple)
     assert [group.name for group in fleet.groups] == ["dev-app-1", "${x}", "$a"]
+
+
+def groups_of(names: list[str]) -> list[str]:
+    topic = TopicShape("orders", 1, 1, None, None)
+    groups = tuple(GroupShape(name, (topic.name,), 1) for name in names)
+    text = checked(fleet_like(CLUSTER, ClusterShape((1,), (topic,), groups)), "prod")
+    [fleet] = parse(Config, text, "written", {}).simulation.fleets
+    assert isinstance(fleet.groups, tuple)
+    return [group.name for group in fleet.groups]
+
+
+def test_names_that_become_one_are_told_apart() -> None:
+    """And a name that a fleet may have stays as it is, whatever stands before it."""
+    assert groups_of(["a/b", "a:b", "a-b", "a-b-2", "", "unnamed"]) == [
+        "a-b-3",
+        "a-b-4",
+        "a-b",
+        "a-b-2",
+        "unnamed-2",
+        "unnamed",
+    ]
+
+
+def test_long_names_are_cut_and_stay_their_own() -> None:
+    """Kafka's groups may have any length."""
+    long = groups_of(["x" * 300, "x" * 301, "x" * 249])
+    assert [len(name) for name in long] == [249, 249, 249]
+    assert len(set(long)) == 3
+
+
+@given(
+    cluster=st.text(min_size=1, max_size=40),
+    groups=st.lists(st.text(st.characters()), unique=True, max_size=12),
+    messages=st.floats(0, 1e9),
+    size=st.integers(1, 2**40),
+)
+@example("集" * 20, ["\ud800", "\0", "$", "${x}", "\r\n\x1b[31m", "yes", "~"], 1.0, 1)
+def test_what_is_written_is_never_refused(
+    cluster: str, groups: list[str], messages: float, size: int
+) -> None:
+    """Or nothing is written, and why is said."""
+    try:
+        settings = ClusterSettings(name=cluster, bootstrap_servers="b:1", environment=cluster)
+    except ValidationError:
+        return
+    topic = TopicShape("orders", 1, 1, messages, size)
+    shapes = tuple(GroupShape(name, (topic.name,), 1) for name in groups)
+    try:
+        text = checked(fleet_like(settings, ClusterShape((1,), (topic,), shapes)), cluster)
+    except CommandError as error:
+        assert "than can be counted" in str(error)  # noqa: PT017
+        return
+    [fleet] = parse(Config, text, "written", {}).simulation.fleets
+    assert isinstance(fleet.groups, tuple)
+    assert len(fleet.groups) == len(groups)
+
+
+def test_a_cluster_that_no_fleet_can_be_like_is_said() -> None:
+    """And no file is written that `check` refuses."""
+    topic = TopicShape("orders", 3_000_000, 1, None, None)
+    with pytest.raises(CommandError, match=r"nothing was written; .*\n.* holds no more partitions"):
+        checked(fleet_like(CLUSTER, ClusterShape((1,), (topic,), ())), "prod")
