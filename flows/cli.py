@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from flows import standard_streams
+from flows.again import StartAgain
 from flows.errors import CommandError, ConfigError, UsageError
 from flows.options import addresses_of, interval_of, moment, parsed, some_time
 from flows.visible import visible_lines
@@ -383,6 +384,8 @@ def main() -> None:
     standard_streams.prepare()
     try:
         app()
+    except StartAgain as again:
+        again.exec()
     except ConfigError as error:
         _fail(str(error), 2)
     except CommandError as error:

@@ -9,6 +9,7 @@ import bytewax.operators as op
 import typer
 from bytewax.dataflow import Dataflow
 
+from flows import again
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.observe.progress import samples_progress
@@ -84,6 +85,8 @@ def export(config: Config, options: ExportOptions) -> int:
         CommandError: samples are in the way, or there is nothing to resume.
         StateError, FlowError: see there.
     """
+    if again.kept() is not None:  # Its range is the one that it was begun with.
+        options = replace(options, resume=True, overwrite=False, start=None, end=None)
     config = _with(config, options)
     parquet = config.sinks.parquet or ParquetSettings()
     shards = by_cluster(config.simulation)

@@ -1,6 +1,8 @@
 """`mqpipe run`: the streaming job."""
 
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 from bytewax.outputs import Sink
 
+from flows import again
+from flows.again import Kept, StartAgain, seconds_left
 from flows.collecting import Collecting, collecting, targets_of
 from flows.config import Config
 from flows.observe.observation import Observation, observe
@@ -16,12 +20,12 @@ from flows.observe.picture import Job
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, sinks_of, spool_sizes
-from flows.state import JobState, hold, new_run_id
+from flows.state import JobState, hold
 from flows.stream import Stream, stream
 from operators.drain import Drain, look_for
 from operators.events import joined
 from operators.fleets import FleetSource
-from operators.schedule import RealTime, after, wall_clock
+from operators.schedule import ClockSteps, RealTime, after, wall_clock
 from operators.simulate.spec import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
 
@@ -52,8 +56,10 @@ def run(config: Config, options: RunOptions) -> int:
     sinks = sinks_of(config)
     grace = config.shutdown.grace
     drain = Drain(grace, look=look_for(len(targets) + len(computed), grace))
+    kept = again.kept()
+    steps = ClockSteps()
     with (
-        _state(config, options) as state,
+        _state(config, options, kept) as state,
         observe(
             _job(config, list(shards), targets, spool_sizes(sinks)),
             drain,
@@ -79,24 +85,31 @@ def run(config: Config, options: RunOptions) -> int:
                 options.workers.processes,
             ),
         )
+        schedule = _schedule(config, options, kept, steps, seen)
         flow = stream(
-            _parts(config, options, state, drain, computed, collectors, seen, outputs.outputs)
+            _parts(config, schedule, state, drain, computed, collectors, seen, outputs.outputs)
         )
-        clean = execute(
-            flow,
-            drain,
-            options.workers,
-            config.recovery.epoch,
-            None if options.afresh else state.recovery(),
-            config.shutdown.grace,
-            outputs.finish,
-        )
+        try:
+            clean = execute(
+                flow,
+                drain,
+                options.workers,
+                config.recovery.epoch,
+                state.recovery(),
+                config.shutdown.grace,
+                outputs.finish,
+                steps,
+                seen.clock_set,
+            )
+        except StartAgain as back:
+            back.kept = _kept(schedule, state, options)
+            raise
     return 0 if clean else 1
 
 
 def _parts(
     config: Config,
-    options: RunOptions,
+    schedule: RealTime,
     state: JobState,
     drain: Drain,
     shards: Mapping[str, ShardSpec],
@@ -104,7 +117,6 @@ def _parts(
     seen: Observation,
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
 ) -> Stream:
-    schedule = _schedule(config, options)
     catch_up = round(config.catch_up * 1000)
     return Stream(
         targets=TargetSource(
@@ -132,12 +144,24 @@ def _parts(
     )
 
 
-def _schedule(config: Config, options: RunOptions) -> RealTime:
+def _schedule(
+    config: Config, options: RunOptions, kept: Kept | None, steps: ClockSteps, seen: Observation
+) -> RealTime:
     start = wall_clock()
-    if options.limit is None:
-        return RealTime(start)
-    first = after(start, config.interval_ms)
-    return RealTime(start, until=first + round(options.limit * 1000))
+    until = None
+    if kept is not None and kept.ends_at is not None:
+        until = start + round(1000 * seconds_left(kept.ends_at))
+    elif options.limit is not None:
+        until = after(start, config.interval_ms) + round(options.limit * 1000)
+    return RealTime(start, until=until, set_by=lambda: steps.total_ms, there_until=seen.there_until)
+
+
+def _kept(schedule: RealTime, state: JobState, options: RunOptions) -> Kept:
+    end = schedule.end
+    return Kept(
+        ends_at=None if end is None else time.monotonic() + (end - wall_clock()) / 1000,
+        state=str(state.path) if options.afresh else None,
+    )
 
 
 def _job(
@@ -155,12 +179,27 @@ def _job(
 
 
 @contextmanager
-def _state(config: Config, options: RunOptions) -> Iterator[JobState]:
+def _state(config: Config, options: RunOptions, kept: Kept | None) -> Iterator[JobState]:
     if options.afresh:
-        with tempfile.TemporaryDirectory(prefix="mqpipe-") as folder:
-            yield JobState(Path(folder), new_run_id())
+        with _folder_of_one_run(kept) as folder, hold(folder) as state:
+            yield state
     else:
         workers = options.workers
         path = config.recovery.path / "run"
         with hold(path, workers.process_id, workers.processes) as state:
             yield state
+
+
+@contextmanager
+def _folder_of_one_run(kept: Kept | None) -> Iterator[Path]:
+    """A folder that is gone when the run ends, but not where it starts again."""
+    left = None if kept is None else kept.state
+    folder = Path(left or tempfile.mkdtemp(prefix="mqpipe-"))
+    try:
+        yield folder
+    except StartAgain:
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)

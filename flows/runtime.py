@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,11 +19,14 @@ from bytewax.recovery import (
 )
 from bytewax.testing import cluster_main, run_main
 
+from flows import again
+from flows.again import STOP_SIGNALS, StartAgain
 from flows.errors import FlowError
 from flows.peers import notice_silence
 from flows.room import no_room, store_failure
 from flows.standard_streams import drain_all
 from operators.drain import Drain
+from operators.schedule import ClockSteps
 from operators.schema.logs import Log
 
 log = Log("mqpipe.runtime")
@@ -32,6 +34,9 @@ log = Log("mqpipe.runtime")
 _LAST_RESORT = 5.0
 """Seconds after the grace period in which the engine itself must have ended."""
 
+
+_LONGEST_HALT = 5.0
+"""Seconds by which the clock may be set back without a new start, which costs about as much."""
 
 _POLL = 0.2
 _STDOUT, _STDERR = 1, 2
@@ -59,6 +64,8 @@ def execute(
     recovery: RecoveryConfig | None,
     grace: float,
     finish: Callable[[], None] = lambda: None,
+    steps: ClockSteps | None = None,
+    clock_set: Callable[[float], None] = lambda _seconds: None,
 ) -> bool:
     """Run a dataflow until its sources end; True where it ended by itself or by a clean drain.
 
@@ -68,14 +75,22 @@ def execute(
     seconds after the grace period, ends the process at once with status 1, which costs nothing
     that was acknowledged: what a crash would leave is left. `epoch` and `grace` are seconds.
 
+    `steps` is looked at for steps of the wall clock, and `clock_set` told of each, in seconds.
+
     Where the disk of the recovery store is nearly full it drains too: the engine ends in a
     panic, or does not end, when that store cannot be written.
 
     Raises:
         FlowError: the dataflow failed, the cause is chained; or the disk was nearly full.
+        StartAgain: the clock was set back so far that the engine stands still; it is left as
+            it is, and nothing but another start goes on from there.
     """
     # Epochs end when sources look: this one's length must be over by then.
     epoch_interval = timedelta(seconds=max(epoch / 2, epoch - drain.look / 2))
+    steps = steps or ClockSteps()
+    kept = again.kept()
+    if kept is not None and kept.stopping:
+        drain.request()
 
     def work() -> None:
         if workers.threads == 1 and not workers.addresses:
@@ -97,7 +112,12 @@ def execute(
         engine, heeded, full = _Engine(work), 0, None
         watched = not workers.addresses
         while not engine.ended(_POLL):
-            heeded = _heed(signals, heeded, grace)
+            heeded = _heed(signals, heeded, grace, drain.now())
+            if step := steps.look():
+                _say_step(step)
+                clock_set(step)
+                if step < -_LONGEST_HALT:
+                    raise StartAgain(lambda: bool(signals) or drain.requested)
             if recovery is not None and full is None and (full := no_room(recovery.db_dir)):
                 log.error("draining", cause=full)
                 drain.request()
@@ -203,18 +223,22 @@ def _signals(drain: Drain) -> Iterator[list[_Signal]]:
     received: list[_Signal] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        received.append(_Signal(number, time.monotonic()))
+        received.append(_Signal(number, drain.now()))
         drain.request()
 
-    before = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
+    before = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     try:
         yield received
+    except StartAgain:
+        before.clear()  # What is asked now is heard by the next life.
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _heed(signals: Sequence[_Signal], heeded: int, grace: float) -> int:
+def _heed(signals: Sequence[_Signal], heeded: int, grace: float, now: float) -> int:
     """Tell of the first signal, end at the second or when it is high time; how many were heeded."""
     count = len(signals)
     if count and not heeded:
@@ -222,12 +246,19 @@ def _heed(signals: Sequence[_Signal], heeded: int, grace: float) -> int:
         log.info("draining", signal=name, grace_seconds=grace)
     if count > 1:
         _force("second signal")
-    if count and time.monotonic() - signals[0].at > grace + _LAST_RESORT:
+    if count and now - signals[0].at > grace + _LAST_RESORT:
         _force("grace period over")
     return count
 
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+def _say_step(step: float) -> None:
+    if step > 0:
+        what, follows = "clock set forward", "the ticks that it skipped are over"
+    elif step < -_LONGEST_HALT:
+        what, follows = "clock set back", "starting again from the last snapshot"
+    else:
+        what, follows = "clock set back", "waiting until it is where it was"
+    log.warning(what, seconds=round(abs(step), 3), follows=follows)
 
 
 def _force(cause: str) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from operators.schedule import Schedule
+from operators.schedule import AwakeClock, Schedule
 
 
 def look_for(partitions: int, grace: float = 25.0) -> float:
@@ -33,12 +33,12 @@ class Drain:
         grace: float = 25.0,
         settle: float = 0.3,
         look: float = 0.2,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._grace = grace
         self._settle = settle
         self.look = look
-        self._clock = clock
+        self._clock = clock or AwakeClock()
         self._lock = threading.Lock()
         self._under_way = 0
         self._requested_at: float | None = None
@@ -47,6 +47,10 @@ class Drain:
         self._workers = 0
         self._silent: set[int] = set()
         self._last_heard = float("-inf")
+
+    def now(self) -> float:
+        """Seconds by the clock of the grace period, in which a process that is stopped has no time."""
+        return self._clock()
 
     def next_look(self) -> datetime:
         """When a source looks again: all of them at the same instants.

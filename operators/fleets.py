@@ -16,13 +16,14 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from operators.drain import Drain
 from operators.schedule import Range, RealTime, Schedule, at_or_after, awake_at
 from operators.schema.logs import Log
+from operators.served import Served, Stretch
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec
 from operators.ticks import Ticks
 
 log = Log("mqpipe.simulate")
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 BLOCK_ROWS = 65_536
 """Rows of a block of ticks, all entity types together: topics are most of them, some 50,000.
 
@@ -30,11 +31,14 @@ More cost memory and gain little; with fewer, a large cluster pays each tick wha
 """
 _AT_ONCE = 2
 """Shards of one worker that catch up at the same time."""
+_HELD_UP = 3_600_000
+"""Milliseconds that a shard which runs always catches up, as when its process was stopped."""
 _WAIT = timedelta(milliseconds=20)
 """How soon a shard asks for its turn again."""
 
-FleetState = tuple[int, str, int, Any]
-"""Version, the shard's fingerprint, next due time (ms), the shard's own state."""
+FleetState = tuple[int, str, int, Any, tuple[Stretch, ...]]
+"""Version, the shard's fingerprint, next due time (ms), the shard's own state, the stretches of time
+that were served; version 1 has no fifth."""
 
 Batches = list[tuple[str, pa.RecordBatch]]
 
@@ -44,7 +48,9 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
 
     Unit of parallelism: the shard. Exactly once: a partition's state is its next tick and the
     shard's state, so a restart makes the same samples again. In real time the ticks missed while
-    the process was down are made at once, up to `catch_up` milliseconds back.
+    the process was down are made at once, up to `catch_up` milliseconds back. Where the clock was
+    set back behind its first tick, the shard starts anew there; ticks that were made are not made
+    again, also where it comes to them a second time.
 
     Shards that are behind (all of an export, until its end) take turns, a few at a time on each
     worker: what is under way stays small, and files hold long stretches of few shards.
@@ -84,36 +90,32 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
             return _RetiredShard()
         spec = self._shards[for_part]
         first = self._schedule.first(self._interval)
-        shard_state = None
+        shard_state, served = None, Served()
         if resume_state is not None:
-            _, fingerprint, next_tick, stored = resume_state
-            if fingerprint == spec.fingerprint:
-                first, shard_state = at_or_after(next_tick, self._interval), stored
-            else:
+            version, fingerprint, left_at, stored, *stretches = resume_state
+            # The first version did not say since when it had served.
+            served = Served([(0, left_at)] if version == 1 else stretches[0])
+            free = served.next_after(first, self._interval)
+            if fingerprint != spec.fingerprint:
+                first = free
                 log.warning("fleet starts anew", cluster=for_part, cause="seed or shape changed")
+            elif isinstance(self._schedule, RealTime) and free < left_at:
+                first = free
+                log.warning("fleet starts anew", cluster=for_part, cause="the clock was set back")
+            else:
+                first, shard_state = at_or_after(left_at, self._interval), stored
         return _ShardPartition(
             for_part,
             Shard(spec, self._account_id, shard_state),
             spec.fingerprint,
-            self._skip_too_old(for_part, first),
+            first,
+            served,
             self._interval,
             self._schedule,
             self._drain,
             self._turns,
+            self._catch_up,
         )
-
-    def _skip_too_old(self, shard: str, first: int) -> int:
-        if isinstance(self._schedule, Range):
-            return first
-        earliest = at_or_after(self._schedule.clock() - self._catch_up, self._interval)
-        if first < earliest:
-            log.warning(
-                "ticks skipped",
-                cluster=shard,
-                ticks=(earliest - first) // self._interval,
-                cause="longer ago than catch_up",
-            )
-        return max(first, earliest)
 
 
 class _Turns:
@@ -140,10 +142,12 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         shard: Shard,
         fingerprint: str,
         first: int,
+        served: Served,
         interval: int,
         schedule: Schedule,
         drain: Drain,
         turns: _Turns,
+        catch_up: int,
     ) -> None:
         self._name = name
         self._shard = shard
@@ -153,7 +157,13 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         self._schedule = schedule
         self._drain = drain
         self._turns = turns
+        self._catch_up = catch_up
+        self._served = served
         self._waits = False
+        if isinstance(schedule, RealTime):
+            self._skip_before(schedule.clock() - catch_up)
+            if first > schedule.first(interval):
+                schedule.there_until(first)
         self._block = max(1, BLOCK_ROWS // max(1, shard.spec.entities))
 
     def next_batch(self) -> Batches:
@@ -162,7 +172,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
             raise StopIteration
         if self._drain.has_ended(self._schedule, self._next):
             return []
-        due = self._schedule.due(self._next, self._interval)
+        due = self._due()
         self._waits = due > 1 and not self._turns.take(self._name)
         if due == 0 or self._waits:
             return []
@@ -170,8 +180,34 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         if isinstance(self._schedule, RealTime) and count == due:
             self._turns.give_back(self._name)
         ticks = Ticks(self._name, self._next, self._interval, count)
-        self._next = ticks.end
+        self._served.add(ticks.start, ticks.end)
+        self._go_on_at(ticks.end)
         return [(self._name, batch) for batch in self._shard.step(ticks)]
+
+    def _due(self) -> int:
+        """How many ticks are due, up to the next ones that are there."""
+        if not isinstance(self._schedule, RealTime):
+            return self._schedule.due(self._next, self._interval)
+        self._skip_before(self._schedule.clock() - max(self._catch_up, _HELD_UP))
+        due = self._schedule.due(self._next, self._interval)
+        there = self._served.free_until(self._next)
+        return due if there is None else min(due, -(-(there - self._next) // self._interval))
+
+    def _skip_before(self, moment: int) -> None:
+        earliest = at_or_after(moment, self._interval)
+        if self._next < earliest:
+            log.warning(
+                "ticks skipped",
+                cluster=self._name,
+                ticks=(earliest - self._next) // self._interval,
+                cause="longer ago than catch_up",
+            )
+            self._go_on_at(earliest)
+
+    def _go_on_at(self, tick: int) -> None:
+        self._next = self._served.next_after(tick, self._interval)
+        if self._next != tick and isinstance(self._schedule, RealTime):
+            self._schedule.there_until(self._next)
 
     def next_awake(self) -> datetime | None:
         now = datetime.now(UTC)
@@ -182,7 +218,8 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         return min(awake_at(self._next, self._schedule.clock), self._drain.next_look())
 
     def snapshot(self) -> FleetState:
-        return (_STATE_VERSION, self._fingerprint, self._next, self._shard.snapshot())
+        kept = self._shard.snapshot()
+        return _STATE_VERSION, self._fingerprint, self._next, kept, self._served.stretches
 
 
 class _RetiredShard(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetState | None]):

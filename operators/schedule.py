@@ -3,6 +3,7 @@
 All times are milliseconds since the Unix epoch; ticks are the multiples of the interval.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,69 @@ Clock = Callable[[], int]
 def wall_clock() -> int:
     """Now, in milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+class ClockSteps:
+    """Notices that the wall clock was set, by the monotonic clock, which nobody sets.
+
+    A machine that sleeps sets its clock forward by as much: the monotonic one stands still.
+    """
+
+    LEAST = 1.0
+    """Seconds below which a difference is no step: clocks are slewed, and read one by one."""
+
+    def __init__(
+        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._offset = self._look()
+        self.total_ms = 0
+        """By how much it was set in all, in milliseconds; negative: back."""
+
+    def look(self) -> float:
+        """Seconds by which the clock was set since the last look; 0.0 where it was not."""
+        offset = self._look()
+        step = offset - self._offset
+        self._offset = offset
+        if abs(step) < self.LEAST:
+            return 0.0
+        self.total_ms += round(step * 1000)
+        return step
+
+    def _look(self) -> float:
+        # A process that is stopped between the two readings has not seen the clock being set.
+        while True:
+            before = self._monotonic()
+            wall = self._wall()
+            after = self._monotonic()
+            if after - before < self.LEAST / 10:
+                return wall - before
+
+
+class AwakeClock:
+    """Seconds of the monotonic clock in which this process ran: one that is stopped has no time.
+
+    It is asked often while a job runs; where it was not for `LONGEST_BREAK` seconds, the process
+    was stopped, or its machine was frozen.
+    """
+
+    LONGEST_BREAK = 5.0
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._asked = monotonic()
+        self._stopped = 0.0
+
+    def __call__(self) -> float:
+        """Now, in seconds; it means nothing but by differences."""
+        with self._lock:
+            now = self._monotonic()
+            if now - self._asked > self.LONGEST_BREAK:
+                self._stopped += now - self._asked
+            self._asked = now
+            return now - self._stopped
 
 
 def at_or_after(moment: int, interval: int) -> int:
@@ -46,6 +110,16 @@ class RealTime:
     start: int
     clock: Clock = wall_clock
     until: int | None = None
+    set_by: Callable[[], int] = lambda: 0
+    """Milliseconds by which the clock was set since the start: a run's end does not go by it."""
+    there_until: Callable[[int], None] = lambda _moment: None
+    """Told where a partition has nothing to do for a while: samples are there up to that time (ms),
+    for the clock was set back."""
+
+    @property
+    def end(self) -> int | None:
+        """When the run's end is, by the clock as it is set now; None where it has none."""
+        return None if self.until is None else self.until + self.set_by()
 
     def first(self, interval: int) -> int:
         """The first tick of a partition that has never run; the same for all of them."""
@@ -54,17 +128,19 @@ class RealTime:
     def due(self, tick: int, interval: int) -> int:
         """How many ticks, from `tick` on, are due by now."""
         horizon = self.clock()
-        if self.until is not None:
-            horizon = min(horizon, self.until - 1)
+        if (end := self.end) is not None:
+            horizon = min(horizon, end - 1)
         return max(0, (horizon - tick) // interval + 1)
 
     def over(self, tick: int) -> bool:
         """Whether the run's end was reached; `tick` is the next one."""
-        return self.until is not None and tick >= self.until and self.clock() >= self.until
+        end = self.end
+        return end is not None and tick >= end and self.clock() >= end
 
     def owes(self, tick: int) -> bool:
         """Whether the run's end was reached, and `tick`, the next one, was due before it."""
-        return self.until is not None and tick < self.until <= self.clock()
+        end = self.end
+        return end is not None and tick < end <= self.clock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The ticks of collection targets, as a Bytewax source: one input partition a target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -8,12 +8,13 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
 from operators.schedule import RealTime, at_or_after, awake_at
+from operators.served import Served, Stretch
 from operators.ticks import Ticks
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
-TargetState = tuple[int, int]
-"""Version, next due time (ms)."""
+TargetState = tuple[int, int] | tuple[int, int, tuple[Stretch, ...]]
+"""Version, next due time (ms), the stretches of time that were served; version 1 has no third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class TargetSource(FixedPartitionedSource[tuple[str, Ticks], TargetState | None]
     interval; the due times that passed meanwhile come at once as one `Ticks` with `count` 0 and
     `missed` set: they are reported or filled, never collected. Due times that pass while the
     worker is held up are reported as `missed` with the tick that is served.
+
+    Where the clock was set back behind what was served, the due times that were not come again, and
+    of the others the samples are there: a `Ticks` with `count` and `missed` 0 says that.
 
     `retired` are partitions that earlier runs had: they stay listed, for a stored partition that
     is not listed stops the start, and end at once.
@@ -74,42 +78,74 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         self._target = target
         self._schedule = schedule
         self._drain = drain
-        self._next = schedule.first(target.interval)
-        self._missed = 0
+        self._first = schedule.first(target.interval)
+        """Due times before it are not collected any more."""
+        self._next = self._first
+        self._served = Served()
+        self._there = False
+        """Whether to say that the samples of the due times before `_next` are there."""
         if resume is not None:
-            left_at = at_or_after(resume[1], target.interval)
-            self._missed = max(0, (self._next - left_at) // target.interval)
-            # The clock may have gone back: a tick is never served twice.
-            self._next = max(self._next, left_at)
+            self._resume(*resume)
+
+    def _resume(self, version: int, left_at: int, stretches: Sequence[Stretch] = ()) -> None:
+        # The first version did not say since when it had served.
+        self._served = Served([(0, left_at)] if version == 1 else stretches)
+        left_at = at_or_after(left_at, self._target.interval)
+        if left_at <= self._first:
+            self._next = left_at
+        else:
+            self._go_on_at(self._first)
 
     def next_batch(self) -> list[tuple[str, Ticks]]:
         target = self._target
-        if self._missed:
-            missed, self._missed = self._missed, 0
-            return [(target.cluster, self._ticks(self._next, count=0, missed=missed))]
+        if self._there:
+            self._there = False
+            return [(target.cluster, self._ticks(self._next, count=0))]
+        if self._next < self._first:
+            return [self._missed_until(self._first)]
         if self._drain.has_ended(self._schedule, self._next):
             return []
         due = self._schedule.due(self._next, target.interval)
         if due == 0:
             return []
         tick = self._next + (due - 1) * target.interval
-        self._next = tick + target.interval
+        there = self._served.free_until(self._next)
+        if there is not None and there <= tick:
+            return [self._missed_until(there)]
+        self._served.add(tick - min(due - 1, 1) * target.interval, tick + target.interval)
+        self._go_on_at(tick + target.interval)
         return [(target.cluster, self._ticks(tick, count=1, missed=due - 1))]
 
-    def _ticks(self, start: int, count: int, missed: int) -> Ticks:
+    def _missed_until(self, moment: int) -> tuple[str, Ticks]:
+        """Those before `moment`, or before the next ones that are there, were missed."""
+        interval = self._target.interval
+        there = self._served.free_until(self._next)
+        until = at_or_after(moment if there is None else min(moment, there), interval)
+        missed = (until - self._next) // interval
+        # Of the last of them there is a row that says so.
+        self._served.add(until - interval, until)
+        self._go_on_at(until)
+        return self._target.cluster, self._ticks(until, count=0, missed=missed)
+
+    def _go_on_at(self, tick: int) -> None:
+        self._next = self._served.next_after(tick, self._target.interval)
+        if self._next != tick:
+            self._there = True
+            self._schedule.there_until(self._next)
+
+    def _ticks(self, start: int, count: int, missed: int = 0) -> Ticks:
         target = self._target
         return Ticks(target.cluster, start, target.interval, count, missed, target.kind)
 
     def next_awake(self) -> datetime:
         now = datetime.now(UTC)
-        if self._missed:
+        if self._there or self._next < self._first:
             return now
         due = awake_at(self._next, self._schedule.clock)
         return min(max(due, now + timedelta(milliseconds=1)), self._drain.next_look())
 
     def snapshot(self) -> TargetState:
-        left_at = self._next - self._missed * self._target.interval
-        return (_STATE_VERSION, left_at)
+        return _STATE_VERSION, self._next, self._served.stretches
 
 
 class RetiredPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | None]):

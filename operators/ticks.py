@@ -29,7 +29,8 @@ class Ticks:
     In real time `count` is 1; catching up and in an export one value is a block of ticks.
     Times are milliseconds since the Unix epoch, multiples of `interval` (milliseconds).
     `missed` are the due times just before `start` that nobody served and nobody will:
-    `start - missed * interval` is the first of them.
+    `start - missed * interval` is the first of them. With neither `count` nor `missed` it says that
+    the samples of the due times before `start` are there: the clock was set back behind them.
     """
 
     cluster: str

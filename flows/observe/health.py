@@ -19,7 +19,8 @@ class Cause:
     """One reason why a job is not well."""
 
     code: str
-    """One word, for alerts: starting, stalled, spool_full, draining, targets_failing."""
+    """One word, for alerts: starting, stalled, clock_set_back, spool_full, draining,
+    targets_failing."""
     message: str
     """What is wrong and what to do."""
 
@@ -29,7 +30,16 @@ def not_ready(picture: Picture) -> list[Cause]:
     causes = []
     if picture.draining:
         causes.append(Cause("draining", "the job was asked to end and takes no new ticks"))
-    if picture.last_activity is None and not _silent(picture, NOT_READY_AFTER):
+    if picture.now < picture.there_until and _silence(picture) > picture.job.interval:
+        left = duration(picture.there_until - picture.now)
+        causes.append(
+            Cause(
+                "clock_set_back",
+                f"the clock was set back: the samples of the next {left} are there already, then "
+                "ticks go on",
+            )
+        )
+    elif picture.last_activity is None and not _silent(picture, NOT_READY_AFTER):
         causes.append(Cause("starting", "no tick has ended yet"))
     elif not picture.draining and _silent(picture, NOT_READY_AFTER):
         causes.append(
@@ -55,7 +65,8 @@ def not_ready(picture: Picture) -> list[Cause]:
 
 def not_live(picture: Picture) -> list[Cause]:
     """Why only a restart can help; empty where it would not."""
-    if picture.draining or _full_spools(picture) or not _silent(picture, NOT_LIVE_AFTER):
+    explained = picture.draining or picture.now < picture.there_until or _full_spools(picture)
+    if explained or not _silent(picture, NOT_LIVE_AFTER):
         return []
     message = f"no tick ended for {duration(_silence(picture))} and nothing explains it"
     return [Cause("stalled", message)]

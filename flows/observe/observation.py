@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from flows.again import StartAgain
 from flows.observe.event_log import EventLog
 from flows.observe.logs import configure_logs
 from flows.observe.native import captured_stderr, real_stderr
@@ -31,6 +32,10 @@ class Observation:
     """Told of every pool, once."""
     saw: Callable[[str, pa.RecordBatch], None]
     """Told of every batch on its way to the sinks, and its cluster."""
+    clock_set: Callable[[float], None]
+    """Told by how many seconds the wall clock was set."""
+    there_until: Callable[[int], None]
+    """Told up to when (ms) a partition has nothing to do, for its samples are there."""
 
 
 @contextmanager
@@ -79,7 +84,12 @@ def observe(
                 hear,
                 tally.watch,
                 tally.saw,
+                tally.clock_set,
+                tally.there_until,
             )
             failed = False
+        except StartAgain:
+            failed = False
+            raise
         finally:
             events.ended(tally.picture(), failed=failed)

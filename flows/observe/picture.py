@@ -171,6 +171,8 @@ class Picture:
     draining: bool
     last_activity: float | None
     """When a tick last ended or samples last came to a sink."""
+    there_until: float
+    """Up to when the samples of some partition are there, so that it has nothing to do before."""
     targets: Sequence[Target]
     pools: Sequence[PoolPicture]
     sinks: Sequence[SinkPicture]

@@ -27,6 +27,10 @@ class Recent:
         self._drop(now)
         return self._sum
 
+    def clock_set(self, seconds: float) -> None:
+        """The clock by which moments are told was set by so many seconds."""
+        self._parts = deque((second + round(seconds), amount) for second, amount in self._parts)
+
     def _drop(self, now: float) -> None:
         while self._parts and self._parts[0][0] <= now - self._window:
             self._sum -= self._parts.popleft()[1]

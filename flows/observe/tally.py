@@ -4,7 +4,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +97,7 @@ class Tally:
         self._started = clock()
         self._window = max(60.0, 2 * job.interval)
         self._last_activity: float | None = None
+        self._there_until = 0.0
         self._targets = {key: Target(key) for key in job.targets}
         self._pools: list[Pool] = []
         self._sinks = {name: _Sink() for name in job.sinks}
@@ -143,6 +144,25 @@ class Tally:
             seen.last_tick = max(tick, seen.last_tick or tick)
             seen.anomalies[entity_type_of(batch).name] = tick, labels
 
+    def clock_set(self, seconds: float) -> None:
+        """The wall clock was set: what was so long ago is still as long ago."""
+        with self._lock:
+            self._started += seconds
+            if self._last_activity is not None:
+                self._last_activity += seconds
+            for key, target in self._targets.items():
+                if target.last_success is not None:
+                    last = target.last_success + seconds
+                    self._targets[key] = target._replace(last_success=last)
+            for recent in self._windows():
+                recent.clock_set(seconds)
+
+    def there_until(self, moment: int) -> None:
+        """A partition has nothing to do until then (ms): the samples are there."""
+        with self._lock:
+            until, now = moment / 1000, self._clock()
+            self._there_until = until if self._there_until < now else min(until, self._there_until)
+
     # How things stand
 
     def picture(self) -> Picture:
@@ -155,6 +175,7 @@ class Tally:
                 started=self._started,
                 draining=self._is_draining(),
                 last_activity=self._last_activity,
+                there_until=self._there_until,
                 targets=tuple(self._targets.values()),
                 pools=tuple(_pool_picture(pool) for pool in self._pools),
                 sinks=tuple(self._sink_picture(name, now) for name in self._sinks),
@@ -256,6 +277,12 @@ class Tally:
             recent.add(now, amount)
 
     # Helpers
+
+    def _windows(self) -> Iterator[Recent]:
+        for sink in self._sinks.values():
+            yield from sink.recent.values()
+        for cluster in self._clusters.values():
+            yield from cluster.recent
 
     def _sink(self, name: str) -> _Sink:
         return self._sinks.setdefault(name, _Sink())

@@ -75,7 +75,8 @@ class ClusterDerivation:
         """The result with its derived columns and without its raw measures.
 
         A result without measures, of another kind of target, or of an earlier tick than the last
-        one passes as it is.
+        one passes as it is. Where it is earlier by more than one can be late, the clock was set
+        back: nothing is compared across that.
         """
         kind = str(result.tick.kind)
         if kind not in _RULES or not result.raw:
@@ -83,7 +84,9 @@ class ClusterDerivation:
         rule, keep, schemas = _RULES[kind]
         tick, before = self._last.get(kind, (None, _nothing(schemas)))
         if tick is not None and result.tick.start <= tick:
-            return replace(result, raw={})
+            if tick - result.tick.start <= MOST_INTERVALS * result.tick.interval:
+                return replace(result, raw={})
+            before = _nothing(schemas)
         most = MOST_INTERVALS * result.tick.interval / 1000
         batches = rule(result.batches, result.raw, before, most)
         partial = result.error_class is not None or result.outcome is not Outcome.COMPLETED

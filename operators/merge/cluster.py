@@ -134,8 +134,12 @@ class ClusterMerge:
         rows: Rows = []
         if self._fills is not None:
             self._fills.go_by(ticks.interval)
+        if ticks.start < self._settled(kind):
+            self._go_back(kind, ticks.start - ticks.interval)
         if ticks.missed:
             rows += self._missed(kind, ticks.start - ticks.interval, ticks.missed, ticks.interval)
+        elif not ticks.count:
+            self._pass_over(kind, ticks.start - ticks.interval)
         if ticks.count and ticks.start > self._settled(kind):
             self._opened(ticks).awaited.add(kind)
         return rows
@@ -192,6 +196,24 @@ class ClusterMerge:
             self._cover(tick, expected, 0, sum(batch.num_rows for batch in filled))
         self._forget_overdue()
         return rows
+
+    # A clock that was set back
+
+    def _go_back(self, kind: str, tick: int) -> None:
+        """The clock was set back: the ticks after `tick` come again, but for those that are there.
+
+        A tick that comes before one that is settled tells of it: a target's ticks rise.
+        """
+        for name in (kind, CLUSTER_KIND):
+            if self._settled(name) > tick:
+                self._through[name] = tick
+                if fills := self._fills_of(name):
+                    fills.of(name).go_back(tick)
+
+    def _pass_over(self, kind: str, tick: int) -> None:
+        """The samples of the ticks up to `tick` are there: none of them is missing."""
+        for name in (kind, CLUSTER_KIND):
+            self._through[name] = max(tick, self._settled(name))
 
     # A kind's tick
 

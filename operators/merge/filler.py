@@ -67,6 +67,10 @@ class Filler:
         for name, levels in self._levels.items():
             self._levels[name] = levels.named(None, tick - 1)
 
+    def go_back(self, tick: int) -> None:
+        """Take what was last seen after `tick` (ms) as seen then: the clock was set back."""
+        self._levels = {name: levels.gone_back(tick) for name, levels in self._levels.items()}
+
     def fill(self, ticks: Times, course: Course) -> list[pa.RecordBatch]:
         """Filled samples of `ticks` (ascending, ms), for every entity that is missing at one."""
         self.know_expected(int(ticks[0]), course.interval)

@@ -119,6 +119,14 @@ class Levels:
             stays = stays | _is_in(self.guids, guids)
         return self if stays.all() else self._keep(stays)
 
+    def gone_back(self, tick: int) -> "Levels":
+        """With all that is of a later tick than `tick` (ms) as of then."""
+        if not (self.at > tick).any():
+            return self
+        column = self.rows.schema.get_field_index("timestamp")
+        times = pa.array(np.minimum(self.at, tick)).cast(self.rows.schema.field(column).type)
+        return Levels(self.rows.set_column(column, "timestamp", times), self.expected)
+
     def seen_or_expected(self) -> "Levels":
         """Without those that were never seen and that the configuration no longer names."""
         return self._keep(self.seen | self.wanted)

@@ -79,6 +79,7 @@ def picture(
     draining: bool = False,
     silence: float | None = 5.0,
     up: float = 600.0,
+    there_until: float = 0.0,
 ) -> Picture:
     """A job with an interval of 30 seconds whose last tick ended `silence` seconds ago."""
     return Picture(
@@ -87,6 +88,7 @@ def picture(
         started=NOW - up,
         draining=draining,
         last_activity=None if silence is None else NOW - silence,
+        there_until=there_until,
         targets=targets,
         pools=pools,
         sinks=sinks,

@@ -130,6 +130,17 @@ def test_readings_too_far_apart_are_not_compared() -> None:
     assert [column(r, TOPIC, IN)["a"] for r in derived(results)] == [None, 0.2, None]
 
 
+def test_a_clock_set_back_begins_rates_anew() -> None:
+    """A tick that is a little earlier is late; from one long before the last rates go on."""
+    results = [
+        topics(20, {"a": [10]}),
+        topics(19, {"a": [15]}),
+        topics(3, {"a": [20]}),
+        topics(4, {"a": [50]}),
+    ]
+    assert [column(r, TOPIC, IN)["a"] for r in derived(results)] == [None, None, None, 3.0]
+
+
 def test_messages_out_are_the_growth_of_commits() -> None:
     """Summed over groups; a group that was reset counts nothing; none compared is null."""
     ends = {"a": [100], "b": [100]}

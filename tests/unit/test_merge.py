@@ -1,5 +1,6 @@
 """What the merge does for one cluster: join, fill, mark late, settle."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -119,6 +120,37 @@ def test_silent_cluster_is_filled_at_the_deadline() -> None:
         samples("brokers", T, (1, 2)).column("entity_guid").to_pylist()
     )
     assert h.wait(T + INTERVAL) == []
+
+
+def test_a_clock_set_back_brings_whole_ticks_again() -> None:
+    """Before what is there each has its rows and its cluster's; what is there is not filled."""
+    h = Harness()
+    for number in range(20, 23):
+        h.tick(T + number * INTERVAL)
+    h.restart()
+    again = [row for number in range(10, 20) for row in h.tick(T + number * INTERVAL)]
+    assert {(r["origin"], r["late"]) for r in again} == {("collected", False)}
+    assert [r["tick"] for r in of_type(again, CLUSTER)] == [T + n * INTERVAL for n in range(10, 20)]
+    h.give(*(due(kind, T + 23 * INTERVAL, count=0) for kind in KINDS))
+    h.tick(T + 23 * INTERVAL)
+    h.wait(T + 24 * INTERVAL)
+    keys = Counter((r["entity_guid"], r["tick"]) for r in h.rows)
+    assert set(keys.values()) == {1}
+    assert {r["origin"] for r in h.rows} == {"collected"}
+
+
+def test_a_gap_after_a_clock_was_set_back_is_filled() -> None:
+    """What was last seen at a later time counts as seen just now."""
+    h = Harness()
+    for number in range(20, 23):
+        h.tick(T + number * INTERVAL)
+    h.restart()
+    h.tick(T)
+    h.give(*(due(kind, T + INTERVAL) for kind in KINDS))
+    rows = h.wait(T + INTERVAL + 15_000)
+    assert {r["entity_name"] for r in rows if r["origin"] == "filled"} == {
+        "prod", "prod/billing", "prod/broker-1", "prod/broker-2", "prod/orders",
+    }  # fmt: skip
 
 
 def test_late_sample_is_kept_and_marked_where_it_was_filled() -> None:

@@ -160,6 +160,8 @@ def codes(picture: Picture) -> tuple[list[str], list[str]]:
         (p.picture(silence=91.0), ["stalled"], []),
         (p.picture(silence=301.0), ["stalled"], ["stalled"]),
         (p.picture(silence=301.0, draining=True), ["draining"], []),
+        (p.picture(silence=301.0, there_until=p.NOW + 60), ["clock_set_back"], []),
+        (p.picture(silence=5.0, there_until=p.NOW + 60), [], []),
         (
             p.picture(silence=301.0, sinks=(p.sink("newrelic", spooled=True, unsent=990_000),)),
             ["stalled", "spool_full"],

@@ -326,3 +326,29 @@ def test_a_sink_to_which_nothing_gets_through_falls_behind(tally: Tally, clock: 
     tally.hear(SamplesDelivered("newrelic", "events", {"collected": 1}, ticks, 0.1))
     assert tally.picture().sinks[1].delay(1_030.0, 30.0) == 0.0
     assert tally.picture().sinks[1].delay(1_500.0, 30.0) == 470.0
+
+
+def test_a_clock_that_is_set_makes_nothing_older(tally: Tally, clock: Clock) -> None:
+    """Ages, rates and silence are as before."""
+    tally.hear(TaskCompleted("brokers", "prod/brokers", 1, 0.5))
+    tally.hear(SamplesWritten("parquet", {"collected": 600}, {}))
+    before = tally.picture()
+    clock.now += 3600
+    tally.clock_set(3600)
+    after = tally.picture()
+    assert after.now - after.started == before.now - before.started
+    assert (after.last_activity, after.targets[0].last_success) == (clock.now, clock.now)
+    assert after.sinks[0].rates == before.sinks[0].rates
+    clock.now -= 7200
+    tally.clock_set(-7200)
+    assert tally.picture().sinks[0].rates == before.sinks[0].rates
+
+
+def test_the_first_partition_that_goes_on_counts(tally: Tally, clock: Clock) -> None:
+    """Samples are there for some longer than for others; what is over is forgotten."""
+    for seconds in (300, 60, 120):
+        tally.there_until(round((clock.now + seconds) * 1000))
+    assert tally.picture().there_until == clock.now + 60
+    clock.now += 61
+    tally.there_until(round((clock.now + 300) * 1000))
+    assert tally.picture().there_until == clock.now + 300

@@ -89,10 +89,102 @@ def test_changed_interval_goes_on_at_its_next_multiple() -> None:
     assert emitted(resumed) == [(15_000, 1, 0)]
 
 
-def test_clock_that_went_back_serves_no_tick_twice() -> None:
-    """After a restart with an earlier clock the state's due time holds."""
+def test_a_clock_set_back_behind_the_start_collects_again() -> None:
+    """Ticks go on at the next multiple; those that are there come once, and it is said."""
+    clock, told = Clock(20_500), list[int]()
+    targets = {"c/topics": Target("c", "topics", INTERVAL)}
+    before = build(clock)
+    for clock.now in (21_000, 22_000):
+        emitted(before)
+    clock.now = 10_500
+    schedule = RealTime(clock(), clock, there_until=told.append)
+    source = TargetSource(targets, schedule, Drain(settle=0))
+    resumed = source.build_part("targets", "c/topics", before.snapshot())
+    ticks = []
+    for clock.now in range(11_000, 25_000, 500):
+        ticks += [(clock.now, *tick) for tick in emitted(resumed)]
+    served = [(start, start, 1, 0) for start in range(11_000, 21_000, INTERVAL)]
+    assert ticks == [
+        *served,
+        (20_500, 23_000, 0, 0),
+        *[(start, start, 1, 0) for start in (23_000, 24_000)],
+    ]
+    assert told == [23_000]
+
+
+def test_a_clock_set_back_into_what_was_served_waits() -> None:
+    """All samples up to where it was are there."""
+    clock = Clock(10_500)
+    before = build(clock)
+    for clock.now in range(11_000, 16_000, INTERVAL):
+        emitted(before)
+    clock.now = 12_500
+    resumed = build(clock, before.snapshot())
+    assert emitted(resumed) == [(16_000, 0, 0)]
+    for clock.now in (13_000, 14_000, 15_000):
+        assert emitted(resumed) == []
+    clock.now = 16_000
+    assert emitted(resumed) == [(16_000, 1, 0)]
+
+
+def test_what_a_clock_set_forward_skipped_is_collected_when_it_is_set_right() -> None:
+    """But for the tick of the row that said that they were missed; and none comes twice."""
+    clock = Clock(10_500)
+    wrong = build(clock)
+    for clock.now in (11_000, 12_000, 22_000, 23_000):
+        emitted(wrong)
+    clock.now = 12_800
+    right = build(clock, wrong.snapshot())
+    ticks = [tick for clock.now in range(13_000, 26_000, 500) for tick in emitted(right)]
+    assert [start for start, count, _ in ticks if count] == [
+        *range(13_000, 21_000, INTERVAL),
+        24_000,
+        25_000,
+    ]
+    assert not any(missed for *_, missed in ticks)
+
+
+def test_missed_ticks_are_none_of_those_that_are_there() -> None:
+    """A stop between two lives' ticks, and a start after both."""
+    clock = Clock(20_500)
+    first = build(clock)
+    for clock.now in (21_000, 22_000):
+        emitted(first)
+    clock.now = 10_500
+    second = build(clock, first.snapshot())
+    clock.now = 11_000
+    emitted(second)
+    clock.now = 25_500
+    third = build(clock, second.snapshot())
+    assert [emitted(third) for _ in range(4)] == [
+        [(21_000, 0, 9)],
+        [(23_000, 0, 0)],
+        [(26_000, 0, 3)],
+        [],
+    ]
+
+
+def test_a_held_up_worker_collects_no_tick_of_long_ago() -> None:
+    """Where ticks that are there lie between, those before them were missed."""
+    clock = Clock(20_500)
+    first = build(clock)
+    for clock.now in (21_000, 22_000):
+        emitted(first)
+    clock.now = 17_500
+    second = build(clock, first.snapshot())
+    clock.now = 24_100
+    assert [emitted(second) for _ in range(3)] == [
+        [(21_000, 0, 3)],
+        [(23_000, 0, 0)],
+        [(24_000, 1, 1)],
+    ]
+
+
+def test_a_state_that_does_not_say_since_when_holds_its_due_time() -> None:
+    """After a restart with an earlier clock, that of an earlier version serves no tick twice."""
     clock = Clock(9_000)
     resumed = build(clock, (1, 12_000))
+    assert emitted(resumed) == [(12_000, 0, 0)]
     clock.now = 11_000
     assert emitted(resumed) == []
     clock.now = 12_000
