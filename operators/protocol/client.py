@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -183,11 +183,25 @@ class Client:
                     "unavailable", f"broker {broker}: is not in the cluster"
                 ) from None
             return await through(self._link(address, lane, broker))
+        denied = False
+
+        async def unless_denied(link: Link) -> T:
+            nonlocal denied
+            try:
+                return await through(link)
+            except RequestError as error:
+                denied = error.error_class == "auth"
+                raise
+
+        def ways() -> Iterator[Callable[[], Coroutine[Any, Any, T]]]:
+            for link in self._any(lane):
+                # What one broker does not let in, no other does; users are locked out for less.
+                if denied:
+                    return
+                yield partial(unless_denied, link)
+
         try:
-            return await first_of(
-                (partial(through, link) for link in self._any(lane)),
-                min(_ALONE * timeout, _ALONE_MAX),
-            )
+            return await first_of(ways(), min(_ALONE * timeout, _ALONE_MAX))
         except AllFailedError as failed:
             raise _most_telling(failed.errors) from failed
 

@@ -13,6 +13,7 @@ from tests.unit.protocol.broker import (
     SERVED,
     Asked,
     Broker,
+    answer_to,
     broker,
     framed,
     groups_answer,
@@ -325,3 +326,33 @@ async def test_the_broker_is_told_who_asks() -> None:
         await client.close()
     assert b"\0\x02me" in frames[0]
     assert b"mqpipe" in frames[0]
+
+
+@asynchronous
+async def test_what_one_broker_does_not_let_in_is_not_tried_at_others() -> None:
+    """A wrong password locks users out where it is given often."""
+
+    async def deny(request: Asked, writer: asyncio.StreamWriter) -> None:
+        if request.key == 17:
+            writer.write(answer_to(request, error_code=0, mechanisms=["PLAIN"]))
+        else:
+            writer.write(
+                answer_to(request, error_code=58, error_message="Nobody\nsuch", auth_bytes=b"")
+            )
+
+    async with broker(deny) as first, broker(deny) as second:
+        client = client_of(
+            first,
+            second,
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="PLAIN",
+            sasl_username="me",
+            sasl_password="hunter2",
+        )
+        with pytest.raises(RequestError) as denied:
+            await who(client)
+        assert denied.value.error_class == "auth"
+        assert denied.value.code == 58
+        assert str(denied.value).endswith("PLAIN: SASL_AUTHENTICATION_FAILED: Nobody such")
+        assert len(first.connections) + len(second.connections) == 1
+        await client.close()

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from operators.protocol import Client, RequestError
 from tests.unit.protocol.broker import Asked, Broker, broker, framed, groups_answer
+from tests.unit.protocol.certificates import self_signed, server_context
 
 NO_GROUPS = b"\0\0\0\0\0\0\x01\0"
 """An answer to ListGroups, version 5."""
@@ -25,13 +27,14 @@ def run(
     body: Body,
     *,
     versions: bool = True,
-    **properties: str,
+    certificate: Path | None = None,
 ) -> None:
-    """Run a test's body with a client of a stand-in broker; underscores stand for dots."""
+    """Run a test's body with a client of a stand-in broker, by TLS where it has a certificate."""
+    tls = None if certificate is None else server_context(certificate)
+    more = {} if tls is None else {"security.protocol": "SSL", "ssl.ca.location": str(certificate)}
 
     async def whole() -> None:
-        async with asyncio.timeout(30.0), broker(answer, versions=versions) as there:
-            more = {name.replace("_", "."): value for name, value in properties.items()}
+        async with asyncio.timeout(30.0), broker(answer, versions=versions, tls=tls) as there:
             client = Client("a-cluster", {**there.properties, **more})
             try:
                 await body(client, there)
@@ -241,8 +244,9 @@ def test_a_broker_that_hangs_up_is_said() -> None:
     run(hang_up, body, versions=False)
 
 
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("size", [1, 1 << 10, (1 << 18) - 9, 1 << 18, (1 << 18) + 1, 3 << 20])
-def test_answers_of_every_size_arrive_whole(size: int) -> None:
+def test_answers_of_every_size_arrive_whole(size: int, tls: bool, tmp_path: Path) -> None:
     """Below, at and above the buffer; several behind one another, cut anywhere."""
     content = os.urandom(size)
 
@@ -258,7 +262,7 @@ def test_answers_of_every_size_arrive_whole(size: int) -> None:
         found = await asyncio.gather(*(client.send("ListGroups", 5, b"", 10.0) for _ in range(4)))
         assert all(bytes(answer) == content for answer in found)
 
-    run(echo, body)
+    run(echo, body, certificate=self_signed(tmp_path) if tls else None)
 
 
 @settings(max_examples=60, deadline=None)
@@ -305,3 +309,73 @@ def test_a_hostile_greeting_is_an_error_of_that_address(noise: bytes, in_frame: 
         assert failed.value.error_class in ("garbage", "refused", "tls", "unsupported")
 
     run(greeting, body, versions=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3000), st.booleans()), min_size=1, max_size=12),
+    st.lists(st.integers(1, 40), min_size=1, max_size=8),
+)
+def test_each_request_gets_its_own_answer(
+    requests: list[tuple[int, bool]], pieces: list[int]
+) -> None:
+    """Whichever are cancelled, however large answers are, and wherever the stream is cut."""
+    turns: list[tuple[Asked, asyncio.StreamWriter]] = []
+
+    async def in_pieces(request: Asked, writer: asyncio.StreamWriter) -> None:
+        turns.append((request, writer))
+        if len(turns) < len(requests):
+            return
+        stream = b"".join(framed(one.id, one.body, tagged=True) for one, _ in turns)
+        at = turn = 0
+        while at < len(stream):
+            step = pieces[turn % len(pieces)] ** 2
+            writer.write(stream[at : at + step])
+            await asyncio.sleep(0)
+            at, turn = at + step, turn + 1
+
+    async def body(client: Client, there: Broker) -> None:
+        bodies = [bytes([n]) * size for n, (size, _) in enumerate(requests)]
+        await client.versions(10.0)
+        client.learn({1: ("127.0.0.1", there.port)})
+        asked = [asyncio.ensure_future(client.send("ListGroups", 5, b, 20.0, 1)) for b in bodies]
+        await asyncio.sleep(0)
+        for task, (_, cancelled) in zip(asked, requests, strict=True):
+            if cancelled:
+                task.cancel()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        for answer, sent, (_, cancelled) in zip(found, bodies, requests, strict=True):
+            if cancelled:
+                assert isinstance(answer, asyncio.CancelledError)
+            else:
+                assert isinstance(answer, memoryview)
+                assert bytes(answer) == sent
+        assert len(there.connections) == 1
+
+    run(in_pieces, body)
+
+
+def test_a_listener_that_does_not_answer_tls_has_its_time(tmp_path: Path) -> None:
+    """As one that swallows what is sent."""
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def whole() -> None:
+        server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            properties = {
+                "bootstrap.servers": f"127.0.0.1:{port}",
+                "security.protocol": "SSL",
+                "socket.connection.setup.timeout.ms": "1000",
+            }
+            client = Client("a-cluster", properties)
+            with pytest.raises(RequestError) as late:
+                await client.ask("ListGroups", 10.0)
+            assert late.value.error_class == "timeout"
+            assert "(TLS)" in str(late.value)
+            await client.close()
+
+    asyncio.run(asyncio.wait_for(whole(), 30.0))
