@@ -14,7 +14,7 @@ import numpy as np
 from operators.protocol.errors import RequestError, os_text
 
 MAX_FRAME = 128 << 20
-"""Bytes of an answer that is read; ten million partitions' offsets take as much."""
+"""Bytes of an answer that is read; the offsets of some three million partitions take as much."""
 
 _READ_SIZE = 1 << 18
 """Bytes of the buffer that all connections of a thread are read by, one after the other."""
@@ -28,6 +28,9 @@ class _Buffer(threading.local):
 
 
 _buffer = _Buffer()
+
+_MOST_TAGS = 100
+"""Tagged fields in a header; brokers send none so far."""
 
 _TLS_ALERT = b"\x15\x03"
 
@@ -326,6 +329,8 @@ def _late(where: str, request: _Request) -> RequestError:
 def _after_tags(frame: memoryview, at: int) -> int:
     """Where a header's tagged fields end that begin at `at`."""
     count, at = _varint(frame, at)
+    if count > _MOST_TAGS:
+        raise ValueError
     for _ in range(count):
         _, at = _varint(frame, at)
         size, at = _varint(frame, at)
