@@ -17,8 +17,10 @@ MAX_VALUE = 4_095
 _CUT_MARK = "…"
 
 
-def by_resource(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
-    """Rows ordered by resource, and the first row of each."""
+def by_resource(
+    batch: pa.RecordBatch,
+) -> tuple[pa.RecordBatch, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows ordered by resource, the number of each row's, and the first row of each."""
     key = np.zeros(len(batch), np.int64)
     for name in RESOURCE_COLUMNS:
         if name in batch.schema.names:
@@ -29,7 +31,8 @@ def by_resource(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.i
     if (changes < 0).any():
         order = np.argsort(key, kind="stable")
         batch, changes = batch.take(pa.array(order)), np.diff(key[order])
-    return batch, np.append(0, np.flatnonzero(changes) + 1)
+    numbers = np.append(0, np.cumsum(changes != 0))
+    return batch, numbers, np.append(0, np.flatnonzero(changes) + 1)
 
 
 def resources(batch: pa.RecordBatch, starts: npt.NDArray[np.int64]) -> list[tuple[bytes, bytes]]:
@@ -72,15 +75,26 @@ def point_attributes(batch: pa.RecordBatch) -> Pieces:
 
 
 def spread(name: str, values: pa.Array, *, text: bool) -> Pieces:
-    """One attribute a row, made once for each word or number; empty where the value is null."""
+    """One attribute a row; empty where the value is null."""
+    words, indices = words_of(name, values, text=text)
+    return pa.array(words, BYTES).take(pa.array(indices))
+
+
+def words_of(
+    name: str, values: pa.Array, *, text: bool
+) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """An attribute made once for each word or number, and which of them each row has.
+
+    The last is empty: that of null.
+    """
     if not pa.types.is_dictionary(values.type):
         values = values.dictionary_encode()
     if len(values.dictionary) > len(values):
         values = values.dictionary_decode().dictionary_encode()
     words = values.dictionary.to_pylist()
     spelled = [attribute(7, name, str(word) if text else word) for word in words]
-    indices = pc.fill_null(values.indices, len(words))
-    return pa.array([*spelled, b""], BYTES).take(indices)
+    indices = pc.fill_null(values.indices.cast(pa.int64()), len(words)).to_numpy()
+    return [*spelled, b""], indices
 
 
 def side_by_side(parts: Sequence[Pieces], rows: int) -> Pieces:

@@ -1,18 +1,17 @@
 """From Arrow batches to OTLP's metrics in protobuf: one request of a batch, without an object a point.
 
-A request is resources (clusters), in each a scope, in it metrics, in each its points. Points of one
-metric are made for all rows at once: what they have in common with the row's other points (its
-attributes), and 27 bytes or less that are theirs (times and value). Rows are ordered by resource
-first, so a metric's points of one resource lie side by side, and a request is put together from
-whole runs of points and the headers before them.
+A request is resources (clusters), in each a scope, in it metrics, in each its points. All points of
+a batch are made at once: what they share with the other points of their row (its attributes), and
+what is theirs (times and value). They are ordered by metric and resource, so the points of a metric
+of a resource lie side by side, and the request is put together from such runs and the headers
+before them.
 
 Source of the format: opentelemetry-proto 1.4, `metrics/v1/metrics.proto`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,7 @@ from sinks.otlp.attributes import (
     point_attributes,
     resources,
     side_by_side,
-    spread,
+    words_of,
 )
 from sinks.otlp.names import is_counter, metric_name, unit, word_attribute
 from sinks.otlp.totals import counts_of, totals_of
@@ -36,16 +35,16 @@ from sinks.otlp.wire import (
     FIXED64,
     LENGTH,
     VARINT,
-    WIDE,
     Pieces,
+    as_pieces,
     data_of,
+    fixed_rows,
     nested,
     offsets_of,
     pieces,
-    put_wide,
-    rows_as_pieces,
     tag,
     varint,
+    with_lengths,
 )
 
 _NANOSECONDS = 1_000_000
@@ -55,8 +54,9 @@ _GAUGE, _SUM = 5, 7
 """The fields of `Metric` that hold points."""
 _DELTA, _CUMULATIVE = 1, 2
 """Aggregation temporalities."""
+_DOUBLE, _INTEGER = tag(4, FIXED64)[0], tag(6, FIXED64)[0]
+"""The fields of a point that hold its value."""
 
-Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 
 
@@ -77,169 +77,75 @@ def encode(samples: Sequence[pa.RecordBatch], interval: int, *, cumulative: bool
     )
 
 
+def _request(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> memoryview:
+    batch, of_row, firsts = by_resource(batch)
+    columns = _columns(batch, interval, cumulative=cumulative)
+    if not columns:
+        return memoryview(b"")
+    names = list(dict.fromkeys(column.name for column in columns))
+    points = _points(columns, names, of_row, len(firsts))
+    return _assembled(resources(batch, firsts), names, _runs(batch, columns, points))
+
+
 @dataclass(frozen=True, slots=True)
-class _Points:
-    """All points of one metric, as pieces of `Gauge` or `Sum`: one a resource, which may be empty."""
+class _Name:
+    """What a metric of OTLP is but for its points; several metrics of the table may be one."""
 
     head: bytes
-    """What stands before them in `Metric`."""
-    field: bytes
-    """The tag of the field of `Metric` that they are in."""
+    """What stands in `Metric` before the field with the points, and that field's tag."""
     lead: bytes
-    """What stands before them in that field."""
-    runs: Pieces
+    """What stands in that field before the points."""
 
 
-def _request(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> memoryview:
-    batch, starts = by_resource(batch)
-    bounds = np.append(starts, len(batch))
-    metrics = _by_name(_metrics(batch, bounds, interval, cumulative=cumulative))
-    return _assembled(resources(batch, starts), metrics) if metrics else memoryview(b"")
+@cache
+def _name_of(metric: Metric, temporality: int | None) -> _Name:
+    head = nested(1, metric_name(metric).encode()) + nested(3, unit(metric).encode())
+    if temporality is None:
+        return _Name(head + tag(_GAUGE, LENGTH), b"")
+    # What a sum is: of which temporality, and monotonic.
+    lead = tag(2, VARINT) + varint(temporality) + tag(3, VARINT) + varint(1)
+    return _Name(head + tag(_SUM, LENGTH), lead)
 
 
-def _by_name(metrics: Iterable[_Points]) -> list[_Points]:
-    """Metrics of one name as one, whose points are told apart by their attributes."""
-    alike: dict[bytes, list[_Points]] = {}
-    for points in metrics:
-        alike.setdefault(points.head + points.field + points.lead, []).append(points)
-    return [
-        replace(first, runs=side_by_side([p.runs for p in (first, *others)], len(first.runs)))
-        if others
-        else first
-        for first, *others in alike.values()
-    ]
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One metric of the table: the rows where it has a point, and what is in them."""
+
+    metric: Metric
+    name: _Name
+    rows: Numbers
+    bits: Numbers
+    """Values as they are on the wire."""
+    is_double: bool
+    starts: Numbers | None
+    """Of sums: the beginning of each row's interval, in milliseconds."""
 
 
-def _assembled(resources: Sequence[tuple[bytes, bytes]], metrics: Sequence[_Points]) -> memoryview:
-    """The request: for each resource its header, then each metric's header and run of points."""
-    sizes = np.stack([np.diff(offsets_of(points.runs)) for points in metrics], axis=1)
-    there = sizes > 0
-    of_metrics = np.zeros(len(resources), np.int64)
-    parts = []
-    for n, points in enumerate(metrics):
-        headers = _metric_headers(points, sizes[:, n])
-        of_metrics += np.where(there[:, n], headers.shape[1] + sizes[:, n], 0)
-        parts += [rows_as_pieces(headers), points.runs]
-    first = [_resource_header(*each, int(n)) for each, n in zip(resources, of_metrics, strict=True)]
-    everything = pa.concat_arrays([pa.array(first, BYTES), *parts])
-    order = np.arange(len(everything)).reshape(-1, len(resources)).T
-    wanted = np.column_stack([there.any(axis=1), np.repeat(there, 2, axis=1)])
-    return data_of(everything.take(pa.array(order[wanted])))
-
-
-def _metric_headers(points: _Points, sizes: Numbers) -> Bytes:
-    """What stands before the points of each resource: a field `metrics` of `ScopeMetrics`."""
-    content = sizes + len(points.lead)
-    before = len(points.head) + len(points.field) + WIDE
-    parts = (tag(2, LENGTH), before + content, points.head, points.field, content, points.lead)
-    return _rows(len(sizes), parts)
-
-
-def _resource_header(resource: bytes, scope: bytes, of_metrics: int) -> bytes:
-    """What stands before the metrics of a resource: a field `resource_metrics` of the request."""
-    inside = resource + tag(2, LENGTH) + varint(len(scope) + of_metrics) + scope
-    return tag(1, LENGTH) + varint(len(inside) + of_metrics) + inside
-
-
-def _metrics(
-    batch: pa.RecordBatch, bounds: Numbers, interval: int, *, cumulative: bool
-) -> Iterator[_Points]:
-    """The points of each metric that has any; `bounds` are the rows where resources begin and end."""
-    attributes = point_attributes(batch)
+def _columns(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> list[_Column]:
+    everywhere = np.arange(len(batch))
     times = batch.column("timestamp").cast(pa.int64()).to_numpy()
     totals = totals_of(batch) if cumulative else None
+    columns = []
     for metric in entity_type_of(batch).metrics:
         if metric.name not in batch.schema.names:
             continue
-        values, starts, temporality = batch.column(metric.name), None, _DELTA
-        if is_counter(metric) and totals is not None:
+        values, starts, temporality = batch.column(metric.name), None, None
+        if values.null_count == len(values):
+            continue
+        if metric.type == STRING:
+            values = pc.if_else(values.is_valid(), 1, pa.scalar(None, pa.int64()))
+        elif is_counter(metric) and totals is not None:
             values, starts, temporality = totals.of(metric), totals.starts, _CUMULATIVE
         elif is_counter(metric):
             values, starts = counts_of(metric, values, interval), times - interval
-        numbers, there = _numbers(_ones(values) if metric.type == STRING else values)
-        if not len(numbers):
-            continue
-        shared = [attributes]
-        if metric.type == STRING:
-            shared.append(spread(word_attribute(metric), values, text=True))
-        if there is not None:
-            mask = pa.array(there)
-            shared = [part.filter(mask) for part in shared]
-            times_there, starts = times[there], None if starts is None else starts[there]
-        else:
-            times_there = times
-        points = _joined(shared, _own(metric, numbers, starts, times_there))
-        offsets = offsets_of(points)
-        at = bounds if there is None else np.append(0, np.cumsum(there))[bounds]
-        yield _Points(
-            _head(metric),
-            tag(_GAUGE if starts is None else _SUM, LENGTH),
-            b"" if starts is None else _sum_lead(temporality),
-            pieces(offsets[at], points.buffers()[2]),
-        )
-
-
-@cache
-def _head(metric: Metric) -> bytes:
-    return nested(1, metric_name(metric).encode()) + nested(3, unit(metric).encode())
-
-
-@cache
-def _sum_lead(temporality: int) -> bytes:
-    """What a sum is: of which temporality, and monotonic."""
-    return tag(2, VARINT) + varint(temporality) + tag(3, VARINT) + varint(1)
-
-
-def _own(
-    metric: Metric,
-    values: npt.NDArray[np.int64 | np.float64],
-    starts: Numbers | None,
-    times: Numbers,
-) -> Bytes:
-    """What no other point of a row has: what tells metrics of one name apart, times, the value."""
-    parts: list[bytes | npt.NDArray[np.generic]] = [
-        b"".join(attribute(7, key, value) for key, value in metric.otel_attributes)
-    ]
-    if starts is not None:
-        parts += [tag(2, FIXED64), starts * _NANOSECONDS]
-    parts += [tag(3, FIXED64), times * _NANOSECONDS]
-    parts += [tag(4 if values.dtype == np.float64 else 6, FIXED64), values]
-    return _rows(len(values), parts, fixed=True)
-
-
-def _joined(shared: Sequence[Pieces], own: Bytes) -> Pieces:
-    """Points, each a field `data_points`: what rows share with other points, then their own."""
-    sizes = sum(np.diff(offsets_of(part)) for part in shared) + own.shape[1]
-    heads = _rows(len(own), (tag(1, LENGTH), sizes))
-    return side_by_side([rows_as_pieces(heads), *shared, rows_as_pieces(own)], len(own))
-
-
-def _rows(count: int, parts: Sequence[bytes | npt.NDArray[Any]], *, fixed: bool = False) -> Bytes:
-    """Bytes that are alike in all rows, and numbers between them; shape: (count, size).
-
-    Numbers are lengths of `WIDE` bytes, or with `fixed` 64 bits each.
-    """
-    width = 8 if fixed else WIDE
-    template = b"".join(part if isinstance(part, bytes) else bytes(width) for part in parts)
-    rows = np.empty((count, len(template)), np.uint8)
-    rows[:] = np.frombuffer(template, np.uint8)
-    at = 0
-    for part in parts:
-        if isinstance(part, bytes):
-            at += len(part)
-            continue
-        into = rows[:, at : at + width]
-        if fixed:
-            into[:] = np.ascontiguousarray(part).view(np.uint8).reshape(count, 8)
-        else:
-            put_wide(into, part)
-        at += width
-    return rows
-
-
-def _ones(words: pa.Array) -> pa.Array:
-    """1 for each word that is there."""
-    return pc.if_else(words.is_valid(), 1, pa.scalar(None, pa.int64()))
+            temporality = _DELTA
+        numbers, there = _numbers(values)
+        if len(numbers):
+            rows = everywhere if there is None else np.flatnonzero(there)
+            name, is_double = _name_of(metric, temporality), numbers.dtype == np.float64
+            bits = np.ascontiguousarray(numbers).view(np.int64)
+            columns.append(_Column(metric, name, rows, bits, is_double, starts))
+    return columns
 
 
 def _numbers(
@@ -261,3 +167,122 @@ def _numbers(
         everywhere = there.copy()
         everywhere[there] = finite
     return values[finite], everywhere
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """All points of a batch, by name and resource: of which column and row each is."""
+
+    columns: Numbers
+    rows: Numbers
+    bits: Numbers
+    ends: Numbers
+    """Where each name's points of each resource begin and end; shape: names · resources + 1."""
+
+
+def _points(
+    columns: Sequence[_Column], names: Sequence[_Name], of_row: Numbers, count: int
+) -> _Points:
+    """`of_row` is the resource of each row, one of so many."""
+    numbers = {name: n for n, name in enumerate(names)}
+    sizes = [len(column.rows) for column in columns]
+    of_column = np.repeat(np.arange(len(columns)), sizes)
+    rows = np.concatenate([column.rows for column in columns])
+    bits = np.concatenate([column.bits for column in columns])
+    name = np.repeat([numbers[column.name] for column in columns], sizes)
+    run = name * count + of_row[rows]
+    if (np.diff(run) < 0).any():
+        order = np.argsort(run, kind="stable")
+        of_column, rows, bits, run = (part[order] for part in (of_column, rows, bits, run))
+    ends = np.searchsorted(run, np.arange(len(names) * count + 1))
+    return _Points(of_column, rows, bits, ends)
+
+
+def _runs(batch: pa.RecordBatch, columns: Sequence[_Column], points: _Points) -> Pieces:
+    """The bytes of the points, each a field `data_points`; a piece is a name's of a resource."""
+    times = batch.column("timestamp").cast(pa.int64()).to_numpy() * _NANOSECONDS
+    values = np.array([_DOUBLE if column.is_double else _INTEGER for column in columns], np.uint8)
+    time = fixed_rows(len(points.rows), (tag(3, FIXED64), times[points.rows], b"\0", points.bits))
+    time[:, 9] = values[points.columns]
+    parts = [
+        point_attributes(batch).take(pa.array(points.rows)),
+        *_own_attributes(batch, columns, points),
+        *_starts(columns, points),
+        as_pieces(time),
+    ]
+    sizes = np.sum([np.diff(offsets_of(part)) for part in parts], axis=0)
+    whole = side_by_side([with_lengths(tag(1, LENGTH), sizes), *parts], len(points.rows))
+    return pieces(offsets_of(whole)[points.ends], whole.buffers()[2])
+
+
+def _own_attributes(
+    batch: pa.RecordBatch, columns: Sequence[_Column], points: _Points
+) -> list[Pieces]:
+    """What tells metrics of one name apart, and words; nothing where no point has such."""
+    words, index = [b""], np.zeros(len(points.rows), np.int64)
+    for n, column in enumerate(columns):
+        own = b"".join(attribute(7, key, value) for key, value in column.metric.otel_attributes)
+        if column.metric.type == STRING:
+            spelled, of_row = words_of(
+                word_attribute(column.metric), batch.column(column.metric.name), text=True
+            )
+            here = points.columns == n
+            index[here] = of_row[points.rows[here]] + len(words)
+            words += [own + word for word in spelled]
+        elif own:
+            index[points.columns == n] = len(words)
+            words.append(own)
+    return [pa.array(words, BYTES).take(pa.array(index))] if len(words) > 1 else []
+
+
+def _starts(columns: Sequence[_Column], points: _Points) -> list[Pieces]:
+    """The starts of sums; nothing where there is none."""
+    summed = np.array([column.starts is not None for column in columns])[points.columns]
+    if not summed.any():
+        return []
+    starts = np.zeros(len(points.rows), np.int64)
+    for n, column in enumerate(columns):
+        if column.starts is not None:
+            here = points.columns == n
+            starts[here] = column.starts[points.rows[here]]
+    rows = fixed_rows(int(summed.sum()), (tag(2, FIXED64), starts[summed] * _NANOSECONDS))
+    return [pieces(np.append(0, np.cumsum(summed * rows.shape[1])), pa.py_buffer(rows))]
+
+
+def _assembled(
+    resources: Sequence[tuple[bytes, bytes]], names: Sequence[_Name], runs: Pieces
+) -> memoryview:
+    """The request: for each resource its header, then each metric's header and run of points."""
+    count, number = len(names), len(resources)
+    sizes = np.diff(offsets_of(runs))
+    headers = _headers(names, np.repeat(np.arange(count), number), sizes)
+    there = (sizes > 0).reshape(count, number).T
+    of_metrics = (np.diff(offsets_of(headers)) + sizes).reshape(count, number).T * there
+    firsts = [
+        _resource_header(*each, int(size))
+        for each, size in zip(resources, of_metrics.sum(axis=1), strict=True)
+    ]
+    everything = pa.concat_arrays([pa.array(firsts, BYTES), headers, runs])
+    order = np.empty((number, 1 + 2 * count), np.int64)
+    order[:, 0] = np.arange(number)
+    order[:, 1::2] = number + np.arange(count * number).reshape(count, number).T
+    order[:, 2::2] = order[:, 1::2] + count * number
+    wanted = np.column_stack([there.any(axis=1), np.repeat(there, 2, axis=1)])
+    return data_of(everything.take(pa.array(order[wanted])))
+
+
+def _headers(names: Sequence[_Name], of_run: Numbers, sizes: Numbers) -> Pieces:
+    """What stands before each run of points: a field `metrics` of `ScopeMetrics`."""
+    number = pa.array(of_run)
+    heads = pa.array([name.head for name in names], BYTES).take(number)
+    leads = pa.array([name.lead for name in names], BYTES).take(number)
+    content = with_lengths(b"", sizes + np.diff(offsets_of(leads)))
+    parts = [heads, content, leads]
+    whole = sizes + np.sum([np.diff(offsets_of(part)) for part in parts], axis=0)
+    return side_by_side([with_lengths(tag(2, LENGTH), whole), *parts], len(sizes))
+
+
+def _resource_header(resource: bytes, scope: bytes, of_metrics: int) -> bytes:
+    """What stands before the metrics of a resource: a field `resource_metrics` of the request."""
+    inside = resource + tag(2, LENGTH) + varint(len(scope) + of_metrics) + scope
+    return tag(1, LENGTH) + varint(len(inside) + of_metrics) + inside

@@ -1,11 +1,10 @@
 """Protobuf on the wire, as far as OTLP's metrics need it, for one message and for arrays of them.
 
-Lengths that follow from many others are written with a fixed number of bytes: a varint may have
-leading zeros, and every decoder takes them. So the size of what stands before a length is known
-without it, and all lengths of a request are computed by numpy.
+Lengths that are computed together are written with the same number of bytes: a varint may have
+leading zeros, and every decoder takes them. So they are written by numpy, all at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -19,9 +18,6 @@ Pieces: TypeAlias = pa.LargeBinaryArray
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 """Wire types."""
-
-WIDE = 5
-"""Bytes of a length that is written with leading zeros; it may be up to 2^35 - 1."""
 
 
 def tag(field: int, wire_type: int) -> bytes:
@@ -44,18 +40,35 @@ def nested(field: int, content: bytes) -> bytes:
     return tag(field, LENGTH) + varint(len(content)) + content
 
 
-def put_wide(into: npt.NDArray[np.uint8], numbers: npt.NDArray[np.int64]) -> None:
-    """Write one number a row as `WIDE` bytes; shape of `into`: (rows, WIDE)."""
-    shifts = np.arange(WIDE, dtype=np.int64) * 7
-    into[:] = (numbers[:, None] >> shifts) & 0x7F
-    into[:, :-1] |= 0x80
+def with_lengths(before: bytes, numbers: npt.NDArray[np.int64]) -> Pieces:
+    """Some bytes and a length a row, all lengths of as many bytes as the largest needs."""
+    width = len(varint(int(numbers.max(initial=0))))
+    rows = np.empty((len(numbers), len(before) + width), np.uint8)
+    rows[:, : len(before)] = np.frombuffer(before, np.uint8)
+    lengths = rows[:, len(before) :]
+    lengths[:] = (numbers[:, None] >> np.arange(width) * 7) & 0x7F
+    lengths[:, :-1] |= 0x80
+    return as_pieces(rows)
 
 
-def rows_as_pieces(rows: npt.NDArray[np.uint8]) -> Pieces:
+def fixed_rows(count: int, parts: Sequence[bytes | npt.NDArray[np.int64]]) -> npt.NDArray[np.uint8]:
+    """Bytes that are alike in all rows, and numbers of 64 bits between them; shape: (count, size)."""
+    template = b"".join(part if isinstance(part, bytes) else bytes(8) for part in parts)
+    rows = np.empty((count, len(template)), np.uint8)
+    rows[:] = np.frombuffer(template, np.uint8)
+    at = 0
+    for part in parts:
+        if not isinstance(part, bytes):
+            numbers = np.ascontiguousarray(part, "<i8")
+            rows[:, at : at + 8] = numbers.view(np.uint8).reshape(count, 8)
+        at += 8 if not isinstance(part, bytes) else len(part)
+    return rows
+
+
+def as_pieces(rows: npt.NDArray[np.uint8]) -> Pieces:
     """Pieces of one size each; shape of `rows`: (pieces, bytes). Nothing is copied."""
     count, size = rows.shape
-    offsets = np.arange(count + 1, dtype=np.int64) * size
-    return pieces(offsets, pa.py_buffer(np.ascontiguousarray(rows)))
+    return pieces(np.arange(count + 1, dtype=np.int64) * size, pa.py_buffer(rows))
 
 
 def pieces(offsets: npt.NDArray[np.int64], data: pa.Buffer) -> Pieces:
