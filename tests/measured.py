@@ -9,6 +9,7 @@ import pyarrow as pa
 from operators.collect.brokers import broker_samples
 from operators.collect.commits import commits_of
 from operators.collect.group_state import Groups
+from operators.collect.group_topics import pairs_of
 from operators.collect.groups import group_samples
 from operators.collect.offsets import Offsets
 from operators.collect.page import Page
@@ -79,6 +80,7 @@ def groups(
     members: Mapping[str, Sequence[str]] | None = None,
     written: Mapping[tuple[str, int], int] | None = None,
     partition_offsets: bool = False,
+    group_topics: int = 0,
     partial: bool = False,
 ) -> TickResult:
     """Tick `number` of the kind groups.
@@ -101,6 +103,8 @@ def groups(
         _offsets(cluster, ends, number, start, 0),
         np.array(message_at, np.int64),
         partition_offsets,
+        pairs_of(joined),
+        group_topics,
     )
     return _result("groups", number, found, partial)
 

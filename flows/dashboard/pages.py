@@ -16,6 +16,7 @@ from operators.schema.metrics import (
     COLLECTION,
     CONSUMER_GROUP,
     ENTITY_TYPES,
+    GROUP_TOPIC,
     PARTITION_OFFSET,
     PROBE,
     QUEUE,
@@ -65,7 +66,7 @@ def pages() -> list[Page]:
     return [
         _entities("Clusters", CLUSTER, _CLUSTER_GOLD, (_partitions_in_trouble(), *_probes())),
         _entities("Brokers", BROKER, _BROKER_GOLD),
-        _entities("Topics", TOPIC, _TOPIC_GOLD),
+        _entities("Topics", TOPIC, _TOPIC_GOLD, (_configured(),)),
         _entities("Consumer groups", CONSUMER_GROUP, _GROUP_GOLD, tuple(_groups())),
         _entities("Queues", QUEUE, _QUEUE_GOLD),
         Page(
@@ -193,6 +194,16 @@ def _partitions_in_trouble() -> Widget:
     return Widget("Partitions in trouble, the most", Chart.TABLE, query, width=12)
 
 
+def _configured() -> Widget:
+    names = [
+        f"topic.{name}"
+        for name in ("cleanupPolicy", "retentionMs", "retentionBytes", "minInSyncReplicas")
+    ]
+    select = ", ".join(f"latest({name}) AS '{name.partition('.')[2]}'" for name in names)
+    query = Query(select, (TOPIC,), tuple(names), facet=_identity(TOPIC), limit=100)
+    return Widget("Topics, how they are configured", Chart.TABLE, query, width=12, height=4)
+
+
 def _probes() -> Iterator[Widget]:
     for metric in PROBE.metrics:
         chart = _lines(PROBE, metric)
@@ -207,6 +218,15 @@ def _groups() -> Iterator[Widget]:
         "Groups by lag, with their state",
         Chart.TABLE,
         Query(select, (CONSUMER_GROUP,), (lag, *words), facet=_identity(CONSUMER_GROUP), limit=100),
+        width=12,
+        height=4,
+    )
+    of_topics = [metric.name for metric in GROUP_TOPIC.metrics]
+    select = ", ".join(f"latest({name}) AS '{name.partition('.')[2]}'" for name in of_topics)
+    yield Widget(
+        "Groups on the topics that they lag on",
+        Chart.TABLE,
+        Query(select, (GROUP_TOPIC,), tuple(of_topics), facet=_identity(GROUP_TOPIC), limit=100),
         width=12,
         height=4,
     )

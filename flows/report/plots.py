@@ -18,6 +18,7 @@ from operators.schema.metrics import (
     COLLECTION,
     CONSUMER_GROUP,
     ENTITY_TYPES,
+    GROUP_TOPIC,
     QUEUE,
     Metric,
     Origin,
@@ -79,7 +80,9 @@ class _Drawing:
         clusters = self.summary.clusters
         if clusters["messages"].count():
             yield self._fleet_traffic()
-        worst = self.summary.lags.filter(pl.col("lag") > 0)
+        # What a group lags on single topics is told of the cluster.
+        whole = pl.col("type") != GROUP_TOPIC.label
+        worst = self.summary.lags.filter(whole & (pl.col("lag") > 0))
         if worst.height:
             yield self._fleet_lags(worst)
         if clusters["health"].count():
@@ -227,6 +230,12 @@ class _Drawing:
         lags = self.summary.lags.filter(pl.col("cluster") == cluster)
         for type_, name, title, metric in (
             (CONSUMER_GROUP.label, "groups", "Top lagging groups", "consumerGroup.totalLag"),
+            (
+                GROUP_TOPIC.label,
+                "group-topics",
+                "Groups on the topics that they lag on most",
+                "consumerGroup.totalLag",
+            ),
             (QUEUE.label, "queues", "Deepest queues", "queue.depth"),
         ):
             own = lags.filter(pl.col("type") == type_)

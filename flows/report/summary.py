@@ -19,6 +19,7 @@ from operators.schema.metrics import (
     CLUSTER,
     COLLECTION,
     CONSUMER_GROUP,
+    GROUP_TOPIC,
     QUEUE,
     TOPIC,
     EntityType,
@@ -149,7 +150,7 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
         here, labels, *found[entity_type] = pl.collect_all(queries, engine="streaming")
         presence.append(here.with_columns(type=pl.lit(entity_type.label)))
         shaped.append(labels.with_columns(type=pl.lit(entity_type.label)))
-    for entity_type in (CLUSTER, BROKER, CONSUMER_GROUP, QUEUE, TOPIC, COLLECTION):
+    for entity_type in (CLUSTER, BROKER, CONSUMER_GROUP, GROUP_TOPIC, QUEUE, TOPIC, COLLECTION):
         if entity_type not in found:
             nothing = _own(entity_type, samples.scan(entity_type), narrow, wide)
             found[entity_type] = pl.collect_all(nothing)
@@ -157,6 +158,7 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
     groups, queues = found[CONSUMER_GROUP][0], found[QUEUE][0]
     lags = [
         _lags(samples, CONSUMER_GROUP, OF_GROUPS[0], groups, narrow),
+        _lags(samples, GROUP_TOPIC, OF_GROUPS[0], found[GROUP_TOPIC][0], narrow),
         _lags(samples, QUEUE, OF_QUEUES[0], queues, narrow),
     ]
     return Summary(
@@ -218,6 +220,8 @@ def _own(
         return [_grouped(scan, (_CLUSTER, _ENTITY, wide.time()), OF_BROKERS, filled)]
     if entity_type is CONSUMER_GROUP:
         return [_grouped(scan, (_CLUSTER, _ENTITY), OF_GROUPS)]
+    if entity_type is GROUP_TOPIC:
+        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_GROUPS[:1])]
     if entity_type is QUEUE:
         return [_grouped(scan, (_CLUSTER, _ENTITY), OF_QUEUES)]
     if entity_type is TOPIC:

@@ -11,6 +11,7 @@ from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, summary
+from operators.collect.group_topics import left_out, pairs_of
 from operators.collect.groups import group_samples
 from operators.collect.log_dirs import LogDirs
 from operators.collect.pages import PageReader
@@ -44,6 +45,8 @@ class ClusterCollector:
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
         self._readings: dict[int, Reading] = {}
         self._timelines = Timelines()
+        self._left_out: str | None = None
+        """What was told of pairs of a group and topic without rows."""
         self._probe = (
             None if settings.probe is None else Probe(settings, settings.probe, account_id)
         )
@@ -51,7 +54,8 @@ class ClusterCollector:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is not wrong and still worth to know, in sentences; each was logged once."""
-        return tuple(self._page_reader.notes)
+        own = () if self._left_out is None else (self._left_out,)
+        return (*self._page_reader.notes, *own)
 
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one kind's samples of one tick within `time_left` seconds.
@@ -139,6 +143,10 @@ class ClusterCollector:
             message_at = await self._timelines.first_uncommitted(
                 self._client, topology, commits, offsets, budget.until(1, what)
             )
+        most = self._settings.group_topics
+        pairs = pairs_of(commits) if most else None
+        if pairs is not None and len(pairs) > most:
+            self._note(left_out(len(pairs), most))
         collected = group_samples(
             self._identity_of(topology),
             tick,
@@ -147,8 +155,16 @@ class ClusterCollector:
             None if isinstance(offsets, Problem) else offsets,
             message_at,
             self._settings.partition_offsets,
+            pairs,
+            most,
         )
         return _partial(collected, problems)
+
+    def _note(self, note: str) -> None:
+        """Log what is worth to know, once for all ticks."""
+        if self._left_out is None:
+            self._left_out = note
+            log.warning("too many groups and topics", cluster=self._identity.cluster, note=note)
 
 
 class Collects(Protocol):

@@ -1,6 +1,7 @@
 """What a coordinator says of a group's members, whatever the group's type."""
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,13 @@ class Description:
             for topic, partitions in member.assigned
             for partition in partitions
         }
+
+    @cached_property
+    def readers(self) -> Mapping[str, int]:
+        """By topic: how many members have partitions of it."""
+        return Counter(
+            topic for member in self.members for topic in {topic for topic, _ in member.assigned}
+        )
 
     @cached_property
     def topics(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.description import REBALANCING
+from operators.collect.group_topics import Pairs, group_topic_samples
 from operators.collect.offsets import Offsets
 from operators.collect.raw import commits_batch, known, members_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
@@ -23,6 +24,8 @@ def group_samples(
     offsets: Offsets | None,
     message_at: Ints,
     partition_offsets: bool = False,
+    pairs: Pairs | None = None,
+    group_topics: int = 0,
 ) -> Collected:
     """One CONSUMER_GROUP row for each group that answered, whether it has members or not.
 
@@ -31,7 +34,7 @@ def group_samples(
     of deleted topics do not count. A share group's lag is what its coordinator says. `message_at` has for each row of `commits` the timestamp (ms)
     of the first message after it, UNKNOWN where that is not known. With `partition_offsets`
     there is a PARTITION_OFFSET row for each partition with a commit, and for each that is
-    assigned without one.
+    assigned without one. Of `pairs` there are `group_topics` GROUP_TOPIC rows at most.
     """
     groups = commits.groups.groups
     ids = [group.id for group in groups]
@@ -77,6 +80,8 @@ def group_samples(
             {"cluster.consumerGroupCount": commits.groups.listed, "cluster.totalLag": total_lag},
         ),
     ]
+    if pairs is not None and group_topics and offsets is not None:
+        batches.append(group_topic_samples(identity, tick, commits, pairs, offsets, group_topics))
     if partition_offsets and offsets is not None:
         batches.append(_partitions(identity, tick, commits, topology, offsets))
     return Collected(tuple(batches), raw)

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import logging
 import ssl
 import time
 from collections import defaultdict
@@ -19,6 +18,7 @@ from operators.collect.errors import CollectionError, Problem
 from operators.collect.names import Names
 from operators.collect.page import Page, parse_page
 from operators.collect.page_settings import PagesSettings, TlsSettings
+from operators.schema.logs import Log
 from operators.schema.secrets import without_password
 
 MAX_PAGE = 32 << 20
@@ -30,7 +30,7 @@ _REDIRECTS = 5
 _EXPORT = "export the MBeans as docker/jmx-exporter.yml does, or run the exporter with these rules"
 _OF_TOPICS = "kafka.server:type=BrokerTopicMetrics,name=…PerSec,topic=… Count"
 
-log = logging.getLogger("mqpipe.collect")
+log = Log("mqpipe.collect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class PageReader:
         for (dialect, lacks), brokers in fresh.items():
             note = lacking(brokers, dialect, lacks)
             self.notes.append(note)
-            log.warning(f"{self._cluster}: {note}")
+            log.warning("metrics pages lack columns", cluster=self._cluster, note=note)
 
     async def _read_one(
         self,

@@ -13,6 +13,7 @@ from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
 from operators.schema.names import ClusterName
 from operators.schema.settings import (
     BrokerId,
+    GroupTopics,
     MisfitError,
     Settings,
     part,
@@ -87,6 +88,11 @@ class ClusterSettings(Settings):
     )
     topics: SelectionSettings = part("which topics are collected", exclude=("^__",))
     groups: SelectionSettings = part("which consumer groups are collected")
+    group_topics: GroupTopics = Field(
+        default=10_000,
+        description="samples of a group on a topic, at most: those with the largest lags; "
+        "0 for none",
+    )
     partition_offsets: bool = Field(
         default=False, description="a sample for each group, topic and partition too"
     )

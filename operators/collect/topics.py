@@ -58,6 +58,7 @@ def topic_samples(
         "topic.underReplicatedPartitions": column(topology.per_topic(topology.under_replicated)),
         "topic.offlinePartitions": column(topology.per_topic(topology.offline)),
         "topic.partitionsWithNonPreferredLeader": column(topology.per_topic(displaced)),
+        "topic.inSyncReplicas": column(topology.per_topic(topology.in_sync)),
         "topic.respondsToMetadataRequests": [1] * len(chosen) + [0] * len(refused),
     }
     raw = {

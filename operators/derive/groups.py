@@ -20,7 +20,7 @@ from operators.derive.store import (
     with_columns,
 )
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
+from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET
 
 KEYS = ("group", "topic", "partition")
 TIMESTAMPS = "timestamps"
@@ -38,8 +38,8 @@ def derive_groups(
     lag over that time. `consumerGroup.membershipChanges` counts members that joined or left.
     Readings that are more than `most` seconds apart are not compared.
 
-    Lag in seconds is the age of the first message after the commit, 0 where none waits; a group's
-    is that of its oldest partition. `consumerGroup.lagMethod` says how the age was found: by the
+    Lag in seconds is the age of the first message after the commit, 0 where none waits; a group's,
+    and a group's on a topic, is that of its oldest partition. `consumerGroup.lagMethod` says how the age was found: by the
     brokers' timestamps, or by the history of end offsets where they do not tell. It is null where
     a partition's message was retained away or is older than what is known.
     """
@@ -71,6 +71,8 @@ def derive_groups(
                     [methods.get(group) for group in groups], pa.string()
                 )
             derived.append(with_columns(batch, filled))
+        elif entity_type_of(batch) is GROUP_TOPIC and columns:
+            derived.append(_on_topics(batch, commits, age))
         elif entity_type_of(batch) is PARTITION_OFFSET and columns:
             derived.append(_partitions(batch, commits, age))
         else:
@@ -204,6 +206,20 @@ def _members(rows: pa.RecordBatch) -> dict[str, set[str]]:
         if member is not None:
             members.add(member)
     return found
+
+
+def _on_topics(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> pa.RecordBatch:
+    """The greatest age over the partitions with a leader of each group's topic."""
+    keys = pa.RecordBatch.from_arrays(
+        [batch.column("consumer_group"), batch.column("topic")], names=["group", "topic"]
+    )
+    pair = match(commits, keys, ("group", "topic"))
+    counted = np.asarray(commits.column("led")) & (pair != NOWHERE)
+    oldest = np.full(batch.num_rows, -1.0)
+    # A part that is not known makes the whole unknown.
+    np.maximum.at(oldest, pair[counted], np.where(np.isnan(age), np.inf, age)[counted])
+    oldest[np.isinf(oldest) | (oldest < 0)] = np.nan
+    return with_columns(batch, {"consumerGroup.lagSeconds": nullable(oldest)})
 
 
 def _partitions(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> pa.RecordBatch:

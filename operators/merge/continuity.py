@@ -5,8 +5,10 @@ From a row of tick s, the filled row of tick t has
 
 - rates: value(s) · f(t) / f(s)
 - end and committed offsets: value(s) + rate(s) · ∑ f(u) / f(s) · interval, over the ticks u in
-  (s, t], so that an offset grows by the very rate that its row tells
-- a broker's processor: rest + (value(s) − rest) · f(t) / f(s), at most 100 %, where rest is what
+  (s, t], so that an offset grows by the very rate that its row tells; those of a group on a topic,
+  whose row tells no rate, stay
+- a broker's processor: rest + (value(s) − rest) · f(t) / f(s), at most 100 % (or value(s), which of
+  one processor can be more), where rest is what
   it uses without traffic: 10 %, or value(s) if that is less. Its handlers' idle share likewise,
   with a rest of 91 %, or value(s) if that is more. Both figures are the simulated brokers'
 - counts of what happened since the last tick: 0
@@ -117,7 +119,7 @@ def filled(
     for metric in entity_type_of(levels).metrics:
         columns[metric.name] = _continued(metric, levels, ratio)
     for offset, rate in GROWS_BY.items():
-        if offset in columns:
+        if offset in columns and rate in columns:
             growth = pc.multiply(levels.column(rate), pa.array(course.seconds(since, ticks)))
             whole = pc.cast(pc.round(pc.coalesce(growth, _NONE)), pa.int64())
             columns[offset] = pc.add(levels.column(offset), whole)
@@ -140,5 +142,6 @@ def _continued(metric: Metric, levels: pa.RecordBatch, ratio: pa.DoubleArray) ->
 def _loaded(last: pa.DoubleArray, rest: pa.DoubleArray, ratio: pa.DoubleArray) -> pa.Array:
     """A percentage of which the part beside `rest` moves with traffic."""
     moved = pc.add(rest, pc.multiply(pc.subtract(last, rest), ratio))
-    bounded = pc.max_element_wise(pc.min_element_wise(moved, _ALL), _NONE)
+    most = pc.max_element_wise(last, _ALL)
+    bounded = pc.max_element_wise(pc.min_element_wise(moved, most), _NONE)
     return pc.if_else(pc.is_valid(moved), bounded, moved)

@@ -138,6 +138,12 @@ CLUSTER = EntityType(
     (),
     (
         _whole("cluster.activeBrokerCount", "brokers", "brokers that are up", "kafka.brokers"),
+        _whole(
+            "cluster.fencedBrokerCount",
+            "brokers",
+            "brokers that the controller keeps from their work",
+            "kafka.broker.fenced.count",
+        ),
         _whole("cluster.globalTopicCount", "topics", "topics", "kafka.cluster.topic.count"),
         _whole(
             "cluster.globalPartitionCount",
@@ -360,6 +366,25 @@ TOPIC = EntityType(
         _whole("topic.offset", "messages", "sum of its partitions' end offsets"),
         _whole("topic.retainedMessages", "messages", "sum of end minus start offsets"),
         _whole("topic.diskSize", "bytes", "size of its logs on all brokers"),
+        _whole(
+            "topic.inSyncReplicas",
+            "replicas",
+            "sum of its partitions' in-sync replicas",
+            "kafka.partition.replicas_in_sync.total",
+        ),
+        _whole(
+            "topic.minInSyncReplicas",
+            "replicas",
+            "in-sync replicas that it needs to take messages: `min.insync.replicas`",
+            "kafka.topic.min_insync_replicas",
+        ),
+        _whole("topic.retentionMs", "ms", "`retention.ms`: how long it keeps messages, or -1"),
+        _whole(
+            "topic.retentionBytes",
+            "bytes",
+            "`retention.bytes`: how much of a partition it keeps, or -1",
+        ),
+        _word("topic.cleanupPolicy", "`cleanup.policy`: delete, compact or both"),
         _whole("topic.consumerLag", "messages", "sum of its groups' lag on it"),
         _gauge("topic.errorRate", "%", "share of its requests that failed"),
     ),
@@ -390,6 +415,30 @@ CONSUMER_GROUP = EntityType(
         _word("consumerGroup.lagMethod", "how lagSeconds was found: timestamps or history"),
         _word("consumerGroup.assignor", "how partitions are assigned: range, uniform, …"),
         _flag("consumerGroup.rebalancing", "1 where partitions change hands"),
+    ),
+)
+
+GROUP_TOPIC = EntityType(
+    "MESSAGE_QUEUE_GROUP_TOPIC",
+    "group_topic",
+    "KafkaOffsetSample",
+    (CONSUMER_GROUP_ID, TOPIC_NAME),
+    (
+        _whole(
+            "consumerGroup.totalLag",
+            "messages",
+            "end minus committed offsets on the topic, summed",
+            "kafka.consumer_group.lag_sum",
+        ),
+        _whole("consumerGroup.maxLag", "messages", "lag of the topic's partition with the most"),
+        _gauge(
+            "consumerGroup.lagSeconds",
+            "s",
+            "age of the topic's oldest message not yet committed",
+        ),
+        _whole("consumerGroup.activeConsumers", "members", "members that read the topic"),
+        _whole("consumerGroup.committedOffset", "messages", "sum of the offsets committed on it"),
+        _whole("consumerGroup.endOffset", "messages", "sum of the end offsets of these partitions"),
     ),
 )
 
@@ -464,6 +513,7 @@ ENTITY_TYPES: tuple[EntityType, ...] = (
     BROKER,
     TOPIC,
     CONSUMER_GROUP,
+    GROUP_TOPIC,
     PARTITION_OFFSET,
     COLLECTION,
     PROBE,

@@ -17,7 +17,8 @@ class Columns:
     """Builds the batches of one entity type of one shard.
 
     Rows are entity-major: all ticks of the first entity, then of the second. `names` are the
-    entities' last path elements, which are their GUID parts too (None for the cluster itself);
+    entities' last path elements, which are their GUID parts too (None for the cluster itself,
+    several of a group and topic);
     `constants` are columns of one value for all, or one an entity, which seldom change.
     """
 
@@ -27,7 +28,7 @@ class Columns:
         spec: ShardSpec,
         account_id: int | None,
         origin: Origin,
-        names: Sequence[str | None],
+        names: Sequence[str | tuple[str, ...] | None],
         constants: Mapping[str, Any],
     ) -> None:
         self.entity_type = entity_type
@@ -35,13 +36,12 @@ class Columns:
         self._schema = schema_of(entity_type)
         self._spec = spec
         self._origin = origin
+        parts = [n if isinstance(n, tuple) else tuple(filter(None, [n])) for n in names]
         guids = [
-            entity_guid(
-                account_id, entity_type.name, spec.provider, spec.cluster, *filter(None, [n])
-            )
-            for n in names
+            entity_guid(account_id, entity_type.name, spec.provider, spec.cluster, *of_one)
+            for of_one in parts
         ]
-        paths = [f"{spec.cluster}/{n}" if n else spec.cluster for n in names]
+        paths = ["/".join([spec.cluster, *of_one]) for of_one in parts]
         self._by_entity: dict[str, Any] = {
             "entity_guid": guids,
             "entity_name": paths,

@@ -20,6 +20,7 @@ from operators.schema.names import FleetName, fits_a_file
 from operators.schema.settings import (
     BrokerId,
     Duration,
+    GroupTopics,
     Misfit,
     MisfitError,
     Settings,
@@ -167,6 +168,11 @@ class FleetSettings(Settings):
         ge=0,
         le=1,
         description="share of topics and groups that come and go, each for some weeks",
+    )
+    group_topics: GroupTopics = Field(
+        default=10_000,
+        description="rows of a group and topic of a cluster, at most: those of its fullest topics; "
+        "0 for none",
     )
     retention: Duration = Field(default=604800.0, gt=0, description="how long topics keep messages")
     pattern: AnyPattern = part("how traffic moves with time", kind="business_hours")

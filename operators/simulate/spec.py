@@ -62,7 +62,12 @@ class ShardSpec:
     @property
     def entities(self) -> int:
         """Samples a tick, at most: entities that come and go may be away."""
-        return self.topology.entities
+        return self.topology.entities + self.group_topics
+
+    @property
+    def group_topics(self) -> int:
+        """Rows of a group and topic a tick, at most."""
+        return min(self.topology.pairs, self.settings.group_topics)
 
     @property
     def fingerprint(self) -> str:

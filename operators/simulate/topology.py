@@ -51,6 +51,11 @@ class Topology:
     queues: tuple[QueueShape, ...] = ()
 
     @property
+    def pairs(self) -> int:
+        """Pairs of a group and a topic that it reads."""
+        return sum(len(group.topics) for group in self.groups)
+
+    @property
     def entities(self) -> int:
         """Samples a tick, at most: the cluster's own and one of each entity."""
         return 1 + sum(map(len, (self.brokers, self.topics, self.groups, self.queues)))

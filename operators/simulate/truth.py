@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 
 from operators.schema.arrow import TIMESTAMP
-from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
+from operators.schema.metrics import (
+    BROKER,
+    CONSUMER_GROUP,
+    GROUP_TOPIC,
+    QUEUE,
+    TOPIC,
+    EntityType,
+)
 from operators.simulate import queues
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.occurrences import Anomaly, Schedule, paths_of
@@ -40,6 +48,11 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
         relations = (cluster if spec.provider == "kafka" else queues).relations_of(spec)
         schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
         paths = paths_of(spec.cluster, spec.topology)
+        paths[GROUP_TOPIC] = [
+            f"{spec.cluster}/{group.name}/{spec.topology.topics[topic].name}"
+            for group in spec.topology.groups
+            for topic in group.topics
+        ]
         rows += [
             {
                 "kind": anomaly.kind,
@@ -73,6 +86,7 @@ def touched(
             (BROKER, reach.brokers),
             (of_sources, reach.topics),
             (of_readers, reach.groups),
+            (GROUP_TOPIC, () if of_readers is QUEUE else reach.pairs),
         ):
             found.update((paths[entity_type][place], None) for place in sorted(places))
     return list(found)
@@ -86,6 +100,7 @@ class _Reach:
         self.brokers: set[int] = set()
         self.topics: set[int] = set()
         self.groups: set[int] = set()
+        self.pairs: set[int] = set()
         self.cluster = False
 
     def pull(self, effect: Effect) -> None:
@@ -94,20 +109,20 @@ class _Reach:
         match effect.lever:
             case Lever.MESSAGES:
                 self._traffic(entities)
-                self.groups.update(relations.readers_of(entities).tolist())
+                self._readers(entities)
             case Lever.SIZE | Lever.ERRORS:
                 self._traffic(entities)
             case Lever.HOT:
                 self.brokers.update(relations.leaders_of(entities).tolist())
-                self.groups.update(relations.readers_of(entities).tolist())
+                self._readers(entities)
             case Lever.CAPACITY:
-                self.groups.update(entities.tolist())
+                self._groups(entities)
                 self._traffic(relations.read_by(entities))
             case Lever.READING:
-                self.groups.update(relations.readers_of(entities).tolist())
+                self._readers(entities)
                 self._traffic(entities)
             case Lever.CONSUMERS | Lever.MEMBERSHIP:
-                self.groups.update(entities.tolist())
+                self._groups(entities)
             case Lever.PROCESSING:
                 # Queues have it; of Kafka's topics no time to process is known.
                 if relations.replicas is None:
@@ -119,10 +134,18 @@ class _Reach:
                 for broker in entities.tolist():
                     topics, _ = relations.led_by(broker)
                     self._traffic(topics)
-                    self.groups.update(relations.readers_of(topics).tolist())
+                    self._readers(topics)
             case Lever.DOWN | Lever.BEHIND:
                 for broker in entities.tolist():
                     self._trouble(broker, effect.lever)
+
+    def _groups(self, groups: Ints) -> None:
+        self.groups.update(groups.tolist())
+        self.pairs.update(np.flatnonzero(np.isin(self._relations.group, groups)).tolist())
+
+    def _readers(self, topics: Ints) -> None:
+        self.groups.update(self._relations.readers_of(topics).tolist())
+        self.pairs.update(np.flatnonzero(np.isin(self._relations.topic, topics)).tolist())
 
     def _traffic(self, topics: Ints) -> None:
         self.topics.update(topics.tolist())
@@ -138,5 +161,5 @@ class _Reach:
             # Leaders are elected by the active controller, which is the first broker that is up.
             self.brokers.add(0 if broker else min(1, relations.brokers - 1))
             alone = relations.only_on(broker)
-            self.groups.update(relations.readers_of(alone).tolist())
+            self._readers(alone)
             self.brokers.update(relations.leaders_of(alone).tolist())

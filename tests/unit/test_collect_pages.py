@@ -24,6 +24,7 @@ from operators.collect.dialects import BYTES_IN, FETCHES
 from operators.collect.page import parse_page
 from operators.collect.page_settings import PagesSettings
 from operators.collect.pages import PageReader, Pages
+from operators.schema.logs import FIELDS
 from tests.ports import PortClaim
 
 PAGE = """\
@@ -499,4 +500,6 @@ def test_what_pages_lack_is_told_once_with_what_would_bring_it(
     assert note.startswith("the metrics pages of brokers 1, 2 ")
     assert "broker.logFlushPerSecond (kafka.log:type=LogFlushStats" in note
     assert "request.avgTimeFetch," not in note
-    assert [record.getMessage() for record in caplog.records] == [f"prod: {note}"]
+    assert [record.__dict__[FIELDS] for record in caplog.records] == [
+        {"cluster": "prod", "note": note}
+    ]

@@ -24,6 +24,7 @@ HISTORY = {
     "topic.retainedMessages",
     "topic.diskSize",
     "consumerGroup.committedOffset",
+    "consumerGroup.endOffset",
 }
 """Totals of all time: an anomaly changes them for ever after."""
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, QUEUE, TOPIC
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, QUEUE, TOPIC
 from operators.simulate.anomalies.kinds import KINDS
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec
@@ -95,6 +95,9 @@ def test_laws_of_a_kafka_cluster(spec: ShardSpec) -> None:
 
     reads = [{spec.topology.topics[i].name for i in g.topics} for g in spec.topology.groups]
     _lag_laws(cluster, topics, groups, reads)
+    if groups is not None:
+        _pair_laws(topics, groups, made[GROUP_TOPIC])
+    _request_laws(brokers)
     _percentages(made)
     for frame in made.values():
         numbers = frame.select(pl.selectors.numeric())
@@ -104,7 +107,7 @@ def test_laws_of_a_kafka_cluster(spec: ShardSpec) -> None:
             .count(True)
             == 0
         )
-        signed = {"consumerGroup.lagTrend"}
+        signed = {"consumerGroup.lagTrend", "topic.retentionBytes"}
         assert [c for c in numbers.columns if c not in signed and (numbers[c] < 0).any()] == []
 
 
@@ -134,6 +137,36 @@ def _lag_laws(
         assert (committed == counts(group, "consumerGroup.messagesConsumedPerSecond")[1:]).all()
         trend = counts(group, "consumerGroup.lagTrend")[1:]
         assert (group["consumerGroup.totalLag"].diff().drop_nulls() == trend).all()
+
+
+def _pair_laws(topics: pl.DataFrame, groups: pl.DataFrame, pairs: pl.DataFrame) -> None:
+    """Rows of a group and topic sum to the group's and to the topic's."""
+    lag, key = "consumerGroup.totalLag", ["timestamp", "consumer_group"]
+    of_groups = pairs.group_by(key).agg(
+        pl.sum(lag, "consumerGroup.committedOffset"),
+        pl.max("consumerGroup.maxLag", "consumerGroup.lagSeconds"),
+    )
+    columns = [*key, *of_groups.columns[2:]]
+    assert of_groups.select(columns).sort(key).equals(groups.select(columns).sort(key))
+    by_topic = pairs.group_by("timestamp", "topic").agg(pl.sum(lag).alias("topic.consumerLag"))
+    joined = topics.join(by_topic, ["timestamp", "topic"], suffix=".of_pairs")
+    assert joined["topic.consumerLag"].equals(joined["topic.consumerLag.of_pairs"])
+    assert (pairs["consumerGroup.endOffset"] - pairs["consumerGroup.committedOffset"]).equals(
+        pairs[lag]
+    )
+    ends = pairs.join(topics, ["timestamp", "topic"])
+    assert ends["consumerGroup.endOffset"].equals(ends["topic.offset"])
+
+
+def _request_laws(brokers: pl.DataFrame) -> None:
+    """Fetches are consumers' and followers'; the heap is as full as the memory."""
+    kinds = ("fetchConsumer", "fetchFollower", "fetch")
+    consumer, follower, fetch = (brokers[f"request.{k}RequestsPerSecond"] for k in kinds)
+    assert (consumer + follower).to_list() == fetch.to_list()
+    share = 100 * brokers["broker.heapUsed"] / brokers["broker.heapMax"]
+    assert share.drop_nulls().to_list() == pytest.approx(
+        brokers["broker.memoryUsage"].drop_nulls().to_list(), abs=1e-6
+    )
 
 
 def _percentages(made: dict[Any, pl.DataFrame]) -> None:

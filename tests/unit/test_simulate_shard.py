@@ -2,6 +2,7 @@
 
 import pickle
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from operators.schema.metrics import (
     BROKER,
     CLUSTER,
     CONSUMER_GROUP,
+    GROUP_TOPIC,
     QUEUE,
     TOPIC,
     Origin,
@@ -71,7 +73,7 @@ def test_clusters_of_a_fleet_differ() -> None:
 def test_every_metric_of_a_kafka_cluster_is_filled() -> None:
     """Cluster, brokers, topics and groups have a value for every metric of the table."""
     made = samples(Shard(spec_of(), 1), [2])
-    assert set(made) == {CLUSTER, BROKER, TOPIC, CONSUMER_GROUP}
+    assert set(made) == {CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, GROUP_TOPIC}
     empty = [m.name for kind in made for m in kind.metrics if made[kind][m.name].null_count()]
     assert empty == []
 
@@ -84,8 +86,28 @@ def test_every_entity_has_one_sample_a_tick() -> None:
     assert names[BROKER] == ["sim/broker-1", "sim/broker-2"]
     assert names[TOPIC] == ["sim/orders", "sim/payments", "sim/user-events"]
     assert names[CONSUMER_GROUP] == ["sim/billing", "sim/warehouse"]
+    assert names[GROUP_TOPIC] == [
+        "sim/billing/orders",
+        "sim/billing/payments",
+        "sim/warehouse/user-events",
+    ]
     assert names[CLUSTER] == ["sim"]
     assert sum(map(len, made.values())) == 4 * spec.entities
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3])
+def test_a_fleet_has_no_more_rows_of_groups_and_topics_than_it_may(most: int) -> None:
+    """Those of the fullest topics; what else it has is the same."""
+    whole, spec = spec_of(topics=3, groups=2), spec_of(topics=3, groups=2, group_topics=most)
+    made, all_of_it = samples(Shard(spec, 1), [4]), samples(Shard(whole, 1), [4])
+    assert sum(map(len, made.values())) == 4 * spec.entities
+    kept = made.pop(GROUP_TOPIC, None)
+    pairs = all_of_it.pop(GROUP_TOPIC)
+    assert all(frame.equals(all_of_it[kind]) for kind, frame in made.items())
+    level = {topic.name: topic.messages for topic in spec.topology.topics}
+    fullest = sorted(level, key=lambda topic: -level[topic])[:most]
+    expected = pairs.filter(pl.col("topic").is_in(fullest))
+    assert expected.is_empty() if kept is None else kept.equals(expected)
 
 
 @pytest.mark.parametrize("provider", ["rabbitmq", "sqs", "azure_service_bus", "pubsub"])

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType, Origin
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    CONSUMER_GROUP,
+    GROUP_TOPIC,
+    TOPIC,
+    EntityType,
+    Origin,
+)
 from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.labels import Labels
@@ -22,6 +30,7 @@ from operators.simulate.anomalies.shadow import Driven, Shadow, Trace
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
 from operators.simulate.kafka.brokers import Brokers, load_of, without_dead
+from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.groups import Groups, pairs_of
 from operators.simulate.kafka.layout import Layout, Layouts
 from operators.simulate.kafka.placement import Partitions
@@ -50,17 +59,19 @@ class KafkaCluster:
         self._topics = Topics(spec)
         ages = Ages(partial(pattern_factor, spec))
         self._groups = Groups(topology, self._pairs, self._table.largest, ages, spec.key)
+        self._group_topics = GroupTopics(spec, self._pairs)
         self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
         self._presence = Presence(topology, spec.key)
         self._present: Present | None = None
         schedule = Schedule(spec.cluster, topology, spec.anomalies, spec.key)
         self._timeline = Timeline(schedule, relations_of(spec))
         self._shadow = Shadow()
-        parts: tuple[tuple[EntityType, Sequence[str | None], dict[str, Any]], ...] = (
+        parts: tuple[tuple[EntityType, Sequence[str | tuple[str, ...] | None], Any], ...] = (
             (CLUSTER, [None], self._constants()),
             (BROKER, self._brokers.names, self._brokers.constants()),
             (TOPIC, self._topics.names, self._topics.constants()),
             (CONSUMER_GROUP, self._groups.names, self._groups.constants(self._topics.partitions)),
+            (GROUP_TOPIC, self._group_topics.names, self._group_topics.constants()),
         )
         self._columns = [
             Columns(kind, spec, account_id, origin, names, constants)
@@ -116,13 +127,13 @@ class KafkaCluster:
         out, lag = pairs.by_topic.of(consumed.out), pairs.by_topic.of(consumed.lag)
         of_topics = self._topics.metrics(block, flow, layout, out, lag)
         load = load_of(flow, layout, out)
+        on_topics = self._groups.on_topics(block, flow, levers, of_topics["topic.offset"], consumed)
         metrics = {
             CLUSTER: self._metrics(block, flow, layout, lag),
             BROKER: self._brokers.metrics(block, load, layout, of_brokers, levers),
             TOPIC: of_topics,
-            CONSUMER_GROUP: self._groups.metrics(
-                block, flow, levers, of_topics["topic.offset"], consumed, lag_before
-            ),
+            CONSUMER_GROUP: self._groups.metrics(block, levers, on_topics, consumed, lag_before),
+            GROUP_TOPIC: self._group_topics.metrics(on_topics),
         }
         if not (layout.calm and before.calm):
             metrics[BROKER] |= self._brokers.trouble(block, load, layout, before, levers)
@@ -142,7 +153,7 @@ class KafkaCluster:
                 before=before,
                 levers_before=levers_before,
             )
-            labels = label(shaping, happening, pairs, self._shadow)
+            labels = label(shaping, happening, pairs, self._shadow, self._group_topics)
         return self._batches(block, metrics, labels)
 
     def _metrics(self, block: Block, flow: Flow, layout: Layout, lag: Ints) -> dict[str, Any]:
@@ -162,6 +173,7 @@ class KafkaCluster:
             availability = 100.0 * (partitions - offline) / partitions
             metrics = {
                 "cluster.activeBrokerCount": (~layout.in_trouble("dead")).sum(axis=0),
+                "cluster.fencedBrokerCount": layout.in_trouble("dead").sum(axis=0),
                 "cluster.offlinePartitionsCount": offline,
                 "cluster.underReplicatedPartitions": layout.under_replicated().sum(axis=0),
                 "cluster.availability": availability,
@@ -177,6 +189,7 @@ class KafkaCluster:
     def _constants(self) -> dict[str, Any]:
         return {
             "cluster.activeBrokerCount": self._brokers.count,
+            "cluster.fencedBrokerCount": 0,
             "cluster.globalTopicCount": len(self._topics.names),
             "cluster.globalPartitionCount": int(self._topics.partitions.sum()),
             "cluster.offlinePartitionsCount": 0,
@@ -196,7 +209,7 @@ class KafkaCluster:
             kind = columns.entity_type
             anomaly = None if labels is None else labels.column(kind)
             batch = columns.batch(block.times, metrics[kind], anomaly)
-            there = None if self._present is None else self._present.of(kind)
+            there = None if self._present is None else self._there(kind, self._present)
             if there is not None and not there.all():
                 batch = batch.filter(pa.array(np.repeat(there, block.ticks)))
             batches.append(batch)
@@ -216,6 +229,9 @@ class KafkaCluster:
     def _is_there(self, anomaly: Anomaly) -> bool:
         there = None if self._present is None else self._present.of(anomaly.entity_type)
         return there is None or bool(there[anomaly.root])
+
+    def _there(self, kind: EntityType, present: Present) -> Any:
+        return self._group_topics.there(present) if kind is GROUP_TOPIC else present.of(kind)
 
     def _counts(self, present: Present, ticks: int) -> Metrics:
         """What else changes as topics and groups come and go."""

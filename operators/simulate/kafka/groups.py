@@ -1,5 +1,6 @@
 """Consumer groups of a simulated Kafka cluster: lag, commits, members."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from operators.simulate.block import Block
 from operators.simulate.consumption import Consumed, Consumption
 from operators.simulate.kafka.placement import WHOLE
 from operators.simulate.kafka.topics import Flow
-from operators.simulate.noise import Ints, hashed, key_of
+from operators.simulate.noise import Floats, Ints, hashed, key_of
 from operators.simulate.topology import Topology
 
 COMMIT_INTERVAL = 5.0
@@ -37,6 +38,21 @@ def pairs_of(topology: Topology) -> Consumption:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class OnTopics:
+    """What every pair of a group and a topic is at, shape (pairs, ticks)."""
+
+    lag: Ints
+    fullest: Ints
+    """Lag of the topic's partition with the most."""
+    age: Floats
+    """Seconds since the oldest message not yet committed came."""
+    end: Ints
+    """The topic's end offset."""
+    consumers: Ints
+    """Members of the group, shape (groups, ticks or 1)."""
+
+
 class Groups:
     """The consumer groups of a cluster."""
 
@@ -51,41 +67,43 @@ class Groups:
         self._ages = ages
         self._key = key_of(key, "membership")
 
-    def metrics(
-        self,
-        block: Block,
-        flow: Flow,
-        levers: Levers,
-        offset: Ints,
-        consumed: Consumed,
-        lag_before: Ints,
-    ) -> dict[str, Any]:
-        """Metrics of consumer groups.
+    def on_topics(
+        self, block: Block, flow: Flow, levers: Levers, offset: Ints, consumed: Consumed
+    ) -> OnTopics:
+        """What follows of each pair; `offset` are topics' end offsets."""
+        pairs = self._pairs
+        parts = self._fullest(levers).take(pairs.topic, axis=0)
+        return OnTopics(
+            lag=consumed.lag,
+            fullest=-(-(consumed.lag * parts) // WHOLE),
+            age=self._ages.of(consumed.lag, flow.expected.take(pairs.topic, axis=0), block),
+            end=pairs.arrivals(offset),
+            consumers=levers.scaled(Lever.CONSUMERS, self._consumers),
+        )
 
-        `offset` are topics' end offsets, `lag_before` is the pairs' lag before the block.
+    def metrics(
+        self, block: Block, levers: Levers, on: OnTopics, consumed: Consumed, lag_before: Ints
+    ) -> dict[str, Any]:
+        """Metrics of consumer groups; `lag_before` is the pairs' lag before the block.
+
         totalLag = Σ lag, maxLag = the most that a partition has by its part of the topic,
         lagSeconds = the greatest age (`Ages`), lagTrend = growth of totalLag / s,
         messagesConsumed = Σ commits / s, committedOffset = Σ (end offset − lag).
         """
         pairs, seconds = self._pairs, block.seconds
-        total = pairs.by_group.ordered(consumed.lag)
+        total = pairs.by_group.ordered(on.lag)
         before = pairs.by_group.ordered(lag_before[:, None])
-        parts = self._fullest(levers).take(pairs.topic, axis=0)
-        fullest = -(-(consumed.lag * parts) // WHOLE)
-        end = pairs.arrivals(offset)
-        ages = self._ages.of(consumed.lag, flow.expected.take(pairs.topic, axis=0), block)
         consumed_messages = pairs.by_group.ordered(consumed.out)
         metrics = {
             "consumerGroup.totalLag": total,
-            "consumerGroup.maxLag": pairs.by_group.ordered(fullest, np.maximum),
-            "consumerGroup.lagSeconds": pairs.by_group.ordered(ages, np.maximum),
+            "consumerGroup.maxLag": pairs.by_group.ordered(on.fullest, np.maximum),
+            "consumerGroup.lagSeconds": pairs.by_group.ordered(on.age, np.maximum),
             "consumerGroup.lagTrend": np.diff(total, axis=1, prepend=before) / seconds,
             "consumerGroup.messagesConsumedPerSecond": consumed_messages / seconds,
-            "consumerGroup.committedOffset": pairs.by_group.ordered(end) - total,
+            "consumerGroup.committedOffset": pairs.by_group.ordered(on.end) - total,
         }
-        consumers = levers.scaled(Lever.CONSUMERS, self._consumers)
-        if consumers is not self._consumers:
-            metrics["consumerGroup.activeConsumers"] = consumers
+        if on.consumers is not self._consumers:
+            metrics["consumerGroup.activeConsumers"] = on.consumers
         return metrics | self._rebalances(block, levers)
 
     def constants(self, partitions: Ints) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from operators.simulate.anomalies.levers import Levers
 from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.anomalies.shadow import Driven, Shadow
 from operators.simulate.consumption import Consumption
+from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.layout import Layout
 from operators.simulate.noise import Ints, distinct
 
@@ -47,6 +48,7 @@ def label(
     happening: Sequence[tuple[Anomaly, tuple[Effect, ...]]],
     pairs: Consumption,
     shadow: Shadow,
+    group_topics: GroupTopics,
 ) -> Labels:
     """The labels of a block's samples.
 
@@ -73,6 +75,8 @@ def label(
     cluster[0] = np.concatenate([topics, shaped.lag]).max(axis=0, initial=NONE)
     np.maximum.at(topics, pairs.topic[shaped.pairs], shaped.rates)
     np.maximum.at(groups, pairs.group[shaped.pairs], shaped.rates)
+
+    group_topics.label(labels, levers, shaped)
 
     loads = topics.copy()
     for pull in levers.of(Lever.HOT):
@@ -144,7 +148,8 @@ def _paint_trouble(
     places = np.arange(len(brokers))[:, None]
     control = layout.controllers() == places
     changed: Any = (under > 0) | grown | layout.spread("shifted")
-    changed |= layout.in_trouble("dead") | layout.in_trouble("returned")
+    for trouble_of in ("dead", "returned", "behind"):
+        changed |= layout.in_trouble(trouble_of)
     changed |= control & ((layout.elections(before.last) > 0) | (places > 0))
     np.maximum(brokers, np.where(changed, lately, NONE), out=brokers)
     shown = layout.under_replicated() + layout.spread("offline") + layout.spread("non_preferred")

@@ -9,6 +9,7 @@ from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
 from operators.simulate.kafka.layout import Layout, heat, refuse
+from operators.simulate.kafka.placement import min_in_sync
 from operators.simulate.local_time import HOUR
 from operators.simulate.noise import Floats, Ints, Lanes
 from operators.simulate.spec import ShardSpec
@@ -45,6 +46,7 @@ class Topics:
         self._replicas = np.array([t.replication_factor for t in topics], np.int64)
         self._size = np.array([t.message_size for t in topics], np.int64)[:, None]
         self._traffic = Traffic(spec, [t.messages for t in topics])
+        self._retention_ms = round(retention * 1000)
         self._checks = max(1, round(retention * 1000 / HOUR))
         self.end = np.rint(self._traffic.levels * retention).astype(np.int64)
         """End offsets, summed over partitions."""
@@ -88,7 +90,7 @@ class Topics:
 
         messagesIn = messages / s, messagesOut = commits / s, bytes = messages · message size,
         offset = Σ messages, errorRate = 100 · failed / (messages + failed), diskSize =
-        retained · message size · replicas.
+        retained · message size · replicas. A topic needs all of its replicas but one in sync.
         """
         seconds = block.seconds
         offset = np.cumsum(flow.messages, axis=1)
@@ -113,6 +115,7 @@ class Topics:
                 "topic.offlinePartitions": offline,
                 "topic.partitionsWithNonPreferredLeader": layout.spread("non_preferred"),
                 "topic.respondsToMetadataRequests": (offline == 0).astype(np.int8),
+                "topic.inSyncReplicas": layout.in_sync(),
             }
         return metrics
 
@@ -126,6 +129,11 @@ class Topics:
             "topic.offlinePartitions": 0,
             "topic.partitionsWithNonPreferredLeader": 0,
             "topic.respondsToMetadataRequests": 1,
+            "topic.inSyncReplicas": self.partitions * self._replicas,
+            "topic.minInSyncReplicas": min_in_sync(self._replicas),
+            "topic.retentionMs": self._retention_ms,
+            "topic.retentionBytes": -1,
+            "topic.cleanupPolicy": "delete",
         }
 
     def _retain(self, added: Ints, block: Block) -> Ints:
