@@ -1,6 +1,7 @@
 """One connection to one broker: requests go out as they come, answers come back in that order."""
 
 import asyncio
+import math
 import ssl
 import struct
 import threading
@@ -75,7 +76,9 @@ class Connection(asyncio.BufferedProtocol):
         self.unasked_close = False
         """Whether the broker closed it while it owed nothing but what was just asked."""
         self.authenticate_at: float | None = None
-        """When it is to be authenticated anew, by the loop's clock."""
+        """When it is to be authenticated anew, by the loop's clock; None for never."""
+        self.session_ends = math.inf
+        """When the broker takes no more requests unless it was."""
         self.heard = 0.0
         """When something came last, by the loop's clock."""
         self._client_id = client_id.encode()

@@ -7,6 +7,9 @@ from operators.protocol.connection import Connection
 from operators.protocol.errors import RequestError
 from operators.protocol.opening import Access, authenticate, opened
 
+_AGAIN = 1.0
+"""Seconds after which a login for a session that has not ended yet is tried again."""
+
 
 class Link:
     """The way to `host:port`."""
@@ -119,25 +122,26 @@ class Link:
     def _authenticate_anew(self, connection: Connection) -> None:
         """Where the session is about to end: what is asked meanwhile waits for the next."""
         due = connection.authenticate_at
-        if due is None or connection.holding or asyncio.get_running_loop().time() < due:
+        now = asyncio.get_running_loop().time()
+        if due is None or now < due or (self._again is not None and not self._again.done()):
             return
-        connection.hold()
+        if now >= connection.session_ends:
+            connection.hold()
+        self._again = asyncio.create_task(self._anew(connection))
 
-        async def anew() -> None:
-            try:
-                async with asyncio.timeout(self._access.timeout):
-                    await authenticate(connection, self._host, self._access)
-                connection.release()
-            except asyncio.CancelledError:
-                connection.end(RequestError("unavailable", f"{self.where}: was closed"))
-                raise
-            except TimeoutError:
-                text = f"{self.where}: not authenticated anew in time"
-                connection.end(RequestError("timeout", text))
-            except Exception as error:
+    async def _anew(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(self._access.timeout):
+                await authenticate(connection, self._host, self._access)
+        except asyncio.CancelledError:
+            connection.end(RequestError("unavailable", f"{self.where}: was closed"))
+            raise
+        except Exception as error:
+            if connection.holding:
                 connection.end(_as_request_error(self.where, error))
-
-        self._again = asyncio.create_task(anew())
+            else:
+                # The session goes on for some time yet.
+                connection.authenticate_at = asyncio.get_running_loop().time() + _AGAIN
 
 
 def _lapsed(connection: Connection | None) -> bool:
@@ -148,4 +152,6 @@ def _lapsed(connection: Connection | None) -> bool:
 def _as_request_error(where: str, error: BaseException) -> RequestError:
     if isinstance(error, RequestError):
         return error
+    if isinstance(error, TimeoutError):
+        return RequestError("timeout", f"{where}: not authenticated in time")
     return RequestError("unknown", f"{where}: {type(error).__name__}: {error}")

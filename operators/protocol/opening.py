@@ -1,6 +1,7 @@
 """How a connection comes about: TCP, TLS, the versions that the broker speaks, SASL."""
 
 import asyncio
+import math
 import random
 import socket
 import ssl
@@ -90,10 +91,12 @@ async def opened(where: str, host: str, port: int, access: Access) -> Connection
         RequestError: it did not come about, and why.
     """
     connection: Connection | None = None
-    stage = "TCP"
+    stage = "name"
     try:
         async with asyncio.timeout(access.timeout):
-            sock = await _tcp(where, host, port, access)
+            found = await _addresses(where, host, port, access)
+            stage = "TCP"
+            sock = await _tcp(where, found, access)
             stage = "TCP" if access.tls is None else "TLS"
             connection = await _transport(where, host, sock, access)
             stage = "ApiVersions"
@@ -118,31 +121,37 @@ async def opened(where: str, host: str, port: int, access: Access) -> Connection
 async def authenticate(connection: Connection, host: str, access: Access) -> None:
     """Log in, or log in anew; nothing where there is no SASL.
 
+    The connection holds what is asked from the first message on until it is let in: where this
+    fails before, for want of a token say, it is what it was.
+
     Raises:
         RequestError: the broker does not let us in.
     """
     login = access.login
     if login is None:
         return
-    where, now = connection.where, asyncio.get_running_loop().time()
+    where, clock = connection.where, asyncio.get_running_loop().time
     try:
         exchange = await login.exchange(host, access.timeout)
+        connection.hold()
+        begun = clock()
         answer = await _ask(connection, "SaslHandshake", access, mechanism=login.mechanism)
         if answer.error_code:
             known = ", ".join(answer.mechanisms) or "none"
             said = f"it takes {known}" if answer.error_code == _UNSUPPORTED_MECHANISM else ""
             raise _sasl_error(where, login, answer.error_code, said)
-        lifetime = await _exchanged(connection, login, exchange, access)
+        lifetime = await _exchanged(connection, login, exchange, access) / 1000
     except RefusedError as error:
         text = f"{where}: {login.mechanism}: {error}"
         if "token" in text and login.mechanism == "OAUTHBEARER":
             text += "; see `sasl.oauthbearer.…`"
         raise RequestError("auth", text) from error
     if lifetime > 0:
-        share = random.uniform(*_OF_A_SESSION)
-        connection.authenticate_at = now + share * lifetime / 1000
+        connection.session_ends = begun + lifetime
+        connection.authenticate_at = begun + random.uniform(*_OF_A_SESSION) * lifetime
     else:
-        connection.authenticate_at = None
+        connection.session_ends, connection.authenticate_at = math.inf, None
+    connection.release()
 
 
 async def _exchanged(
@@ -201,13 +210,16 @@ async def _ask(connection: Connection, name: str, access: Access, **fields: Any)
         raise connection.garbage(f"an answer to {name} that makes no sense") from error
 
 
-async def _tcp(where: str, host: str, port: int, access: Access) -> socket.socket:
+async def _addresses(where: str, host: str, port: int, access: Access) -> list[Address]:
     try:
-        found = await addresses(host, port, access.family)
+        return await addresses(host, port, access.family)
     except OSError as error:
         raise RequestError("resolve", f"{where}: {host}: {os_text(error)}") from error
+
+
+async def _tcp(where: str, found: list[Address], access: Access) -> socket.socket:
+    ways = (partial(_connect, one, access) for one in found)
     try:
-        ways = (partial(_connect, one, access) for one in found)
         return await first_of(ways, _NEXT_ADDRESS, socket.socket.close)
     except AllFailedError as failed:
         said = ", ".join(dict.fromkeys(os_text(error) for error in failed.errors))
@@ -248,7 +260,8 @@ async def _transport(where: str, host: str, sock: socket.socket, access: Access)
                 connection,
                 sock=sock,
                 ssl=context,
-                server_hostname=host,
+                # A dot at a name's end is for name servers alone.
+                server_hostname=host.rstrip("."),
                 ssl_handshake_timeout=access.timeout,
             )
         )[1]

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from operators.protocol import Client, RequestError
 from operators.protocol.messages import MESSAGES
+from operators.protocol.sasl.exchange import RefusedError
 from tests.ports import PortClaim
 from tests.unit.protocol.broker import (
     SERVED,
@@ -341,18 +343,87 @@ async def test_what_one_broker_does_not_let_in_is_not_tried_at_others() -> None:
             )
 
     async with broker(deny) as first, broker(deny) as second:
-        client = client_of(
-            first,
-            second,
-            security_protocol="SASL_PLAINTEXT",
-            sasl_mechanism="PLAIN",
-            sasl_username="me",
-            sasl_password="hunter2",
-        )
+        client = client_of(first, second, **LOGIN)
         with pytest.raises(RequestError) as denied:
             await who(client)
         assert denied.value.error_class == "auth"
         assert denied.value.code == 58
         assert str(denied.value).endswith("PLAIN: SASL_AUTHENTICATION_FAILED: Nobody such")
         assert len(first.connections) + len(second.connections) == 1
+        await client.close()
+
+
+def lets_in(milliseconds: int) -> Any:
+    """A broker whose sessions last so long, and which takes no requests during a login."""
+
+    async def answer(request: Asked, writer: asyncio.StreamWriter) -> None:
+        if request.key == 17:
+            writer.write(answer_to(request, error_code=0, mechanisms=["PLAIN"]))
+        elif request.key == 36:
+            await asyncio.sleep(0.02)
+            writer.write(
+                answer_to(
+                    request,
+                    error_code=0,
+                    error_message=None,
+                    auth_bytes=b"",
+                    session_lifetime_ms=milliseconds,
+                )
+            )
+        else:
+            writer.write(groups_answer(request, "a"))
+
+    return answer
+
+
+LOGIN = {
+    "security_protocol": "SASL_PLAINTEXT",
+    "sasl_mechanism": "PLAIN",
+    "sasl_username": "me",
+    "sasl_password": "hunter2",
+}
+
+
+@asynchronous
+async def test_while_a_session_is_authenticated_anew_nothing_else_is_sent() -> None:
+    """Between the first message of a login and its last answer; what was asked then is answered."""
+    async with broker(lets_in(200)) as there:
+        client = client_of(there, **LOGIN)
+        keys: list[int] = []
+        while keys.count(17) < 4:
+            found = await asyncio.gather(*(who(client) for _ in range(3)))
+            assert found == ["a"] * 3
+            keys = [one.key for one in there.connections[0] if one.key != 18]
+        assert all(after == 36 for key, after in pairwise(keys) if key == 17)
+        assert len(there.connections) == 1
+        await client.close()
+
+
+@asynchronous
+async def test_a_login_that_cannot_begin_leaves_the_session_what_is_left_of_it() -> None:
+    """For want of a token, say: it is tried again, and only at the session's end it is an error."""
+    async with broker(lets_in(1500)) as there:
+        client = client_of(there, **LOGIN)
+        assert await who(client) == "a"
+        (link,) = client._links.values()
+        connection = link.connection
+        assert connection is not None
+        login = client._access.login
+        assert login is not None
+
+        async def no_token(*_: object) -> Any:
+            raise RefusedError("no token: of this test")
+
+        login.exchange = no_token  # type: ignore[assignment,method-assign]
+        loop = asyncio.get_running_loop()
+        connection.authenticate_at = loop.time()
+        assert await who(client) == "a"
+        await asyncio.sleep(0)
+        assert (connection.error, connection.holding) == (None, False)
+        assert connection.authenticate_at > loop.time()
+        connection.authenticate_at = connection.session_ends = loop.time()
+        with pytest.raises(RequestError, match="no token: of this test") as refused:
+            await who(client)
+        assert refused.value.error_class == "auth"
+        assert connection.error is not None
         await client.close()
