@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +95,12 @@ def samples(folder: Path, label: str) -> pl.DataFrame:
     return frame.with_columns(pl.col(strings).cast(pl.String)).sort(
         "entity_guid", "timestamp", "origin"
     )
+
+
+def stored_epoch(state: Path) -> int:
+    """The epoch up to which a job's recovery store has all snapshots; 0 before the first."""
+    frontiers = [0]
+    for part in (state / "recovery").glob("part-*.sqlite3"):
+        with closing(sqlite3.connect(f"file:{part}?mode=ro", uri=True)) as store:
+            frontiers += [epoch for (epoch,) in store.execute("SELECT worker_frontier FROM fronts")]
+    return max(frontiers)

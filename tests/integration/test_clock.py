@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import polars as pl
 import pytest
 
-from tests.mqpipe import SCRIPT, samples
+from tests.mqpipe import SCRIPT, samples, stored_epoch
 from tests.ports import PortClaim
 
 pytestmark = pytest.mark.timeout(120)
@@ -167,7 +167,10 @@ def begun(job: Job, *arguments: str) -> None:
     """A run of which a snapshot is stored for certain."""
     job.start("run", "c.yaml", "--no-live", *arguments)
     job.wait_for("run started")
-    job.wait_for_watermark("collected", time.time() + 4)
+    job.wait_for_watermark("collected", time.time() + 1)
+    seen = stored_epoch(job.folder / "state/run")
+    while stored_epoch(job.folder / "state/run") < seen + 2:
+        time.sleep(0.1)
 
 
 def test_a_run_whose_clock_is_set_back_goes_on(job: Job) -> None:
