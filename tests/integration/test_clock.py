@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import polars as pl
 import pytest
 
+from tests.faketime import faketime
 from tests.mqpipe import SCRIPT, samples, stored_epoch
 from tests.ports import PortClaim
 
@@ -42,14 +43,6 @@ metrics: {{listen: {listen}}}
 """
 
 
-def faketime() -> Path:
-    """The library that fakes the wall clock, and no other."""
-    found = list(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    if not found and not os.environ.get("CI"):
-        pytest.skip("no libfaketime: apt-get install faketime")
-    return found[0]
-
-
 class Job:
     """A command in a folder, with a clock of its own that can be set."""
 
@@ -68,11 +61,9 @@ class Job:
         env = {
             **os.environ,
             "PYTHONPATH": str(self.folder),
-            "LD_PRELOAD": str(faketime()),
+            **faketime(),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
