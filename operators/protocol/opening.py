@@ -142,10 +142,7 @@ async def authenticate(connection: Connection, host: str, access: Access) -> Non
             raise _sasl_error(where, login, answer.error_code, said)
         lifetime = await _exchanged(connection, login, exchange, access) / 1000
     except RefusedError as error:
-        text = f"{where}: {login.mechanism}: {error}"
-        if "token" in text and login.mechanism == "OAUTHBEARER":
-            text += "; see `sasl.oauthbearer.…`"
-        raise RequestError("auth", text) from error
+        raise RequestError("auth", f"{where}: {login.mechanism}: {error}") from error
     if lifetime > 0:
         connection.session_ends = begun + lifetime
         connection.authenticate_at = begun + random.uniform(*_OF_A_SESSION) * lifetime

@@ -5,6 +5,7 @@ import sys
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from operators.protocol import properties
 from operators.protocol.properties import _REFUSED, _UNUSED, _USED, PropertyError, translated
 
 PLAIN = {"sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "p"}
@@ -83,6 +84,16 @@ def test_what_cannot_work_is_refused(wrong: dict[str, str], name: str, says: str
     with pytest.raises(PropertyError) as refused:
         translated({"bootstrap.servers": "a:1", **wrong})
     assert (refused.value.name, says in str(refused.value)) == (name, True), str(refused.value)
+
+
+def test_kerberos_takes_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has to be built beside MIT's library, so it is nobody's by default."""
+    kerberos = {"security.protocol": "SASL_SSL", "sasl.mechanism": "GSSAPI"}
+    monkeypatch.setattr(properties, "find_spec", lambda _: None)
+    with pytest.raises(PropertyError, match="takes the package gssapi"):
+        translated(kerberos)
+    monkeypatch.setattr(properties, "find_spec", lambda name: name)
+    assert translated(kerberos).mechanism == "GSSAPI"
 
 
 def test_a_secret_is_never_in_what_is_said() -> None:
