@@ -242,7 +242,7 @@ class KafkaClient:
     ) -> list[DescribedGroup]:
         body = description_request(groups, operations=operations)
         answer = await self._send("DescribeGroups", body, timeout, broker, what)
-        return self._read(what, lambda: described_groups(answer))
+        return self._read(what, lambda: described_groups(answer, self._classic.told))
 
     # Disks
 

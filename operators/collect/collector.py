@@ -18,7 +18,7 @@ from operators.collect.pages import PageReader
 from operators.collect.probe import Probe
 from operators.collect.reading import Reading
 from operators.collect.samples import ClusterIdentity
-from operators.collect.settings import ClusterSettings
+from operators.collect.settings import ClusterSettings, Selected
 from operators.collect.timeline import Timelines
 from operators.collect.topics import topic_samples
 from operators.collect.topology import UNKNOWN, Topology
@@ -43,6 +43,8 @@ class ClusterCollector:
         self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
         self._client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
+        self._selected_topics = Selected(settings.topics)
+        self._selected_groups = Selected(settings.collected_groups)
         self._readings: dict[int, Reading] = {}
         self._timelines = Timelines()
         self._left_out: str | None = None
@@ -87,7 +89,13 @@ class ClusterCollector:
 
     def _reading(self, tick: int) -> Reading:
         if tick not in self._readings:
-            self._readings[tick] = Reading(self._client, self._page_reader, self._settings)
+            self._readings[tick] = Reading(
+                self._client,
+                self._page_reader,
+                self._selected_topics,
+                self._selected_groups,
+                log_dirs=self._settings.log_dirs,
+            )
             for old in sorted(self._readings)[:-READINGS_KEPT]:
                 del self._readings[old]
         return self._readings[tick]
@@ -118,7 +126,7 @@ class ClusterCollector:
         collected = topic_samples(
             self._identity_of(topology),
             tick,
-            self._settings.topics,
+            self._selected_topics,
             topology,
             None if isinstance(offsets, Problem) else offsets,
             None if isinstance(commits, Problem) else commits,

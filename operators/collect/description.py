@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.collect.frames import DescribedGroup, DescribedMember
+from operators.collect.frames import DescribedGroup, DescribedMember, Told
 
 Assigned = tuple[tuple[str, tuple[int, ...]], ...]
 """Partitions by topic."""
@@ -70,12 +70,14 @@ class ClassicDescriptions:
     """Descriptions of classic groups; one that is told in the same bytes is the same object."""
 
     def __init__(self) -> None:
+        self.told: dict[str, Told] = {}
+        """As `described_groups` keeps it."""
         self._known: dict[str, tuple[DescribedGroup, Description]] = {}
 
     def of(self, group: DescribedGroup) -> Description:
         """What DescribeGroups says of a group."""
         known = self._known.get(group.id)
-        if known is not None and known[0] == group:
+        if known is not None and known[0] is group:
             return known[1]
         description = Description(
             group.state, tuple(map(_classic_member, group.members)), group.assignor or None
@@ -85,9 +87,12 @@ class ClassicDescriptions:
 
     def keep(self, groups: Iterable[str]) -> None:
         """Forget all groups but these."""
+        if not self.told:
+            return
         kept = set(groups)
-        if len(self._known) > len(kept):
-            self._known = {group: known for group, known in self._known.items() if group in kept}
+        for group in [group for group in self.told if group not in kept]:
+            del self.told[group]
+            self._known.pop(group, None)
 
 
 def _classic_member(member: DescribedMember) -> Member:

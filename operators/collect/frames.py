@@ -11,9 +11,9 @@ the newest of each. What is no such answer raises GarbledError.
 
 import struct
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -37,6 +37,9 @@ SEVERAL_GROUPS = 8
 
 METADATA_OF_ALL_TOPICS = bytes(4)
 """The request: no list of topics, none to be made, no permitted operations, no tags."""
+
+_LONGER = 0x80
+"""A number's byte from which on there is another one."""
 
 _ANY_EPOCH = -1
 _NO_ID = bytes(16)
@@ -69,14 +72,14 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     """An unsigned number at a place, and the place after it."""
     value = data[at]
     at += 1
-    if value < 0x80:
+    if value < _LONGER:
         return value, at
     value &= 0x7F
     for shift in (7, 14, 21, 28):
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        if byte < _LONGER:
             return value, at
     raise GarbledError("a number of more than five bytes")
 
@@ -103,6 +106,14 @@ def _bytes(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
+    length = data[at]
+    if length < _LONGER:
+        # Nearly all names: this is where most of the time goes.
+        begin = at + 1
+        at += length or 1
+        if at > len(data):
+            raise GarbledError("an answer that ends within a name")
+        return data[begin:at].decode(), at
     found, at = _bytes(data, at)
     return found.decode(), at
 
@@ -130,6 +141,7 @@ def varint(value: int) -> bytes:
     return bytes(written)
 
 
+@lru_cache(maxsize=1 << 17)
 def text(value: str) -> bytes:
     """A string as Kafka writes it."""
     encoded = value.encode()
@@ -245,14 +257,17 @@ def offsets_request(names: Sequence[str], topic: Ints, partition: Ints, asked: I
 def found_offsets(data: bytes) -> FoundOffsets:
     """What a ListOffsets answer holds."""
     width = _OFFSET.itemsize
-    topics, runs = [], _Runs()
+    topics, starts, counts = [], [], []
     count, at = _length(data, 4, 3)
-    for index in range(count):
+    for _ in range(count):
         name, at = _text(data, at)
         topics.append(name)
         partitions, at = _length(data, at, width)
-        runs.add(index, at, partitions, width)
-        at = _untagged(data, at + partitions * width)
+        starts.append(at)
+        counts.append(partitions)
+        at += partitions * width
+        at = at + 1 if data[at] == 0 else _untagged(data, at)
+    runs = _Runs(list(range(count)), starts, counts, [width] * count)
     rows = _records(data, runs.places(), _OFFSET)
     if rows["tags"].any():
         raise GarbledError("an offset with fields that are not known here")
@@ -460,9 +475,12 @@ def _partitions(data: bytes, at: int, topic: int, layouts: _Layouts) -> int:
         return at
     end, stride, replicas, isr = _partition(data, at)
     isr_at = at + 15 + 4 * replicas
-    lengths = (at + 14, isr_at, isr_at + 1 + 4 * isr, end - 1)
-    if at + count * stride <= len(data) and all(
-        _alike(data, place, count, stride) for place in lengths
+    if (
+        at + count * stride <= len(data)
+        and _alike(data, at + 14, count, stride)
+        and _alike(data, isr_at, count, stride)
+        and _alike(data, isr_at + 1 + 4 * isr, count, stride)
+        and _alike(data, end - 1, count, stride)
     ):
         layouts.add(topic, at, count, stride, replicas, isr)
         return at + count * stride
@@ -475,18 +493,17 @@ def _partitions(data: bytes, at: int, topic: int, layouts: _Layouts) -> int:
 
 def _partition(data: bytes, at: int) -> tuple[int, int, int, int]:
     """Where a partition ends, its bytes, and how many replicas and in-sync ones it has."""
-    begin, lengths = at, []
-    at += 14
-    for _ in ("replicas", "in sync", "offline"):
-        length = max(0, data[at] - 1)
-        if length > _MOST_REPLICAS:
-            raise GarbledError("a partition of more replicas than are read here")
-        lengths.append(length)
-        at += 1 + 4 * length
-    if data[at]:
-        raise GarbledError("a partition with fields that are not known here")
+    begin = at
+    replicas = (data[at + 14] or 1) - 1
+    at += 15 + 4 * replicas
+    isr = (data[at] or 1) - 1
+    at += 1 + 4 * isr
+    offline = (data[at] or 1) - 1
+    at += 1 + 4 * offline
+    if max(replicas, isr, offline) > _MOST_REPLICAS or data[at]:
+        raise GarbledError("a partition of more replicas or fields than are read here")
     at += 1
-    return at, at - begin, lengths[0], lengths[1]
+    return at, at - begin, replicas, isr
 
 
 def _sorted(
@@ -604,14 +621,28 @@ def description_request(groups: Sequence[str], *, operations: bool = False) -> b
     return b"".join((varint(len(groups) + 1), *map(text, groups), asked, b"\0"))
 
 
+Told = tuple[bytes, DescribedGroup]
+"""The bytes in which a group was described, and what they say."""
+
+
 @_clear
-def described_groups(data: bytes) -> list[DescribedGroup]:
-    """What a DescribeGroups answer holds."""
+def described_groups(data: bytes, known: MutableMapping[str, Told]) -> list[DescribedGroup]:
+    """What a DescribeGroups answer holds.
+
+    A group that is told in the same bytes as in `known` is the same object; the others are put
+    there.
+    """
     groups = []
     count, at = _length(data, 4, 11)
     for _ in range(count):
+        begin = at
         (error,) = _SHORT.unpack_from(data, at)
         group, at = _text(data, at + 2)
+        before = known.get(group)
+        if before is not None and data.startswith(before[0], begin):
+            groups.append(before[1])
+            at = begin + len(before[0])
+            continue
         state, at = _text(data, at)
         _, at = _bytes(data, at)  # the protocol's type
         assignor, at = _text(data, at)
@@ -628,5 +659,7 @@ def described_groups(data: bytes) -> list[DescribedGroup]:
             members.append(DescribedMember(member, static_id or None, client, host, assignment))
         (operations,) = _LONG.unpack_from(data, at)
         at = _untagged(data, at + 4)
-        groups.append(DescribedGroup(group, error, state, assignor, tuple(members), operations))
+        described = DescribedGroup(group, error, state, assignor, tuple(members), operations)
+        known[group] = data[begin:at], described
+        groups.append(described)
     return groups

@@ -12,7 +12,7 @@ from operators.collect.client import KafkaClient, ShareOffsets
 from operators.collect.description import Description
 from operators.collect.errors import CollectionError, Problem, problem_of_code
 from operators.collect.frames import FoundCommits, ListedGroup
-from operators.collect.settings import SelectionSettings
+from operators.collect.settings import Selected
 from operators.collect.topology import UNKNOWN, Ints, Topology
 
 A_REQUEST = 1_000
@@ -102,7 +102,7 @@ class _Answers:
 async def read_groups(
     client: KafkaClient,
     topology: Topology,
-    selection: SelectionSettings,
+    selection: Selected,
     listing_timeout: float,
     timeout: float,
 ) -> Groups:

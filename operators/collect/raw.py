@@ -193,7 +193,9 @@ def topic_measures(pages: Pages, topics: Container[str]) -> dict[str, pa.RecordB
 
 
 def _counters(rows: Iterable[tuple[int, str | None, str, float]]) -> pa.RecordBatch:
-    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        return _NO_COUNTERS
     arrays = [
         pa.array(columns[0], pa.int32()),
         pa.array(columns[1], pa.string()).dictionary_encode(),
@@ -201,6 +203,9 @@ def _counters(rows: Iterable[tuple[int, str | None, str, float]]) -> pa.RecordBa
         pa.array(columns[3], pa.float64()),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=COUNTERS)
+
+
+_NO_COUNTERS = pa.RecordBatch.from_pylist([], schema=COUNTERS)
 
 
 def known(values: Ints) -> pa.Array:

@@ -13,7 +13,7 @@ from operators.collect.log_dirs import LogDirs, read_log_dirs
 from operators.collect.offsets import Offsets, read_offsets
 from operators.collect.once import Once
 from operators.collect.pages import PageReader, Pages
-from operators.collect.settings import ClusterSettings
+from operators.collect.settings import Selected
 from operators.collect.timeline import Timelines
 from operators.collect.topology import Flags, Topology
 
@@ -44,11 +44,16 @@ class Reading:
         self,
         client: KafkaClient,
         page_reader: PageReader,
-        settings: ClusterSettings,
+        topics: Selected,
+        groups: Selected,
+        *,
+        log_dirs: bool = False,
     ) -> None:
         self._client = client
         self._page_reader = page_reader
-        self._settings = settings
+        self._selected_topics = topics
+        self._selected_groups = groups
+        self._asks_log_dirs = log_dirs
         self._topology = Once[Topology]()
         self._groups = Once[Groups]()
         self._commits = Once[Commits]()
@@ -134,7 +139,7 @@ class Reading:
         return await read_groups(
             self._client,
             topology,
-            self._settings.collected_groups,
+            self._selected_groups,
             budget.until(LISTING_SHARE, what),
             budget.until(GROUPS_SHARE, what),
         )
@@ -152,7 +157,7 @@ class Reading:
         return await self._page_reader.read(budget.until(PAGES_SHARE, what), addresses)
 
     async def _read_log_dirs(self, budget: Budget) -> LogDirs | None:
-        if not self._settings.log_dirs:
+        if not self._asks_log_dirs:
             return None
         topology = await self.topology(budget)
         what = f"{self._client.cluster}: read the log directories"
@@ -172,5 +177,5 @@ class Reading:
     def _wanted(self, topology: Topology, groups: Groups | None) -> Flags:
         """By topic: whether it is selected, or a group commits to it or reads it."""
         read = groups.topics if groups else frozenset[str]()
-        selects = self._settings.topics.selects
+        selects = self._selected_topics.selects
         return np.array([name in read or selects(name) for name in topology.topics], np.bool_)

@@ -40,6 +40,27 @@ class SelectionSettings(Settings):
         return found and not any(pattern.search(name) for pattern in self.exclude)
 
 
+class Selected:
+    """A selection that remembers what it said of a name: each tick asks for all of them."""
+
+    def __init__(self, selection: SelectionSettings) -> None:
+        self._selection = selection
+        self._said: dict[str, bool] = {}
+
+    def selects(self, name: str) -> bool:
+        """Whether what is called `name` is collected."""
+        said = self._said.get(name)
+        if said is None:
+            if len(self._said) > _REMEMBERED:
+                self._said.clear()
+            said = self._said[name] = self._selection.selects(name)
+        return said
+
+
+_REMEMBERED = 200_000
+"""Names of which it is known, at most."""
+
+
 class ProbeSettings(Settings):
     """An end-to-end probe; `probe: {}` is enough."""
 

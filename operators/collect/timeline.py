@@ -10,9 +10,10 @@ import asyncio
 import time
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -74,8 +75,7 @@ class Rising:
         del self._offsets[:gone], self._times[:gone]
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
+class Between(NamedTuple):
     """Between which times (ms) a message was written, and when most likely."""
 
     since: int
@@ -127,14 +127,19 @@ class Timeline:
         before = self._written.before(offset)
         if before is None:
             return None
-        since = before[1]
-        if before[0] == offset:
+        first, since = before
+        if first == offset:
             return Between(since, since, since)
-        known = (self._written.after(offset), self._latest.after(offset), (self._end, now))
-        after, until = min((p for p in known if p is not None), key=lambda p: (p[1], p[0]))
-        until = max(since, until)
-        share = (offset - before[0]) / max(1, after - before[0])
-        return Between(since, until, since + round((until - since) * min(1.0, share)))
+        after, until = self._end, now
+        for known in (self._written.after(offset), self._latest.after(offset)):
+            # Of what is known the earliest, and of the same time the nearest.
+            if known is not None and (known[1] < until or (known[1] == until and known[0] < after)):
+                after, until = known
+        if until <= since:
+            return Between(since, since, since)
+        share = (offset - first) / (after - first) if after > first else 1.0
+        likely = since + round((until - since) * share) if share < 1 else until
+        return Between(since, until, likely)
 
     def forget_before(self, offset: int) -> None:
         """Drop what is not needed for `offset` and later ones."""
@@ -299,11 +304,13 @@ class Timelines:
             _ask(client, topology, waiting, dict.fromkeys(cold, 0), timeout),
             _ask(client, topology, waiting, dict.fromkeys(cold, MAX_TIMESTAMP), timeout, BEHIND),
         )
+        doubtful = list(waiting.targets)
         for round_ in range(ROUNDS):
-            questions = _questions(waiting, round_)
+            questions = _questions(waiting, doubtful, round_)
+            doubtful = list(questions)
             if not questions:
                 return
-            await _ask(client, topology, waiting, questions, timeout)
+            await _ask(client, topology, waiting, _worst(questions), timeout)
 
 
 def _partitions(topology: Topology) -> Ints:
@@ -329,21 +336,33 @@ def _cold(waiting: _Waiting) -> list[int]:
     ]
 
 
-def _questions(waiting: _Waiting, round_: int) -> dict[int, int]:
-    """What to ask next: for each partition the offset whose time is known worst."""
+def _questions(waiting: _Waiting, rows: Sequence[int], round_: int) -> dict[int, tuple[int, int]]:
+    """By row whose times are in doubt: how much at most (ms), and the time to ask for next (ms).
+
+    Of a partition's offsets it is the one whose time is known worst. What is out of doubt stays so.
+    """
     asked: dict[int, tuple[int, int]] = {}
-    for row, offsets in waiting.targets.items():
-        timeline = waiting.timelines[row]
-        doubts = [
-            (between.gap, wanted)
-            for offset in offsets
-            if (between := timeline.when(offset, waiting.now)) is not None
-            and (wanted := question(between, waiting.now, round_)) is not None
-        ]
-        if doubts:
-            asked[row] = max(doubts)
-    worst = sorted(asked, key=lambda row: -asked[row][0])[:QUESTIONS]
-    return {row: asked[row][1] for row in worst}
+    now = waiting.now
+    for row in rows:
+        when, worst = waiting.timelines[row].when, (0, 0)
+        for offset in waiting.targets[row]:
+            between = when(offset, now)
+            if between is None:
+                continue
+            wanted = question(between, now, round_)
+            if wanted is not None:
+                worst = max(worst, (between.until - between.since, wanted))
+        if worst[0]:
+            asked[row] = worst
+    return asked
+
+
+def _worst(questions: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+    """What to ask, of as many partitions as are asked at a time."""
+    if len(questions) <= QUESTIONS:
+        return {row: wanted for row, (_, wanted) in questions.items()}
+    worst = sorted(questions, key=lambda row: -questions[row][0])[:QUESTIONS]
+    return {row: questions[row][1] for row in worst}
 
 
 async def _ask(

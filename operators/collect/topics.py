@@ -11,7 +11,7 @@ from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
 from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_measures
 from operators.collect.samples import Identity, cluster_part, collected_batch
-from operators.collect.settings import SelectionSettings
+from operators.collect.settings import Selected, SelectionSettings
 from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
 from operators.schema.metrics import TOPIC
 from operators.ticks import Collected
@@ -20,7 +20,7 @@ from operators.ticks import Collected
 def topic_samples(
     identity: Identity,
     tick: int,
-    selection: SelectionSettings,
+    selection: SelectionSettings | Selected,
     topology: Topology,
     offsets: Offsets | None,
     commits: Commits | None,

@@ -20,7 +20,7 @@ from operators.collect.dialects import (
     PRODUCES,
     REQUESTS,
 )
-from operators.derive.counters import Growth, error_rate, growth
+from operators.derive.counters import Growth, error_rate, growth, tells
 from operators.derive.store import Floats, Ints, Raw, nullable, numbers, with_columns
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER
@@ -41,6 +41,8 @@ def derive_brokers(
     `cluster.errorRate` is the share of produce and fetch requests that failed, over all brokers
     whose growth is known, in percent.
     """
+    if not tells(now):
+        return batches
     grown = growth(now, before, most)
     return tuple(_derived(batch, grown) for batch in batches)
 

@@ -49,6 +49,11 @@ class Growth:
         return found
 
 
+def tells(now: Raw) -> bool:
+    """Whether any broker's page came."""
+    return bool(now["counters"].num_rows or now["rates"].num_rows)
+
+
 def growth(now: Raw, before: Raw, most: float) -> Growth:
     """What each counter grew by.
 

@@ -1,9 +1,8 @@
 """Columns of consumer groups that compare two ticks, and lag in seconds."""
 
-from collections import defaultdict
-
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from operators.derive.history import remembered, written_at
 from operators.derive.store import (
@@ -190,22 +189,39 @@ def _sums(commits: pa.RecordBatch, counted: np.ndarray, values: Floats) -> dict[
 
 def _membership_changes(now: pa.RecordBatch, before: pa.RecordBatch) -> dict[str, int]:
     """By group that was described twice: members that joined or left between."""
-    current, earlier = _members(now), _members(before)
+    now, before = _coded(now), _coded(before)
+    current, earlier = _groups_of(now), _groups_of(before)
+    there = pc.is_in(current, value_set=earlier)
+    joined = _unmatched(now, before)
+    left = _unmatched(before, now)
     return {
-        group: len(members ^ earlier[group])
-        for group, members in current.items()
-        if group in earlier
+        group: joined.get(group, 0) + left.get(group, 0)
+        for group in current.filter(there).to_pylist()
     }
 
 
-def _members(rows: pa.RecordBatch) -> dict[str, set[str]]:
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    groups = rows.column("group").to_pylist()
-    for group, member in zip(groups, rows.column("member").to_pylist(), strict=True):
-        members = found[group]
-        if member is not None:
-            members.add(member)
-    return found
+def _coded(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows of members whose names are codes, so that they can be matched."""
+    member = rows.column("member")
+    if pa.types.is_dictionary(member.type):
+        return rows
+    names = member.dictionary_encode()
+    return rows.set_column(rows.schema.get_field_index("member"), "member", names)
+
+
+def _groups_of(rows: pa.RecordBatch) -> pa.Array:
+    return pc.unique(rows.column("group")).dictionary_decode()
+
+
+def _unmatched(rows: pa.RecordBatch, others: pa.RecordBatch) -> dict[str, int]:
+    """By group: how many of its members are not among the others."""
+    members = np.asarray(rows.column("member").is_valid())
+    alone = members & (match(rows, others, ("group", "member")) == NOWHERE)
+    if not alone.any():
+        return {}
+    found = pc.value_counts(rows.column("group").filter(pa.array(alone)))
+    groups = found.field("values").dictionary_decode().to_pylist()
+    return dict(zip(groups, found.field("counts").to_pylist(), strict=True))
 
 
 def _on_topics(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> pa.RecordBatch:

@@ -14,7 +14,7 @@ from operators.collect.dialects import (
     FETCHES,
     PRODUCES,
 )
-from operators.derive.counters import Growth, error_rate, growth, kept_pages
+from operators.derive.counters import Growth, error_rate, growth, kept_pages, tells
 from operators.derive.store import (
     NOWHERE,
     Floats,
@@ -68,8 +68,7 @@ def derive_topics(
         rates["topic.messagesOutPerSecond"] = _messages_out(
             now["consumption"], before["consumption"], most
         )
-    grown = growth(now, before, most)
-    if grown.complete:
+    if tells(now) and (grown := growth(now, before, most)).complete:
         for column, name in (
             ("topic.bytesInPerSecond", BYTES_IN),
             ("topic.bytesOutPerSecond", BYTES_OUT),

@@ -356,7 +356,7 @@ descriptions = struct(
 @given(descriptions)
 def test_described_groups_are_those_of_the_answer(answer: Any) -> None:
     """With their members."""
-    found = frames.described_groups(bytes(answer.encode(version=5)))
+    found = frames.described_groups(bytes(answer.encode(version=5)), {})
     assert [(g.id, g.error, g.state, g.assignor) for g in found] == [
         (g.group_id, g.error_code, g.group_state, g.protocol_data) for g in answer.groups
     ]
@@ -370,6 +370,18 @@ def test_described_groups_are_those_of_the_answer(answer: Any) -> None:
     assert [g.operations >> 8 & 1 for g in found] == [
         8 in g.authorized_operations for g in answer.groups
     ]
+
+
+@given(descriptions, descriptions)
+def test_a_group_that_is_told_in_the_same_bytes_is_the_same_object(first: Any, then: Any) -> None:
+    """And what is told otherwise is read anew, whatever came before."""
+    known: dict[str, frames.Told] = {}
+    data, later = bytes(first.encode(version=5)), bytes(then.encode(version=5))
+    again = frames.described_groups(data, known)
+    if len({group.id for group in again}) == len(again):
+        for one, other in zip(frames.described_groups(data, known), again, strict=True):
+            assert one is other
+    assert frames.described_groups(later, known) == frames.described_groups(later, {})
 
 
 def test_groups_are_asked_for_by_name() -> None:
@@ -390,7 +402,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], Any], st.SearchStrategy[Any], int]] 
     "commits": (lambda data: frames.found_commits(data, 8), groups, 8),
     "metadata": (frames.found_metadata, clusters, 12),
     "listing": (lambda data: frames.found_groups(data, 5), listings, 5),
-    "descriptions": (frames.described_groups, descriptions, 5),
+    "descriptions": (lambda data: frames.described_groups(data, {}), descriptions, 5),
 }
 
 

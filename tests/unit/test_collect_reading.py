@@ -14,7 +14,7 @@ from operators.collect.once import Once
 from operators.collect.page_settings import PagesSettings
 from operators.collect.pages import PageReader
 from operators.collect.reading import Reading
-from operators.collect.settings import ClusterSettings
+from operators.collect.settings import Selected, SelectionSettings
 from operators.collect.topology import UNKNOWN
 from operators.protocol.errors import RequestError
 from tests import virtual_time
@@ -22,7 +22,6 @@ from tests.fake_client import FakeClient
 
 T = TypeVar("T")
 
-SETTINGS = ClusterSettings(name="fake", bootstrap_servers="nowhere:9092")
 TWO_LEADERS = {"a": [(1, [1], [1]), (2, [2], [2])], "b": [(1, [1], [1])]}
 ENDS = {"a": 10, "b": 20}
 COMMITS = {"g": [("a", 0, 4), ("a", 1, 10)], "h": [("b", 0, 1)]}
@@ -33,7 +32,9 @@ def fake(commits: Any = COMMITS) -> FakeClient:
 
 
 def reading(client: Any) -> Reading:
-    return Reading(KafkaClient("fake", client), PageReader("fake", PagesSettings()), SETTINGS)
+    everything = Selected(SelectionSettings())
+    pages = PageReader("fake", PagesSettings())
+    return Reading(KafkaClient("fake", client), pages, everything, everything)
 
 
 def budget() -> Budget:
