@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from operators.schema.metrics import BY_NAME, STRING, EntityType
 
@@ -90,6 +92,22 @@ def repeated(value: str | None, rows: int) -> pa.DictionaryArray:
         return pa.nulls(rows, STRING)
     indices = pa.repeat(pa.scalar(0, pa.int32()), rows)
     return pa.DictionaryArray.from_arrays(indices, pa.array([value], pa.string()))
+
+
+def from_numpy(
+    values: NDArray[Any], type_: pa.DataType, mask: NDArray[np.bool_] | None = None
+) -> pa.Array:
+    """A numpy array as Arrow's; null where `mask` is true. Not copied if it is of that type.
+
+    pa.array does it too, and loads numpy's masked arrays to do so, which takes a tenth of a start.
+    """
+    if values.dtype.kind not in "iuf":
+        return pa.array(values, type_, mask=mask)
+    flat = np.ascontiguousarray(values)
+    valid = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
+    own = pa.from_numpy_dtype(flat.dtype)
+    array = pa.Array.from_buffers(own, len(flat), [valid, pa.py_buffer(flat)])
+    return array if own == type_ else array.cast(type_)
 
 
 def sample_batch(

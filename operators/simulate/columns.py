@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.schema.arrow import TIMESTAMP, repeated, schema_of
+from operators.schema.arrow import TIMESTAMP, from_numpy, repeated, schema_of
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import STRING, EntityType, Origin
 from operators.simulate.noise import Ints
@@ -59,7 +59,7 @@ class Columns:
         """
         known = self._constants(len(times))
         rows = self.count * len(times)
-        moments = pa.array(np.tile(times, self.count)).view(TIMESTAMP)
+        moments = from_numpy(np.tile(times, self.count), pa.int64()).view(TIMESTAMP)
         arrays = []
         for field in self._schema:
             value = metrics.get(field.name)
@@ -103,9 +103,11 @@ def _each(values: Any, type_: pa.DataType, count: int, ticks: int) -> pa.Array:
         return pa.repeat(pa.scalar(values, type_), count * ticks)
     if type_ == STRING:
         indices = np.repeat(np.arange(count, dtype=np.int32), ticks)
-        return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(values, pa.string()))
-    return pa.array(np.repeat(np.asarray(values), ticks), type_)
+        return pa.DictionaryArray.from_arrays(
+            from_numpy(indices, pa.int32()), pa.array(values, pa.string())
+        )
+    return from_numpy(np.repeat(np.asarray(values), ticks), type_)
 
 
 def _array(value: Any, type_: pa.DataType) -> pa.Array:
-    return value if isinstance(value, pa.Array) else pa.array(value.reshape(-1), type_)
+    return value if isinstance(value, pa.Array) else from_numpy(value.reshape(-1), type_)

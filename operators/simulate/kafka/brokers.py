@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from operators.schema.arrow import from_numpy
 from operators.schema.metrics import BROKER
 from operators.simulate import presets
 from operators.simulate.anomalies.kinds import Lever
@@ -287,7 +287,7 @@ def without_dead(metrics: dict[str, Any], constants: dict[str, Any], dead: Any) 
                 whole[metric.name] = values
         else:
             values = np.full(dead.shape, constants[metric.name]) if values is None else values
-            whole[metric.name] = pa.array(values.reshape(-1), metric.type, mask=flat)
+            whole[metric.name] = from_numpy(values.reshape(-1), metric.type, flat)
     return whole
 
 
