@@ -13,8 +13,7 @@ from typing import TypeAlias
 
 from flows.config import Config
 from operators.background import Background
-from operators.collect.collector import ClusterCollector, Collectors, Collects
-from operators.collect.custom import OwnCollector
+from operators.collect.collectors import Collectors, Collects
 from operators.collect.settings import ClusterSettings
 from operators.events import CollectedInPart, Listeners
 from operators.merge.like import like_fleet, preset_fleet
@@ -22,7 +21,6 @@ from operators.merge.plan import Plan
 from operators.offload import TickWork
 from operators.pool.pool import Pool
 from operators.pool.settings import Priority
-from operators.simulate.pooled import PooledGenerator
 from operators.simulate.spec import ShardSpec
 from operators.targets import Target
 from operators.ticks import PROBE_KIND, SIMULATION_KIND, TargetKind
@@ -106,12 +104,20 @@ def targets_of(config: Config, asked: Shards) -> Sequence[Target]:
 
 
 def _collectors(config: Config, asked: Shards) -> Mapping[str, Collects]:
+    """What collects, by cluster; only that is imported which there is some of."""
     account = config.account_id
-    collectors: dict[str, Collects] = {
-        name: PooledGenerator(spec, account) for name, spec in asked.items()
-    }
-    if config.collects:
+    collectors: dict[str, Collects] = {}
+    if asked:
+        from operators.simulate.pooled import PooledGenerator
+
+        collectors |= {name: PooledGenerator(spec, account) for name, spec in asked.items()}
+    if config.collects and config.clusters:
+        from operators.collect.collector import ClusterCollector
+
         collectors |= {c.name: ClusterCollector(c, account) for c in config.clusters}
+    if config.collects and config.collectors:
+        from operators.collect.custom import OwnCollector
+
         collectors |= {c.name: OwnCollector(c, account) for c in config.collectors}
     return collectors
 

@@ -10,7 +10,6 @@ from flows.config import Config
 from flows.errors import UsageError
 from operators.background import Background
 from operators.events import EVENTS, Listeners, PoolEvent, TaskCompleted, TaskQueued, TaskStarted
-from sinks.newrelic.poster import EventPoster
 
 EVENT_TYPE = "MqpipePoolEvent"
 
@@ -37,6 +36,8 @@ def pool_events(config: Config, process_id: int = 0) -> Iterator[Listeners]:
     if newrelic is None or newrelic.pool_events is None or config.account_id is None:
         yield {}
         return
+    from sinks.newrelic.poster import EventPoster
+
     try:
         poster = EventPoster(newrelic, config.account_id)
     except ValueError as error:

@@ -11,7 +11,6 @@ from flows.observe.event_log import EventLog
 from flows.observe.logs import configure_logs
 from flows.observe.native import captured_stderr, real_stderr
 from flows.observe.picture import Job
-from flows.observe.server import served
 from flows.observe.settings import MetricsSettings
 from flows.observe.tally import Tally
 from operators.drain import Drain
@@ -63,7 +62,11 @@ def observe(
         events.hear(event)
 
     with ExitStack() as stack:
-        url = stack.enter_context(served(metrics, tally.picture, process_id))
+        url = None
+        if metrics.listen is not None:
+            from flows.observe.server import served
+
+            url = stack.enter_context(served(metrics, tally.picture, process_id))
         stderr = stack.enter_context(real_stderr())
         stack.enter_context(handler.to(stderr))
         if live and stderr.isatty():

@@ -1,9 +1,9 @@
 """The work of a cluster's ticks: what is read, made into samples, with what is missing named."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from operators.collect.settings import ClusterSettings, Selected
 from operators.collect.timeline import Timelines
 from operators.collect.topics import topic_samples
 from operators.collect.topology import UNKNOWN, Topology
-from operators.events import CollectedInPart
 from operators.protocol.client import Client
 from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
@@ -173,45 +172,6 @@ class ClusterCollector:
         if self._left_out is None:
             self._left_out = note
             log.warning("too many groups and topics", cluster=self._identity.cluster, note=note)
-
-
-class Collects(Protocol):
-    """What gives the samples of a cluster's ticks."""
-
-    async def collect(self, tick: Ticks, time_left: float) -> Collected:
-        """The samples of one tick, within `time_left` seconds; raises where there are none."""
-
-    async def close(self) -> None:
-        """Called at the end."""
-
-
-class Collectors:
-    """What collects, by cluster, for all targets of a process: the work that `offload` is given.
-
-    `hear` is told of each tick that lacks a part.
-    """
-
-    def __init__(
-        self, collectors: Mapping[str, Collects], hear: Callable[[CollectedInPart], None]
-    ) -> None:
-        self._collectors = collectors
-        self._hear = hear
-
-    async def work(self, tick: Ticks, time_left: float) -> Collected:
-        """Collect one tick of one target; see `ClusterCollector.collect`."""
-        collected = await self._collectors[tick.cluster].collect(tick, time_left)
-        if collected.error is not None:
-            self._hear(CollectedInPart(tick.partition, collected.error_class, collected.error))
-        return collected
-
-    async def close(self) -> None:
-        """End all connections; what one of them raises is logged and keeps no other open."""
-        closing = (collector.close() for collector in self._collectors.values())
-        ended = await asyncio.gather(*closing, return_exceptions=True)
-        for cluster, outcome in zip(self._collectors, ended, strict=True):
-            if isinstance(outcome, Exception):
-                cause = f"{type(outcome).__name__}: {outcome}"
-                log.warning("collector not closed", cluster=cluster, cause=cause)
 
 
 def _partial(collected: Collected, problems: Sequence[Problem]) -> Collected:

@@ -9,7 +9,7 @@ import bytewax.operators as op
 import pyarrow as pa
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from operators.collect.raw import COMMITS, CONSUMPTION, COUNTERS, MEMBERS, OFFSETS, PAGES
+from operators.collect.measures import COMMITS, CONSUMPTION, COUNTERS, MEMBERS, OFFSETS, PAGES
 from operators.derive.brokers import derive_brokers
 from operators.derive.counters import kept_pages
 from operators.derive.groups import derive_groups, kept_groups

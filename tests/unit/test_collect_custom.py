@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.config import Config
-from operators.collect.collector import Collectors
+from operators.collect.collectors import Collectors
 from operators.collect.custom import OwnCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity, collected_batch

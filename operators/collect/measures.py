@@ -1,0 +1,58 @@
+"""What is measured but is no column, as Arrow: read by the collection, used by the derivation."""
+
+import pyarrow as pa
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+
+OFFSETS = pa.schema(
+    [
+        ("topic", NAME),
+        ("topic_id", NAME),
+        ("partition", pa.int32()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("epoch", pa.int32()),
+        ("led", pa.bool_()),
+        ("at", pa.int64()),
+    ]
+)
+"""`offsets` of topics: one row a partition; ids and offsets are null where they are not known, `led`
+says whether the partition has a leader, `at` is when its leader answered (ms)."""
+
+COMMITS = pa.schema(
+    [
+        ("group", NAME),
+        ("topic", NAME),
+        ("partition", pa.int32()),
+        ("committed", pa.int64()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("led", pa.bool_()),
+        ("at", pa.int64()),
+        ("message_at", pa.int64()),
+        ("lag", pa.int64()),
+    ]
+)
+"""`commits` of groups: one row a group, topic and partition with a commit that the cluster still
+has; `at` is when the commit came (ms), `message_at` the timestamp (ms) of the first message after
+it, where the broker told. `lag` is a share group's, as its coordinator says; null where it is the end
+minus the committed offset."""
+
+MEMBERS = pa.schema([("group", NAME), ("member", pa.string()), ("at", pa.int64())])
+"""`members` of groups: one row a member; a group without members has one row with null. `at` is
+when the group answered (ms)."""
+
+CONSUMPTION = pa.schema(
+    [("group", NAME), ("topic", NAME), ("committed", pa.int64()), ("at", pa.int64())]
+)
+"""`consumption` of topics: the sum of a group's commits on a topic."""
+
+
+PAGES = pa.schema([("broker", pa.int32()), ("at", pa.int64())])
+"""`pages`: one row a live broker; `at` is when its metrics page came (ms), null where it did not."""
+
+COUNTERS = pa.schema(
+    [("broker", pa.int32()), ("topic", NAME), ("name", NAME), ("value", pa.float64())]
+)
+"""`counters` of brokers (`topic` is null) and of topics: values since the broker's start. `rates` has
+the means per second of counters that a page does not have."""
