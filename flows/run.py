@@ -20,7 +20,7 @@ from flows.observe.picture import Job
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, sinks_of, spool_sizes
-from flows.state import JobState, hold
+from flows.state import RECOVERY_PARTITIONS, JobState, hold
 from flows.stream import Stream, stream
 from operators.drain import Drain, look_for
 from operators.events import joined
@@ -95,7 +95,7 @@ def run(config: Config, options: RunOptions) -> int:
                 drain,
                 options.workers,
                 config.recovery.epoch,
-                state.recovery(),
+                state.recovery(1 if options.afresh else RECOVERY_PARTITIONS),
                 config.shutdown.grace,
                 outputs.finish,
                 steps,
