@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTHON := $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test test-long lint format bench bench-full docs clean
+.PHONY: help install run test test-long attack lint format bench bench-full docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -40,6 +40,9 @@ test: install ## every test, the real Kafka broker's among them
 
 test-long: install ## the tests that `make test` skips for the time they take, each with its reason
 	$(BIN)/pytest tests -m long --long -v
+
+attack: install ## what nobody means, made at random, for an hour (MINUTES=10 for less)
+	$(BIN)/python -m tests.attack --minutes $(or $(MINUTES),60)
 
 lint: install ## format, lint, types, import direction
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -34,8 +35,8 @@ _OF_KEYS = ("model_type", "dict_type", "model_attributes_type")
 _MOST_BITS = 4_096
 """Bits of a number that is one; Python refuses to write out much longer ones."""
 
-_MOST_VALUES = 500_000
-"""Values that a configuration may have; aliases within aliases make any number of a few lines."""
+_MOST_REPEATED = 100_000
+"""Values that aliases may repeat; aliases within aliases make any number of a few lines."""
 
 _WANTED = {
     "bool_parsing": "true or false",
@@ -114,8 +115,8 @@ class _TooManyError(Exception):
     def __init__(self, line: int) -> None:
         self.line = line
         super().__init__(
-            f"more than {_MOST_VALUES:,} values: aliases (*name) of what holds aliases itself are "
-            "multiplied; write out what is meant"
+            f"aliases (*name) repeat more than {_MOST_REPEATED:,} values: those of what holds aliases "
+            "itself are multiplied; write out what is meant"
         )
 
 
@@ -130,27 +131,28 @@ class _Reading:
         self.faults: list[Fault] = []
         self.secrets: set[str] = set()
         self._environment = environment
-        self._values = 0
+        self._seen: set[int] = set()
+        self._repeated = 0
 
-    def value(self, node: yaml.Node, path: KeyPath) -> Any:
-        """A node's value.
+    def value(self, node: yaml.Node, path: KeyPath, secret: bool = False) -> Any:
+        """A node's value; `secret` where a key above says that it is.
 
         Raises:
             _TooManyError: see there.
         """
         line = node.start_mark.line + 1
-        self._values += 1
-        if self._values > _MOST_VALUES:
+        self._repeated += id(node) in self._seen
+        self._seen.add(id(node))
+        if self._repeated > _MOST_REPEATED:
             raise _TooManyError(line)
         self.lines.setdefault(path, line)
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
+            return self._mapping(node, path, secret)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            return [self.value(item, (*path, n), secret) for n, item in enumerate(node.value)]
         value = self._scalar(node, path, line)
         if isinstance(value, str):
-            named = IS_SECRET.search(_dotted(path)) and not str(path[-1]).endswith("_file")
-            if named or looks_like_key(value):
+            if secret or looks_like_key(value):
                 self.secrets.add(value)
             if (what := _unfit(value)) is not None:
                 self.faults.append(Fault(_dotted(path), line, f"holds {what}, which no text has"))
@@ -164,13 +166,13 @@ class _Reading:
                 Fault(
                     without_secrets(f.path, self.secrets),
                     f.line,
-                    without_secrets(f.message, self.secrets),
+                    _cut(without_secrets(f.message, self.secrets)),
                 )
                 for f in faults
             ],
         )
 
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[Any, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath, secret: bool) -> dict[Any, Any]:
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
@@ -186,7 +188,8 @@ class _Reading:
                 message = f"written twice (also line {self.lines[here]})"
                 self.faults.append(Fault(_dotted(here), line, message))
             self.lines[here] = line
-            mapping[key] = self.value(value_node, here)
+            named = IS_SECRET.search(str(key)) is not None and not str(key).endswith("_file")
+            mapping[key] = self.value(value_node, here, secret or named)
         return mapping
 
     def _scalar(self, node: yaml.Node, path: KeyPath, line: int) -> Any:
@@ -218,6 +221,11 @@ class _Reading:
         return _VARIABLE.sub(value_of, text)
 
 
+def _cut(message: str) -> str:
+    """A message of a bounded length, whatever was given: its beginning, and the hint at its end."""
+    return message if len(message) <= 1_500 else f"{message[:700]} … {message[-700:]}"
+
+
 def _unfit(text: str) -> str | None:
     """What a text holds that neither a file's name nor a message to others can hold."""
     if "\0" in text:
@@ -227,12 +235,21 @@ def _unfit(text: str) -> str | None:
     return None
 
 
+@cache
+def _loader() -> yaml.SafeLoader:
+    """What knows the types of scalars; it is handed no document."""
+    return yaml.SafeLoader("")
+
+
 def _constructed(node: yaml.Node) -> Any:
     """The value of a scalar; its text where it looks like a date or number and is none."""
     try:
-        value = yaml.SafeLoader("").construct_object(node)
+        value = _loader().construct_object(node)
     except (ValueError, OverflowError):
         return node.value
+    finally:
+        _loader().constructed_objects.clear()  # else it keeps them for ever
+        _loader().recursive_objects.clear()
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return node.value
     return value
@@ -243,7 +260,7 @@ def _plain(text: str) -> Any:
 
     A number that would be written otherwise is text: 0123 is a password, not 83.
     """
-    resolve = yaml.SafeLoader("").resolve
+    resolve = _loader().resolve
     tag = resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     value = _constructed(yaml.ScalarNode(tag, text))
     return text if type(value) in (int, float) and str(value) != text else value

@@ -18,6 +18,7 @@ _USER = re.compile(
 _HOST_AND_PORT = re.compile(r"[^:]*:\d+/")
 _PARAMETER = re.compile(r"(?P<name>[?&][^=&\s]+=)(?P<value>[^&\s'\"`]+)")
 _KEY_LIKE = re.compile(r"[A-Za-z0-9+/=_-]*[A-Za-z0-9]{20,}[A-Za-z0-9+/=_-]*")
+_LONGEST_KEY = 300
 _SHORTEST = 6
 """Characters of a secret from which on it is looked for in messages: shorter ones are words too."""
 
@@ -40,6 +41,8 @@ def without_secrets(text: str, secrets: Collection[str]) -> str:
 
 def looks_like_key(text: str) -> bool:
     """Whether a text looks like a key: long, of letters and digits, and no words."""
+    if not 20 <= len(text) <= _LONGEST_KEY:
+        return False
     digits = sum(character.isdigit() for character in text)
     return 3 <= digits < len(text) and _KEY_LIKE.fullmatch(text) is not None
 

@@ -96,8 +96,9 @@ class OidcTokens:
         )
         connector = aiohttp.TCPConnector(resolver=Resolver(), ssl=context)
         try:
-            # As librdkafka does it: proxies are those of the environment.
-            async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
+            # As librdkafka does it: proxies are those of the environment. By plain http one would
+            # read the client's secret.
+            async with aiohttp.ClientSession(connector=connector, trust_env=https) as session:
                 if values.get(f"{_PREFIX}metadata.authentication.type") == "azure_imds":
                     query = _azure_query(values)
                     asked = session.get(f"{url}?{query}" if query else url, headers=_AZURE)

@@ -283,3 +283,13 @@ def test_extensions_are_pairs() -> None:
     name = "sasl.oauthbearer.extensions"
     assert extensions({name: "a=1, b=2,"}) == {"a": "1", "b": "2"}
     assert extensions({}) == {}
+
+
+def test_no_proxy_reads_the_clients_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By plain http it could."""
+    with endpoint(lambda _: (502, b"")) as proxy, endpoint(given(access_token="opaque")) as url:
+        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(variable, proxy.removesuffix("/token"))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert asyncio.run(tokens(url).get(5.0)) == "opaque"

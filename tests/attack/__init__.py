@@ -1,0 +1,1 @@
+"""Attacks on mqpipe that repeat with a seed: `python -m tests.attack --minutes 60`."""
