@@ -10,12 +10,15 @@ from operators.schema.metrics import BROKER
 from operators.ticks import Collected
 
 
-def broker_samples(identity: Identity, tick: int, topology: Topology, pages: Pages) -> Collected:
+def broker_samples(
+    identity: Identity, tick: int, topology: Topology, pages: Pages, fenced: int | None = None
+) -> Collected:
     """One BROKER row for each live broker, and the CLUSTER columns that metadata gives.
 
     `broker.leaderCount` and `replication.unreplicatedPartitions` count the partitions that the
     broker leads, `broker.partitionCount` the replicas that it holds.
-    What a broker's page says is null where it did not come.
+    What a broker's page says is null where it did not come. `fenced` is how many brokers are fenced,
+    None where nobody told.
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
     """
@@ -42,6 +45,7 @@ def broker_samples(identity: Identity, tick: int, topology: Topology, pages: Pag
         tick,
         {
             "cluster.activeBrokerCount": len(ids),
+            "cluster.fencedBrokerCount": fenced,
             "cluster.globalTopicCount": len(topology.topics) + len(topology.errors),
             "cluster.globalPartitionCount": partitions,
             "cluster.offlinePartitionsCount": offline,

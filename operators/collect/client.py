@@ -15,6 +15,9 @@ from operators.collect.description import (
 )
 from operators.collect.errors import CollectionError, Problem, problem, problem_of, problem_of_code
 from operators.collect.frames import (
+    CLUSTER_REQUEST,
+    CONFIGS_VERSION,
+    FENCED_VERSION,
     METADATA_OF_ALL_TOPICS,
     SEVERAL_GROUPS,
     VERSIONS,
@@ -24,8 +27,11 @@ from operators.collect.frames import (
     GarbledError,
     ListedGroup,
     commits_request,
+    configs_request,
+    described_configs,
     described_groups,
     description_request,
+    fenced_brokers,
     found_commits,
     found_groups,
     found_metadata,
@@ -219,6 +225,37 @@ class KafkaClient:
                 for partition in topic.partitions
             ]
         return found
+
+    # Configurations
+
+    async def topic_configs(
+        self, topics: Sequence[str], keys: Sequence[str], timeout: float
+    ) -> dict[str, Mapping[str, str] | Problem]:
+        """Some keys of topics' configurations by topic, or why one of them does not tell."""
+        what = f"{self.cluster}: describe the configuration of topics"
+        version = await self._version("DescribeConfigs", timeout, None, what)
+        if version < CONFIGS_VERSION:
+            raise CollectionError(problem("unsupported", "the broker is too old", what))
+        body = configs_request(topics, keys)
+        answer = await self._send("DescribeConfigs", body, timeout, None, what)
+        described = self._read(what, lambda: described_configs(answer))
+        return {
+            of.topic: problem_of_code(of.error, what, "DescribeConfigs on Topic")
+            if of.error
+            else of.values
+            for of in described
+        }
+
+    async def fenced_brokers(self, timeout: float) -> int | None:
+        """How many brokers are fenced; None where brokers do not tell (before Kafka 4.0)."""
+        what = f"{self.cluster}: describe the cluster"
+        if await self._version("DescribeCluster", timeout, None, what) < FENCED_VERSION:
+            return None
+        answer = await self._send("DescribeCluster", CLUSTER_REQUEST, timeout, None, what)
+        error, fenced = self._read(what, lambda: fenced_brokers(answer))
+        if error:
+            raise CollectionError(problem_of_code(error, what, "Describe on Cluster"))
+        return fenced
 
     def _or_problem(
         self, code: int, said: str | None, group: str, what: str

@@ -10,6 +10,7 @@ import numpy as np
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
+from operators.collect.configs import TopicConfigs
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.group_topics import left_out, pairs_of
 from operators.collect.groups import group_samples
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 log = Log("mqpipe.collect")
 
+CONFIGS_SHARE = 0.8
+"""Until which share of the time configurations and fenced brokers come."""
+
 READINGS_KEPT = 2
 """Ticks of a cluster whose readings are kept: a slow kind may still be at the one before."""
 
@@ -46,8 +50,9 @@ class ClusterCollector:
         self._selected_groups = Selected(settings.collected_groups)
         self._readings: dict[int, Reading] = {}
         self._timelines = Timelines()
-        self._left_out: str | None = None
-        """What was told of pairs of a group and topic without rows."""
+        self._configs = TopicConfigs()
+        self._noted: dict[str, str] = {}
+        """What was logged once, by the event."""
         self._probe = (
             None if settings.probe is None else Probe(settings, settings.probe, account_id)
         )
@@ -55,8 +60,7 @@ class ClusterCollector:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is not wrong and still worth to know, in sentences; each was logged once."""
-        own = () if self._left_out is None else (self._left_out,)
-        return (*self._page_reader.notes, *own)
+        return (*self._page_reader.notes, *self._noted.values())
 
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one kind's samples of one tick within `time_left` seconds.
@@ -103,18 +107,30 @@ class ClusterCollector:
         return replace(self._identity, cluster_id=topology.cluster_id)
 
     async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
-        topology, pages = await asyncio.gather(reading.topology(budget), reading.pages(budget))
-        collected = broker_samples(self._identity_of(topology), tick, topology, pages)
-        return _partial(collected, pages.problems)
+        what = f"{self._identity.cluster}: read which brokers are fenced"
+        topology, pages, fenced = await asyncio.gather(
+            reading.topology(budget),
+            reading.pages(budget),
+            _or_problem(self._client.fenced_brokers(budget.until(CONFIGS_SHARE, what))),
+        )
+        lacking = (fenced,) if isinstance(fenced, Problem) else ()
+        told = None if isinstance(fenced, Problem) else fenced
+        collected = broker_samples(self._identity_of(topology), tick, topology, pages, told)
+        return _partial(collected, (*pages.problems, *lacking))
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology = await reading.topology(budget)
-        offsets, commits, pages, log_dirs = await asyncio.gather(
+        what = f"{self._identity.cluster}: read the topics' configurations"
+        selected = filter(self._settings.topics.selects, topology.topics)
+        offsets, commits, pages, log_dirs, configs = await asyncio.gather(
             _or_problem(reading.offsets(budget)),
             _or_problem(reading.commits(budget)),
             reading.pages(budget),
             _or_problem(reading.log_dirs(budget)),
+            self._configs.of(self._client, selected, budget.until(CONFIGS_SHARE, what)),
         )
+        if self._configs.problem is not None:
+            self._note("topics' configurations are not known", self._configs.problem.text)
         problems = [lacking for lacking in (offsets, commits) if isinstance(lacking, Problem)]
         if not isinstance(offsets, Problem):
             problems += offsets.problems
@@ -131,6 +147,7 @@ class ClusterCollector:
             None if isinstance(commits, Problem) else commits,
             pages,
             log_dirs,
+            configs,
         )
         return _partial(collected, problems)
 
@@ -153,7 +170,7 @@ class ClusterCollector:
         most = self._settings.group_topics
         pairs = pairs_of(commits) if most else None
         if pairs is not None and len(pairs) > most:
-            self._note(left_out(len(pairs), most))
+            self._note("too many groups and topics", left_out(len(pairs), most))
         collected = group_samples(
             self._identity_of(topology),
             tick,
@@ -167,11 +184,11 @@ class ClusterCollector:
         )
         return _partial(collected, problems)
 
-    def _note(self, note: str) -> None:
+    def _note(self, event: str, note: str) -> None:
         """Log what is worth to know, once for all ticks."""
-        if self._left_out is None:
-            self._left_out = note
-            log.warning("too many groups and topics", cluster=self._identity.cluster, note=note)
+        if event not in self._noted:
+            self._noted[event] = note
+            log.warning(event, cluster=self._identity.cluster, note=note)
 
 
 def _partial(collected: Collected, problems: Sequence[Problem]) -> Collected:

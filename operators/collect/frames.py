@@ -5,8 +5,8 @@ Python; partitions are records of one width, which numpy reads all at once. Wher
 partitions differ in width (by their commits' metadata, or their replicas), it is walked too.
 
 Formats are those of Kafka's message schemas from the first flexible version on: Metadata 11 and
-12, ListOffsets 6 to 9, OffsetFetch 7 and 8, ListGroups 4 and 5, DescribeGroups 5. `VERSIONS` has
-the newest of each. What is no such answer raises GarbledError.
+12, ListOffsets 6 to 9, OffsetFetch 7 and 8, ListGroups 4 and 5, DescribeGroups 5, DescribeConfigs 4,
+DescribeCluster 2. `VERSIONS` has the newest of each. What is no such answer raises GarbledError.
 """
 
 import struct
@@ -29,6 +29,8 @@ VERSIONS: Mapping[str, int] = {
     "OffsetFetch": 8,
     "ListGroups": 5,
     "DescribeGroups": 5,
+    "DescribeConfigs": 4,
+    "DescribeCluster": 2,
 }
 """The newest version of each request that is spoken here."""
 
@@ -663,3 +665,78 @@ def described_groups(data: bytes, known: MutableMapping[str, Told]) -> list[Desc
         known[group] = data[begin:at], described
         groups.append(described)
     return groups
+
+
+# Configurations, and who is fenced
+
+CONFIGS_VERSION, FENCED_VERSION = 4, 2
+"""The first versions of DescribeConfigs that is spoken here (Kafka 2.6), and of DescribeCluster that
+tells fenced brokers (Kafka 4.0)."""
+
+_TOPIC_RESOURCE, _BROKERS = b"\2", b"\1"
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedConfig:
+    """What DescribeConfigs says of one topic."""
+
+    topic: str
+    error: int
+    values: Mapping[str, str]
+    """By key; a key without a value is left out."""
+
+
+def configs_request(topics: Sequence[str], keys: Sequence[str]) -> bytes:
+    """Ask DescribeConfigs for some keys of topics, without synonyms and documentation."""
+    asked = varint(len(keys) + 1) + b"".join(map(text, keys)) + b"\0"
+    resources = b"".join(_TOPIC_RESOURCE + text(topic) + asked for topic in topics)
+    return varint(len(topics) + 1) + resources + b"\0\0\0"
+
+
+@_clear
+def described_configs(data: bytes) -> list[DescribedConfig]:
+    """What a DescribeConfigs answer holds."""
+    found = []
+    count, at = _length(data, 4, 7)
+    for _ in range(count):
+        (error,) = _SHORT.unpack_from(data, at)
+        _, at = _bytes(data, at + 2)  # the error in words
+        topic, at = _text(data, at + 1)
+        values = {}
+        size, at = _length(data, at, 8)
+        for _ in range(size):
+            key, at = _text(data, at)
+            value, at = _text(data, at)
+            at += 3  # read-only, source, sensitive
+            synonyms, at = _length(data, at, 4)
+            for _ in range(synonyms):
+                _, at = _bytes(data, at)
+                _, at = _bytes(data, at)
+                at = _untagged(data, at + 1)
+            _, at = _bytes(data, at + 1)  # type, documentation
+            at = _untagged(data, at)
+            if value:
+                values[key] = value
+        at = _untagged(data, at)
+        found.append(DescribedConfig(topic, error, values))
+    return found
+
+
+CLUSTER_REQUEST = b"\0" + _BROKERS + b"\1\0"
+"""Ask DescribeCluster 2 for all brokers, the fenced ones too."""
+
+
+@_clear
+def fenced_brokers(data: bytes) -> tuple[int, int]:
+    """What a DescribeCluster answer holds: Kafka's error code, and how many brokers are fenced."""
+    (error,) = _SHORT.unpack_from(data, 4)
+    _, at = _bytes(data, 6)  # the error in words
+    _, at = _bytes(data, at + 1)  # the cluster's id, after the kind of node
+    count, at = _length(data, at + 4, 12)
+    fenced = 0
+    for _ in range(count):
+        _, at = _bytes(data, at + 4)
+        _, at = _bytes(data, at + 4)
+        fenced += data[at]
+        at = _untagged(data, at + 1)
+    return error, fenced

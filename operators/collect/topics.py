@@ -1,11 +1,12 @@
 """Samples of topics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from operators.collect.commits import Commits
+from operators.collect.configs import TopicConfig
 from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
@@ -26,6 +27,7 @@ def topic_samples(
     commits: Commits | None,
     pages: Pages,
     log_dirs: LogDirs | None = None,
+    configs: Mapping[str, TopicConfig] | None = None,
 ) -> Collected:
     """One TOPIC row for each selected topic, those that did not answer among them.
 
@@ -35,6 +37,7 @@ def topic_samples(
     partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
     lag of the groups that answered. `topic.diskSize` sums what the brokers' log directories hold,
     or where `log_dirs` is None what their pages say; it is null where a live broker's is missing.
+    `configs` are what topics' configurations say, as far as that is known.
     """
     chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
     refused = sorted(name for name in topology.errors if selection.selects(name))
@@ -65,6 +68,8 @@ def topic_samples(
         "pages": pages_batch(topology.brokers, pages),
         **topic_measures(pages, frozenset(names)),
     }
+    if configs:
+        columns |= _configured([configs.get(name) for name in names])
     by_broker = pages.sizes if log_dirs is None else log_dirs.sizes
     if by_broker.keys() >= topology.brokers.keys():
         columns["topic.diskSize"] = [_size(by_broker.values(), name) for name in names]
@@ -84,6 +89,16 @@ def topic_samples(
         raw["consumption"] = consumption_batch(commits, frozenset(names))
     batch = collected_batch(identity, tick, TOPIC, [(n,) for n in names], names, columns)
     return Collected((batch, cluster_part(identity, tick, {})), raw)
+
+
+def _configured(configs: Sequence[TopicConfig | None]) -> dict[str, object]:
+    """Columns of topics' configurations; null where one is not known."""
+    return {
+        "topic.minInSyncReplicas": [of and of.min_in_sync for of in configs],
+        "topic.retentionMs": [of and of.retention_ms for of in configs],
+        "topic.retentionBytes": [of and of.retention_bytes for of in configs],
+        "topic.cleanupPolicy": [of and of.cleanup_policy for of in configs],
+    }
 
 
 def _lag(topology: Topology, offsets: Offsets, commits: Commits) -> tuple[Ints, Flags]:

@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.protocol.admin import (
+    DescribeClusterRequest,
+    DescribeClusterResponse,
+    DescribeConfigsRequest,
+    DescribeConfigsResponse,
     DescribeGroupsRequest,
     DescribeGroupsResponse,
     ListGroupsRequest,
@@ -395,6 +399,101 @@ def test_groups_are_asked_for_by_name() -> None:
         assert (listing.states_filter, listing.types_filter or []) == ([], [])
 
 
+# Configurations, and who is fenced
+
+_Config = DescribeConfigsResponse.DescribeConfigsResult
+_Entry = _Config.DescribeConfigsResourceResult
+configurations = struct(
+    DescribeConfigsResponse,
+    throttle_time_ms=int32,
+    results=distinct(
+        struct(
+            _Config,
+            error_code=int16,
+            error_message=metadata,
+            resource_type=st.just(2),
+            resource_name=names,
+            configs=distinct(
+                struct(
+                    _Entry,
+                    name=names,
+                    value=metadata,
+                    read_only=st.booleans(),
+                    config_source=st.integers(-1, 6),
+                    is_sensitive=st.booleans(),
+                    synonyms=distinct(
+                        struct(
+                            _Entry.DescribeConfigsSynonym,
+                            name=names,
+                            value=metadata,
+                            source=st.integers(-1, 6),
+                        ),
+                        2,
+                    ),
+                    config_type=st.integers(0, 9),
+                    documentation=metadata,
+                )
+            ),
+        )
+    ),
+)
+described_clusters = struct(
+    DescribeClusterResponse,
+    throttle_time_ms=int32,
+    error_code=int16,
+    error_message=metadata,
+    endpoint_type=st.just(1),
+    cluster_id=names,
+    controller_id=int32,
+    brokers=distinct(
+        struct(
+            DescribeClusterResponse.DescribeClusterBroker,
+            broker_id=int32,
+            host=names,
+            port=int32,
+            rack=metadata,
+            is_fenced=st.booleans(),
+        )
+    ),
+    authorized_operations=st.just(set()),
+)
+
+
+@given(configurations)
+def test_configurations_are_those_of_the_answer(answer: Any) -> None:
+    """The values of every topic, its error; what has no value is left out."""
+    found = frames.described_configs(bytes(answer.encode(version=4)))
+    assert [(of.topic, of.error, of.values) for of in found] == [
+        (of.resource_name, of.error_code, {c.name: c.value for c in of.configs if c.value})
+        for of in answer.results
+    ]
+
+
+@given(st.lists(names, max_size=4), st.lists(names, max_size=3))
+def test_configurations_are_asked_for_by_topic_and_key(topics: list[str], keys: list[str]) -> None:
+    """Of topics alone, without synonyms and documentation."""
+    asked = DescribeConfigsRequest.decode(frames.configs_request(topics, keys), version=4)
+    assert [
+        (of.resource_type, of.resource_name, of.configuration_keys) for of in asked.resources
+    ] == [(2, topic, keys) for topic in topics]
+    assert (asked.include_synonyms, asked.include_documentation) == (False, False)
+
+
+@given(described_clusters)
+def test_fenced_brokers_are_those_of_the_answer(answer: Any) -> None:
+    """Counted among all brokers."""
+    found = frames.fenced_brokers(bytes(answer.encode(version=2)))
+    assert found == (answer.error_code, sum(of.is_fenced for of in answer.brokers))
+
+
+def test_all_brokers_are_asked_for() -> None:
+    """The fenced ones too, and no permitted operations."""
+    asked = DescribeClusterRequest.decode(frames.CLUSTER_REQUEST, version=2)
+    assert asked.include_fenced_brokers is True
+    assert asked.include_cluster_authorized_operations is False
+    assert asked.endpoint_type == 1
+
+
 # What is no answer
 
 DECODERS: dict[str, tuple[Callable[[bytes], Any], st.SearchStrategy[Any], int]] = {
@@ -403,6 +502,8 @@ DECODERS: dict[str, tuple[Callable[[bytes], Any], st.SearchStrategy[Any], int]] 
     "metadata": (frames.found_metadata, clusters, 12),
     "listing": (lambda data: frames.found_groups(data, 5), listings, 5),
     "descriptions": (lambda data: frames.described_groups(data, {}), descriptions, 5),
+    "configurations": (frames.described_configs, configurations, 4),
+    "cluster": (frames.fenced_brokers, described_clusters, 2),
 }
 
 

@@ -1,0 +1,114 @@
+"""Groups on topics, topics' configurations and fenced brokers of real clusters."""
+
+import asyncio
+
+import pytest
+
+from operators.collect.collector import ClusterCollector
+from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
+from tests.integration.collecting import collect_once, row_of, rows_of, settings_of, tick
+from tests.kafka.ask import described_group
+from tests.kafka.cluster import Kafka, KafkaCluster
+from tests.kafka.doing import commit, create_topic, produce
+from tests.kafka.topics import new_topic
+
+pytestmark = pytest.mark.kafka
+
+
+def test_a_groups_rows_by_topic_are_what_kafkas_own_tool_says(kafka: Kafka) -> None:
+    """Lag, commits and ends of each topic; they sum to the group's and to the topics'."""
+    one, other = create_topic(kafka, 2), create_topic(kafka, 1)
+    group = f"group-{one}"
+    produce(kafka, one, [30, 20])
+    produce(kafka, other, [7])
+    commit(kafka, one, group, [10, 20])
+    commit(kafka, other, group, [3])
+    found = collect_once(settings_of(kafka))
+    told = described_group(kafka, group)
+    for topic in (one, other):
+        row = row_of(found["groups"], GROUP_TOPIC, f"{group}/{topic}")
+        of_topic = [t for t in told if t["TOPIC"] == topic]
+        for column, field in (
+            ("consumerGroup.totalLag", "LAG"),
+            ("consumerGroup.committedOffset", "CURRENT-OFFSET"),
+            ("consumerGroup.endOffset", "LOG-END-OFFSET"),
+        ):
+            assert row[column] == sum(int(t[field]) for t in of_topic)
+        assert row["consumerGroup.maxLag"] == max(int(t["LAG"]) for t in of_topic)
+        assert row["consumerGroup.activeConsumers"] == 0
+        of_group = row_of(found["topics"], TOPIC, topic)["topic.consumerLag"]
+        assert of_group == row["consumerGroup.totalLag"]
+    whole = row_of(found["groups"], CONSUMER_GROUP, group)
+    assert whole["consumerGroup.totalLag"] == 24
+
+
+def test_rows_that_are_left_out_are_told_once(
+    kafka: Kafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The largest lags have the rows; the rest is named in one line, however many ticks there are."""
+    topics = [create_topic(kafka, 1) for _ in range(3)]
+    for number, topic in enumerate(topics):
+        produce(kafka, topic, [10 * (number + 1)])
+        commit(kafka, topic, f"group-{topics[0]}", [0])
+
+    async def run() -> tuple[list[str], tuple[str, ...]]:
+        groups = {"include": [f"^group-{topics[0]}$"]}
+        collector = ClusterCollector(settings_of(kafka, group_topics=2, groups=groups))
+        try:
+            found = [await tick(collector, number) for number in range(2)]
+        finally:
+            await collector.close()
+        rows = rows_of(found[-1]["groups"], GROUP_TOPIC)
+        return [row["topic"] for row in rows], collector.notes
+
+    with_rows, notes = asyncio.run(run())
+    assert set(with_rows) == set(topics[1:])
+    (note,) = notes
+    assert "allows for 2 rows: the 1 with the least lag have none" in note
+    logged = [r for r in caplog.records if r.getMessage() == "too many groups and topics"]
+    assert len(logged) == 1
+
+
+def test_topics_tell_how_they_are_configured(kafka: Kafka) -> None:
+    """What was given, and what the broker has by default."""
+    topic = new_topic(
+        kafka.bootstrap_servers, 2, min_insync_replicas="1", retention_ms="3600000",
+        retention_bytes="123456", cleanup_policy="delete,compact",
+    )  # fmt: skip
+    plain = create_topic(kafka, 1)
+    found = collect_once(settings_of(kafka))
+    row = row_of(found["topics"], TOPIC, topic)
+    assert row["topic.minInSyncReplicas"] == 1
+    assert row["topic.retentionMs"] == 3_600_000
+    assert row["topic.retentionBytes"] == 123_456
+    assert row["topic.cleanupPolicy"] == "compact,delete"
+    assert row["topic.inSyncReplicas"] == 2
+    row = row_of(found["topics"], TOPIC, plain)
+    assert (row["topic.retentionMs"], row["topic.retentionBytes"]) == (604_800_000, -1)
+    assert row["topic.cleanupPolicy"] == "delete"
+    (cluster,) = rows_of(found["brokers"], CLUSTER)
+    assert cluster["cluster.fencedBrokerCount"] == 0
+
+
+@pytest.mark.slow
+def test_a_broker_that_died_is_fenced(fresh_kafka3: KafkaCluster) -> None:
+    """It is counted, its replicas are not in sync; both come back with it."""
+    topic = create_topic(fresh_kafka3, 3, 3)
+
+    def of_tick() -> tuple[int, int]:
+        found = collect_once(settings_of(fresh_kafka3))
+        (cluster,) = rows_of(found["brokers"], CLUSTER)
+        row = row_of(found["topics"], TOPIC, topic)
+        return cluster["cluster.fencedBrokerCount"], row["topic.inSyncReplicas"]
+
+    def until(expected: tuple[int, int]) -> None:
+        for _ in range(100):
+            if (seen := of_tick()) == expected:
+                return
+        raise AssertionError(f"{seen} after 100 ticks")
+
+    until((0, 9))
+    fresh_kafka3.kill(3)
+    until((1, 6))
+    fresh_kafka3.start(3)
+    until((0, 9))
