@@ -19,7 +19,7 @@ def job(place: Place, **more: object) -> str:
             "parquet": {"path": "samples", "roll": {"every": "1s"}},
             "newrelic": {"license_key": "0123456789", "endpoint": "http://127.0.0.1:1"},
         },
-        "shutdown": {"grace": "3s"},
+        "shutdown": {"grace": "10s"},
         "recovery": {"path": "state", "epoch": "300ms"},
         "metrics": {"listen": None},
         **more,
