@@ -1,10 +1,10 @@
-"""New Relic is down for a while: does everything arrive, is memory flat, do others keep time?
+"""A backend is down for a while: does everything arrive, is memory flat, do others keep time?
 
-    python -m tests.benchmarks.bench_outage [--rate 20000] [--up 15] [--down 600] [--json FILE]
+    python -m tests.benchmarks.bench_outage [--sink otlp] [--rate 20000] [--up 15] [--down 600]
 
-A job writes `rate` samples a second to New Relic, ten ticks a second, and beside them, on the
-same worker, a probe ticks every 100 ms into a sink that notes how late it is. New Relic answers
-for `up` seconds, refuses connections for `down` seconds, and answers again until the spool is
+A job writes `rate` samples a second to New Relic, or with `--sink otlp` to an OTLP receiver, ten
+ticks a second, and beside them, on the same worker, a probe ticks every 100 ms into a sink that
+notes how late it is. The backend answers for `up` seconds, refuses connections for `down` seconds, and answers again until the spool is
 empty. Exit 1 where a sample is missing, memory grew by more than 100 MB during the outage, or
 the probe's 99th percentile is over 100 ms meanwhile.
 """
@@ -18,26 +18,34 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import bytewax.operators as op
 import numpy as np
 import pyarrow as pa
+from aiohttp import web
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
 from sinks.newrelic.settings import NewRelicSettings
+from sinks.otlp.settings import OtlpSettings
 from tests.benchmarks.measuring import memory
 from tests.benchmarks.options import keep, parser_of
 from tests.jobs import job_in
 from tests.newrelic.payload import LICENSE_KEY
-from tests.newrelic.stand_in import Request, StandIn
+from tests.newrelic.server import ServerThread
+from tests.newrelic.stand_in import StandIn
+from tests.ports import PortClaim
 
 TICK = 0.1
 """Seconds."""
@@ -114,10 +122,13 @@ class _LatenessPartition(StatelessSinkPartition[Item]):
         self._late += [(due, time.time() - due) for _, due in items]
 
 
-def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
+def job(sink: str, endpoint: str, rate: int, seconds: float, directory: Path) -> None:
     """The job; prints what it saw as JSON."""
-    settings = NewRelicSettings.model_validate(
-        {"license_key": LICENSE_KEY, "endpoint": endpoint, "spool": {"path": directory / "spool"}}
+    to = {"endpoint": endpoint, "spool": {"path": directory / "spool"}}
+    settings = (
+        OtlpSettings.model_validate(to)
+        if sink == "otlp"
+        else NewRelicSettings.model_validate({"license_key": LICENSE_KEY, **to})
     )
     lateness, resident = _Lateness(), list[tuple[float, float]]()
     start, clusters = time.time(), 5
@@ -126,7 +137,7 @@ def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
     rows = round(rate * TICK / clusters)
     samples = op.input("samples", flow, _Source(parts, rows, start + seconds))
     job = job_in(directory, account_id=1, interval=round(TICK * 1000), grace_left=lambda: 600.0)
-    op.output("newrelic", samples, settings.sink().open(job).output)
+    op.output(sink, samples, settings.sink().open(job).output)
     probe = op.input("probe", flow, _Source(["probe"], 0, start + seconds))
     op.output("lateness", probe, lateness)
 
@@ -149,22 +160,59 @@ def job(endpoint: str, rate: int, seconds: float, directory: Path) -> None:
     )
 
 
-def measure(rate: int, up: float, down: float) -> dict[str, Any]:
+class _Receiver:
+    """An OTLP receiver that only counts samples, by the points of one metric that each has."""
+
+    def __init__(self, on_request: Callable[[int], None]) -> None:
+        self._on_request = on_request
+        self._claim = PortClaim()
+        self._server = ServerThread(self._handle, self._claim.port)
+        self.endpoint = f"http://127.0.0.1:{self._claim.port}"
+        self.up, self.down = self._server.up, self._server.down
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+        self._claim.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = pa.CompressedInputStream(pa.BufferReader(await request.read()), "zstd").read()
+        self._on_request(
+            sum(
+                len(metric.gauge.data_points)
+                for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+                if metric.name == _COUNTED
+            )
+        )
+        return web.Response()
+
+
+_COUNTED = "topic.errorRate"
+
+
+def measure(sink: str, rate: int, up: float, down: float) -> dict[str, Any]:
     """Run the job beside a stand-in that goes down and comes back."""
     kept: list[int] = []
-
-    def count(request: Request) -> None:
-        kept.append(request.kept)
-
     seconds = up + down + up
-    with StandIn(keep=False, on_request=count) as newrelic, tempfile.TemporaryDirectory() as folder:
+    server = (
+        _Receiver(kept.append)
+        if sink == "otlp"
+        else StandIn(keep=False, on_request=lambda request: kept.append(request.kept))
+    )
+    with server as backend, tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tests.benchmarks.bench_outage", "--job", folder]
-        command += ["--endpoint", newrelic.endpoint, "--rate", str(rate), "--seconds", str(seconds)]
+        command += ["--endpoint", backend.endpoint, "--rate", str(rate), "--seconds", str(seconds)]
+        command += ["--sink", sink]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             time.sleep(up)
-            newrelic.down()
+            backend.down()
             time.sleep(down)
-            newrelic.up()
+            backend.up()
             output, _ = process.communicate()
     seen: dict[str, Any] = json.loads(output.splitlines()[-1])
     late, resident = seen.pop("late"), seen.pop("memory")
@@ -186,6 +234,7 @@ def measure(rate: int, up: float, down: float) -> dict[str, Any]:
 def main() -> int:
     """Measure and print; 1 where it does not hold."""
     parser = parser_of(__doc__)
+    parser.add_argument("--sink", choices=("newrelic", "otlp"), default="newrelic")
     parser.add_argument("--rate", type=int, default=20_000, help="samples a second")
     parser.add_argument("--up", type=float, default=15.0, help="seconds before and after")
     parser.add_argument("--down", type=float, default=600.0, help="seconds of the outage")
@@ -194,9 +243,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job is not None:
-        job(arguments.endpoint, arguments.rate, arguments.seconds, arguments.job)
+        job(
+            arguments.sink,
+            arguments.endpoint,
+            arguments.rate,
+            arguments.seconds,
+            arguments.job,
+        )
         return 0
-    result = measure(arguments.rate, arguments.up, arguments.down)
+    result = measure(arguments.sink, arguments.rate, arguments.up, arguments.down)
     for key, value in result.items():
         print(f"{key:24} {value}")
     keep(result, arguments.json)
