@@ -53,7 +53,7 @@ class HttpClient:
             await self._session.close()
             self._session = None
 
-    async def post(self, url: str, body: bytes) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
         """Post a body; gives the answer, whatever it is.
 
         Raises:
@@ -61,7 +61,9 @@ class HttpClient:
         """
         assert self._session is not None  # noqa: S101 - `start` comes first
         try:
-            async with self._session.post(url, data=body, allow_redirects=False) as response:
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as response:
                 return Answer(
                     response.status,
                     response.content_type,

@@ -3,11 +3,8 @@
 import uuid
 from collections.abc import Iterator, Sequence
 
-import aiohttp
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from operators.schema.arrow import TIMESTAMP
 from operators.schema.logs import Log
 from sinks.delivery import (
     Parcel,
@@ -18,6 +15,8 @@ from sinks.delivery import (
     merged,
     slice_of,
 )
+from sinks.http import HttpClient
+from sinks.newrelic.ages import by_age
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.fragments import TEXT
 from sinks.newrelic.payloads import payloads
@@ -26,12 +25,8 @@ from sinks.newrelic.settings import NAME, PAYLOAD_BYTES, NewRelicSettings, Shape
 EVENTS = "events"
 METRICS = "metrics"
 
-_HOUR = 3_600_000
-_OLDEST = {EVENTS: 24 * _HOUR, METRICS: 48 * _HOUR}
-"""New Relic drops what is older (milliseconds), although it answers 200 or 202."""
-_MARGIN = 60_000
-"""Milliseconds that a request may take to arrive."""
-_FURTHEST_AHEAD = 24 * _HOUR
+_OLDEST = {EVENTS: 24, METRICS: 48}
+"""Hours."""
 
 _ANSWER_CHARACTERS = 4_096
 
@@ -57,14 +52,21 @@ class NewRelic:
     def __init__(self, settings: NewRelicSettings, account_id: int, interval: int) -> None:
         self._settings = settings
         self._interval = interval
-        self._key = settings.read_license_key()
+        self._client = HttpClient(
+            {
+                "Api-Key": settings.read_license_key().get_secret_value(),
+                "Content-Type": "application/json",
+                "Content-Encoding": "gzip",
+            },
+            settings.timeout,
+            proxies=not settings.is_local,
+        )
         self._urls = {EVENTS: settings.events_url(account_id), METRICS: settings.metrics_url()}
         self._routes = {
             Shape.EVENTS: (EVENTS,),
             Shape.METRICS: (METRICS,),
             Shape.BOTH: (EVENTS, METRICS),
         }[settings.shape]
-        self._session: aiohttp.ClientSession | None = None
         self._hinted = False
         self._log = Log(__name__)
 
@@ -72,31 +74,17 @@ class NewRelic:
         """Payloads within New Relic's limits; what is too old or too far ahead is refused."""
         together = merged(samples)
         for each in self._routes if not route else (route,):
-            taken, refused = _by_age(together, each, now)
+            taken, refused = by_age(together, _OLDEST[each], now)
             yield from (Parcel(part, each, None, reason) for part, reason in refused)
             yield from self._packed(taken, each)
 
     async def start(self) -> None:
-        """Open the connections; TLS is verified.
-
-        Proxies are taken from the environment, but none for this machine itself: by plain http
-        they would read the key.
-        """
-        self._session = aiohttp.ClientSession(
-            trust_env=not self._settings.is_local,
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
-            headers={
-                "Api-Key": self._key.get_secret_value(),
-                "Content-Type": "application/json",
-                "Content-Encoding": "gzip",
-            },
-        )
+        """Open the connections."""
+        await self._client.start()
 
     async def stop(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._client.stop()
 
     async def send(self, parcel: Parcel) -> None:
         """Post one payload.
@@ -104,22 +92,10 @@ class NewRelic:
         Raises:
             RetryLater, TooLarge, Rejected: by New Relic's answer.
         """
-        assert self._session is not None  # noqa: S101 - `start` comes first
-        try:
-            async with self._session.post(
-                self._urls[parcel.route],
-                data=parcel.body,
-                headers={"x-request-id": str(uuid.uuid4())},
-                allow_redirects=False,
-            ) as response:
-                status, headers = response.status, response.headers
-                answer = "" if status < 300 else await _text(response)
-        except TimeoutError as error:
-            reason = f"no answer within {self._settings.timeout:g} s"
-            raise RetryLater(reason) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise RetryLater(f"{type(error).__name__}: {error}") from error
-        judge(status, headers.get("Retry-After"), answer)
+        named = {"x-request-id": str(uuid.uuid4())}
+        answer = await self._client.post(self._urls[parcel.route], parcel.body, named)
+        said = answer.body[:_ANSWER_CHARACTERS].decode(errors="replace")
+        judge(answer.status, answer.retry_after, said)
         if not self._hinted:
             self._hinted = True
             self._log.info(_HINT)
@@ -141,8 +117,8 @@ class NewRelic:
         return _concatenated([rows for rows, _ in encoded]), tuple(batch for _, batch in encoded)
 
 
-def judge(status: int, retry_after: str | None, answer: str) -> None:
-    """Return where the answer means delivered.
+def judge(status: int, retry_after: float | None, answer: str) -> None:
+    """Return where the answer means delivered; `retry_after` is in seconds.
 
     Raises:
         RetryLater: 408, 429, 5xx.
@@ -152,9 +128,9 @@ def judge(status: int, retry_after: str | None, answer: str) -> None:
     if 200 <= status < 300:
         return
     if status == 429:
-        raise RetryLater("429: over the account's rate limit", _seconds(retry_after))
+        raise RetryLater("429: over the account's rate limit", retry_after)
     if status == 408 or status >= 500:
-        raise RetryLater(f"{status}: {_REASONS.get(status, 'New Relic failed')}")
+        raise RetryLater(f"{status}: {_REASONS.get(status, 'New Relic failed')}", retry_after)
     if status == 413:
         raise TooLarge("413: the payload is too large", status, answer)
     raise Rejected(f"{status}: {_REASONS.get(status, 'refused')}", status, answer)
@@ -168,48 +144,6 @@ _REASONS = {
     408: "the request took too long",
     503: "New Relic is not available",
 }
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Whole seconds, nothing else is documented; None also for no time at all: then to back off."""
-    named = (retry_after or "").strip()
-    return float(named) or None if named.isdigit() else None
-
-
-async def _text(response: aiohttp.ClientResponse) -> str:
-    """The answer's body, as far as it came: the status is what counts."""
-    try:
-        body = await response.content.read(_ANSWER_CHARACTERS)
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return ""
-    return body.decode(errors="replace")
-
-
-def _by_age(samples: Samples, route: str, now: int) -> tuple[Samples, list[tuple[Samples, str]]]:
-    """What New Relic takes, and what it would drop in silence, with the reason."""
-    oldest = pa.scalar(now - _OLDEST[route] + _MARGIN, TIMESTAMP)
-    latest = pa.scalar(now + _FURTHEST_AHEAD - _MARGIN, TIMESTAMP)
-    taken, old, ahead = [], [], []
-    for batch in samples:
-        times = batch.column("timestamp")
-        bounds = pc.min_max(times)
-        if bounds["min"].value >= oldest.value and bounds["max"].value <= latest.value:
-            taken.append(batch)
-            continue
-        too_old, too_far = pc.less(times, oldest), pc.greater(times, latest)
-        taken.append(batch.filter(pc.invert(pc.or_(too_old, too_far))))
-        old.append(batch.filter(too_old))
-        ahead.append(batch.filter(too_far))
-    hours = _OLDEST[route] // _HOUR
-    refused = [
-        (_filled(old), f"older than {hours} h: New Relic would drop it"),
-        (_filled(ahead), "more than 24 h ahead: New Relic would drop it"),
-    ]
-    return _filled(taken), [(part, reason) for part, reason in refused if part]
-
-
-def _filled(batches: Sequence[pa.RecordBatch]) -> Samples:
-    return tuple(batch for batch in batches if batch.num_rows)
 
 
 def _concatenated(rows: Sequence[pa.LargeStringArray]) -> pa.LargeStringArray:

@@ -10,6 +10,7 @@ from operators.schema.logs import Log
 from sinks.delivery import Parcel, Samples, halve, merged, rows_of
 from sinks.events import Listener, PointsRejected, nobody
 from sinks.http import HttpClient
+from sinks.newrelic.ages import by_age
 from sinks.otlp.answers import judge
 from sinks.otlp.encode import encode
 from sinks.otlp.settings import NAME, PAYLOAD_BYTES, OtlpSettings
@@ -18,6 +19,9 @@ ROUTE = "metrics"
 
 MOST_POINTS = 50_000
 """Points of a request, about: 4 MB before compression, a tenth of `PAYLOAD_BYTES` and more after."""
+
+_NEWRELIC_HOURS = 48
+"""How old a point may be at New Relic."""
 
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL, _GZIP = 1, 31
@@ -41,8 +45,15 @@ class Otlp:
         self._client = client_of(settings)
 
     def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
-        """Requests of at most `PAYLOAD_BYTES`; a single sample that takes more is refused."""
-        for part in _parts(merged(samples)):
+        """Requests of at most `PAYLOAD_BYTES`; a single sample that takes more is refused.
+
+        So is at New Relic what it would drop for its age.
+        """
+        taken = merged(samples)
+        if self._settings.is_newrelic:
+            taken, refused = by_age(taken, _NEWRELIC_HOURS, now)
+            yield from (Parcel(part, ROUTE, b"", reason) for part, reason in refused)
+        for part in _parts(taken):
             yield from self._packed(part)
 
     async def start(self) -> None:

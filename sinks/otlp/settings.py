@@ -91,6 +91,11 @@ class OtlpSettings(Settings):
         return _is_loopback(urlsplit(self.endpoint).hostname or "")
 
     @property
+    def is_newrelic(self) -> bool:
+        """Whether this is New Relic, which has rules of its own."""
+        return (urlsplit(self.endpoint).hostname or "").endswith(".nr-data.net")
+
+    @property
     def host(self) -> str:
         """The receiver's name and port."""
         return urlsplit(self.endpoint).netloc

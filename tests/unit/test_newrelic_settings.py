@@ -112,17 +112,14 @@ def test_good_answers_are_delivered(status: int) -> None:
     [
         (408, None, None),
         (429, None, None),
-        (429, "17", 17.0),
-        (429, "Wed, 21 Oct 2026 07:28:00 GMT", None),
-        (429, "-3", None),
-        (429, "0", None),
-        (500, "17", None),
+        (429, 17.0, 17.0),
+        (500, 17.0, 17.0),
         (503, None, None),
         (599, None, None),
     ],
 )
-def test_answers_that_may_pass(status: int, retry_after: str | None, after: float | None) -> None:
-    """408, 429 and 5xx are tried again; only 429 says when."""
+def test_answers_that_may_pass(status: int, retry_after: float | None, after: float | None) -> None:
+    """408, 429 and 5xx are tried again, when they say."""
     with pytest.raises(RetryLater) as caught:
         judge(status, retry_after, "")
     assert caught.value.after == after

@@ -8,10 +8,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from pydantic import ValidationError
 
-from sinks.delivery import Rejected, RetryLater, TooLarge
+from sinks.delivery import Rejected, RetryLater, TooLarge, rows_of
 from sinks.http import Answer, seconds_of
 from sinks.otlp.answers import PartialSuccess, judge
+from sinks.otlp.destination import Otlp
 from sinks.otlp.settings import OtlpSettings
+from tests.samples import INTERVAL, NEW_YEAR, numbered
 
 PROTOBUF = "application/x-protobuf"
 
@@ -125,3 +127,13 @@ def test_too_large_is_halved() -> None:
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
     """RFC 9110; what has passed, or cannot be read, asks for nothing."""
     assert seconds_of(header, now=1_795_780_800.0) == seconds
+
+
+def test_what_new_relic_would_drop_for_its_age_is_not_sent() -> None:
+    """There alone: another backend may take it."""
+    now = NEW_YEAR + 100 * 3_600_000
+    batch = numbered([0, 1, 2], interval=50 * 3_600_000)
+    for endpoint, kept in (("https://otlp.eu01.nr-data.net", 1), ("https://x.example", 3)):
+        parcels = list(Otlp(settings(endpoint=endpoint), INTERVAL).pack((batch,), None, now))
+        assert sum(rows_of(p.samples) for p in parcels if p.refused is None) == kept
+        assert all("older than 48 h" in p.refused for p in parcels if p.refused is not None)
