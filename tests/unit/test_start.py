@@ -34,6 +34,7 @@ COMMAND_LINE = {
     "flows",
     "flows.__main__",
     "flows.addresses",
+    "flows.again",
     "flows.cli",
     "flows.errors",
     "flows.options",
@@ -67,6 +68,8 @@ CONFIGURATION = {
     "sinks.kafka.settings",
     "sinks.newrelic",
     "sinks.newrelic.settings",
+    "sinks.otlp",
+    "sinks.otlp.settings",
     "sinks.parquet",
     "sinks.parquet.settings",
     "sinks.rolled",
@@ -101,6 +104,7 @@ EXPORT = {
     "flows.templates",
     "operators.drain",
     "operators.fleets",
+    "operators.served",
     "sinks.dead_letters",
     "sinks.delivery",
     "sinks.parquet.partitions",
@@ -137,21 +141,22 @@ def told(output: str) -> tuple[set[str], set[str]]:
 
 def test_help_loads_the_command_line_only(tmp_path: Path) -> None:
     """Not the configuration, and of other packages only what draws the help."""
-    assert loaded(tmp_path, "--help") == (TYPER, COMMAND_LINE)
+    others, ours = loaded(tmp_path, "--help")
+    assert (others - TYPER, ours - COMMAND_LINE) == (set(), set())
 
 
 def test_a_plan_loads_what_it_measures(tmp_path: Path) -> None:
     """Neither the engine, nor clients, nor sinks that the configuration does not name."""
     others, ours = loaded(tmp_path, "check", str(CONFIG))
-    assert others == {*TYPER, *SETTINGS, *ARROW, "yaml"}
-    assert ours <= COMMAND_LINE | CONFIGURATION | PARQUET | CHECK
+    assert others - {*TYPER, *SETTINGS, *ARROW, "yaml"} == set()
+    assert ours - COMMAND_LINE - CONFIGURATION - PARQUET - CHECK == set()
 
 
 def test_an_export_loads_the_engine_and_one_sink(tmp_path: Path) -> None:
     """No client of the network, nothing that draws, nothing of collection but its settings."""
     others, ours = loaded(tmp_path, "export", str(CONFIG), *MINUTE)
-    assert others == {*TYPER, *SETTINGS, *ARROW, "yaml", "bytewax"}
-    assert ours <= COMMAND_LINE | CONFIGURATION | PARQUET | EXPORT
+    assert others - {*TYPER, *SETTINGS, *ARROW, "yaml", "bytewax"} == set()
+    assert ours - COMMAND_LINE - CONFIGURATION - PARQUET - EXPORT == set()
 
 
 def test_settings_load_pydantic_and_numpy_and_prepare_nothing(tmp_path: Path) -> None:
@@ -194,5 +199,4 @@ def test_a_wrong_option_is_answered_before_anything_is_loaded(
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2, ended.stderr
     others, ours = told(ended.stdout)
-    assert others <= TYPER | SETTINGS
-    assert ours == COMMAND_LINE
+    assert (others - TYPER - SETTINGS, ours - COMMAND_LINE) == (set(), set())
