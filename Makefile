@@ -10,27 +10,40 @@ PYTHON := $(shell for p in python3.12 python3.11 python3; do \
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
 
-install: .venv/.installed ## a .venv with mqpipe in it
+install: .venv/.installed ## a .venv with mqpipe in it, and all that its development takes
 
-.venv/.installed: pyproject.toml requirements.lock
-ifneq ($(PYTHON),)
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-else
-	@echo "no Python 3.11 or 3.12 here: uv fetches one"
-	python3 -m venv .venv/uv
-	.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv/uv/bin/uv venv --quiet --allow-existing --python 3.12 .venv
-	.venv/uv/bin/uv pip install --quiet --python $(BIN)/python uv
-endif
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+# What running needs, and nothing else; `make install` adds the rest to the same .venv.
+.venv/.runs: pyproject.toml requirements.lock
+	@$(MAKE_VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-requirements.lock: ## pin what pyproject.toml asks for (make -B requirements.lock)
-	uv pip compile pyproject.toml --extra report --extra deltalake --extra msk --group dev --group docs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o $@
+.venv/.installed: .venv/.runs requirements-dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
 
-run: install ## a simulated fleet, streamed into ./samples
+# An environment without pip, which takes most of the time to make one; uv fills it.
+UV := $(or $(shell command -v uv),.venv/uv/bin/uv)
+PIP := -m pip install --quiet --disable-pip-version-check --root-user-action ignore
+ifneq ($(PYTHON),)
+MAKE_VENV = $(PYTHON) -m venv --without-pip .venv && $(GET_UV)
+else
+MAKE_VENV = echo "no Python 3.11 or 3.12 here: uv fetches one"; $(GET_UV) && \
+	$(UV) venv --quiet --allow-existing --python 3.12 .venv
+endif
+GET_UV = { command -v $(UV) >/dev/null || $(or $(PYTHON),python3) $(PIP) --target .venv/uv uv || \
+	{ $(or $(PYTHON),python3) -m venv .venv/uv && .venv/uv/bin/python $(PIP) uv; }; }
+
+COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+requirements.lock: ## pin what running takes (make -B requirements.lock)
+	$(COMPILE) -o $@
+
+requirements-dev.lock: requirements.lock ## pin what development takes too, extras among it
+	$(COMPILE) --constraint requirements.lock --extra report --extra deltalake --extra msk --group dev --group docs -o $@
+
+run: .venv/.runs ## a simulated fleet, streamed into ./samples
 	$(BIN)/mqpipe run
 
 test: install ## every test, the real Kafka broker's among them

@@ -9,6 +9,7 @@ from typing import Any
 from flows.errors import CommandError
 from flows.report import themes
 from flows.report.charts import Spec
+from operators.schema.extras import bring
 
 VERSION = "6.1"
 """Version of Vega-Lite."""
@@ -20,8 +21,8 @@ class MissingExtraError(CommandError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the report's plots need the package vl-convert-python: install mqpipe with its extra "
-            "`report`, or `uv pip install vl-convert-python`"
+            f"the report's plots are drawn by a package that is not here: "
+            f"{bring('vl-convert-python>=1.8')}"
         )
 
 

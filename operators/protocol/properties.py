@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
+from operators.schema.extras import bring
 from operators.schema.msk_iam import why_not
 from operators.schema.settings import nearest
 
@@ -296,7 +297,7 @@ def _check_sasl(mechanism: str, values: Mapping[str, Any]) -> None:
         text = f"give `sasl.mechanism`, one of {', '.join(MECHANISMS)}"
         raise PropertyError("sasl.mechanism", text)
     if mechanism == "GSSAPI" and find_spec("gssapi") is None:
-        text = "GSSAPI takes the package gssapi: `uv pip install gssapi`"
+        text = f"GSSAPI takes the package gssapi: {bring('gssapi')}"
         raise PropertyError("sasl.mechanism", text)
     lacking = why_not(values)
     if lacking is not None:

@@ -15,6 +15,8 @@ from time import strptime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from operators.schema.extras import bring
+
 MECHANISM = "AWS_MSK_IAM"
 
 USER_AGENT = "mqpipe"
@@ -64,7 +66,10 @@ def why_not(properties: Mapping[str, str]) -> str | None:
     if properties.get("security.protocol", "").upper() != "SASL_SSL":
         return f"{MECHANISM} takes `security.protocol: SASL_SSL`"
     if find_spec("botocore") is None:
-        return f"{MECHANISM} takes botocore: install mqpipe with its extra `msk`"
+        return (
+            f"{MECHANISM} takes botocore: install mqpipe with its extra `msk`, or "
+            f"{bring('botocore>=1.38')}"
+        )
     return None
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
+from operators.schema.extras import bring
 from operators.schema.settings import Settings, part
 from sinks.rolled.settings import RollSettings
 
@@ -28,8 +29,7 @@ class DeltaLakeSettings(Settings):
     def _extra_is_installed(self) -> Self:
         if find_spec("deltalake") is None:
             raise ValueError(
-                "needs the package deltalake: install mqpipe with its extra `deltalake` "
-                "(pip install 'mqpipe[deltalake]')"
+                f"needs mqpipe's extra `deltalake`, which is not here: {bring('deltalake>=1.6')}"
             )
         return self
 
