@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -60,17 +61,22 @@ def collected_batch(
     `parts` are each entity's parts of the GUID's path (see `entity_guid`), `names` what follows
     the cluster in its entity name. `columns` are the identity columns and the metrics.
     """
-    cluster, account = identity.cluster, identity.account_id
-    type_name = entity_type.name
+    cluster = identity.cluster
+    guids, paths = _entities(
+        identity.account_id,
+        entity_type.name,
+        provider,
+        cluster,
+        tuple(map(tuple, parts)),
+        tuple(names),
+    )
     return sample_batch(
         entity_type,
         len(parts),
         {
             "timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(parts)),
-            "entity_guid": [
-                entity_guid(account, type_name, provider, cluster, *path) for path in parts
-            ],
-            "entity_name": [f"{cluster}/{name}" if name else cluster for name in names],
+            "entity_guid": guids,
+            "entity_name": paths,
             "cluster_name": cluster,
             "cluster_id": identity.cluster_id,
             "provider": provider,
@@ -79,6 +85,21 @@ def collected_batch(
             **columns,
         },
     )
+
+
+@lru_cache(maxsize=512)
+def _entities(
+    account: int | None,
+    type_name: str,
+    provider: str,
+    cluster: str,
+    parts: tuple[tuple[str, ...], ...],
+    names: tuple[str, ...],
+) -> tuple[pa.Array, pa.Array]:
+    """GUIDs and names of entities: the same from tick to tick, while none comes or goes."""
+    guids = [entity_guid(account, type_name, provider, cluster, *path) for path in parts]
+    paths = [f"{cluster}/{name}" if name else cluster for name in names]
+    return tuple(pa.array(column, pa.string()).dictionary_encode() for column in (guids, paths))
 
 
 def cluster_part(identity: Identity, tick: int, columns: Mapping[str, Any]) -> pa.RecordBatch:

@@ -82,7 +82,7 @@ class ClusterDerivation:
         if kind not in _RULES or not result.raw:
             return result
         rule, keep, schemas = _RULES[kind]
-        tick, before = self._last.get(kind, (None, _nothing(schemas)))
+        tick, before = self._last.get(kind) or (None, _nothing(schemas))
         if tick is not None and result.tick.start <= tick:
             if tick - result.tick.start <= MOST_INTERVALS * result.tick.interval:
                 return replace(result, raw={})

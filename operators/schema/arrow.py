@@ -1,7 +1,7 @@
 """Arrow schemas of samples, made from the metric table, and the making of batches."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,12 +86,27 @@ def require_samples(given: Any, maker: str) -> pa.RecordBatch:
     return given
 
 
-def repeated(value: str | None, rows: int) -> pa.DictionaryArray:
-    """One string in every row, dictionary-encoded."""
+def repeated(value: str | bool | None, rows: int, type_: pa.DataType = STRING) -> pa.Array:
+    """One value in every row; a string is dictionary-encoded."""
+    # Small batches are made many times a second, most of their columns like the ones before.
+    return _kept(value, rows, type_) if rows <= _SMALL else _repeated(value, rows, type_)
+
+
+_SMALL = 2_000
+"""Rows up to which a column of one value is kept for the next batch of as many rows."""
+
+
+def _repeated(value: str | bool | None, rows: int, type_: pa.DataType) -> pa.Array:
     if value is None:
-        return pa.nulls(rows, STRING)
+        return pa.nulls(rows, type_)
+    if type_ != STRING:
+        # A typed scalar: to infer a type pyarrow first looks for dateutil, half a millisecond.
+        return pa.repeat(pa.scalar(value, type_), rows)
     indices = pa.repeat(pa.scalar(0, pa.int32()), rows)
-    return pa.DictionaryArray.from_arrays(indices, pa.array([value], pa.string()))
+    return pa.DictionaryArray.from_arrays(indices, pa.array([str(value)], pa.string()))
+
+
+_kept = lru_cache(maxsize=2_000)(_repeated)
 
 
 def from_numpy(
@@ -135,15 +150,8 @@ def sample_batch(
 
 
 def _column(value: Any, type_: pa.DataType, rows: int) -> pa.Array:
-    if value is None:
-        return pa.nulls(rows, type_)
-    if isinstance(value, str | bool):
-        # A typed scalar: to infer a type pyarrow first looks for dateutil, half a millisecond.
-        return (
-            repeated(str(value), rows)
-            if type_ == STRING
-            else pa.repeat(pa.scalar(value, type_), rows)
-        )
+    if value is None or isinstance(value, str | bool):
+        return repeated(value, rows, type_)
     if isinstance(value, pa.Array):
         return value if value.type == type_ else value.cast(type_)
     if type_ == STRING:
