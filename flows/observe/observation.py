@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -16,7 +17,11 @@ from flows.observe.tally import Tally
 from operators.drain import Drain
 from operators.events import Listeners, joined
 from operators.pool.pool import Pool
+from operators.schema.arrow import entity_type_of
 from operators.schema.logs import Log
+
+if TYPE_CHECKING:
+    from flows.observe.samples.latest import Latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,19 @@ def observe(
         events.hear(event)
 
     with ExitStack() as stack:
-        url = None
+        url, saw = None, tally.saw
         if metrics.listen is not None:
             from flows.observe.server import served
 
-            url = stack.enter_context(served(metrics, tally.picture, process_id))
+            page = None
+            if metrics.samples:
+                from flows.observe.samples.latest import Latest
+                from flows.observe.samples.page import ClusterPage
+
+                latest = Latest(job.interval)
+                page = ClusterPage(latest, metrics.labels)
+                saw = _told(tally.saw, latest)
+            url = stack.enter_context(served(metrics, tally.picture, process_id, page))
         stderr = stack.enter_context(real_stderr())
         stack.enter_context(handler.to(stderr))
         if live and stderr.isatty():
@@ -86,7 +99,7 @@ def observe(
                 joined(tally.pool_listeners(), events.pool_listeners()),
                 hear,
                 tally.watch,
-                tally.saw,
+                saw,
                 tally.clock_set,
                 tally.there_until,
             )
@@ -96,3 +109,13 @@ def observe(
             raise
         finally:
             events.ended(tally.picture(), failed=failed)
+
+
+def _told(
+    saw: Callable[[str, pa.RecordBatch], None], latest: "Latest"
+) -> Callable[[str, pa.RecordBatch], None]:
+    def both(cluster: str, batch: pa.RecordBatch) -> None:
+        saw(cluster, batch)
+        latest.came(cluster, entity_type_of(batch).name, batch)
+
+    return both

@@ -1,0 +1,1 @@
+"""The page of clusters: each entity's latest sample, for Prometheus."""
