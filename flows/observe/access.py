@@ -38,7 +38,7 @@ class Tls:
             return
         self._read = stamps
         try:
-            self._context = _context(settings)
+            self._context = _context(self._settings)
         except OSError as error:
             log.warning("certificate not renewed", error=str(error), file=str(self._settings.cert))
 

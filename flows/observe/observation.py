@@ -67,7 +67,8 @@ def observe(
         events.hear(event)
 
     with ExitStack() as stack:
-        url, saw = None, tally.saw
+        url = None
+        saw: Callable[[str, pa.RecordBatch], None] = tally.saw
         if metrics.listen is not None:
             from flows.observe.server import served
 
