@@ -1,6 +1,7 @@
 """Results of ticks for tests, made of what was measured, and told in a few words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,19 @@ def ms(number: float) -> int:
     return START + round(number * INTERVAL)
 
 
-def brokers(number: int, pages: Mapping[int, Page], live: Sequence[int] = (1,)) -> TickResult:
-    """Tick `number` of the kind brokers."""
-    found = broker_samples(IDENTITY, ms(number), topology(live, {}), Pages(pages))
+def brokers(
+    number: int,
+    pages: Mapping[int, Page],
+    live: Sequence[int] = (1,),
+    epochs: Mapping[str, Sequence[int]] | None = None,
+    ids: Mapping[str, str] | None = None,
+) -> TickResult:
+    """Tick `number` of the kind brokers; `epochs` are those of each topic's leaders."""
+    topics = epochs or {}
+    read = topology(live, {t: [(1, [1], [1])] * len(of) for t, of in topics.items()}, ids=ids)
+    flat = [epoch for name in read.topics for epoch in topics[name]]
+    read = replace(read, leader_epoch=np.array(flat, np.int64))
+    found = broker_samples(IDENTITY, ms(number), read, Pages(pages), read_at=ms(number))
     return _result("brokers", number, found)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from operators.collect.pages import Pages
-from operators.collect.raw import broker_measures, pages_batch
+from operators.collect.raw import broker_measures, epochs_batch, pages_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.topology import Ints, Topology
 from operators.schema.metrics import BROKER
@@ -11,14 +11,19 @@ from operators.ticks import Collected
 
 
 def broker_samples(
-    identity: Identity, tick: int, topology: Topology, pages: Pages, fenced: int | None = None
+    identity: Identity,
+    tick: int,
+    topology: Topology,
+    pages: Pages,
+    fenced: int | None = None,
+    read_at: int = 0,
 ) -> Collected:
     """One BROKER row for each live broker, and the CLUSTER columns that metadata gives.
 
     `broker.leaderCount` and `replication.unreplicatedPartitions` count the partitions that the
     broker leads, `broker.partitionCount` the replicas that it holds.
     What a broker's page says is null where it did not come. `fenced` is how many brokers are fenced,
-    None where nobody told.
+    None where nobody told; `read_at` is when the metadata came (ms).
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
     """
@@ -53,7 +58,11 @@ def broker_samples(
             "cluster.availability": 100 * (1 - offline / partitions) if partitions else 100.0,
         },
     )
-    raw = {"pages": pages_batch(topology.brokers, pages), **broker_measures(pages)}
+    raw = {
+        "pages": pages_batch(topology.brokers, pages),
+        "epochs": epochs_batch(topology, read_at),
+        **broker_measures(pages),
+    }
     return Collected((brokers, cluster), raw)
 
 

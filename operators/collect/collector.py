@@ -1,6 +1,7 @@
 """The work of a cluster's ticks: what is read, made into samples, with what is missing named."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -113,9 +114,12 @@ class ClusterCollector:
             reading.pages(budget),
             _or_problem(self._client.fenced_brokers(budget.until(CONFIGS_SHARE, what))),
         )
+        read_at = time.time_ns() // 1_000_000
         lacking = (fenced,) if isinstance(fenced, Problem) else ()
         told = None if isinstance(fenced, Problem) else fenced
-        collected = broker_samples(self._identity_of(topology), tick, topology, pages, told)
+        collected = broker_samples(
+            self._identity_of(topology), tick, topology, pages, told, read_at
+        )
         return _partial(collected, (*pages.problems, *lacking))
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:

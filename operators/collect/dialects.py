@@ -274,12 +274,7 @@ _METERS: tuple[tuple[_Bean, str], ...] = (
 )
 _TIMERS: tuple[tuple[_Bean, str], ...] = (
     (
-        _Bean(
-            "controller",
-            "ControllerStats",
-            "LeaderElectionRateAndTimeMs",
-            only="which no broker without ZooKeeper has",
-        ),
+        _Bean("controller", "ControllerStats", "LeaderElectionRateAndTimeMs"),
         ELECTIONS,
     ),
     (_Bean("log", "LogFlushStats", "LogFlushRateAndTimeMs"), FLUSHES),

@@ -48,6 +48,12 @@ CONSUMPTION = pa.schema(
 """`consumption` of topics: the sum of a group's commits on a topic."""
 
 
+EPOCHS = pa.schema(
+    [("topic", NAME), ("topic_id", NAME), ("epochs", pa.int64()), ("at", pa.int64())]
+)
+"""`epochs` of the cluster: one row a topic; `epochs` is the sum of its partitions' leader epochs, each of
+which grows by one when a leader is elected, `at` is when they came (ms)."""
+
 PAGES = pa.schema([("broker", pa.int32()), ("at", pa.int64())])
 """`pages`: one row a live broker; `at` is when its metrics page came (ms), null where it did not."""
 

@@ -9,10 +9,12 @@ from math import inf, nan
 import pyarrow as pa
 
 from operators.collect.dialects import (
+    BROKER_COUNTERS,
     BY_NAME,
     BYTES_IN,
     BYTES_OUT,
     DISK_SIZE,
+    ELECTIONS,
     FAILED_FETCHES,
     FAILED_PRODUCES,
     FETCHES,
@@ -48,8 +50,13 @@ _ESCAPE = re.compile(r"\\(.)")
 _SHARES = frozenset(metric.name for metric in BROKER.metrics if metric.unit == "%")
 _WHOLE = frozenset(metric.name for metric in BROKER.metrics if metric.type == pa.int64())
 
-COLUMNS: tuple[str, ...] = tuple(column for column in SOURCES if "." in column)
-"""Columns that a page can give, the rates that are derived from it among them."""
+COLUMNS: tuple[str, ...] = tuple(
+    column
+    for column in SOURCES
+    # Elections are told by the metadata too, where brokers do not count them.
+    if "." in column and column != BROKER_COUNTERS[ELECTIONS]
+)
+"""Columns that pages alone give, the rates that are derived from them among them."""
 
 _REQUESTS = (PRODUCES, FETCHES, FAILED_PRODUCES, FAILED_FETCHES)
 _BYTES = ((BYTES_IN, "topic.bytesInPerSecond"), (BYTES_OUT, "topic.bytesOutPerSecond"))

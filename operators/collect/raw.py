@@ -7,7 +7,16 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.group_state import COMPUTED
-from operators.collect.measures import COMMITS, CONSUMPTION, COUNTERS, MEMBERS, NAME, OFFSETS, PAGES
+from operators.collect.measures import (
+    COMMITS,
+    CONSUMPTION,
+    COUNTERS,
+    EPOCHS,
+    MEMBERS,
+    NAME,
+    OFFSETS,
+    PAGES,
+)
 from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
 from operators.collect.topology import UNKNOWN, Ints, Topology
@@ -91,6 +100,20 @@ def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatc
             pa.array(at[pairs // width]),
         ],
         schema=CONSUMPTION,
+    )
+
+
+def epochs_batch(topology: Topology, at: int) -> pa.RecordBatch:
+    """Raw leader epochs of all topics, which came at `at` (ms); shape: EPOCHS."""
+    topics = np.arange(len(topology.topics))
+    return pa.RecordBatch.from_arrays(
+        [
+            _names(topology.topics, topics),
+            _names(topology.ids, topics),
+            pa.array(topology.per_topic(topology.leader_epoch)),
+            pa.array(np.full(len(topics), at, np.int64)),
+        ],
+        schema=EPOCHS,
     )
 
 

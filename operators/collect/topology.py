@@ -38,6 +38,8 @@ class Topology:
     partition: Ints
     leader: Ints
     """Broker id, or NO_LEADER."""
+    leader_epoch: Ints
+    """How often a leader was elected."""
     preferred: Ints
     """The first replica's broker id."""
     replicas: Ints
@@ -117,6 +119,7 @@ def topology_of(found: FoundMetadata) -> Topology:
         found.topic,
         found.partition,
         found.leader,
+        found.leader_epoch,
         found.preferred,
         found.replicas,
         found.in_sync,

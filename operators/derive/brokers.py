@@ -20,8 +20,19 @@ from operators.collect.dialects import (
     PRODUCES,
     REQUESTS,
 )
-from operators.derive.counters import Growth, error_rate, growth, tells
-from operators.derive.store import Floats, Ints, Raw, nullable, numbers, with_columns
+from operators.derive.counters import Growth, error_rate, growth, kept_pages, tells
+from operators.derive.store import (
+    Floats,
+    Ints,
+    Raw,
+    differs,
+    grown_between,
+    match,
+    nullable,
+    numbers,
+    seconds_between,
+    with_columns,
+)
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER
 
@@ -38,21 +49,52 @@ def derive_brokers(
     page, after a restart, and where the pages are more than `most` seconds apart.
     Where a page has histograms, a request's mean time and 99th percentile are those of the requests
     between the two pages. A column that the batch has already stays.
+    `cluster.leaderElectionsPerSecond` is the growth of all partitions' leader epochs over the time
+    between two readings; topics that are new, or made anew, do not count. Brokers without ZooKeeper do
+    not count elections: theirs is 0, and that of the active controller the cluster's.
     `cluster.errorRate` is the share of produce and fetch requests that failed, over all brokers
     whose growth is known, in percent.
     """
-    if not tells(now):
-        return batches
-    grown = growth(now, before, most)
-    return tuple(_derived(batch, grown) for batch in batches)
+    grown = growth(now, before, most) if tells(now) else None
+    elected = _elected(now, before, most)
+    return tuple(_derived(batch, grown, elected) for batch in batches)
 
 
-def _derived(batch: pa.RecordBatch, grown: Growth) -> pa.RecordBatch:
-    if entity_type_of(batch) is BROKER:
-        return with_columns(batch, _rates(batch, grown))
-    if entity_type_of(batch) is CLUSTER and (rate := _cluster_error_rate(grown)) is not None:
-        return with_columns(batch, {"cluster.errorRate": [rate]})
+def kept_brokers(now: Raw, before: Raw) -> Raw:
+    """What the next tick of brokers needs: the last page of each, and all leader epochs."""
+    return {**kept_pages(now, before), "epochs": now["epochs"]}
+
+
+def _derived(batch: pa.RecordBatch, grown: Growth | None, elected: float | None) -> pa.RecordBatch:
+    if entity_type_of(batch) is BROKER and grown is not None:
+        return _with_elections(with_columns(batch, _rates(batch, grown)), elected)
+    if entity_type_of(batch) is CLUSTER:
+        known = {
+            "cluster.errorRate": None if grown is None else _cluster_error_rate(grown),
+            "cluster.leaderElectionsPerSecond": elected,
+        }
+        return with_columns(
+            batch, {name: [value] for name, value in known.items() if value is not None}
+        )
     return batch
+
+
+def _elected(now: Raw, before: Raw, most: float) -> float | None:
+    """Leaders that were elected a second; None where no two readings can be compared."""
+    fresh, old = now["epochs"], before["epochs"]
+    rows = match(fresh, old, ("topic",))
+    rates = grown_between(fresh, old, "epochs", rows) / seconds_between(fresh, old, rows, most)
+    rates[differs(fresh, old, rows, "topic_id")] = np.nan
+    known = rates[~np.isnan(rates)]
+    return float(known.sum()) if len(known) else None
+
+
+def _with_elections(batch: pa.RecordBatch, elected: float | None) -> pa.RecordBatch:
+    column = "replication.leaderElectionPerSecond"
+    if elected is None or batch.column(column).null_count < batch.num_rows:
+        return batch
+    controls = pc.cast(batch.column("broker.isController"), pa.float64())
+    return with_columns(batch, {column: pc.multiply(controls, pa.scalar(elected))})
 
 
 def _rates(batch: pa.RecordBatch, grown: Growth) -> dict[str, pa.Array]:

@@ -9,9 +9,16 @@ import bytewax.operators as op
 import pyarrow as pa
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from operators.collect.measures import COMMITS, CONSUMPTION, COUNTERS, MEMBERS, OFFSETS, PAGES
-from operators.derive.brokers import derive_brokers
-from operators.derive.counters import kept_pages
+from operators.collect.measures import (
+    COMMITS,
+    CONSUMPTION,
+    COUNTERS,
+    EPOCHS,
+    MEMBERS,
+    OFFSETS,
+    PAGES,
+)
+from operators.derive.brokers import derive_brokers, kept_brokers
 from operators.derive.groups import derive_groups, kept_groups
 from operators.derive.history import HISTORY
 from operators.derive.store import Raw, frozen, thawed
@@ -41,8 +48,8 @@ class _Keep(Protocol):
 _RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
     TargetKind.BROKERS: (
         derive_brokers,
-        lambda now, before, partial, most: kept_pages(now, before),  # noqa: ARG005
-        {"pages": PAGES, "counters": COUNTERS},
+        lambda now, before, partial, most: kept_brokers(now, before),  # noqa: ARG005
+        {"pages": PAGES, "counters": COUNTERS, "epochs": EPOCHS},
     ),
     TargetKind.TOPICS: (
         derive_topics,
@@ -68,7 +75,8 @@ class ClusterDerivation:
         if state is not None:
             self._frozen = dict(state[2])
             self._last = {
-                kind: (tick, thawed(raw, _RULES[kind][2])) for kind, (tick, raw) in state[2].items()
+                kind: (tick, {**_nothing(_RULES[kind][2]), **thawed(raw, _RULES[kind][2])})
+                for kind, (tick, raw) in state[2].items()
             }
 
     def derive(self, result: TickResult) -> TickResult:

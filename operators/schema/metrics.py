@@ -163,6 +163,12 @@ CLUSTER = EntityType(
             "partitions with fewer in-sync replicas than replicas",
             "kafka.partition.under_replicated",
         ),
+        _rate(
+            "cluster.leaderElectionsPerSecond",
+            "elections/s",
+            "leaders elected: growth of the partitions' leader epochs",
+            "kafka.leader.election.rate",
+        ),
         _whole("cluster.consumerGroupCount", "groups", "consumer groups"),
         _whole("cluster.totalLag", "messages", "sum of its groups' lag"),
         _rate("cluster.messagesInPerSecond", "messages/s", "sum of its topics'"),

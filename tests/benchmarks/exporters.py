@@ -45,6 +45,11 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="a worktree of another build with its .venv, measured in turn",
     )
+    parser.add_argument(
+        "--without-group-topics",
+        action="store_true",
+        help="this build without rows of a group and topic, measured in turn",
+    )
     parser.add_argument("--kminion", type=Path, metavar="BINARY", help="measured in turn")
     parser.add_argument("--kafka-exporter", type=Path, metavar="BINARY", help="measured in turn")
 
@@ -71,12 +76,16 @@ def peers(options: Namespace, servers: str) -> Iterator[list[Reader]]:
 def builds(
     options: Namespace, servers: str, arguments: Sequence[str] = ()
 ) -> Iterator[list[Reader]]:
-    """This build, and the one that the options name: collectors that tick when they are told."""
-    named = {"mqpipe": ROOT} | ({"beside": options.beside} if options.beside else {})
+    """This build, and what the options name: collectors that tick when they are told."""
+    named = [("mqpipe", ROOT, arguments)]
+    if options.beside:
+        named.append(("beside", options.beside, arguments))
+    if options.without_group_topics:
+        named.append(("without", ROOT, [*arguments, "--no-group-topics"]))
     with ExitStack() as running:
         yield [
-            running.enter_context(_ticking(name, root.resolve(), servers, arguments))
-            for name, root in named.items()
+            running.enter_context(_ticking(name, root.resolve(), servers, given))
+            for name, root, given in named
         ]
 
 

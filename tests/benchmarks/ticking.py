@@ -4,6 +4,7 @@ Each line on standard input is a tick: all kinds at once, collected and derived.
 standard output tells how many samples it gave. The script asks the build whose interpreter runs it:
 
     PATH/.venv/bin/python tests/benchmarks/ticking.py HOST:PORT [--partition-offsets]
+        [--no-group-topics]
 """
 
 import asyncio
@@ -37,11 +38,14 @@ async def tick(collector: ClusterCollector, derivation: ClusterDerivation, numbe
 
 async def main() -> None:
     """Tick as often as it is told."""
-    settings = ClusterSettings(
-        name="bench",
-        bootstrap_servers=sys.argv[1],
-        partition_offsets="--partition-offsets" in sys.argv,
-    )
+    given = {
+        "name": "bench",
+        "bootstrap_servers": sys.argv[1],
+        "partition_offsets": "--partition-offsets" in sys.argv,
+    }
+    if "--no-group-topics" in sys.argv:
+        given["group_topics"] = 0  # a build that knows no such rows is not told of them
+    settings = ClusterSettings.model_validate(given)
     collector, derivation = ClusterCollector(settings), ClusterDerivation("bench")
     gc.freeze()  # As a run does.
     print("ready", flush=True)

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from operators.collect.collector import ClusterCollector
-from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of, tick
+from tests.integration.test_derive_collected import two_ticks
 from tests.kafka.ask import described_group
 from tests.kafka.cluster import Kafka, KafkaCluster
 from tests.kafka.doing import commit, create_topic, produce
@@ -88,6 +89,29 @@ def test_topics_tell_how_they_are_configured(kafka: Kafka) -> None:
     assert row["topic.cleanupPolicy"] == "delete"
     (cluster,) = rows_of(found["brokers"], CLUSTER)
     assert cluster["cluster.fencedBrokerCount"] == 0
+
+
+@pytest.mark.slow
+def test_leaders_that_were_elected_are_told(fresh_kafka3: KafkaCluster) -> None:
+    """By the metadata: of the cluster, and at the broker that its page calls the controller."""
+    create_topic(fresh_kafka3, 6, 3)
+    pages = {id_: url for id_, url in fresh_kafka3.metrics_urls.items() if id_ != 3}
+
+    def without_its_leaders() -> None:
+        fresh_kafka3.stop(3)
+
+    settings = settings_of(fresh_kafka3, broker_metrics=pages)
+    first, second, seconds = two_ticks(settings, without_its_leaders)
+    (before,), (after,) = (rows_of(found["brokers"], CLUSTER) for found in (first, second))
+    assert before["cluster.leaderElectionsPerSecond"] is None
+    # Two of the six partitions were led by it.
+    elected = after["cluster.leaderElectionsPerSecond"]
+    assert elected >= 2 / seconds
+    rows = rows_of(second["brokers"], BROKER)
+    assert {
+        row["replication.leaderElectionPerSecond"] for row in rows if row["broker.isController"]
+    } == {elected}
+    assert sum(row["replication.leaderElectionPerSecond"] for row in rows) == elected
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ HOUR = (
     *("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-01T01:00:00Z"),
     *("--interval", "30s", "--out", "out"),
 )
-ENTITIES = {"cluster": 2, "broker": 6, "topic": 20, "consumer_group": 10}
+ENTITIES = {"cluster": 2, "broker": 6, "topic": 20, "consumer_group": 10, "group_topic": 20}
 """Of the built-in fleet."""
 
 

@@ -76,6 +76,7 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
     assert {name: row[name] for name in row if name.startswith("cluster.")} == {
         "cluster.activeBrokerCount": 2,
         "cluster.fencedBrokerCount": None,
+        "cluster.leaderElectionsPerSecond": None,
         "cluster.globalTopicCount": 3,
         "cluster.globalPartitionCount": 5,
         "cluster.offlinePartitionsCount": 1,

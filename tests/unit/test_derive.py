@@ -9,6 +9,7 @@ import pytest
 
 from operators.collect.dialects import (
     BYTES_IN,
+    ELECTIONS,
     FAILED_FETCHES,
     FAILED_PRODUCES,
     FETCHES,
@@ -18,6 +19,7 @@ from operators.collect.dialects import (
     PRODUCES,
     REQUESTS,
 )
+from operators.collect.page import Page
 from operators.derive.history import thinned_moments
 from operators.derive.operator import _RULES, ClusterDerivation
 from operators.derive.store import thawed
@@ -266,6 +268,58 @@ def test_request_times_by_histograms_are_of_the_requests_between_two_pages() -> 
     assert means == [None, pytest.approx(20), None, pytest.approx(60)]
     # 9 of the 10 in the second bucket are faster; of the last the second bound is what is known.
     assert percentiles == [None, pytest.approx(91), None, pytest.approx(100)]
+
+
+def test_elections_are_the_growth_of_leader_epochs() -> None:
+    """Of all topics; one that is new, or was made anew, has had none."""
+    ids = {"a": "1", "b": "2", "c": "3"}
+    results = [
+        brokers(0, {}, epochs={"a": [0, 4], "b": [9]}, ids=ids),
+        brokers(1, {}, epochs={"a": [2, 5], "b": [9]}, ids=ids),
+        brokers(2, {}, epochs={"a": [2, 5], "b": [0], "c": [7]}, ids={**ids, "b": "4"}),
+        brokers(3, {}, epochs={"a": [2, 5], "b": [1], "c": [7]}, ids={**ids, "b": "4"}),
+    ]
+    rates = [column(r, CLUSTER, "cluster.leaderElectionsPerSecond")[""] for r in derived(results)]
+    assert rates == [None, 0.3, 0.0, 0.1]
+
+
+def test_brokers_that_count_no_elections_have_the_clusters_at_their_controller() -> None:
+    """Others have 0; where no page says who controls none is known; what pages count stays."""
+    name = "replication.leaderElectionPerSecond"
+    roles = {1: 0, 2: 1}
+    pages = [
+        {
+            b: replace(page(n, {BYTES_IN: 1.0}), gauges={"broker.isController": role})
+            for b, role in roles.items()
+        }
+        for n in range(2)
+    ]
+    live, epochs = [1, 2], [{"a": [n]} for n in range(2)]
+
+    def of_second(pages: list[dict[int, Page]]) -> dict[str, float | None]:
+        ticks = (brokers(n, p, live, epochs[n]) for n, p in enumerate(pages))
+        return column(derived(ticks)[-1], BROKER, name)
+
+    assert of_second(pages) == {"broker-1": 0.0, "broker-2": 0.1}
+    assert of_second([{}, {}]) == {"broker-1": None, "broker-2": None}
+    counted = [{1: page(n, {ELECTIONS: 5.0 * n}), 2: page(n, {})} for n in range(2)]
+    assert of_second(counted) == {"broker-1": 0.5, "broker-2": None}
+
+
+def test_the_state_of_a_build_without_leader_epochs_is_taken_up() -> None:
+    """Rates of pages go on; elections begin with the second reading."""
+    counters = [{1: page(n, {BYTES_IN: 100.0 * n})} for n in range(3)]
+    first, *others = (brokers(n, p, epochs={"a": [n]}) for n, p in enumerate(counters))
+    cluster = ClusterDerivation("prod")
+    cluster.derive(first)
+    version, name, kinds = cluster.snapshot()
+    tick, raw = kinds["brokers"]
+    older = {kind: data for kind, data in raw.items() if kind != "epochs"}
+    cluster = ClusterDerivation("prod", (version, name, {"brokers": (tick, older)}))
+    second, third = (cluster.derive(result) for result in others)
+    assert column(second, BROKER, "broker.IOInPerSecond") == {"broker-1": 10.0}
+    rates = [column(r, CLUSTER, "cluster.leaderElectionsPerSecond")[""] for r in (second, third)]
+    assert rates == [None, 0.1]
 
 
 def test_the_clusters_error_rate_is_over_all_brokers() -> None:

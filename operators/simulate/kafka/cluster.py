@@ -129,7 +129,7 @@ class KafkaCluster:
         load = load_of(flow, layout, out)
         on_topics = self._groups.on_topics(block, flow, levers, of_topics["topic.offset"], consumed)
         metrics = {
-            CLUSTER: self._metrics(block, flow, layout, lag),
+            CLUSTER: self._metrics(block, flow, layout, before, lag),
             BROKER: self._brokers.metrics(block, load, layout, of_brokers, levers),
             TOPIC: of_topics,
             CONSUMER_GROUP: self._groups.metrics(block, levers, on_topics, consumed, lag_before),
@@ -156,8 +156,12 @@ class KafkaCluster:
             labels = label(shaping, happening, pairs, self._shadow, self._group_topics)
         return self._batches(block, metrics, labels)
 
-    def _metrics(self, block: Block, flow: Flow, layout: Layout, lag: Ints) -> dict[str, Any]:
+    def _metrics(
+        self, block: Block, flow: Flow, layout: Layout, before: Layout, lag: Ints
+    ) -> dict[str, Any]:
         """Metrics of the cluster: sums of its topics'; `lag` is that of topics' readers.
+
+        `before` is the layout of the tick before the block.
 
         errorRate = 100 · Σ failed / Σ (messages + failed), availability = 100 · partitions with
         a leader / partitions, healthScore = min(100, 0.2 · max(0, 100 − 10 · errorRate) +
@@ -167,13 +171,14 @@ class KafkaCluster:
         errors = error_rate(flow.failed.sum(axis=0), total)
         availability: Any = 100.0
         metrics: dict[str, Any] = {}
-        if not layout.calm:
+        if not (layout.calm and before.calm):
             offline = layout.spread("offline").sum(axis=0)
             partitions = max(len(layout.last.partitions.topic), 1)
             availability = 100.0 * (partitions - offline) / partitions
             metrics = {
                 "cluster.activeBrokerCount": (~layout.in_trouble("dead")).sum(axis=0),
                 "cluster.fencedBrokerCount": layout.in_trouble("dead").sum(axis=0),
+                "cluster.leaderElectionsPerSecond": layout.elections(before.last) / block.seconds,
                 "cluster.offlinePartitionsCount": offline,
                 "cluster.underReplicatedPartitions": layout.under_replicated().sum(axis=0),
                 "cluster.availability": availability,
@@ -190,6 +195,7 @@ class KafkaCluster:
         return {
             "cluster.activeBrokerCount": self._brokers.count,
             "cluster.fencedBrokerCount": 0,
+            "cluster.leaderElectionsPerSecond": 0.0,
             "cluster.globalTopicCount": len(self._topics.names),
             "cluster.globalPartitionCount": int(self._topics.partitions.sum()),
             "cluster.offlinePartitionsCount": 0,

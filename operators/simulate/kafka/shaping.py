@@ -155,4 +155,5 @@ def _paint_trouble(
     shown = layout.under_replicated() + layout.spread("offline") + layout.spread("non_preferred")
     np.maximum(topics, np.where(shown > 0, lately, NONE), out=topics)
     seen = (shown > 0).any(axis=0) | layout.in_trouble("dead").any(axis=0)
+    seen |= layout.elections(before.last) > 0
     cluster[0] = np.maximum(cluster[0], np.where(seen, lately, NONE))
