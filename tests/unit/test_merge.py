@@ -284,7 +284,7 @@ def test_ticks_of_a_kind_that_is_held_up_are_filled_when_others_have_gone_on() -
 
 
 def test_missed_ticks_are_filled_as_far_back_as_catch_up(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Of a long absence all ticks are reported, the latest are filled, and the log says so."""
     h = Harness(catch_up=2 * INTERVAL + 1)
@@ -297,7 +297,7 @@ def test_missed_ticks_are_filled_as_far_back_as_catch_up(
     assert {(r["tick"] - T) // INTERVAL for r in rows} == {4, 5}
     assert len(rows) == 2 * 5
     assert [r["collection.missed"] for r in of_type(h.rows, COLLECTION)][3:] == [5, 5, 5]
-    assert capsys.readouterr().out.count("missed ticks are not filled") == len(KINDS)
+    assert caplog.text.count("missed ticks are not filled") == len(KINDS)
     assert "filled" not in {r["origin"] for r in h.tick(start)}
 
 
