@@ -17,12 +17,12 @@ from operators.collect.settings import Selected
 from operators.collect.timeline import Timelines
 from operators.collect.topology import Flags, Topology
 
-METADATA_SHARE = 0.35
-LISTING_SHARE = 0.5
-GROUPS_SHARE = 0.65
-PAGES_SHARE = 0.6
-OFFSETS_SHARE = 0.85
-LOG_DIRS_SHARE = 0.8
+METADATA_SHARE = 0.5
+LISTING_SHARE = 0.65
+GROUPS_SHARE = 0.75
+PAGES_SHARE = 0.7
+OFFSETS_SHARE = 0.9
+LOG_DIRS_SHARE = 0.9
 """Until which share of the time the metadata comes, groups are listed, groups answer, and so on."""
 
 
