@@ -138,6 +138,7 @@ def _run(
     seen: Observation,
 ) -> bool:
     source = RecordedSource(topic, plan, drain, config.account_id)
+    recovery = state.recovery()
     job = job_context(
         config,
         state,
@@ -153,7 +154,7 @@ def _run(
         drain,
         Workers(options.workers),
         config.recovery.epoch,
-        state.recovery(),
+        recovery,
         config.shutdown.grace,
         outputs.finish,
     )

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 LEAST_BYTES = 32 * 2**20
@@ -10,7 +12,13 @@ LEAST_BYTES = 32 * 2**20
 
 def no_room(path: str | Path) -> str | None:
     """What to tell the user where the disk of a directory is nearly full; None where it is not."""
-    free = shutil.disk_usage(path).free
+    try:
+        free = shutil.disk_usage(path).free
+    except FileNotFoundError:
+        return (
+            f"the state in {path} is gone: someone removed it while the job ran; what had reached "
+            "its sinks is there, what waited in it is lost: start again, and it begins anew"
+        )
     if free >= LEAST_BYTES:
         return None
     return (
@@ -32,8 +40,29 @@ def store_failure(store: str | Path, panic: str) -> str | None:
     failure = _SQLITE.search(panic)
     if failure is None:
         return None
+    if broken := broken_parts(Path(store)):
+        return (
+            f"{', '.join(map(str, broken))}: damaged: {failure['reason']}; restore the whole folder "
+            f"{store} from a copy, or move it away: the job then begins anew, and what waits for "
+            "its sinks on disk is kept"
+        )
     return (
         f"the recovery store in {store} cannot be read or written: {failure['reason']}; where the "
         "disk or this user's quota has no room, free some; nothing that was stored is lost: start "
         "again"
     )
+
+
+def broken_parts(store: Path) -> list[Path]:
+    """The files of a recovery store that are no databases, or damaged ones."""
+    return [part for part in sorted(store.glob("part-*.sqlite3")) if not _is_whole(part)]
+
+
+def _is_whole(part: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(part, timeout=1)) as database:
+            return bool(database.execute("PRAGMA quick_check").fetchone() == ("ok",))
+    except sqlite3.OperationalError:
+        return True  # It is busy, or may not be written: that says nothing of what is in it.
+    except sqlite3.DatabaseError:
+        return False

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from flows.config import Config
 from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job
 from flows.pool_events import pool_events
-from flows.runtime import Workers, execute
+from flows.runtime import Workers, execute, stateful_steps
 from flows.sinks import job_context, opened, sinks_of, spool_sizes
 from flows.state import RECOVERY_PARTITIONS, JobState, hold
 from flows.stream import Stream, stream
@@ -73,6 +74,7 @@ def run(config: Config, options: RunOptions) -> int:
         ) as collectors,
     ):
         clusters = frozenset(computed) | collectors.plans.keys()
+        recovery = state.recovery(1 if options.afresh else RECOVERY_PARTITIONS)
         share = 1.0 if all(sink.spool is not None for sink in sinks) else _DELIVERY
         outputs = opened(
             sinks,
@@ -89,13 +91,15 @@ def run(config: Config, options: RunOptions) -> int:
         flow = stream(
             _parts(config, schedule, state, drain, computed, collectors, seen, outputs.outputs)
         )
+        sink_steps = {f"{flow.flow_id}.{name}" for name in outputs.outputs}
+        state.written_by(version("mqpipe"), stateful_steps(flow) - sink_steps)
         try:
             clean = execute(
                 flow,
                 drain,
                 options.workers,
                 config.recovery.epoch,
-                state.recovery(1 if options.afresh else RECOVERY_PARTITIONS),
+                recovery,
                 config.shutdown.grace,
                 outputs.finish,
                 steps,
@@ -118,12 +122,14 @@ def _parts(
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
 ) -> Stream:
     catch_up = round(config.catch_up * 1000)
+    began = state.began([*collectors.targets, *shards], schedule.first(config.interval_ms))
     return Stream(
         targets=TargetSource(
             collectors.targets,
             schedule,
             drain,
             retired=state.retired("targets", frozenset(collectors.targets)),
+            began=began,
         ),
         fleets=FleetSource(
             shards,
@@ -133,6 +139,7 @@ def _parts(
             account_id=config.account_id,
             catch_up=catch_up,
             retired=state.retired("fleets", frozenset(shards)),
+            began=began,
         ),
         collecting=collectors,
         fill=config.fill if config.mode == "hybrid" else None,

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Operator
 from bytewax.recovery import (
     InconsistentPartitionsError,
     MissingPartitionsError,
@@ -134,6 +134,20 @@ def execute(
     return not (drain.requested and drain.under_way > 0)
 
 
+def stateful_steps(flow: Dataflow) -> frozenset[str]:
+    """The ids of the steps of a dataflow that the recovery store keeps state of."""
+    found: set[str] = set()
+
+    def visit(steps: Sequence[Operator]) -> None:
+        for step in steps:
+            if type(step).__name__ in ("input", "output", "stateful_batch"):
+                found.add(step.step_id)
+            visit(getattr(step, "substeps", ()))
+
+    visit(flow.substeps)
+    return frozenset(found)
+
+
 class _Engine:
     """The engine in a thread of its own.
 
@@ -164,7 +178,8 @@ def _explained(error: BaseException, workers: Workers, recovery: RecoveryConfig 
     if isinstance(error, NoPartitionsError | MissingPartitionsError | InconsistentPartitionsError):
         return (
             f"the recovery store is incomplete or mixed with another one ({error}); "
-            "restore all of its files, or remove the state directory to start anew"
+            "restore all of its files, or move the folder `recovery` away: the job then begins anew, and "
+            "what waits for its sinks on disk is kept"
         )
     cause = root_cause(error)
     if recovery is not None and (failure := store_failure(recovery.db_dir, cause)) is not None:

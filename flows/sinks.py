@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -58,6 +59,8 @@ def job_context(
         account_id=config.account_id,
         interval=config.interval_ms,
         seed=config.simulation.seed,
+        build=version("mqpipe"),
+        recovery=state.store,
         processes=processes,
     )
 

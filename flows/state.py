@@ -3,10 +3,12 @@
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +18,13 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.errors import StateError
 from flows.room import no_room
+from operators.schema.logs import Log
 from sinks.disk import PRIVATE, make_private, write_private
+
+log = Log("mqpipe.state")
+
+_RUN = re.compile(r"[\w.~-]+")
+"""What can be a run's name: it becomes a part of files' names."""
 
 RECOVERY_PARTITIONS = 8
 """Fixed for the life of a store, whatever the number of workers."""
@@ -40,9 +48,38 @@ class JobState:
         """
         store = self.path / "recovery"
         with _one_at_a_time(self.path):
+            writer = self.recall("writer")
             if not store.exists():
+                self.remember("writer", {**writer, "store": secrets.token_hex(8)})
                 _create_recovery_store(store, partitions)
+            elif "store" not in writer:
+                # An earlier build did not tell one from another.
+                self.remember("writer", {**writer, "store": secrets.token_hex(8)})
         return RecoveryConfig(str(store))
+
+    @property
+    def store(self) -> str:
+        """Which recovery store it is, once there is one: of another one sinks have no snapshot."""
+        return str(self.recall("writer").get("store", ""))
+
+    def written_by(self, build: str, steps: Collection[str]) -> None:
+        """Note that this build writes the state from now on, with these stateful steps.
+
+        Raises:
+            StateError: the state has steps that this build does not have: it would be lost.
+        """
+        with _one_at_a_time(self.path):
+            writer = self.recall("writer")
+            unknown = set(writer.get("steps", ())) - set(steps)
+            if unknown:
+                raise StateError(
+                    f"{self.path}: written by mqpipe {writer.get('build')}, whose steps "
+                    f"{', '.join(sorted(unknown))} this one, {build}, does not have: what they "
+                    "remember would be lost; go on with that one, or set another recovery.path"
+                )
+            known = {**writer, "build": build, "steps": sorted(steps)}
+            if known != writer:
+                self.remember("writer", known)
 
     def remember(self, name: str, values: Mapping[str, Any]) -> None:
         """Keep a small document beside the state, replaced as a whole."""
@@ -59,10 +96,28 @@ class JobState:
         partition is not listed.
         """
         with _one_at_a_time(self.path):
-            known = self.recall("partitions")
+            known = self.recall("partitions") or _stored_names(self.path / "recovery")
+            if not all(isinstance(one, list) and _are_words(one) for one in known.values()):
+                raise _damaged(self.path / "partitions.json", "it is no lists of names")
             before = frozenset(known.get(step, ()))
             self.remember("partitions", {**known, step: sorted(before | names)})
         return before - names
+
+    def began(self, names: Collection[str], first: int) -> Mapping[str, int]:
+        """With which tick (ms) each of these partitions began, on this recovery store.
+
+        It is `first` of one that is new. Until its first snapshot is stored nothing else tells of
+        the ticks that it had before a kill, some of which may have been delivered.
+        """
+        with _one_at_a_time(self.path):
+            known = self.recall("began")
+            ticks = known.get("ticks", {}) if known.get("store") == self.store else {}
+            if not all(type(tick) is int for tick in dict(ticks).values()):
+                raise _damaged(self.path / "began.json", "it has no ticks")
+            now = {name: min(first, ticks.get(name, first)) for name in sorted(names)}
+            if now != ticks:
+                self.remember("began", {"store": self.store, "ticks": now})
+        return now
 
     def forget(self) -> None:
         """Remove the recovery store and the sinks' working files; documents stay."""
@@ -86,17 +141,25 @@ def hold(path: Path, process_id: int = 0, processes: int = 1) -> Iterator[JobSta
         raise StateError(full)
     with _locked(path / f"lock-{process_id}"):
         for file in path.glob("lock-*"):
+            number = file.name.removeprefix("lock-")
+            if not (number.isascii() and number.isdigit()):
+                log.warning("stray file left alone", path=str(file))
             # A process of a cluster that was larger may not have ended yet.
-            if int(file.name.removeprefix("lock-")) >= processes:
+            elif int(number) >= processes:
                 with _locked(file):
                     pass
         with _one_at_a_time(path):
-            document = path / "run.json"
-            run = read_document(document).get("run")
-            if run is None:
-                run = new_run_id()
-                write_atomically(document, json.dumps({"run": run}))
+            run = _run_id(path / "run.json")
         yield JobState(path, run)
+
+
+def _run_id(document: Path) -> str:
+    if not document.exists():
+        write_atomically(document, json.dumps({"run": new_run_id()}))
+    run = read_document(document).get("run")
+    if not isinstance(run, str) or not _RUN.fullmatch(run):
+        raise _damaged(document, "it names no run")
+    return run
 
 
 @contextmanager
@@ -148,19 +211,60 @@ def _create_recovery_store(store: Path, partitions: int) -> None:
         raise StateError(f"{store}: cannot make the recovery store: {error}") from error
 
 
+def _stored_names(store: Path) -> dict[str, list[str]]:
+    """Of each step the names that a recovery store has state of; nothing, where it is damaged."""
+    names: dict[str, set[str]] = {}
+    for part in store.glob("part-*.sqlite3"):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(part, timeout=1)) as database:
+            for step, key in database.execute("SELECT DISTINCT step_id, state_key FROM snaps"):
+                names.setdefault(step.rpartition(".")[2], set()).add(key)
+    return {step: sorted(keys) for step, keys in names.items()}
+
+
 def new_run_id() -> str:
     """A name for a run, in the order of time: `20260131T101500-5f3a`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """A small JSON document, or an empty one where there is none."""
+    """A small JSON document, or an empty one where there is none.
+
+    Raises:
+        StateError: it is none, or cannot be read.
+    """
     try:
-        return dict(json.loads(path.read_text()))
+        document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise StateError(f"{path}: damaged ({error}); remove the state to start anew") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    except OSError as error:
+        raise StateError(f"{path}: cannot be read: {error.strerror}") from error
+    if not isinstance(document, dict):
+        raise _damaged(path, "it is no JSON object")
+    return document
+
+
+_REMEDIES = {
+    "run.json": (
+        'write {"run": "<run>"} into it, where <run> is what the names of the newest Parquet files '
+        "begin with, up to the second dash, or what else `run` was; or remove it where nothing is "
+        "published yet"
+    ),
+    "partitions.json": ("remove it: it is made again from the recovery store"),
+    "writer.json": "remove it where mqpipe was not upgraded since",
+    "export.json": "begin the export again with --overwrite, in place of --resume",
+    "replay.json": "remove this directory, and what the replay has written, and begin it again",
+}
+
+
+def _damaged(path: Path, reason: str) -> StateError:
+    remedy = _REMEDIES.get(path.name, "remove it")
+    return StateError(f"{path}: damaged: {reason}; restore it from a copy, or {remedy}")
+
+
+def _are_words(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def write_atomically(path: Path, text: str) -> None:

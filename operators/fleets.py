@@ -55,7 +55,8 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
     Shards that are behind (all of an export, until its end) take turns, a few at a time on each
     worker: what is under way stays small, and files hold long stretches of few shards.
 
-    A shard whose seed or shape changed starts anew. `retired` as in `TargetSource`.
+    A shard whose seed or shape changed starts anew. `retired` as in `TargetSource`; a shard without
+    state begins where it `began` before a kill, and makes the same samples again.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         account_id: int | None = None,
         catch_up: int = 0,
         retired: frozenset[str] = frozenset(),
+        began: Mapping[str, int] | None = None,
     ) -> None:
         self._shards = shards
+        self._began = began or {}
         self._interval = interval
         self._schedule = schedule
         self._drain = drain
@@ -91,7 +94,9 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         spec = self._shards[for_part]
         first = self._schedule.first(self._interval)
         shard_state, served = None, Served()
-        if resume_state is not None:
+        if resume_state is None:
+            first = min(first, at_or_after(self._began.get(for_part, first), self._interval))
+        else:
             version, fingerprint, left_at, stored, *stretches = resume_state
             # The first version did not say since when it had served.
             served = Served([(0, left_at)] if version == 1 else stretches[0])

@@ -43,7 +43,8 @@ class TargetSource(FixedPartitionedSource[tuple[str, Ticks], TargetState | None]
     of the others the samples are there: a `Ticks` with `count` and `missed` 0 says that.
 
     `retired` are partitions that earlier runs had: they stay listed, for a stored partition that
-    is not listed stops the start, and end at once.
+    is not listed stops the start, and end at once. `began` are the ticks (ms) with which partitions
+    without state may have begun before a kill: from there on their due times were missed.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class TargetSource(FixedPartitionedSource[tuple[str, Ticks], TargetState | None]
         schedule: RealTime,
         drain: Drain,
         retired: frozenset[str] = frozenset(),
+        began: Mapping[str, int] | None = None,
     ) -> None:
         self._targets = targets
+        self._began = began or {}
         self._schedule = schedule
         self._drain = drain
         self._retired = retired - targets.keys()
@@ -68,7 +71,11 @@ class TargetSource(FixedPartitionedSource[tuple[str, Ticks], TargetState | None]
         """Build a target's partition, or one that ends at once for a retired name."""
         if for_part in self._retired:
             return RetiredPartition()
-        return _TargetPartition(self._targets[for_part], self._schedule, self._drain, resume_state)
+        target = self._targets[for_part]
+        if resume_state is None and for_part in self._began:
+            first = min(self._began[for_part], self._schedule.first(target.interval))
+            resume_state = (_STATE_VERSION, first, ())
+        return _TargetPartition(target, self._schedule, self._drain, resume_state)
 
 
 class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | None]):

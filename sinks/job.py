@@ -51,5 +51,9 @@ class JobContext:
     """Whether the samples of an epoch fill files by themselves, as in an export or a replay."""
     spools: Path | None = None
     """Where spools lie; None is where the sinks' settings say, or with the state."""
+    build: str = ""
+    """The version of mqpipe that writes the state."""
+    recovery: str = ""
+    """Which recovery store holds how far sinks have come; another has no word of what waits."""
     processes: int = 1
     """How many processes the job has, which share its state and its spools."""

@@ -8,6 +8,7 @@ covers the length too, so neither a wrong length nor a tail of zeros passes for 
 
 import errno
 import os
+import re
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ DEFAULT_SEGMENT_BYTES = 64 * 2**20
 
 _LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<II")
+_SEGMENT = re.compile(r"\d{10,}\.log", re.ASCII)
 
 
 class Position(NamedTuple):
@@ -91,7 +93,7 @@ class SegmentLog:
         self._reported: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
         make_private(directory)
-        self._sizes = {int(p.stem): p.stat().st_size for p in directory.glob("*.log")}
+        self._sizes = dict(_segments_in(directory))
         self._open(max(self._sizes, default=0))
         self._cut(self._valid_end(self._end.segment))
 
@@ -156,6 +158,10 @@ class SegmentLog:
                 offset = start.offset if segment == start.segment else 0
                 limit = end.offset if segment == end.segment else None
                 yield from self._read_segment(segment, offset, limit)
+
+    def ends(self) -> list[Position]:
+        """Where each segment's records end, oldest first."""
+        return [Position(segment, self._valid_end(segment)) for segment in self.segments]
 
     def truncate(self, position: Position) -> None:
         """Drop all that lies after `position`; its segment becomes the open one.
@@ -262,6 +268,15 @@ class SegmentLog:
         if (segment, offset) not in self._reported:
             self._reported.add((segment, offset))
             self._on_damage(Damage(self._path(segment), offset, lost, reason))
+
+
+def _segments_in(directory: Path) -> Iterator[tuple[int, int]]:
+    """The segments' numbers and sizes; a file of another name is none, and is left alone."""
+    for file in directory.glob("*.log"):
+        if _SEGMENT.fullmatch(file.name) and file.is_file():
+            yield int(file.stem), file.stat().st_size
+        else:
+            Log(__name__).warning("stray file left alone", path=str(file))
 
 
 def _read_record(read: Callable[[int], bytes], room: int) -> bytes | str:

@@ -35,7 +35,7 @@ DELTA = Kind(DeltaLakeSettings, RolledDelta, numbers_in_delta)
 class Job:
     """One life of a job with two partitions, under the test's clock (`now`, in milliseconds).
 
-    It goes on from `states`; files and logs lie below `path`. `before_build` is called when the
+    It goes on from `states`, of the store `recovery`, in which the sink's step is `step`; files and logs lie below `path`. `before_build` is called when the
     sink is there and its partitions are not. The silent are looked at when the test calls `look`.
     """
 
@@ -47,6 +47,8 @@ class Job:
         rows: int = 10,
         every: float = 600.0,
         before_build: Callable[[], None] = lambda: None,
+        recovery: str = "",
+        step: str = "step",
         **more: Any,
     ) -> None:
         self.now = NEW_YEAR
@@ -61,10 +63,11 @@ class Job:
             path / "state",
             clock=lambda: self.now,
             look_every=None,
+            recovery=recovery,
         )
         before_build()
         self.parts: dict[str, Any] = {
-            part: self.sink.build_part("step", part, self.states.get(part)) for part in PARTS
+            part: self.sink.build_part(step, part, self.states.get(part)) for part in PARTS
         }
         self.part = self.parts["sim-eu"]
         self._written: set[str] = set()

@@ -14,6 +14,7 @@ from sinks.deltalake.tables import DeltaTables
 from sinks.events import Listener, nobody
 from sinks.partitioned import PartitionedSink
 from sinks.rolled.background import LOOK_EVERY, Background, now_ms
+from sinks.rolled.owner import Owner
 from sinks.rolled.partition import RolledPartition
 from sinks.rolled.waiting import State, Waiting
 
@@ -38,10 +39,13 @@ class RolledDelta(PartitionedSink):
         listener: Listener = nobody,
         clock: Callable[[], int] = now_ms,
         look_every: float | None = LOOK_EVERY,
+        build: str = "",
+        recovery: str = "",
     ) -> None:
         super().__init__(parts)
         self._tables = DeltaTables(settings.path, run)
         self._tables.require_folder()
+        self._owner = partial(Owner, build, store=recovery)
         self._waiting = partial(Waiting, directory=directory)
         self._background = Background(self._tables.commit, look_every, together=True)
         self._partition = partial(
@@ -64,13 +68,23 @@ class RolledDelta(PartitionedSink):
 
         Raises:
             DeltaTableError: a table cannot be read.
+            ForeignRowsError: rows wait that another step wrote.
         """
         waiting = self._waiting(for_part)
         last = self._last_committed[for_part]
+        owner = self._owner(step_id)
+        before = waiting.owner(owner, stored=resume_state is not None)
         if resume_state is None:
             if last >= 0:
                 log.info("begins anew, its committed rows are kept", partition=for_part)
-            waiting.begin(last + 1)
+            left = [sealed for sealed in waiting.everything() if sealed.end.segment > last]
+            if left and before is not None and before.store != owner.store:
+                log.warning(
+                    "recovery store lost, rows that waited are committed", partition=for_part
+                )
+                self._tables.commit(left)
+                last = left[-1].end.segment
+            waiting.begin(last + 1, owner)
         else:
             segment = resume_state[1][0]
             if last > segment:

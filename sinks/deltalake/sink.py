@@ -15,7 +15,15 @@ def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
         from sinks.deltalake.rolled import RolledDelta
 
         waiting = job.state / NAME
-        rolled = RolledDelta(settings, job.parts(NAME), job.run, waiting, job.listener)
+        rolled = RolledDelta(
+            settings,
+            job.parts(NAME),
+            job.run,
+            waiting,
+            job.listener,
+            build=job.build,
+            recovery=job.recovery,
+        )
         return OpenSink(rolled, rolled.finish)
 
     def probed(job: JobContext) -> str:

@@ -68,6 +68,11 @@ class ParquetSink(PartitionedSink):
                 published.append(left)
         return published
 
+    def forget_found(self) -> None:
+        """Look anew which files there are."""
+        with self._lock:
+            self._found = None
+
     def delete(self, files: Sequence[StoredFile]) -> None:
         """Delete files whose rows come again, since the engine did not store that they came."""
         for file in files:

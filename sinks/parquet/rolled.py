@@ -14,6 +14,7 @@ from sinks.parquet.partitions import FIRST, ParquetSink, log
 from sinks.parquet.retention import Retention
 from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.background import LOOK_EVERY, Background, now_ms
+from sinks.rolled.owner import Owner
 from sinks.rolled.partition import RolledPartition
 from sinks.rolled.waiting import Sealed, State, Waiting, position_text
 from sinks.segments import Position
@@ -23,7 +24,8 @@ class RolledParquet(ParquetSink):
     """Publishes files by `settings.roll`: when they have enough rows, or their first is old.
 
     `directory` is where rows wait; it belongs to the job's state and is found again after a
-    restart. `run` is part of every file's name, `metadata` of every file's key-value metadata;
+    restart. `build` is mqpipe's version, `recovery` tells the recovery store from any other. `run` is
+    part of every file's name, `metadata` of every file's key-value metadata;
     see `ParquetSink` for `parts`. `clock` gives milliseconds since the Unix epoch. Every
     `look_every` seconds partitions to which nothing is written are looked at; None is never.
     """
@@ -38,8 +40,11 @@ class RolledParquet(ParquetSink):
         listener: Listener = nobody,
         clock: Callable[[], int] = now_ms,
         look_every: float | None = LOOK_EVERY,
+        build: str = "",
+        recovery: str = "",
     ) -> None:
         super().__init__(settings, parts, run, metadata or {})
+        self._owner = partial(Owner, build, store=recovery)
         self._waiting = partial(Waiting, directory=directory, fsync=settings.fsync)
         store = self._context.store
         self._background = Background(self._publish, look_every, side_by_side=store.slots)
@@ -59,12 +64,24 @@ class RolledParquet(ParquetSink):
         """Go on exactly where the stored state says; rows that came after it come again.
 
         Without state nothing of this partition was ever stored: what is there is deleted. But
-        where there are files after the first, the recovery store was lost: they are kept, and
-        numbers go on after them.
+        where the recovery store was lost, the rows that wait are published at once, files are kept,
+        and numbers go on after them.
+
+        Raises:
+            ForeignRowsError: rows wait that another step wrote.
         """
         waiting = self._waiting(for_part)
+        owner = self._owner(step_id)
+        before = waiting.owner(owner, stored=resume_state is not None)
         if resume_state is None:
-            waiting.begin(self._first_segment(for_part))
+            lost = before is not None and before.store != owner.store
+            if lost and (left := waiting.everything()):
+                log.warning(
+                    "recovery store lost, rows that waited are published", partition=for_part
+                )
+                self._publish(left)
+                self.forget_found()
+            waiting.begin(self._first_segment(for_part, before, lost=lost), owner)
         else:
             waiting.resume(resume_state, self._is_whole(for_part, Position(*resume_state[1])))
         return self._partition(waiting)
@@ -102,11 +119,15 @@ class RolledParquet(ParquetSink):
         self.delete([left.file for left in files if left not in here])
         return len(here) == here[0].siblings if here else None
 
-    def _first_segment(self, part: str) -> int:
+    def _first_segment(self, part: str, before: Owner | None, *, lost: bool) -> int:
+        """The number to begin with; files that were published since then are deleted."""
         files = [left.file for left in self.left_behind(part, FIRST)]
-        last = max((file.sequence for file in files), default=FIRST)
-        if last > FIRST:
-            log.warning("recovery store lost, published files are kept", partition=part)
+        last = max((file.sequence for file in files), default=FIRST - 1)
+        # Where it is not known who wrote them, those after the first tell of a loss.
+        if lost or (before is None and last > FIRST):
+            if files:
+                log.warning("recovery store lost, published files are kept", partition=part)
             return last + 1
-        self.delete(files)
-        return FIRST
+        first = FIRST if before is None else before.first
+        self.delete([file for file in files if file.sequence >= first])
+        return first

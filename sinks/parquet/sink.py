@@ -26,7 +26,16 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
         from sinks.parquet.rolled import RolledParquet
 
         waiting = job.state / NAME
-        rolled = RolledParquet(settings, parts, job.run, waiting, metadata, job.listener)
+        rolled = RolledParquet(
+            settings,
+            parts,
+            job.run,
+            waiting,
+            metadata,
+            job.listener,
+            build=job.build,
+            recovery=job.recovery,
+        )
         return OpenSink(rolled, rolled.finish)
 
     return Sink(

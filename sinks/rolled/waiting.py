@@ -5,13 +5,14 @@ The open segment takes rows; a sealed one waits to be published.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from operators.schema.ipc import decode_all, encode
 from operators.schema.names import file_part
+from sinks.rolled.owner import ForeignRowsError, Owner, own, owner_of
 from sinks.segments import Position, SegmentLog
 
 State = tuple[int, tuple[int, int], int, int, tuple[tuple[int, int], ...]]
@@ -51,16 +52,41 @@ class Waiting:
 
     def __init__(self, part: str, directory: Path, *, fsync: bool = False) -> None:
         self.part = part
-        self._log = SegmentLog(directory / file_part(part), sys.maxsize, fsync)
+        self._directory = directory / file_part(part)
+        self._log = SegmentLog(self._directory, sys.maxsize, fsync)
         self._published: list[tuple[int, int]] = []
         self.rows = 0
         self.since = 0
         self.sealed: list[Sealed] = []
 
-    def begin(self, segment: int) -> None:
-        """Start empty, with this number; what the log holds was never stored."""
+    def owner(self, owner: Owner, *, stored: bool) -> Owner | None:
+        """Who wrote the log; None where nobody did, or one who did not say by which store. `owner` goes on with it.
+
+        `stored` tells that there is a position, with which it is its own from now on. Without one
+        the log holds only what comes again, unless it was written for another recovery store.
+
+        Raises:
+            ForeignRowsError: there is none, and another step wrote the log.
+            OSError: it cannot be told who wrote it.
+        """
+        before = owner_of(self._directory)
+        if before is not None and not stored and before.step != owner.step:
+            raise ForeignRowsError(self._directory, before, owner.step)
+        if stored:
+            mine = replace(owner, first=0 if before is None else before.first)
+            if mine != before:
+                own(self._directory, mine)
+        return before if before is not None and before.store else None
+
+    def everything(self) -> list[Sealed]:
+        """All that the log holds, oldest first; it is to be published before the log begins anew."""
+        return [self._sealed(end) for end in self._log.ends() if end.offset]
+
+    def begin(self, segment: int, owner: Owner) -> None:
+        """Start empty, with this number, as this owner's; what the log holds comes again."""
         self._log.truncate(Position(segment, 0))
         self._log.drop_before(segment)
+        own(self._directory, replace(owner, first=segment))
 
     def resume(self, state: State, whole: bool | None, segment: int = 0) -> None:
         """Go on exactly where `state` says.

@@ -92,16 +92,16 @@ def load(file: Path) -> Backlog:
         ValueError: the file is damaged, or written by a later version.
     """
     try:
-        text = file.read_text()
+        text = file.read_bytes()
     except FileNotFoundError:
         return Backlog(secrets.token_hex(8))
     try:
         return _backlog_of(json.loads(text))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{file}: cannot be read ({error}); remove the file to send all that waits in the "
             "spool once more"
-        ) from error
+        ) from None
 
 
 def save(file: Path, backlog: Backlog) -> None:
@@ -119,9 +119,20 @@ def save(file: Path, backlog: Backlog) -> None:
 def _backlog_of(document: Any) -> Backlog:
     if document["version"] != _VERSION:
         raise ValueError(f"of version {document['version']}, this mqpipe reads {_VERSION}")
-    lanes = tuple(Lane(Position(*start), _end(end)) for start, end in document["lanes"])
+    lanes = tuple(Lane(_position(start), _end(end)) for start, end in document["lanes"])
+    if not isinstance(document["log"], str) or not lanes or lanes[-1].end is not None:
+        raise ValueError("it names no log, or no open lane")
+    if any(lane.end is None or lane.end < lane.start for lane in lanes[:-1]):
+        raise ValueError("its lanes are none")
     return Backlog(document["log"], lanes)
 
 
 def _end(value: Any) -> Position | None:
-    return None if value is None else Position(*value)
+    return None if value is None else _position(value)
+
+
+def _position(value: Any) -> Position:
+    segment, offset = value
+    if not all(type(number) is int and number >= 0 for number in (segment, offset)):
+        raise ValueError(f"{value} is no place in a log")
+    return Position(segment, offset)

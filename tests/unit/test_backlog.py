@@ -87,7 +87,23 @@ def test_a_backlog_survives_in_its_file(tmp_path: Path) -> None:
     assert load(tmp_path / "a").log != load(tmp_path / "b").log
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"version": 9, "log": "x", "lanes": []}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"version": 9, "log": "x", "lanes": []}',
+        '{"version": 1, "log": "x", "lanes": []}',
+        '{"version": 1, "log": 5, "lanes": [[[0, 0], null]]}',
+        '{"version": 1, "log": "x", "lanes": [["a", "b"]]}',
+        '{"version": 1, "log": "x", "lanes": [[["a", "b"], null]]}',
+        '{"version": 1, "log": "x", "lanes": [[[0, -1], null]]}',
+        '{"version": 1, "log": "x", "lanes": [[[0, 0], [5, 5]]]}',
+        '{"version": 1, "log": "x", "lanes": [[[5, 5], [0, 0]], [[5, 5], null]]}',
+    ],
+)
 def test_a_damaged_backlog_is_refused(tmp_path: Path, text: str) -> None:
     """Nothing is guessed from a file that cannot be read; the message names it."""
     (tmp_path / "backlog.json").write_text(text)

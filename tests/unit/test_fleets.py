@@ -91,3 +91,22 @@ def test_a_clock_set_forward_by_a_year_does_not_make_a_years_samples() -> None:
     while more := ticks(partition):
         found += more
     assert found == list(range(1_000_000 - 239, 1_000_001))
+
+
+def test_a_kill_that_left_no_state_costs_no_tick() -> None:
+    """The shard begins where it began before, and makes the same samples."""
+    clock = Clock(0.5)
+    first = build(clock)
+    clock.tick = 3.5
+    made = first.next_batch()
+    schedule = RealTime(clock(), clock)
+    source = FleetSource(
+        {"sim": spec_of()},
+        INTERVAL,
+        schedule,
+        Drain(settle=0),
+        catch_up=240 * INTERVAL,
+        began={"sim": START + INTERVAL},
+    )
+    again = source.build_part("fleets", "sim", None).next_batch()
+    assert [batch for _, batch in again] == [batch for _, batch in made]

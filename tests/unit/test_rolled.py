@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sinks.rolled.background import Background
+from sinks.rolled.owner import ForeignRowsError
 from sinks.rolled.waiting import Sealed
 from tests.logs import captured_logs
 from tests.rolled import DELTA, PARQUET, PARTS, Job, Kind
@@ -348,3 +349,61 @@ def test_every_row_is_there_once_whenever_the_process_is_killed(
         assert seen == sorted(set(seen))
     job.settle()
     assert job.rows == list(range(written))
+
+
+def test_rows_of_a_store_that_is_lost_are_published(kind: Kind, tmp_path: Path) -> None:
+    """Nobody makes them again: those that waited come once, and what follows comes after them."""
+    job = Job(kind, tmp_path, rows=2, recovery="first")
+    job.write(0, 1, 2)
+    job.snapshot()
+    job.write(3)
+    job.close()
+    later = Job(kind, tmp_path, recovery="second")
+    assert later.rows == [0, 1, 2, 3]
+    later.write(4)
+    later.snapshot()
+    later.drain()
+    assert later.rows == [0, 1, 2, 3, 4]
+
+
+def test_a_kill_while_lost_rows_are_published_repeats_none(kind: Kind, tmp_path: Path) -> None:
+    """Nor in the start after that one, before which nothing was stored."""
+    job = Job(kind, tmp_path, recovery="first")
+    job.write(0, 1)
+    job.close()
+    owners = {f: f.read_bytes() for f in (tmp_path / "state").glob("*/owner.json")}
+    logs = {f: f.read_bytes() for f in (tmp_path / "state").glob("*/*.log")}
+    Job(kind, tmp_path, recovery="second").close()
+    for file, content in {**owners, **logs}.items():
+        file.write_bytes(
+            content
+        )  # as if it had been killed before it noted that they are published
+    again = Job(kind, tmp_path, recovery="third")
+    again.write(2)
+    again.close()
+    last = Job(kind, tmp_path, recovery="third")
+    assert last.rows == [0, 1]
+    last.drain()
+    assert last.rows == [0, 1]
+
+
+def test_rows_that_were_never_stored_come_again(kind: Kind, tmp_path: Path) -> None:
+    """The same store, and no position in it: a kill before the first snapshot."""
+    job = Job(kind, tmp_path, recovery="first")
+    job.write(0, 1)
+    job.close()
+    again = Job(kind, tmp_path, recovery="first")
+    again.write(0, 1)
+    again.drain()
+    assert again.rows == [0, 1]
+
+
+def test_rows_of_another_step_stay(kind: Kind, tmp_path: Path) -> None:
+    """Their position is stored under its name, which this build does not ask for."""
+    job = Job(kind, tmp_path, recovery="first")
+    job.write(0, 1)
+    job.snapshot()
+    job.close()
+    with pytest.raises(ForeignRowsError, match="of step step of mqpipe"):
+        Job(kind, tmp_path, recovery="first", step="renamed")
+    assert Job(kind, tmp_path, job.states, recovery="first", step="step").part.left()

@@ -89,6 +89,16 @@ def test_changed_interval_goes_on_at_its_next_multiple() -> None:
     assert emitted(resumed) == [(15_000, 1, 0)]
 
 
+def test_what_fell_due_before_a_kill_that_left_no_state_was_missed() -> None:
+    """From the tick with which the target began."""
+    targets = {"c/topics": Target("c", "topics", INTERVAL)}
+    clock = Clock(15_200)
+    source = TargetSource(targets, RealTime(clock(), clock), Drain(), began={"c/topics": 12_000})
+    assert emitted(source.build_part("targets", "c/topics", None)) == [(16_000, 0, 4)]
+    source = TargetSource(targets, RealTime(clock(), clock), Drain(), began={"c/topics": 16_000})
+    assert emitted(source.build_part("targets", "c/topics", None)) == []
+
+
 def test_a_clock_set_back_behind_the_start_collects_again() -> None:
     """Ticks go on at the next multiple; those that are there come once, and it is said."""
     clock, told = Clock(20_500), list[int]()
