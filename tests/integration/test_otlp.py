@@ -18,8 +18,11 @@ from sinks.otlp.settings import OtlpSettings
 from sinks.patience import Patience
 from sinks.sink import OpenSink
 from tests.jobs import job_in
+from tests.kafka.cluster import Kafka
+from tests.kafka.topics import new_topic
 from tests.mqpipe import kill, mqpipe, samples, start, stop
 from tests.newrelic.behaviour import Hang, Reset, Status
+from tests.otlp.conversions import batches_below, expected, told
 from tests.otlp.rules import Rules
 from tests.otlp.stand_in import Receiver
 from tests.samples import INTERVAL, numbered
@@ -252,3 +255,43 @@ def test_check_says_what_the_receiver_said(tmp_path: Path) -> None:
         found = mqpipe(tmp_path, "check", "mqpipe.yaml", "--connect")
         assert (found.code, "403: the key is not allowed" in found.out) == (1, True)
         assert "wrong" not in found.out.replace("the api-key is wrong", "") + found.err
+
+
+def test_files_and_points_agree_on_what_is_collected_and_filled(
+    tmp_path: Path, kafka: Kafka
+) -> None:
+    """One hybrid run of a real broker: each value that the files hold arrived, and nothing else."""
+    topic = new_topic(kafka.bootstrap_servers)
+    with Receiver() as receiver:
+        (tmp_path / "mqpipe.yaml").write_text(
+            yaml.safe_dump(
+                {
+                    "mode": "hybrid",
+                    "interval": "2s",
+                    "fill": {"grace": "1500ms"},
+                    "clusters": [
+                        {
+                            "name": "real",
+                            "bootstrap_servers": kafka.bootstrap_servers,
+                            "topics": {"include": [topic]},
+                            "expect": {"brokers": [1, 77], "topics": [topic]},
+                            "like": "demo",
+                        }
+                    ],
+                    "simulation": {"fleets": [{"name": "demo", "topics": 2}]},
+                    "sinks": {
+                        "parquet": {"path": "samples"},
+                        "otlp": {"endpoint": receiver.endpoint},
+                    },
+                    "recovery": {"path": "state"},
+                    "metrics": {"listen": None},
+                }
+            )
+        )
+        ended = mqpipe(tmp_path, "run", "mqpipe.yaml", "--for", "5s")
+        assert ended.code == 0, ended.err
+        got = Counter(told(receiver.points))
+    batches = batches_below(tmp_path / "samples")
+    origins = {o for batch in batches for o in batch.column("origin").to_pylist()}
+    assert origins == {"collected", "filled", "simulated"}
+    assert got == Counter(point for batch in batches for point in expected(batch, 2_000))

@@ -1,7 +1,7 @@
 """OTLP requests: read back by opentelemetry-proto they say what the samples say."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from operators.schema.arrow import entity_type_of, sample_batch
+from operators.schema.arrow import sample_batch
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
@@ -21,10 +21,8 @@ from operators.schema.metrics import (
     ENTITY_TYPES,
     PARTITION_OFFSET,
     QUEUE,
-    STRING,
     TOPIC,
     EntityType,
-    Kind,
 )
 from operators.simulate.settings import SimulationSettings
 from operators.simulate.shard import Shard
@@ -32,56 +30,13 @@ from operators.simulate.spec import by_cluster
 from operators.ticks import Ticks
 from sinks.otlp.encode import encode
 from sinks.otlp.names import is_counter, metric_name, unit
-from tests.otlp.reading import Point, points_of
+from tests.otlp.conversions import expected, told
+from tests.otlp.reading import points_of
 from tests.samples import INTERVAL, NEW_YEAR, numbered, tick
 
 KAFKA_SCOPE = (
     "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkametricsreceiver"
 )
-
-
-def expected(batch: pa.RecordBatch, interval: int = INTERVAL) -> Iterator[tuple[Any, ...]]:
-    """The points that samples have, said again row by row: what the table's conversions are."""
-    entity_type = entity_type_of(batch)
-    for row in batch.to_pylist():
-        time = int(row["timestamp"].timestamp() * 1000) * 10**6
-        attributes = {
-            {"broker_id": "broker.id", "consumer_group": "group"}.get(i.column, i.attribute): (
-                str(row[i.column])
-                if i.column == "broker_id" and row[i.column] is not None
-                else row[i.column]
-            )
-            for i in entity_type.identity
-        }
-        attributes |= {"origin": row["origin"], "anomaly": row["anomaly"]}
-        attributes = {k: v for k, v in attributes.items() if v is not None}
-        for metric in entity_type.metrics:
-            value = row[metric.name]
-            if value is None or (isinstance(value, float) and value - value != 0):
-                continue
-            own = dict(metric.otel_attributes)
-            kind, start = "gauge", 0
-            if metric.type == STRING:
-                own, value = {metric.name.rpartition(".")[2]: value}, 1
-            elif metric.kind is Kind.COUNT or (metric.kind is Kind.RATE and metric.otel):
-                kind, start = "delta", time - interval * 10**6
-                value = value * (interval / 1000) if metric.kind is Kind.RATE else value
-            yield (
-                metric.otel or metric.name,
-                kind,
-                value,
-                start,
-                time,
-                tuple(sorted((attributes | own).items(), key=str)),
-                row["cluster_name"],
-            )
-
-
-def told(points: Iterator[Point]) -> Iterator[tuple[Any, ...]]:
-    for p in points:
-        cluster = p.resource.get("kafka.cluster.name", p.resource.get("messaging.cluster"))
-        attributes = tuple(sorted(p.attributes.items(), key=str))
-        yield p.name, p.kind, p.value, p.start, p.time, attributes, cluster
 
 
 def fleet(**more: Any) -> list[pa.RecordBatch]:
