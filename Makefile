@@ -1,11 +1,13 @@
 # mqpipe: `make run` and `make test` do all the set-up they need.
 SHELL := /bin/bash
+# Byte code is kept: mqpipe is started hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 # The first interpreter that runs (a pyenv shim may exist and not run).
 PYTHON := $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test test-long attack lint format bench bench-full docs clean
+.PHONY: help install run test test-quick test-long attack lint format bench bench-full docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
@@ -46,10 +48,15 @@ requirements-dev.lock: requirements.lock ## pin what development takes too, extr
 run: .venv/.runs ## a simulated fleet, streamed into ./samples
 	$(BIN)/mqpipe run
 
+# Tests wait more than they work: more workers than cores, and all kinds in one run, in which one that
+# fails stops no other.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+
 test: install ## every test, the real Kafka broker's among them
+	$(BIN)/pytest tests -n $(WORKERS) --dist loadgroup --durations 20
+
+test-quick: install ## unit tests: no broker, no minutes
 	$(BIN)/pytest tests/unit -n auto
-	$(BIN)/pytest tests/integration
-	$(BIN)/pytest tests/crash
 
 test-long: install ## the tests that `make test` skips for the time they take, each with its reason
 	$(BIN)/pytest tests -m long --long -v

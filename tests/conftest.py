@@ -27,8 +27,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
 
 
+SHARED = ("kafka3", "other_kafka", "secured_kafka")
+"""Fixtures that take long to make: all tests that ask for one go to one worker, which makes it."""
+DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
+"""Modules whose jobs serve `/metrics` where they do by default: one after the other."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skips each test marked `long`, with its reason."""
+    """Says which tests stay together where several workers run them, and skips what is `long`.
+
+    A module of integration or crash tests stays together for its fixtures' sake, a unit test goes
+    where there is time; so those come last.
+    """
+    items.sort(key=lambda item: "unit" in item.path.parts)
+    for item in items:
+        group = _group(item)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
     if config.getoption("--long"):
         return
     for item in items:
@@ -36,9 +51,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(f"left to `make test-long`: {mark.args[0]}"))
 
 
+def _group(item: pytest.Item) -> str | None:
+    for name in SHARED:
+        if name in getattr(item, "fixturenames", ()):
+            made_of = getattr(item, "callspec", None)
+            return f"{name} {made_of.params.get(name, '')}" if made_of else name
+    if "unit" in item.path.parts:
+        return None
+    return "default port" if item.path.stem in DEFAULT_PORT else item.path.stem
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
-    """A cluster of one broker, shared by all tests; the one of MQPIPE_TEST_BOOTSTRAP if set."""
+    """A cluster of one broker for all tests of a worker; the one of MQPIPE_TEST_BOOTSTRAP if set."""
     bootstrap = os.environ.get("MQPIPE_TEST_BOOTSTRAP")
     if bootstrap:
         yield ExternalKafka(bootstrap)

@@ -260,5 +260,5 @@ def test_the_error_of_a_table_survives_pickling() -> None:
 def test_without_the_package_the_settings_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the configuration is read, not when the first rows are committed."""
     monkeypatch.setitem(sys.modules, "deltalake", None)
-    with pytest.raises(ValidationError, match=r"pip install 'mqpipe\[deltalake\]'"):
+    with pytest.raises(ValidationError, match=r"uv pip install --python .* 'deltalake>=1.6'"):
         DeltaLakeSettings()
