@@ -48,7 +48,7 @@ def run(ticks: int, way: Way) -> Spent:
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="mqpipe-bench-"))
         ports = [stack.enter_context(PortClaim()) for _ in range(way.processes)]
-        common = [sys.executable, "-m", "tests.benchmarks.exporting"]
+        common = [sys.executable, "-m", "tests.benchmarks.export_process"]
         common += ["--ticks", str(ticks), "--store", *way.options]
         addresses = ",".join(f"127.0.0.1:{port.port}" for port in ports)
 

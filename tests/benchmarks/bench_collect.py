@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from tests.benchmarks import exporters
-from tests.benchmarks.exporters import Reader
+from tests.benchmarks import peers as exporters
 from tests.benchmarks.options import keep, parser_of
+from tests.benchmarks.peers import Reader
 from tests.benchmarks.working import WorkingCluster
 from tests.kafka.cluster import KafkaCluster
 

@@ -21,7 +21,7 @@ def run(ticks: int, epoch: float, *, store: bool) -> Spent:
     """An export in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="mqpipe-bench-") as name:
         options = ["--folder", name, "--ticks", str(ticks), "--epoch", str(epoch)]
-        command = [sys.executable, "-m", "tests.benchmarks.exporting", *options]
+        command = [sys.executable, "-m", "tests.benchmarks.export_process", *options]
         return spent([*command, *(["--store"] if store else [])], Path(name), ROOT)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.pictures.drawing import BLUE, GREY, Spec, draw
+from tests.drawings.vega import BLUE, GREY, Spec, draw
 
 Points = Sequence[tuple[float, float]]
 """Work, and CPU seconds."""

@@ -10,7 +10,8 @@ from confluent_kafka import Producer, TopicPartition
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of
-from tests.kafka.ask import (
+from tests.kafka.cluster import Kafka
+from tests.kafka.tool_answers import (
     described_group,
     described_topic,
     end_offsets,
@@ -19,8 +20,7 @@ from tests.kafka.ask import (
     listed_groups,
     total_lag,
 )
-from tests.kafka.cluster import Kafka
-from tests.kafka.doing import commit, create_topic, delete_topic, member, produce
+from tests.kafka.workload import commit, create_topic, delete_topic, member, produce
 
 pytestmark = pytest.mark.kafka
 

@@ -22,9 +22,9 @@ from tests.integration.collecting import (
     threads_and_files,
     tick,
 )
+from tests.kafka.brokers_view import wait_until_out
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.doing import commit, create_topic, produce
-from tests.kafka.own import wait_until_out
+from tests.kafka.workload import commit, create_topic, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -8,10 +8,10 @@ from operators.collect.collector import ClusterCollector
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of, tick
 from tests.integration.test_derive_collected import two_ticks
-from tests.kafka.ask import described_group
 from tests.kafka.cluster import Kafka, KafkaCluster
-from tests.kafka.doing import commit, create_topic, produce
+from tests.kafka.tool_answers import described_group
 from tests.kafka.topics import new_topic
+from tests.kafka.workload import commit, create_topic, produce
 
 pytestmark = pytest.mark.kafka
 

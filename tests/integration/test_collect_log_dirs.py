@@ -19,8 +19,8 @@ from tests.integration.collecting import (
     threads_and_files,
 )
 from tests.kafka.cluster import Kafka, KafkaCluster
-from tests.kafka.doing import create_topic, produce
 from tests.kafka.security import SecuredKafka
+from tests.kafka.workload import create_topic, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 

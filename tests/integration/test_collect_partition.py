@@ -23,8 +23,8 @@ from tests.integration.collecting import (
     tick,
 )
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.doing import commit, create_topic, produce
 from tests.kafka.proxy import Proxy
+from tests.kafka.workload import commit, create_topic, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -21,8 +21,8 @@ from operators.schema.metrics import CONSUMER_GROUP, PROBE
 from operators.ticks import PROBE_KIND, Collected, Ticks
 from tests.integration.collecting import rows_of, secured_settings, settings_of, tick
 from tests.kafka.cluster import Kafka, KafkaCluster
-from tests.kafka.doing import create_topic
 from tests.kafka.security import LIMITED, SecuredKafka
+from tests.kafka.workload import create_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 

@@ -12,9 +12,9 @@ from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Ticks
 from tests.integration.collecting import collect_once, rows_of, secured_settings
-from tests.kafka.doing import commit, create_topic
 from tests.kafka.security import ADMIN, LIMITED, SecuredKafka
 from tests.kafka.tokens import CLIENT, SECRET, TokenEndpoint
+from tests.kafka.workload import commit, create_topic
 from tests.ports import PortClaim
 
 pytestmark = pytest.mark.kafka

@@ -16,9 +16,9 @@ import yaml
 from flows.config import Config
 from flows.loading import parse
 from flows.observe.metrics import JobCollector
+from tests import job_pictures
 from tests.docker.steps import ROOT, run_stage, stages
 from tests.documents import PAGES
-from tests.unit import pictures
 
 DOCKER = ROOT / "docker"
 MANIFESTS = DOCKER / "kubernetes/mqpipe.yaml"
@@ -34,10 +34,10 @@ def _manifests() -> list[dict[str, Any]]:
 
 def _series() -> set[str]:
     """The series that a job serves, and the names of histograms that they are parts of."""
-    picture = pictures.picture(
-        pools=(pictures.pool("brokers", "prod/brokers", tripped="prod/topics"),),
-        sinks=(pictures.sink("newrelic", spooled=True, unsent=5000, dead=3),),
-        clusters=(pictures.cluster("prod"),),
+    picture = job_pictures.picture(
+        pools=(job_pictures.pool("brokers", "prod/brokers", tripped="prod/topics"),),
+        sinks=(job_pictures.sink("newrelic", spooled=True, unsent=5000, dead=3),),
+        clusters=(job_pictures.cluster("prod"),),
         draining=True,
     )
     collected = JobCollector(lambda: picture).collect()

@@ -20,11 +20,11 @@ from operators.schema.metrics import BROKER, CLUSTER, TOPIC
 from operators.ticks import TickResult
 from tests.documents import ROOT
 from tests.kafka.cluster import JMX_EXPORTER_CONFIG, KafkaCluster
-from tests.kafka.doing import create_topic, produce
 from tests.kafka.jars import old_agent_jar
 from tests.kafka.topics import consume
-from tests.measured import brokers, ms, topics
+from tests.kafka.workload import create_topic, produce
 from tests.pages import MSK, REDPANDA
+from tests.tick_results import brokers, ms, topics
 
 RULES = Path(__file__).parents[1] / "kafka" / "rules"
 DOCS = ROOT / "docs" / "broker-pages.md"

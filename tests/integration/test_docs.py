@@ -11,8 +11,8 @@ import pytest
 
 from flows.config import Config
 from flows.loading import parse
+from tests.document_trials import PLACEHOLDERS, needs_kafka, try_page
 from tests.documents import PAGES, ROOT, blocks, links
-from tests.trials import PLACEHOLDERS, needs_kafka, try_page
 
 ROOMS = ("flows", "operators", "sinks")
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))

@@ -5,14 +5,14 @@ from typing import Any
 
 import yaml
 
+from tests.document_trials import PLACEHOLDERS
 from tests.documents import ROOT, on_top_of
 from tests.kafka.cluster import Kafka
-from tests.kafka.doing import create_topic
 from tests.kafka.security import SecuredKafka
+from tests.kafka.workload import create_topic
 from tests.mqpipe import mqpipe, samples
 from tests.newrelic.stand_in import StandIn
 from tests.otlp.stand_in import Receiver
-from tests.trials import PLACEHOLDERS
 
 EXAMPLES = ROOT / "docs/examples"
 HERE: dict[str, Any] = {"interval": "1s", "metrics": {"listen": None}}

@@ -10,7 +10,7 @@ from flows.errors import CommandError, UsageError
 from flows.init_from_cluster import init_from_cluster
 from flows.loading import load, parse
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.doing import commit, create_topic, produce
+from tests.kafka.workload import commit, create_topic, produce
 from tests.mqpipe import mqpipe
 
 pytestmark = pytest.mark.kafka

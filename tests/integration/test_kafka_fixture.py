@@ -14,11 +14,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.kafka.ask import described_group
 from tests.kafka.broker import BrokerError
 from tests.kafka.cluster import JMX_EXPORTER_CONFIG, Kafka, KafkaCluster
-from tests.kafka.doing import commit, create_topic, produce
 from tests.kafka.security import LIMITED, SecuredKafka
+from tests.kafka.tool_answers import described_group
+from tests.kafka.workload import commit, create_topic, produce
 
 pytestmark = pytest.mark.kafka
 

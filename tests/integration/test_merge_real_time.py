@@ -25,7 +25,7 @@ from operators.schedule import RealTime, after, wall_clock
 from operators.schema.metrics import COLLECTION
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Ticks
-from tests.merging import EXPECT, KINDS, part, samples
+from tests.merge_by_hand import EXPECT, KINDS, part, samples
 
 INTERVAL = 200
 THERE: Mapping[str, tuple[Any, ...]] = {

@@ -9,8 +9,8 @@ import pytest
 
 from flows.report.command import ReportOptions, report
 from tests.browser import Browser, Theme, browser, missing
+from tests.hybrid_morning import cluster_rows, hybrid, truth, write
 from tests.mqpipe import mqpipe
-from tests.recorded import cluster_rows, hybrid, truth, write
 
 CONFIG = """
 interval: 30s

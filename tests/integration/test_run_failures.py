@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.kafka.brokers_view import wait_until_out
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.doing import commit, create_topic, produce
-from tests.kafka.own import wait_until_out
+from tests.kafka.workload import commit, create_topic, produce
 from tests.mqpipe import samples, start, stop, wait_for_log
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]

@@ -14,10 +14,10 @@ from pathlib import Path
 from kafka.protocol.consumer.group import JoinGroupRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolSubscription
 
-from tests.kafka.ask import GROUPS, SHARE_GROUPS, STREAMS_GROUPS, described_groups
 from tests.kafka.child import Spawner
 from tests.kafka.cluster import Kafka
 from tests.kafka.jars import classpath, java, resolve_jars
+from tests.kafka.tool_answers import GROUPS, SHARE_GROUPS, STREAMS_GROUPS, described_groups
 from tests.kafka.tools import QUICK_START
 from tests.kafka.wire import Wire
 

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.doing import commit, create_topic, produce
 from tests.kafka.topics import consume
+from tests.kafka.workload import commit, create_topic, produce
 from tests.mqpipe import stored_epoch
 from tests.newrelic.behaviour import Status
 from tests.newrelic.stand_in import StandIn

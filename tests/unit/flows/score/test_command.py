@@ -9,7 +9,7 @@ import pytest
 from flows.errors import UsageError
 from flows.samples import SamplesError, find_samples
 from flows.score.command import ScoreOptions, parsed_columns, score
-from tests.recorded import SICK, hybrid, truth
+from tests.hybrid_morning import SICK, hybrid, truth
 from tests.samples import INTERVAL, NEW_YEAR
 
 ONSET = NEW_YEAR + SICK.start * INTERVAL

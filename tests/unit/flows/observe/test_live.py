@@ -1,0 +1,245 @@
+"""The live table: what it shows, and that it fits the terminal."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from flows.observe.live import JobTable, live_table
+from flows.observe.picture import ClusterPicture, Picture, PoolPicture, Target
+from flows.observe.units import age, count, duration, rate, size
+from operators.pool.stats import PoolStats
+from tests import job_pictures as p
+
+
+def shown(picture: Picture, width: int = 80, height: int = 24, colour: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        height=height,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        legacy_windows=False,
+    )
+    with console.capture() as capture:
+        console.print(JobTable(picture))
+    return capture.get()
+
+
+FULL = p.picture(
+    targets=(*(p.good(f"prod-{n}/brokers") for n in range(40)), p.bad("prod-77/topics")),
+    pools=(p.pool("brokers", "prod-1/brokers"), p.pool("topics", tripped="prod-77/topics")),
+    sinks=(p.sink("parquet", spooled=False), p.sink("newrelic", spooled=True, unsent=5000, dead=3)),
+    clusters=tuple(p.cluster(f"prod-{n}") for n in range(30)),
+    anomalies=("broker_down:prod-1/broker-2:2026-01-01T10:00:00Z", "spike:prod-2/orders"),
+)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (100, 30), (60, 20), (20, 10)])
+def test_it_fits_the_terminal_and_leaves_room_for_logs(width: int, height: int) -> None:
+    """No line is wider than the terminal, and some of its lines stay free."""
+    lines = shown(FULL, width, height).splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= max(10, height - 4)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+def test_every_part_has_its_place(width: int, height: int) -> None:
+    """Sinks, pools, targets, clusters and anomalies are all there, the troubled target first."""
+    text = shown(FULL, width, height)
+    for word in ("sink", "newrelic", "pool", "topics", "cluster", "prod-0", "anomalies 2"):
+        assert word in text
+    targets = [line for line in text.splitlines() if "prod-77/topics" in line]
+    assert len(targets) == 1
+    assert "breaker" in targets[0]
+    assert "probe in 42 s" in targets[0]
+    others = [n for n, line in enumerate(text.splitlines()) if "prod-10/brokers" in line]
+    assert all(n > text.splitlines().index(targets[0]) for n in others)
+
+
+def test_active_anomalies_are_named_by_kind_and_entity() -> None:
+    """Without their start, several fit on one line."""
+    assert "anomalies 2  broker_down prod-1/broker-2, spike prod-2/orders\n" in shown(FULL)
+
+
+def test_what_finds_no_room_is_counted() -> None:
+    """The last line of a part says how many are not shown, and how targets among them are."""
+    text = shown(FULL)
+    listed = sum("/brokers " in line and "ago" in line for line in text.splitlines())
+    hidden = 40 - listed
+    assert f"… {hidden} more: " in text
+
+
+def test_a_sink_shows_rates_by_origin_and_what_waits_or_is_dead() -> None:
+    """Only the origins that there are have columns; a local sink has nothing that waits."""
+    parquet, newrelic = [
+        line.split() for line in shown(FULL).splitlines() if line.startswith(("parquet", "newr"))
+    ]
+    assert "simulated/s" not in shown(FULL)
+    assert parquet == ["parquet", "40.0", "1.0", "1,230", "-", "0", "400", "ms"]
+    assert newrelic == ["newrelic", "40.0", "1.0", "1,210", "5.00kB", "3", "400", "ms"]
+
+
+def test_large_numbers_stay_whole_at_80_columns() -> None:
+    """Where a row is too wide, the name gives way and no number does."""
+    parquet = p.sink("parquet", spooled=False)
+    large = replace(
+        p.sink("newrelic-with-a-long-name", spooled=True, unsent=123_456_789, dead=123_456),
+        written=dict.fromkeys(("collected", "simulated", "filled"), 987_654_321),
+        rates=dict.fromkeys(("collected", "simulated", "filled"), 999_999.0),
+    )
+    *_, line = (x for x in shown(p.picture(sinks=(parquet, large))).splitlines() if "newr" in x)
+    assert line.split()[1:] == [
+        "999,999", "999,999", "999,999", "1,210", "123MB", "123,456", "400", "ms",
+    ]  # fmt: skip
+
+
+def test_a_pool_shows_its_slots_queue_and_work() -> None:
+    """Slots busy of all, waiting of those that may, the high-water mark, and who is worked on."""
+    line = next(line for line in shown(FULL).splitlines() if line.startswith("brokers"))
+    assert line.split() == [
+        "brokers", "1/2", "4/1,000", "9", "3", "2", "prod-1/brokers", "2.5", "s",
+    ]  # fmt: skip
+
+
+def test_coverage_has_columns_only_where_something_was_expected() -> None:
+    """A simulated fleet has no coverage."""
+    assert "filled" in shown(p.picture(clusters=(p.cluster("prod"),))).split("cluster", 1)[1]
+    simulated = ClusterPicture("sim", int(p.NOW * 1000), 5, 0, 0, 0, 0, (0, 0, 0))
+    assert "came" not in shown(p.picture(clusters=(simulated,)))
+
+
+def test_the_cluster_with_the_most_gaps_comes_first() -> None:
+    """Where there is room for few, those in trouble are among them."""
+    gaps = replace(p.cluster("z-gaps"), recent=(100, 20, 80))
+    lines = shown(p.picture(clusters=(p.cluster("a"), gaps))).splitlines()
+    first = lines[next(n for n, line in enumerate(lines) if line.startswith("cluster")) + 1]
+    assert first.split() == ["z-gaps", "500", "5", "s", "ago", "20.0%", "80.0%", "3"]
+
+
+def test_a_killed_job_leaves_the_terminal_its_cursor() -> None:
+    """The cursor is not hidden while the table is shown."""
+    console = Console(file=(file := io.StringIO()), width=80, height=24, force_terminal=True)
+    with live_table(console, p.picture):
+        text = file.getvalue()
+    hidden, shown_again = text.rfind("\x1b[?25l"), text.rfind("\x1b[?25h")
+    assert hidden < shown_again
+
+
+@pytest.mark.parametrize(
+    ("target", "state"),
+    [
+        (Target("prod/topics"), "waiting"),
+        (p.good("prod/topics"), "ok"),
+        (p.bad("prod/topics"), "failed"),
+    ],
+)
+def test_a_targets_state_is_a_word(target: Target, state: str) -> None:
+    """Colour only repeats what the word says."""
+    text = shown(p.picture(targets=(target,), pools=()))
+    line = next(line for line in text.splitlines() if line.startswith("prod/topics"))
+    assert line.split()[1] == state
+
+
+def test_a_target_that_is_worked_on_is_running() -> None:
+    """While a slot has it, its last outcome steps back."""
+    text = shown(p.picture(targets=(p.good("prod/brokers"),), pools=(p.pool("b", "prod/brokers"),)))
+    line = next(line for line in text.splitlines() if line.startswith("prod/brokers"))
+    assert line.split()[1] == "running"
+
+
+def test_no_name_reaches_the_terminal_as_a_command() -> None:
+    """Control characters of names and errors are written out; the table keeps its lines."""
+    name = "a\x1b[2J\x1b]0;title\x07b\r\n\u202ec/groups"
+    target = p.bad("x/groups")._replace(key=name, error=f"no such group: {name}")
+    cluster = replace(p.cluster("x"), name=name)
+    picture = p.picture(
+        targets=(target,),
+        clusters=(cluster,),
+        anomalies=(f"spike:{name}:2026-01-01T00:00:00Z",),
+        pools=(p.pool("groups", busy=name),),
+    )
+    text = shown(picture, 200, 40)
+    assert {c for c in text if not c.isprintable()} == {"\n"}
+    assert text.count(r"a\x1b[2J\x1b]0;title\x07b\r\n\u202ec") >= 3
+
+
+def test_the_headline_says_why_a_job_is_not_ready() -> None:
+    """Health and the live table speak with one voice."""
+    assert "ready" in shown(p.picture()).splitlines()[0]
+    stalled = shown(p.picture(silence=200.0)).splitlines()[0]
+    assert "stalled: no tick ended for 3m 20s" in stalled
+
+
+def test_an_empty_job_has_only_a_headline() -> None:
+    """Parts without rows take no room."""
+    nothing = p.picture(targets=(), pools=(), sinks=(), silence=None, up=3.0)
+    assert shown(nothing).splitlines() == ["mqpipe run  hybrid  up 3 s  starting"]
+
+
+def test_a_pool_without_a_task_takes_no_room() -> None:
+    """A simulation asks nobody: its table has no pools of targets that there are not."""
+    idle = PoolPicture("topics", PoolStats(limit=15), 1000, (), ())
+    heads = {line.split()[0] for line in shown(p.picture(pools=(idle,))).splitlines()}
+    assert not heads & {"pool", "topics"}
+
+
+def test_colours_are_ones_that_any_background_shows() -> None:
+    """Only red, green and bold: no white, black, grey or yellow, and no background."""
+    codes = set()
+    for part in shown(FULL, colour=True).split("\x1b[")[1:]:
+        codes.update(part.split("m")[0].split(";"))
+    assert codes == {"0", "1", "31", "32"}
+
+
+def test_what_is_printed_meanwhile_stands_above_the_table() -> None:
+    """A log line does not tear the table: its last state is the last on the terminal."""
+    console = Console(file=(file := io.StringIO()), width=80, height=24, force_terminal=True)
+    with live_table(console, lambda: p.picture(targets=())):
+        console.print("a log line")
+    text = file.getvalue()
+    assert text.count("a log line") == 1
+    assert text.rindex("mqpipe run") > text.index("a log line")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0004, "0 ms"),
+        (0.25, "250 ms"),
+        (1.26, "1.3 s"),
+        (2, "2 s"),
+        (9.96, "10 s"),
+        (59.6, "1m 0s"),
+        (3_599.7, "1h 0m"),
+        (5 * 3600 + 600, "5h 10m"),
+        (3 * 86_400 + 4 * 3600, "3d 4h"),
+    ],
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    """Two or three figures, whatever the size."""
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999_999, "999,999"),
+        (1_000_000, "1.00M"),
+        (12_345_678, "12.3M"),
+        (999_600_000, "1.00G"),
+        (123_456_789_000, "123G"),
+    ],
+)
+def test_counts_are_short(number: int, text: str) -> None:
+    """Exact up to six digits, then three figures."""
+    assert count(number) == text
+
+
+def test_rates_sizes_and_ages_are_short() -> None:
+    """Each in the unit that suits it."""
+    assert [rate(0), rate(0.5), rate(999.96), rate(4_567.8)] == ["0", "0.5", "1,000", "4,568"]
+    assert [size(0), size(999), size(1_500), size(2**31)] == ["0 B", "999 B", "1.50kB", "2.15GB"]
+    assert [age(-3), age(0.4), age(2.4), age(600)] == ["now", "now", "2 s ago", "10m 0s ago"]

@@ -1,0 +1,208 @@
+"""The report's page: whole in itself, safe with any name, and complete."""
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vl_convert
+
+from flows.report.anomalies import anomalies
+from flows.report.gaps import gaps
+from flows.report.library import VERSION, png
+from flows.report.overview import overview
+from flows.report.page import page
+from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
+from flows.report.summary import Summary, summarize
+from flows.samples import find_samples
+from flows.visible import visible
+from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE
+from tests.hybrid_morning import cluster_rows, hybrid, rows, truth, write
+
+HOSTILE = """</script><img src=x onerror=alert(1)>'"\\"""
+
+
+def drawn(path: Path) -> tuple[Summary, list[Plot], str]:
+    """Summary, plots and page of the samples below a path, without the drawing library."""
+    summary = summarize(find_samples(str(path)))
+    found, missing = anomalies(summary), gaps(summary)
+    table = overview(summary, found, missing)
+    plots = plots_of(summary, found, missing, table["cluster"].to_list())
+    return summary, plots, page(summary, table, plots, found, missing, "/* library */")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, list[Plot], str]:
+    """The report of the hybrid morning."""
+    return drawn(truth(hybrid(tmp_path_factory.mktemp("page"))))
+
+
+class Elements(HTMLParser):
+    """All elements of a page with their attributes, and what scripts hold."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: dict[str, str] = {}
+        self._script: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._script = dict(attrs).get("id") if tag == "script" else None
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts[self._script] = self.scripts.get(self._script, "") + data
+
+
+def test_page_loads_nothing_from_elsewhere(report: tuple[Summary, list[Plot], str]) -> None:
+    """No element has a source or a link out, and the browser is told to refuse any."""
+    elements = Elements(report[2]).elements
+    sources = [a.get("src") or a.get("href") for _, a in elements if "src" in a or "href" in a]
+    assert [s for s in sources if s and not s.startswith(("#", "data:"))] == []
+    assert "default-src 'none'" in report[2]
+
+
+def test_each_plot_has_its_place_and_its_specification(
+    report: tuple[Summary, list[Plot], str],
+) -> None:
+    """Places and specifications are the same set, and names are unique."""
+    _, plots, text = report
+    found = Elements(text)
+    places = [a["data-plot"] for _, a in found.elements if "data-plot" in a]
+    names = [plot.name for plot in plots]
+    assert places == names
+    assert list(json.loads(found.scripts["plots"])) == names
+    assert len(set(names)) == len(names)
+
+
+def test_each_cluster_has_traffic_lag_groups_brokers_health_and_coverage(
+    report: tuple[Summary, list[Plot], str],
+) -> None:
+    """What the report promises of a Kafka cluster is there, and of the fleet."""
+    names = {plot.name for plot in report[1]}
+    for cluster in ("prod-eu", "prod-us", "sim-eu"):
+        for kind in ("traffic", "lag", "groups", "brokers", "health", "partitions", "coverage"):
+            assert f"cluster-{cluster}-{kind}" in names
+    assert {f"fleet-{kind}" for kind in ("traffic", "lag", "health", "coverage", "anomalies")} <= (
+        names
+    )
+
+
+def marked(plot: Plot, style: str) -> int:
+    """How many rows a plot marks in a style."""
+
+    def layers(spec: dict[str, Any], data: Any) -> Any:
+        data = spec.get("data", data)
+        if isinstance(spec.get("mark"), dict) and spec["mark"].get("style") == style:
+            yield len(data["values"])
+        for layer in spec.get("layer", ()):
+            yield from layers(layer, data)
+
+    return sum(layers(plot.spec, None))
+
+
+def test_marks_are_on_the_plots_of_what_they_concern(
+    report: tuple[Summary, list[Plot], str],
+) -> None:
+    """Fills on the filled cluster, a gap on the silent one, the anomaly on the simulated one."""
+    plots = {plot.name: plot for plot in report[1]}
+    for kind in ("traffic", "lag", "groups"):
+        counts = {
+            cluster: tuple(
+                marked(plots[f"cluster-{cluster}-{kind}"], style)
+                for style in ("filled", "gap", "anomaly")
+            )
+            for cluster in ("prod-eu", "prod-us", "sim-eu")
+        }
+        assert counts == {"prod-eu": (1, 0, 0), "prod-us": (0, 1, 0), "sim-eu": (0, 0, 1)}
+
+
+def test_line_is_broken_in_a_gap(report: tuple[Summary, list[Plot], str]) -> None:
+    """There is a row without a value between the last sample before and the first after."""
+    plots = {plot.name: plot for plot in report[1]}
+    broken = [
+        any(line.count(",,") > 3 for line in plots[name].spec["data"]["values"].splitlines())
+        for name in ("cluster-prod-us-traffic", "cluster-prod-eu-traffic")
+    ]
+    assert broken == [True, False]
+
+
+def test_tables_list_anomaly_gap_and_failed_targets(
+    report: tuple[Summary, list[Plot], str],
+) -> None:
+    """What the plots mark can be read too."""
+    text = report[2]
+    assert "<td>broker_down</td><td>sim-eu/broker-2</td>" in text
+    assert "<td>prod-us</td><td>cluster</td><td>2026-01-01T00:59:30Z</td>" in text
+    assert "broker-1:9092: no answer in 10 s" in text
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    """Names come from clusters that the reader may not trust; none of them becomes markup."""
+    name = HOSTILE.replace("/", "")
+    write(tmp_path, [*cluster_rows(name, range(10), anomaly=HOSTILE)], "p")
+    _, plots, text = drawn(tmp_path)
+    found = Elements(text)
+    assert "img" not in {tag for tag, _ in found.elements}
+    assert json.loads(found.scripts["plots"]) == {plot.name: plot.spec for plot in plots}
+    assert re.findall("</script", text) == ["</script"] * 4
+
+
+@pytest.mark.parametrize("odd", ["\r", "\n", "\u2028", "\x1b[2J", "\x00", "'\"\\", "\\u", "](a)[b"])
+def test_a_plot_is_drawn_whatever_a_group_is_called(tmp_path: Path, odd: str) -> None:
+    """Its name is text in the data and in expressions, and shows as a series."""
+    name = f"a{odd}b"
+    ticks = range(20)
+    group = rows(CONSUMER_GROUP, "mq", ticks, name, consumerGroup__totalLag=7)
+    write(tmp_path, [*cluster_rows("mq", ticks), group])
+    _, plots, _ = drawn(tmp_path)
+    (plot,) = [plot for plot in plots if plot.name == "cluster-mq-groups"]
+    svg = vl_convert.vegalite_to_svg(plot.spec | {"width": 500}, vl_version=VERSION)
+    assert visible(name) in html.unescape(svg)
+    assert png(plot.spec, plot.title).startswith(b"\x89PNG")
+
+
+def test_no_name_of_a_cluster_takes_a_plot_of_the_fleet(tmp_path: Path) -> None:
+    """A cluster may be called `fleet`, or like another with a plot's kind behind it."""
+    for number, name in enumerate(("fleet", "a", "a-lag")):
+        write(tmp_path, cluster_rows(name, range(5)), f"p{number}")
+    names = [plot.name for plot in drawn(tmp_path)[1]]
+    assert len(set(names)) == len(names)
+
+
+def test_queues_of_other_providers_have_plots(tmp_path: Path) -> None:
+    """A cluster of queues has traffic, depth and coverage, and no brokers."""
+    ticks = range(20)
+    write(
+        tmp_path,
+        [
+            rows(CLUSTER, "mq", ticks, cluster__messagesInPerSecond=5.0, cluster__totalLag=7),
+            rows(QUEUE, "mq", ticks, "jobs", queue__depth=7),
+        ],
+    )
+    names = [plot.name for plot in drawn(tmp_path)[1] if plot.cluster]
+    assert names == [f"cluster-mq-{kind}" for kind in ("traffic", "lag", "queues", "coverage")]
+
+
+def test_page_is_bounded_in_the_number_of_clusters(tmp_path: Path) -> None:
+    """Of many clusters all are in the table; the drawn ones are as many as the command gives."""
+    many = MOST_CLUSTERS + 5
+    write(
+        tmp_path,
+        [
+            rows(CLUSTER, f"c{n}", range(3), cluster__messagesInPerSecond=float(n))
+            for n in range(many)
+        ],
+    )
+    summary = summarize(find_samples(str(tmp_path)))
+    table = overview(summary, [], [])
+    plots = plots_of(summary, [], [], table["cluster"].to_list()[:MOST_CLUSTERS])
+    text = page(summary, table, plots, [], [], "")
+    assert text.count('class="cluster"') == MOST_CLUSTERS
+    assert all(f">c{n}<" in text for n in range(many))
+    assert "with the most messages" in text
