@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.kafka.cluster import JMX_EXPORTER_CONFIG, KafkaCluster
 from tests.kafka.jars import old_agent_jar
 from tests.kafka.topics import consume
 from tests.kafka.workload import create_topic, produce
+from tests.mqpipe import mqpipe
 from tests.pages import MSK, REDPANDA
 from tests.tick_results import brokers, ms, topics
 
@@ -149,3 +151,27 @@ def table(given: Given) -> str:
         marks = ("✓" if column in given[dialect] else "" for dialect in dialects)
         lines.append(f"| `{column}` | {' | '.join(marks)} |")
     return "\n".join(["", *lines, "", ""])
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_check_names_what_a_page_lacks_and_what_would_bring_it(tmp_path: Path) -> None:
+    """The page is found at the broker's own host; nothing has failed."""
+    with KafkaCluster(1, rules=RULES / "confluent.yml") as kafka:
+        port = urlsplit(kafka.metrics_urls[1]).port
+        fetched(kafka.metrics_urls[1], "text/plain")  # the first time takes an agent longest
+        (tmp_path / "c.yaml").write_text(f"""\
+mode: infrastructure
+clusters:
+  - name: prod
+    bootstrap_servers: {kafka.bootstrap_servers}
+    broker_metrics: {{port: {port}}}
+""")
+        ended = mqpipe(tmp_path, "check", "c.yaml", "--connect")
+    assert ended.code == 0, ended.out + ended.err
+    (note,) = [line for line in ended.out.splitlines() if line.startswith("  note: ")]
+    assert "the metrics page of broker 1 (names as of: Confluent) cannot give" in note
+    assert "request.avgTimeFetch, " in note
+    assert "(kafka.network:type=RequestMetrics,name=TotalTimeMs,request=… Mean)" in note
+    assert "broker.systemLoad (java.lang:type=OperatingSystem SystemLoadAverage)" in note
+    assert "docker/jmx-exporter.yml" in note
