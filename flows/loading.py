@@ -35,6 +35,9 @@ _OF_KEYS = ("model_type", "dict_type", "model_attributes_type")
 _MOST_BITS = 4_096
 """Bits of a number that is one; Python refuses to write out much longer ones."""
 
+_MOST_BYTES = 16 << 20
+"""Bytes of a configuration's file: what is larger is another file, or never ends."""
+
 _MOST_REPEATED = 100_000
 """Values that aliases may repeat; aliases within aliases make any number of a few lines."""
 
@@ -63,13 +66,18 @@ def load(model: type[M], file: Path, environment: Mapping[str, str] = os.environ
         ConfigError: the file cannot be read, is not YAML, or does not fit the model.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as source:
+            content = source.read(_MOST_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         message = f"cannot be read: {reason}"
         if isinstance(error, FileNotFoundError):
             message += f"; `mqpipe init {file}` writes one to start from"
         raise ConfigError(str(file), [Fault("", 0, message)]) from error
+    if len(content) > _MOST_BYTES:
+        message = f"is of more than {_MOST_BYTES >> 20} MiB, which no configuration is"
+        raise ConfigError(str(file), [Fault("", 0, message)])
     return parse(model, text, str(file), environment)
 
 

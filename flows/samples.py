@@ -216,7 +216,8 @@ def _classified(
         family = family_of(path)
         if entity_type is not None and family is not None:
             families.setdefault((entity_type, family), []).append(path)
-        else:
+        elif all("=" in folder for folder in path.split("/")[:-1]):
+            # Other folders hold something of their own: another export, or dead letters.
             others.append(path)
     with ThreadPoolExecutor(store.slots) as threads:
         heads = threads.map(store.schema, (paths[0] for paths in families.values()))

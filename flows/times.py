@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from operators.schema.secrets import shown
 from operators.schema.units import parse_duration
 
 LAST = 253_402_300_799_000
@@ -18,7 +19,7 @@ def parse_time(text: str, now_ms: int) -> int:
     """
     moment = _moment(text.strip(), now_ms)
     if not 0 <= moment <= LAST:
-        raise ValueError(f"not in the years 1970 to 9999: {text!r}")
+        raise ValueError(f"not in the years 1970 to 9999: {shown(text)}")
     return moment
 
 
@@ -32,7 +33,7 @@ def _moment(text: str, now_ms: int) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"not a time: {text!r}; write ISO 8601 (2026-01-31T10:00:00Z), -6h or now"
+            f"not a time: {shown(text)}; write ISO 8601 (2026-01-31T10:00:00Z), -6h or now"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -59,7 +59,7 @@ def report(uri: str, options: ReportOptions) -> int:
                 _images(plots, options.png, tell)
         except OSError as error:
             raise CommandError(
-                f"{error.filename}: the report cannot be written there: {error.strerror}; "
+                f"{error.filename or options.out}: the report cannot be written there: {error.strerror}; "
                 "name another place by --out or --png"
             ) from error
     typer.echo(f"{options.out}: {summary.rows:,} samples of {table.height} clusters")

@@ -192,6 +192,7 @@ def test_what_is_no_samples_is_passed_over(day: Path, tmp_path: Path) -> None:
     """Other tables beside samples, and Delta tables, which have a log of their own."""
     rewritten(day, tmp_path / "s", by_polars)
     pq.write_table(pa.table({"a": [1]}), tmp_path / "s" / "other.parquet")
+    shutil.copytree(day, tmp_path / "s" / "another")
     shutil.copytree(day / "type=topic", tmp_path / "s" / "topic")
     (tmp_path / "s" / "topic" / "_delta_log").mkdir()
     (tmp_path / "s" / "topic" / "_delta_log" / "0.json").write_text("{}")

@@ -179,3 +179,12 @@ def test_file_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> None:
 def test_empty_file_is_the_default_configuration() -> None:
     """Nothing written means every default."""
     assert parse(Root, "", "c.yaml", {}) == Root()
+
+
+def test_a_file_that_never_ends_is_no_configuration(tmp_path: Path) -> None:
+    """Nor is one that is larger than any."""
+    with pytest.raises(ConfigError, match="/dev/zero: is of more than 16 MiB"):
+        load(Root, Path("/dev/zero"), {})
+    file = tmp_path / "c.yaml"
+    file.write_bytes(b"\xef\xbb\xbfname: a\n")
+    assert load(Root, file, {}).name == "a", "some editors begin a file with a mark"
