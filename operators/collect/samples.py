@@ -98,7 +98,10 @@ def _entities(
 ) -> tuple[pa.Array, pa.Array]:
     """GUIDs and names of entities: the same from tick to tick, while none comes or goes."""
     guids = [entity_guid(account, type_name, provider, cluster, *path) for path in parts]
-    paths = [f"{cluster}/{name}" if name else cluster for name in names]
+    # A group may be called nothing at all; the cluster alone has no path.
+    paths = [
+        f"{cluster}/{name}" if path else cluster for path, name in zip(parts, names, strict=True)
+    ]
     return tuple(pa.array(column, pa.string()).dictionary_encode() for column in (guids, paths))
 
 

@@ -1,5 +1,6 @@
 """Samples made of what was read of a cluster."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from operators.merge.row import cluster_row, health_score
 from operators.schema.arrow import schema_of
 from operators.schema.metrics import CLUSTER, COLLECTION, CONSUMER_GROUP
 from operators.ticks import Outcome, TickResult, Ticks
-from tests.metadata import topology
+from tests.metadata import CLUSTER_ID, topology
 from tests.told import Told, groups_of
 
 IDENTITY = ClusterIdentity("prod", "production", 7)
@@ -234,6 +235,48 @@ def test_a_group_whose_commits_did_not_come_still_has_its_state() -> None:
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, None, _no_times(commits)).batches
     assert batch.schema == schema_of(CONSUMER_GROUP)
     assert rows(batch, "consumerGroup.state", "consumerGroup.totalLag") == [("Stable", None)]
+
+
+def test_a_group_without_a_name_is_not_its_cluster() -> None:
+    """The admin API lets one commit for it; its samples are its own."""
+    read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
+    commits = commits_of(groups_of(Told("", "Empty", "classic", ()), Told("g", "Empty")), THREE)
+    batch = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches[0]
+    assert rows(batch, "entity_name", "consumer_group") == [("prod/", ""), ("prod/g", "g")]
+
+
+def test_a_share_group_has_the_lag_that_its_coordinator_tells() -> None:
+    """It commits nothing; a lag that is not told makes the group's null."""
+    read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
+    at = (("orders", 0, 4), ("orders", 1, 28))
+    commits = commits_of(
+        groups_of(
+            Told("dark", "Empty", "share", (), commits=at, lags=(1, UNKNOWN)),
+            Told("told", "Empty", "share", (), commits=at, lags=(1, 2)),
+        ),
+        THREE,
+    )
+    found = group_samples(
+        IDENTITY, TICK, commits, THREE, read, _no_times(commits), partition_offsets=True
+    )
+    batch, partitions = found.batches[0], found.batches[-1]
+    assert rows(
+        batch, "consumer_group", "consumerGroup.totalLag", "consumerGroup.committedOffset"
+    ) == [("dark", None, None), ("told", 3, None)]
+    assert rows(partitions, "consumer.offset", "consumer.lag") == [
+        (4, 1),
+        (28, None),
+        (4, 1),
+        (28, 2),
+    ]
+
+
+def test_samples_have_the_clusters_own_id() -> None:
+    """Of brokers, topics and groups; none where it has not told it."""
+    told = replace(IDENTITY, cluster_id=CLUSTER_ID)
+    for identity, expected in ((told, CLUSTER_ID), (IDENTITY, None)):
+        for batch in broker_samples(identity, TICK, THREE, NO_PAGES).batches:
+            assert set(batch.column("cluster_id").to_pylist()) == {expected}
 
 
 def test_an_empty_cluster_gives_empty_batches() -> None:

@@ -1,0 +1,42 @@
+"""Brokers of other versions are collected from: what they know is told, and what they don't is null."""
+
+import pytest
+
+from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
+from tests.integration.collecting import collect_once, row_of, rows_of, settings_of
+from tests.kafka.ask import described_group, group_members, group_state, total_lag
+from tests.kafka.cluster import KafkaCluster
+from tests.kafka.doing import commit, create_topic, member, produce
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def test_topics_groups_and_members_equal_kafkas_tools(other_kafka: KafkaCluster) -> None:
+    """Lag, offsets, states and members; a group's type from Kafka 3.8 on."""
+    kafka = other_kafka
+    topic = create_topic(kafka, 3)
+    produce(kafka, topic, [5, 0, 7])
+    idle, live = f"idle-{topic}", f"live-{topic}"
+    commit(kafka, topic, idle, [2, 0, 7])
+    with member(kafka, live, topic):
+        found = collect_once(settings_of(kafka, partition_offsets=True, log_dirs=True))
+        state, members = group_state(kafka, live), group_members(kafka, live)
+        described = described_group(kafka, idle)
+    assert [collected.error for collected in found.values()] == [None, None, None]
+    of_topic = row_of(found["topics"], TOPIC, topic)
+    assert (of_topic["topic.offset"], of_topic["topic.retainedMessages"]) == (12, 12)
+    assert of_topic["topic.diskSize"] > 0
+    row = row_of(found["groups"], CONSUMER_GROUP, idle)
+    assert row["consumerGroup.totalLag"] == total_lag(described) == 3
+    assert row["consumerGroup.state"] == "Empty"
+    types = {"2.8.2": None}
+    assert row["consumerGroup.type"] == types.get(kafka.version, "classic")
+    row = row_of(found["groups"], CONSUMER_GROUP, live)
+    assert row["consumerGroup.state"] == state["STATE"] == "Stable"
+    assert row["consumerGroup.assignedPartitions"] == int(members[0]["#PARTITIONS"]) == 3
+    hosts = {
+        r["consumer.clientHost"]
+        for r in rows_of(found["groups"], PARTITION_OFFSET)
+        if r["consumer_group"] == live
+    }
+    assert hosts == {members[0]["HOST"]}
