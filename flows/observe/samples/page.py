@@ -1,6 +1,5 @@
 """The page of clusters: every entity's latest sample, in text or OpenMetrics."""
 
-import gzip
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -15,8 +14,6 @@ from operators.schema.metrics import ENTITY_TYPES, EntityType
 
 _FRESH = 1.0
 """Seconds in which a page is not made again, however much came: ticks come in many batches."""
-_LEVEL = 3
-"""Of compression: more would save a tenth of the bytes for three times the processor."""
 
 Families = Iterator[tuple[str, bytes]]
 """Families by name, each with its head."""
@@ -28,7 +25,6 @@ class _Made:
     at: float
     until: float
     families: Sequence[tuple[str, bytes]]
-    packed: bytes
 
     def good(self, version: int, now: float) -> bool:
         return now < self.at + _FRESH or (version == self.version and now < self.until)
@@ -59,10 +55,6 @@ class ClusterPage:
         made = self._page(openmetrics)
         return b"".join(text for name, text in made.families if not names or name in names)
 
-    def packed(self, *, openmetrics: bool) -> bytes:
-        """The whole page, compressed by gzip; in OpenMetrics with the page's end."""
-        return self._page(openmetrics).packed
-
     def _page(self, openmetrics: bool) -> _Made:
         # Who asks while another's page is made waits for that one.
         with self._lock:
@@ -71,9 +63,7 @@ class ClusterPage:
             made = self._made.get(openmetrics)
             if made is None or not made.good(version, now):
                 found = list(self._families(openmetrics))
-                text = b"".join(text for _, text in found) + (END if openmetrics else b"")
-                packed = gzip.compress(text, _LEVEL, mtime=0)
-                made = self._made[openmetrics] = _Made(version, now, until, found, packed)
+                made = self._made[openmetrics] = _Made(version, now, until, found)
             return made
 
     def _families(self, openmetrics: bool) -> Families:
