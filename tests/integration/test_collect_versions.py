@@ -4,9 +4,9 @@ import pytest
 
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of
-from tests.kafka.ask import described_group, group_members, group_state, total_lag
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.doing import commit, create_topic, member, produce
+from tests.kafka.tool_answers import described_group, group_members, group_state, total_lag
+from tests.kafka.workload import commit, create_topic, member, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
 

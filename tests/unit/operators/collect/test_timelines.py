@@ -15,7 +15,7 @@ from operators.collect.timeline import Timelines, near
 from operators.collect.topology import UNKNOWN
 from tests.metadata import topology
 from tests.told import Told, groups_of
-from tests.unit.test_collect_timeline import Log
+from tests.unit.operators.collect.test_timeline import Log
 from tests.virtual_time import run
 
 LONG_AGO = 1_700_000_000_000
