@@ -102,6 +102,11 @@ def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:
         size = _size(cost.sizes[sink.name] * a_minute * 60)
         about = "" if sink.size_of is None else f", about {size} an hour"
         yield f"sink {sink.name}: {sink.place}{about}"
+        for shape in sink.shapes:
+            name = f"{sink.name} {shape}"
+            size = _size(cost.sizes[name] * a_minute * 60)
+            points = cost.points_at[name] * a_minute * 60
+            yield f"  {shape}: about {size} and {points:,.0f} points an hour"
 
 
 def _size(number: float) -> str:

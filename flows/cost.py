@@ -20,7 +20,9 @@ class Cost:
     points: int
     """Metric values a tick: data points, and unique series."""
     sizes: Counter[str]
-    """Bytes of a tick, by the name of a sink that knows."""
+    """Bytes of a tick, by the name of a sink that knows, and of each shape of it (`name shape`)."""
+    points_at: Counter[str]
+    """Data points of a tick in each shape of a sink (`name shape`)."""
 
     @property
     def samples(self) -> int:
@@ -32,6 +34,7 @@ class Cost:
             self.entities + other.entities,
             self.points + other.points,
             self.sizes + other.sizes,
+            self.points_at + other.points_at,
         )
 
     def times(self, number: float) -> "Cost":
@@ -40,10 +43,15 @@ class Cost:
         def each(counts: Counter[str]) -> Counter[str]:
             return Counter({name: round(count * number) for name, count in counts.items()})
 
-        return Cost(each(self.entities), round(self.points * number), each(self.sizes))
+        return Cost(
+            each(self.entities),
+            round(self.points * number),
+            each(self.sizes),
+            each(self.points_at),
+        )
 
 
-NOTHING = Cost(Counter(), 0, Counter())
+NOTHING = Cost(Counter(), 0, Counter(), Counter())
 
 
 def cost_of(batches: Iterable[pa.RecordBatch], ticks: int, sinks: Sequence[Sink]) -> Cost:
@@ -54,10 +62,18 @@ def cost_of(batches: Iterable[pa.RecordBatch], ticks: int, sinks: Sequence[Sink]
         if batch.num_rows == 0:
             continue
         entity_type = entity_type_of(batch)
+        sizes = Counter({name: round(size_of(batch) / ticks) for name, size_of in measured.items()})
+        points_at: Counter[str] = Counter()
+        for sink in sinks:
+            for shape, measure in sink.shapes.items():
+                size = measure(batch)
+                sizes[f"{sink.name} {shape}"] = round(size.bytes / ticks)
+                points_at[f"{sink.name} {shape}"] = round(size.points / ticks)
         cost += Cost(
             Counter({entity_type.label: round(batch.num_rows / ticks)}),
             round(_points(batch, entity_type) / ticks),
-            Counter({name: round(size_of(batch) / ticks) for name, size_of in measured.items()}),
+            sizes,
+            points_at,
         )
     return cost
 

@@ -4,8 +4,8 @@ Each folder `sinks/<name>/` offers its sink by its settings (`SinkSettings`), an
 configuration loops over them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -46,6 +46,14 @@ class OpenSink:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """What a batch becomes: bytes as sent, and how many data points are in it."""
+
+    bytes: int
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sink:
     """One sink of a configuration."""
 
@@ -67,6 +75,8 @@ class Sink:
     """Whether its place holds samples, with which those of a replay would mix."""
     size_of: Callable[[pa.RecordBatch], int] | None = None
     """About how many bytes a batch becomes there; None is not known."""
+    shapes: Mapping[str, Callable[[pa.RecordBatch], "Size"]] = field(default_factory=dict)
+    """By the name of a shape in which it could send a batch: what that would become."""
     spool: SpoolSettings | None = None
     """Where samples wait for the network; None where it does not spool."""
     redeliver: Callable[["JobContext"], "Redelivery"] | None = None

@@ -37,6 +37,7 @@ def broker_samples(
         [f"broker-{broker}" for broker in ids],
         {
             "broker_id": ids,
+            "broker.host": [topology.address(broker) for broker in ids.tolist()],
             "broker.partitionCount": _count(ids, topology.holders),
             "broker.leaderCount": _count(ids, led),
             "replication.unreplicatedPartitions": _count(ids, led[topology.under_replicated]),
@@ -55,6 +56,10 @@ def broker_samples(
             "cluster.globalPartitionCount": partitions,
             "cluster.offlinePartitionsCount": offline,
             "cluster.underReplicatedPartitions": int(topology.under_replicated.sum()),
+            "cluster.preferredReplicaImbalanceCount": int(
+                (~topology.offline & (led != topology.preferred)).sum()
+            ),
+            "cluster.activeControllerCount": _controllers(pages),
             "cluster.availability": 100 * (1 - offline / partitions) if partitions else 100.0,
         },
     )
@@ -71,6 +76,13 @@ def _gauges(ids: Ints, pages: Pages) -> dict[str, list[float | None]]:
     of = [pages.pages[broker].gauges if broker in pages.pages else {} for broker in ids.tolist()]
     columns = sorted({column for gauges in of for column in gauges})
     return {column: [gauges.get(column) for gauges in of] for column in columns}
+
+
+def _controllers(pages: Pages) -> int | None:
+    """How many brokers say that they are the controller; None where no page tells."""
+    found = [page.gauges.get("broker.isController") for page in pages.pages.values()]
+    told = [flag for flag in found if flag is not None]
+    return round(sum(told)) if told else None
 
 
 def _count(ids: Ints, of: Ints) -> Ints:

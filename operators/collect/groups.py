@@ -1,5 +1,6 @@
 """Samples of consumer groups, and by config of each partition that they commit to."""
 
+from collections import Counter
 from collections.abc import Sequence, Sized
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.description import REBALANCING
+from operators.collect.group_state import Groups
 from operators.collect.group_topics import Pairs, group_topic_samples
 from operators.collect.offsets import Offsets
 from operators.collect.raw import commits_batch, known, members_batch
@@ -77,7 +79,11 @@ def group_samples(
         cluster_part(
             identity,
             tick,
-            {"cluster.consumerGroupCount": commits.groups.listed, "cluster.totalLag": total_lag},
+            {
+                "cluster.consumerGroupCount": commits.groups.listed,
+                "cluster.totalLag": total_lag,
+                **_in_state(commits.groups),
+            },
         ),
     ]
     if pairs is not None and group_topics and offsets is not None:
@@ -85,6 +91,14 @@ def group_samples(
     if partition_offsets and offsets is not None:
         batches.append(_partitions(identity, tick, commits, topology, offsets))
     return Collected(tuple(batches), raw)
+
+
+def _in_state(groups: Groups) -> dict[str, int]:
+    """How many groups are in each state that the cluster counts, where all were named."""
+    if groups.listed is None:
+        return {}
+    states = Counter(group.state for group in groups.groups)
+    return {f"cluster.numGroups{s}": states[s] for s in ("Stable", "PreparingRebalance", "Dead")}
 
 
 def _partitions(

@@ -19,6 +19,7 @@ from operators.collect.dialects import (
     PROCESSOR_SHARE,
     PRODUCES,
     REQUESTS,
+    UNCLEAN_ELECTIONS,
 )
 from operators.derive.counters import Growth, error_rate, growth, kept_pages, tells
 from operators.derive.store import (
@@ -72,6 +73,7 @@ def _derived(batch: pa.RecordBatch, grown: Growth | None, elected: float | None)
         known = {
             "cluster.errorRate": None if grown is None else _cluster_error_rate(grown),
             "cluster.leaderElectionsPerSecond": elected,
+            "cluster.uncleanLeaderElectionsPerSecond": None if grown is None else _unclean(grown),
         }
         return with_columns(
             batch, {name: [value] for name, value in known.items() if value is not None}
@@ -161,6 +163,14 @@ def _percentiles(grown: Growth, request: str) -> dict[int, float]:
         share = (wanted - before) / (counts[place] - before)
         found[broker] = 1000 * (low + share * (bounds[place] - low))
     return found
+
+
+def _unclean(grown: Growth) -> float | None:
+    """Unclean elections a second, of the brokers whose growth is known; None where none is."""
+    rows = grown.of_brokers(UNCLEAN_ELECTIONS)
+    rates = grown.grown[rows] / grown.seconds[rows]
+    known = rates[~np.isnan(rates)]
+    return float(known.sum()) if len(known) else None
 
 
 def _cluster_error_rate(grown: Growth) -> float | None:

@@ -4,7 +4,7 @@ It is the source of the Arrow schemas, New Relic's payloads, the dashboards, the
 docs/metrics.md. A metric is added here and nowhere else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pyarrow as pa
@@ -36,11 +36,13 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One column of an entity type.
+    """One column of an entity type, and what it is called in each of the worlds it goes to.
 
-    `otel` is the metric's OpenTelemetry name, by which New Relic makes Kafka entities from the
-    Metric API; None where OpenTelemetry has no such metric. `otel_attributes` tell apart metrics
-    that share such a name. What is a rate here is a counter there.
+    `otel` is the metric's OpenTelemetry name, as the Collector's receivers and New Relic's own
+    dashboards have it; None where there is none. `otel_attributes` tell apart metrics that share
+    such a name. What is a rate here is a counter there. `otel_factor` and `event_factor` make of a
+    value here that of a point, and that of an event of New Relic's. `event_alias` is a second name
+    in events.
     """
 
     name: str
@@ -50,6 +52,19 @@ class Metric:
     type: pa.DataType = pa.float64()
     otel: str | None = None
     otel_attributes: tuple[tuple[str, str], ...] = ()
+    otel_factor: float = 1.0
+    event_factor: float = 1.0
+    event_alias: str | None = None
+
+    @property
+    def point(self) -> str:
+        """The name of its data points: OpenTelemetry's where that has one."""
+        return self.otel or self.name
+
+    @property
+    def counts(self) -> bool:
+        """Whether its points are counters: a count, or a rate that is a counter in OpenTelemetry."""
+        return self.kind is Kind.COUNT or (self.kind is Kind.RATE and self.otel is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +126,8 @@ def _count(name: str, unit: str, meaning: str) -> Metric:
     return Metric(name, Kind.COUNT, unit, meaning, pa.int64())
 
 
-def _flag(name: str, meaning: str) -> Metric:
-    return Metric(name, Kind.STATE, "0/1", meaning, pa.int8())
+def _flag(name: str, meaning: str, otel: str | None = None) -> Metric:
+    return Metric(name, Kind.STATE, "0/1", meaning, pa.int8(), otel)
 
 
 def _word(name: str, meaning: str) -> Metric:
@@ -169,7 +184,28 @@ CLUSTER = EntityType(
             "leaders elected: growth of the partitions' leader epochs",
             "kafka.leader.election.rate",
         ),
-        _whole("cluster.consumerGroupCount", "groups", "consumer groups"),
+        _rate(
+            "cluster.uncleanLeaderElectionsPerSecond",
+            "elections/s",
+            "unclean elections, of all brokers",
+            "kafka.unclean.election.rate",
+        ),
+        _whole(
+            "cluster.preferredReplicaImbalanceCount",
+            "partitions",
+            "partitions whose leader is not their first replica",
+            "kafka.partition.non_preferred_leader",
+        ),
+        _whole("cluster.activeControllerCount", "brokers", "brokers that are the controller"),
+        replace(
+            _whole("cluster.consumerGroupCount", "groups", "consumer groups"),
+            event_alias="cluster.numGroups",
+        ),
+        _whole("cluster.numGroupsStable", "groups", "groups that are Stable"),
+        _whole(
+            "cluster.numGroupsPreparingRebalance", "groups", "groups that are PreparingRebalance"
+        ),
+        _whole("cluster.numGroupsDead", "groups", "groups that are Dead"),
         _whole("cluster.totalLag", "messages", "sum of its groups' lag"),
         _rate("cluster.messagesInPerSecond", "messages/s", "sum of its topics'"),
         _rate("cluster.bytesInPerSecond", "bytes/s", "sum of its topics'"),
@@ -194,7 +230,7 @@ BROKER = EntityType(
         _rate(
             "broker.IOOutPerSecond", "bytes/s", "bytes fetched", "kafka.network.io", direction="out"
         ),
-        _rate("broker.logFlushPerSecond", "flushes/s", "log flushes"),
+        _rate("broker.logFlushPerSecond", "flushes/s", "log flushes", "kafka.logs.flush.count"),
         _rate("net.bytesRejectedPerSecond", "bytes/s", "bytes of refused produce requests"),
         _rate(
             "request.produceRequestsFailedPerSecond",
@@ -210,7 +246,13 @@ BROKER = EntityType(
             "kafka.request.failed",
             type="fetch",
         ),
-        _gauge("request.avgTimeFetch", "ms", "mean time of a fetch request"),
+        _gauge(
+            "request.avgTimeFetch",
+            "ms",
+            "mean time of a fetch request",
+            "kafka.request.time.avg",
+            type="Fetch",
+        ),
         _gauge(
             "request.fetchTime99Percentile",
             "ms",
@@ -219,7 +261,13 @@ BROKER = EntityType(
             type="Fetch",
         ),
         _gauge("request.avgTimeMetadata", "ms", "mean time of a metadata request"),
-        _gauge("request.avgTimeProduceRequest", "ms", "mean time of a produce request"),
+        _gauge(
+            "request.avgTimeProduceRequest",
+            "ms",
+            "mean time of a produce request",
+            "kafka.request.time.avg",
+            type="Produce",
+        ),
         _gauge(
             "request.produceTime99Percentile",
             "ms",
@@ -227,20 +275,49 @@ BROKER = EntityType(
             "kafka.request.time.99p",
             type="Produce",
         ),
-        _gauge("request.handlerIdle", "%", "idle share of the request handlers"),
+        replace(
+            _gauge("request.handlerIdle", "%", "idle share of the request handlers"),
+            event_factor=0.01,  # nri-kafka sends the fraction
+        ),
         _whole(
             "replication.unreplicatedPartitions",
             "partitions",
             "under-replicated partitions that the broker leads",
             "kafka.partition.under_replicated",
         ),
-        _rate("replication.isrShrinksPerSecond", "events/s", "in-sync sets that shrank"),
-        _rate("replication.isrExpandsPerSecond", "events/s", "in-sync sets that grew"),
+        _rate(
+            "replication.isrShrinksPerSecond",
+            "events/s",
+            "in-sync sets that shrank",
+            "kafka.isr.operation.count",
+            operation="shrink",
+        ),
+        _rate(
+            "replication.isrExpandsPerSecond",
+            "events/s",
+            "in-sync sets that grew",
+            "kafka.isr.operation.count",
+            operation="expand",
+        ),
         _rate("replication.leaderElectionPerSecond", "elections/s", "leader elections"),
         _rate("replication.uncleanLeaderElectionPerSecond", "elections/s", "unclean elections"),
-        _whole("broker.partitionCount", "partitions", "replicas that the broker holds"),
-        _whole("broker.leaderCount", "partitions", "partitions that the broker leads"),
-        _flag("broker.isController", "1 where the broker is the active controller"),
+        _whole(
+            "broker.partitionCount",
+            "partitions",
+            "replicas that the broker holds",
+            "kafka.partition.count",
+        ),
+        _whole(
+            "broker.leaderCount",
+            "partitions",
+            "partitions that the broker leads",
+            "kafka.broker.leader.count",
+        ),
+        _flag(
+            "broker.isController",
+            "1 where the broker is the active controller",
+            "kafka.controller.active.count",
+        ),
         _gauge(
             "broker.cpuUsage",
             "%",
@@ -262,8 +339,20 @@ BROKER = EntityType(
                 ("fetchFollower", "followers' fetch", None, {}),
             )
         ),
-        _gauge("request.avgTimeFetchConsumer", "ms", "mean time of a consumer's fetch request"),
-        _gauge("request.avgTimeFetchFollower", "ms", "mean time of a follower's fetch request"),
+        _gauge(
+            "request.avgTimeFetchConsumer",
+            "ms",
+            "mean time of a consumer's fetch request",
+            "kafka.request.time.avg",
+            type="FetchConsumer",
+        ),
+        _gauge(
+            "request.avgTimeFetchFollower",
+            "ms",
+            "mean time of a follower's fetch request",
+            "kafka.request.time.avg",
+            type="FetchFollower",
+        ),
         _gauge(
             "request.fetchConsumerTime99Percentile",
             "ms",
@@ -310,7 +399,10 @@ BROKER = EntityType(
             "how far its replicas are behind their leaders, the most",
             "kafka.max.lag",
         ),
-        _gauge("broker.uptime", "s", "time since it was started", "kafka.broker.uptime"),
+        replace(
+            _gauge("broker.uptime", "s", "time since it was started", "kafka.broker.uptime"),
+            otel_factor=1000,  # its dashboards read ms
+        ),
         _whole("broker.heapUsed", "bytes", "Java heap that is used", "jvm.memory.heap.used"),
         _whole("broker.heapMax", "bytes", "the most that the heap may be", "jvm.memory.heap.max"),
         _rate(
@@ -320,11 +412,16 @@ BROKER = EntityType(
             "jvm.gc.collections.count",
         ),
         _whole("broker.threadCount", "threads", "threads of the process", "jvm.thread.count"),
-        _gauge(
-            "broker.systemCpuUsage",
-            "%",
-            "processor time used on its machine, by whomever",
+        replace(
+            _gauge(
+                "broker.systemCpuUsage",
+                "%",
+                "processor time used on its machine, by whomever",
+                "jvm.system.cpu.utilization",
+            ),
+            otel_factor=0.01,
         ),
+        _word("broker.host", "host and port at which clients are told to reach it"),
         _gauge("broker.systemLoad", "threads", "threads that run or wait to, mean of a minute"),
     ),
 )
@@ -402,16 +499,16 @@ CONSUMER_GROUP = EntityType(
     "KafkaOffsetSample",
     (CONSUMER_GROUP_ID,),
     (
-        _whole(
-            "consumerGroup.totalLag",
-            "messages",
-            "end minus committed offsets, summed",
-            "kafka.consumer_group.lag_sum",
-        ),
+        _whole("consumerGroup.totalLag", "messages", "end minus committed offsets, summed"),
         _whole("consumerGroup.maxLag", "messages", "lag of the partition with the most"),
         _gauge("consumerGroup.lagSeconds", "s", "age of the oldest message not yet committed"),
         _gauge("consumerGroup.lagTrend", "messages/s", "growth of the total lag"),
-        _whole("consumerGroup.activeConsumers", "members", "members of the group"),
+        _whole(
+            "consumerGroup.activeConsumers",
+            "members",
+            "members of the group",
+            "kafka.consumer_group.members",
+        ),
         _count("consumerGroup.membershipChanges", "members", "members that joined or left"),
         _rate("consumerGroup.messagesConsumedPerSecond", "messages/s", "growth of the commits"),
         _whole("consumerGroup.assignedPartitions", "partitions", "partitions with a member"),

@@ -1,7 +1,7 @@
 """New Relic as a destination: what is posted where, and what each answer means."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -24,6 +24,14 @@ from sinks.newrelic.settings import NAME, PAYLOAD_BYTES, NewRelicSettings, Shape
 
 EVENTS = "events"
 METRICS = "metrics"
+
+ROUTES: Mapping[Shape | None, Sequence[str]] = {
+    Shape.EVENTS: (EVENTS,),
+    Shape.METRICS: (METRICS,),
+    Shape.BOTH: (EVENTS, METRICS),
+    None: (EVENTS, METRICS),
+}
+"""The routes that samples of a shape take."""
 
 _OLDEST = {EVENTS: 24, METRICS: 48}
 """Hours."""
@@ -62,11 +70,7 @@ class NewRelic:
             proxies=not settings.is_local,
         )
         self._urls = {EVENTS: settings.events_url(account_id), METRICS: settings.metrics_url()}
-        self._routes = {
-            Shape.EVENTS: (EVENTS,),
-            Shape.METRICS: (METRICS,),
-            Shape.BOTH: (EVENTS, METRICS),
-        }[settings.shape]
+        self._routes = ROUTES[settings.shape]
         self._hinted = False
         self._log = Log(__name__)
 
@@ -113,7 +117,8 @@ class NewRelic:
         """JSON objects, and the samples that they are of: one without numbers has no metrics."""
         if route == EVENTS:
             return _concatenated([events(batch) for batch in samples]), samples
-        encoded = [metric_blocks(batch, self._interval) for batch in samples]
+        known_only = self._settings.shape is None
+        encoded = [metric_blocks(batch, self._interval, known_only=known_only) for batch in samples]
         return _concatenated([rows for rows, _ in encoded]), tuple(batch for _, batch in encoded)
 
 
@@ -140,6 +145,10 @@ _REASONS = {
     400: "New Relic cannot read the payload",
     401: "the licence key is missing or wrong",
     403: "the licence key is wrong, or not of this account",
+    301: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
+    302: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
+    307: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
+    308: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
     404: "no such path; check sinks.newrelic.endpoint and region",
     408: "the request took too long",
     503: "New Relic is not available",

@@ -23,16 +23,20 @@ from operators.schema.metrics import (
     Kind,
     Metric,
 )
+from sinks.newrelic.entity_names import DISPLAY_NAME, EVENT_NAME, with_names
 from sinks.newrelic.fragments import TEXT, Part, joined, members, never_null, numbers, rows_of
 
 _MAX_NAME = 255
-_MAX_EVENT_ATTRIBUTES = 255
+_MAX_EVENT_ATTRIBUTES = 254
 _MAX_POINT_ATTRIBUTES = 100
 
 _COMMON = {
     "entity_guid": "entityGuid",
-    "entity_name": "entityName",
+    EVENT_NAME: "entityName",
+    "entity_name": "entityPath",
+    DISPLAY_NAME: "displayName",
     "cluster_name": "clusterName",
+    "cluster_id": "clusterId",
     "provider": "provider",
     "environment": "environment",
     "origin": "origin",
@@ -53,6 +57,7 @@ Source: newrelic/entity-definitions, entity-types/infra-kafka{cluster,broker,top
 
 _OTEL_COLUMNS = {
     "cluster_name": "kafka.cluster.name",
+    "cluster_id": "kafka.cluster.id",
     "broker_id": "broker.id",
     "consumer_group": "group",
 }
@@ -75,7 +80,9 @@ def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
         **_COMMON,
         **{i.column: i.attribute for i in entity_type.identity},
         **{m.name: m.name for m in entity_type.metrics},
+        **{m.event_alias: m.event_alias for m in entity_type.metrics if m.event_alias},
     }
+    batch = _as_events(with_names(batch), entity_type)
     parts: list[Part] = [
         f'{{"eventType":"{entity_type.event_type}","entityType":"{entity_type.name}"'
     ]
@@ -83,24 +90,40 @@ def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
     return rows_of([*parts, "},"], len(batch))
 
 
+def _as_events(batch: pa.RecordBatch, entity_type: EntityType) -> pa.RecordBatch:
+    """The batch in the units that events have, with second names as columns."""
+    for metric in entity_type.metrics:
+        if metric.name not in batch.schema.names:
+            continue
+        values = batch.column(metric.name)
+        if metric.event_factor != 1:
+            place = batch.schema.get_field_index(metric.name)
+            batch = batch.set_column(place, metric.name, pc.multiply(values, metric.event_factor))
+        if metric.event_alias:
+            batch = batch.append_column(metric.event_alias, values)
+    return batch
+
+
 def metric_blocks(
-    batch: pa.RecordBatch, interval: int
+    batch: pa.RecordBatch, interval: int, *, known_only: bool = False
 ) -> tuple[pa.LargeStringArray, pa.RecordBatch]:
     """Each sample as a block of metric points, a JSON object followed by a comma; and the samples.
 
     A metric that OpenTelemetry knows has its name there, and a rate that is a counter there is
     the count over `interval` (milliseconds), which is the time between two ticks; all others
-    are gauges under their own names, or counts. Words are attributes. Samples without any
-    number have no points: they are left out of both. See `events` for what is left out and cut.
+    are gauges under their own names, or counts; with `known_only` they are left out. Words are
+    attributes. Samples without any number have no points: they are left out of both. See `events`
+    for what is left out and cut.
 
     Raises:
         ValueError: see `events`.
     """
     entity_type = entity_type_of(batch)
     check_points(entity_type)
-    metrics, batch = _metrics(_points(batch, entity_type, interval), batch)
-    if len(batch) == 0:
-        return pa.array([], TEXT), batch
+    named = with_names(batch)
+    metrics, batch = _metrics(_points(named, entity_type, interval, known_only), named)
+    if len(batch) == 0 or not metrics:
+        return pa.array([], TEXT), batch.slice(0, 0).drop_columns([EVENT_NAME, DISPLAY_NAME])
     parts = [
         '{"common":{"timestamp":',
         *numbers([batch.column("timestamp")]),
@@ -110,7 +133,14 @@ def metric_blocks(
         *metrics,
         "]},",
     ]
-    return rows_of(parts, len(batch)), batch
+    return rows_of(parts, len(batch)), batch.drop_columns([EVENT_NAME, DISPLAY_NAME])
+
+
+def point_count(batch: pa.RecordBatch, *, known_only: bool = False) -> int:
+    """How many data points `metric_blocks` makes of a batch."""
+    metrics = entity_type_of(batch).numeric
+    columns = [batch.column(m.name) for m in metrics if m.otel is not None or not known_only]
+    return sum(len(column) - column.null_count for column in columns)
 
 
 def _metrics(
@@ -132,12 +162,16 @@ def _metrics(
     return [joined(joins, ",", nulls="skip")], batch
 
 
-def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> list[list[Part]]:
+def _points(
+    batch: pa.RecordBatch, entity_type: EntityType, interval: int, known_only: bool
+) -> list[list[Part]]:
     """Each metric's points, in pieces; a piece is null where the metric is.
 
     Counts bear the start of their interval.
     """
     metrics = [m for m in entity_type.numeric if m.name in batch.schema.names]
+    if known_only:
+        metrics = [m for m in metrics if m.otel is not None]
     metrics = [m for m in metrics if batch.column(m.name).null_count < len(batch)]
     columns = [_column_of(batch, metric, interval) for metric in metrics]
     starts, *values = numbers(
@@ -145,8 +179,8 @@ def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> li
     )
     points = []
     for metric, value in zip(metrics, values, strict=True):
-        head: list[Part] = [f'{{"name":{json.dumps(metric.otel or metric.name)},"type":']
-        if _is_counter(metric):
+        head: list[Part] = [f'{{"name":{json.dumps(metric.point)},"type":']
+        if metric.counts:
             head += [f'"count","interval.ms":{interval},"timestamp":', starts, ',"value":']
         else:
             head += ['"gauge","value":']
@@ -157,13 +191,9 @@ def _points(batch: pa.RecordBatch, entity_type: EntityType, interval: int) -> li
 def _column_of(batch: pa.RecordBatch, metric: Metric, interval: int) -> pa.Array:
     """A metric's values; a rate that is a counter in New Relic is the count over the interval."""
     values = batch.column(metric.name)
-    if metric.kind is Kind.RATE and _is_counter(metric):
+    if metric.kind is Kind.RATE and metric.counts:
         return pc.multiply(values, interval / 1000)
-    return values
-
-
-def _is_counter(metric: Metric) -> bool:
-    return metric.kind is Kind.COUNT or (metric.kind is Kind.RATE and metric.otel is not None)
+    return values if metric.otel_factor == 1 else pc.multiply(values, metric.otel_factor)
 
 
 def _attributes_of(metric: Metric) -> str:
@@ -197,6 +227,7 @@ def event_attributes(entity_type: EntityType) -> list[str]:
         names
         + [i.attribute for i in entity_type.identity]
         + [metric.name for metric in entity_type.metrics]
+        + [metric.event_alias for metric in entity_type.metrics if metric.event_alias]
     )
 
 

@@ -6,7 +6,7 @@ import json
 import time
 
 from sinks.delivery import Parcel, Rejected, RetryLater, TooLarge
-from sinks.newrelic.destination import NewRelic
+from sinks.newrelic.destination import ROUTES, NewRelic
 from sinks.newrelic.settings import NewRelicSettings, Shape
 
 PROBE_EVENT = "MqpipeCheckSample"
@@ -37,7 +37,7 @@ async def _tried(settings: NewRelicSettings, account_id: int) -> list[str]:
             {"metrics": [{"name": "mqpipe.check", "type": "gauge", "value": 1, "timestamp": now}]}
         ],
     }
-    wanted = bodies if settings.shape is Shape.BOTH else {settings.shape: bodies[settings.shape]}
+    wanted = {route: bodies[Shape(route)] for route in ROUTES[settings.shape]}
     newrelic = NewRelic(settings, account_id, interval=60_000)
     problems = []
     await newrelic.start()
@@ -45,9 +45,9 @@ async def _tried(settings: NewRelicSettings, account_id: int) -> list[str]:
         for route, body in wanted.items():
             packed = gzip.compress(json.dumps(body).encode())
             try:
-                await newrelic.send(Parcel((), route.value, packed, None))
+                await newrelic.send(Parcel((), route, packed, None))
             except (RetryLater, Rejected, TooLarge) as error:
-                problems.append(f"{route.value}: {error.reason}")
+                problems.append(f"{route}: {error.reason}")
     finally:
         await newrelic.stop()
     return problems

@@ -1,6 +1,7 @@
 """The settings of the New Relic sink."""
 
 import ipaddress
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -27,6 +28,7 @@ class Region(StrEnum):
 
     US = "US"
     EU = "EU"
+    JP = "JP"
 
 
 class Shape(StrEnum):
@@ -43,8 +45,12 @@ _HOSTS = {
         "https://insights-collector.eu01.nr-data.net",
         "https://metric-api.eu.newrelic.com",
     ),
+    Region.JP: ("https://insights-collector.jp.nr-data.net", "https://metric-api.jp.nr-data.net"),
 }
-"""Scheme and host of the Event API and of the Metric API."""
+"""Scheme and host of the Event API and of the Metric API (New Relic's page on networks)."""
+
+_KEY_REGION = re.compile(r"^([a-z]{2})[a-z]*[0-9]{2}x", re.IGNORECASE)
+"""A licence key of a region other than US begins with it: `eu01xx…`."""
 
 
 class NewRelicSettings(Settings):
@@ -61,8 +67,16 @@ class NewRelicSettings(Settings):
         default=None,
         description="replaces scheme and host of New Relic's URLs; plain http only to loopback",
     )
-    shape: Shape = Field(
-        default=Shape.EVENTS, description="send samples as events, metrics or both"
+    events_endpoint: str | None = Field(
+        default=None, description="the same of the Event API alone; before `endpoint`"
+    )
+    metrics_endpoint: str | None = Field(
+        default=None, description="the same of the Metric API alone; before `endpoint`"
+    )
+    shape: Shape | None = Field(
+        default=None,
+        description="send samples as events, as metrics, or as both; by default as events, and "
+        "as metrics what New Relic's own entities, dashboards and golden metrics ask for",
     )
     pool_events: Literal["failures", "all"] | None = Field(
         default=None,
@@ -77,7 +91,7 @@ class NewRelicSettings(Settings):
         "under New Relic's 1 MB in any case",
     )
 
-    @field_validator("endpoint")
+    @field_validator("endpoint", "events_endpoint", "metrics_endpoint")
     @classmethod
     def _endpoint_is_safe(cls, endpoint: str | None) -> str | None:
         if endpoint is None:
@@ -100,7 +114,25 @@ class NewRelicSettings(Settings):
             raise ValueError("give exactly one of license_key and license_key_file")
         if self.license_key is not None and not self.license_key.get_secret_value().strip():
             raise ValueError("license_key is empty")
+        if self.license_key is not None:
+            self._require_region(self.license_key.get_secret_value().strip())
         return self
+
+    def _require_region(self, key: str) -> None:
+        """Nothing, where the key is of the account's region, or goes elsewhere.
+
+        Raises:
+            ValueError: New Relic would refuse it.
+        """
+        if self.endpoint or self.events_endpoint or self.metrics_endpoint:
+            return
+        found = _KEY_REGION.match(key)
+        of = found.group(1).upper() if found else self.region.value
+        if of in tuple(Region) and of != self.region:
+            raise ValueError(
+                f"the licence key is of region {of}, and `region` is {self.region}: set "
+                f"`region: {of}`, or give a key of {self.region}"
+            )
 
     def read_license_key(self) -> SecretStr:
         """The licence key, read from its file where it lies in one.
@@ -125,6 +157,7 @@ class NewRelicSettings(Settings):
             raise ValueError(f"{where} cannot be read: {why}; put the licence key there") from error
         if not key:
             raise ValueError(f"{where} is empty; put the licence key there")
+        self._require_region(key)
         return SecretStr(key)
 
     def sink(self) -> "Sink":
@@ -136,17 +169,18 @@ class NewRelicSettings(Settings):
     @property
     def is_local(self) -> bool:
         """Whether samples stay on this machine; plain http is for this alone."""
-        host = urlsplit(self.endpoint or "").hostname
-        return host is not None and _is_loopback(host)
+        hosts = [urlsplit(url).hostname for url in (self.events_url(0), self.metrics_url())]
+        return all(host is not None and _is_loopback(host) for host in hosts)
 
     def events_url(self, account_id: int) -> str:
         """Where events are posted."""
-        host = self.endpoint or _HOSTS[self.region][0]
+        host = self.events_endpoint or self.endpoint or _HOSTS[self.region][0]
         return f"{host}/v1/accounts/{account_id}/events"
 
     def metrics_url(self) -> str:
         """Where metrics are posted."""
-        return f"{self.endpoint or _HOSTS[self.region][1]}/metric/v1"
+        host = self.metrics_endpoint or self.endpoint or _HOSTS[self.region][1]
+        return f"{host}/metric/v1"
 
 
 def _is_loopback(host: str) -> bool:

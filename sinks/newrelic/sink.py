@@ -1,11 +1,14 @@
 """The New Relic sink."""
 
+from collections.abc import Mapping
+from functools import partial
+
 import pyarrow as pa
 
 from sinks.delivery import Destination
 from sinks.job import JobContext
-from sinks.newrelic.settings import NAME, NewRelicSettings
-from sinks.sink import Sink
+from sinks.newrelic.settings import NAME, NewRelicSettings, Shape
+from sinks.sink import Sink, Size
 from sinks.spool.network import network_sink
 
 
@@ -23,7 +26,13 @@ def newrelic_sink(settings: NewRelicSettings) -> Sink:
         return probe(settings, account_of(job))
 
     return network_sink(
-        NAME, str(settings.region), settings.spool, destination, probed, _events_size
+        NAME,
+        str(settings.region),
+        settings.spool,
+        destination,
+        probed,
+        lambda batch: _size(settings.shape, batch).bytes,
+        shapes={_SHAPES[shape]: partial(_size, shape) for shape in (None, *Shape)},
     )
 
 
@@ -38,8 +47,27 @@ def account_of(job: JobContext) -> int:
     return job.account_id
 
 
-def _events_size(batch: pa.RecordBatch) -> int:
-    from sinks.newrelic.encode import events
+_SHAPES: Mapping[Shape | None, str] = {
+    None: "by default",
+    **{shape: f"shape: {shape}" for shape in Shape},
+}
+
+_INTERVAL = 30_000
+"""Of counts, in ms: their size does not depend on it."""
+
+
+def _size(shape: Shape | None, batch: pa.RecordBatch) -> Size:
+    """What a batch becomes in a shape."""
+    from sinks.newrelic.destination import EVENTS, ROUTES
+    from sinks.newrelic.encode import events, metric_blocks, point_count
     from sinks.newrelic.payloads import payloads
 
-    return sum(len(payload.body) for payload in payloads(events(batch)))
+    size = points = 0
+    for route in ROUTES[shape]:
+        if route == EVENTS:
+            rows = events(batch)
+        else:
+            rows, _ = metric_blocks(batch, _INTERVAL, known_only=shape is None)
+            points += point_count(batch, known_only=shape is None)
+        size += sum(len(payload.body) for payload in payloads(rows))
+    return Size(size, points)

@@ -139,6 +139,8 @@ def _columns(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> list[
         elif is_counter(metric):
             values, starts = counts_of(metric, values, interval), times - interval
             temporality = _DELTA
+        if metric.otel_factor != 1:
+            values = pc.multiply(values, metric.otel_factor)
         numbers, there = _numbers(values)
         if len(numbers):
             rows = everywhere if there is None else np.flatnonzero(there)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from operators.schema.metrics import EntityType, Kind, Metric
+from operators.schema.metrics import EntityType, Metric
 
 CLUSTER_ATTRIBUTE = {"kafka": "kafka.cluster.name"}
 """By provider, the resource's attribute that names its cluster; elsewhere `messaging.cluster`."""
@@ -72,12 +72,12 @@ def point_columns(entity_type: EntityType) -> dict[str, tuple[str, bool]]:
 
 def metric_name(metric: Metric) -> str:
     """What a metric is called: by OpenTelemetry where it knows such a one."""
-    return metric.otel or metric.name
+    return metric.point
 
 
 def is_counter(metric: Metric) -> bool:
     """Whether it is a monotonic sum: a count, or a rate that is a counter in OpenTelemetry."""
-    return metric.kind is Kind.COUNT or (metric.kind is Kind.RATE and metric.otel is not None)
+    return metric.counts
 
 
 def word_attribute(metric: Metric) -> str:

@@ -1,6 +1,6 @@
 """A network sink: a destination with a spool before it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sinks.delivery import Destination
 from sinks.job import JobContext
-from sinks.sink import OpenSink, Sink
+from sinks.sink import OpenSink, Sink, Size
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def network_sink(
     probe: Callable[[JobContext], str],
     size_of: Callable[[pa.RecordBatch], int] | None = None,
     running: "Callable[[JobContext], Running] | None" = None,
+    shapes: Mapping[str, Callable[[pa.RecordBatch], Size]] | None = None,
 ) -> Sink:
     """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`.
 
@@ -47,4 +48,13 @@ def network_sink(
 
         return redeliver(destination(job), spool_of(spool, name, job), job)
 
-    return Sink(name, place, opened, probe, size_of=size_of, spool=spool, redeliver=again)
+    return Sink(
+        name,
+        place,
+        opened,
+        probe,
+        size_of=size_of,
+        shapes=shapes or {},
+        spool=spool,
+        redeliver=again,
+    )

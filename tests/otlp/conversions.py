@@ -40,6 +40,8 @@ def expected(batch: pa.RecordBatch, interval: int = INTERVAL) -> Iterator[tuple[
             elif metric.kind is Kind.COUNT or (metric.kind is Kind.RATE and metric.otel):
                 kind, start = "delta", time - interval * 10**6
                 value = value * (interval / 1000) if metric.kind is Kind.RATE else value
+            elif metric.otel_factor != 1:
+                value = value * metric.otel_factor
             if not math.isfinite(value):
                 continue
             yield (

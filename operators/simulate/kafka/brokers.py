@@ -42,8 +42,9 @@ BEHIND = 30.0
 OTHERS = 2.0
 """Percent of its machine's processors that others than the broker use."""
 
-FROM_PROTOCOL = frozenset({"broker.partitionCount", "broker.leaderCount"})
-"""What is known of a dead broker; its page, from which the rest comes, does not answer."""
+FROM_PROTOCOL = frozenset({"broker.partitionCount", "broker.leaderCount", "broker.host"})
+"""What is known of a dead broker; its page, from which the rest comes, does not answer. A simulated
+one has no host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class KafkaCluster:
         }
         if not (layout.calm and before.calm):
             metrics[BROKER] |= self._brokers.trouble(block, load, layout, before, levers)
+            unclean = metrics[BROKER]["replication.uncleanLeaderElectionPerSecond"]
+            metrics[CLUSTER]["cluster.uncleanLeaderElectionsPerSecond"] = unclean.sum(axis=0)
             metrics[BROKER] = without_dead(
                 metrics[BROKER], self._brokers.constants(), layout.in_trouble("dead")
             )
@@ -181,6 +183,9 @@ class KafkaCluster:
                 "cluster.leaderElectionsPerSecond": layout.elections(before.last) / block.seconds,
                 "cluster.offlinePartitionsCount": offline,
                 "cluster.underReplicatedPartitions": layout.under_replicated().sum(axis=0),
+                "cluster.preferredReplicaImbalanceCount": layout.spread("non_preferred").sum(
+                    axis=0
+                ),
                 "cluster.availability": availability,
             }
         return metrics | {
@@ -200,6 +205,9 @@ class KafkaCluster:
             "cluster.globalPartitionCount": int(self._topics.partitions.sum()),
             "cluster.offlinePartitionsCount": 0,
             "cluster.underReplicatedPartitions": 0,
+            "cluster.preferredReplicaImbalanceCount": 0,
+            "cluster.activeControllerCount": 1,
+            "cluster.uncleanLeaderElectionsPerSecond": 0.0,
             "cluster.consumerGroupCount": len(self._groups.names),
             "cluster.availability": 100.0,
         }

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -73,13 +74,26 @@ def any_batch(draw: st.DrawFn) -> pa.RecordBatch:
     return sample_batch(entity_type, rows, columns)
 
 
+def event_names(entity_type: EntityType, row: dict[str, Any]) -> tuple[str | None, str | None]:
+    """`entityName` and `displayName`, as nri-kafka has them."""
+    path = row["entity_name"]
+    if entity_type is BROKER:
+        display = row["broker_id"] if row["broker.host"] is None else row["broker.host"]
+        return (None, None) if display is None else (f"broker:{display}", str(display))
+    if entity_type is TOPIC:
+        topic = row["topic"]
+        return (None, None) if topic is None else (f"topic:{topic}", topic)
+    return path, path if path is None else re.sub("^[^/]*/", "", path)
+
+
 def expected_event(entity_type: EntityType, row: dict[str, Any]) -> dict[str, Any]:
     """A sample's event, made in the plainest way."""
     names = {
         "entity_guid": "entityGuid",
         "entity_type": "entityType",
-        "entity_name": "entityName",
+        "entity_name": "entityPath",
         "cluster_name": "clusterName",
+        "cluster_id": "clusterId",
         "provider": "provider",
         "environment": "environment",
         "origin": "origin",
@@ -91,8 +105,14 @@ def expected_event(entity_type: EntityType, row: dict[str, Any]) -> dict[str, An
         "eventType": entity_type.event_type,
         "timestamp": round(row["timestamp"].timestamp() * 1000),
     }
-    for column, name in names.items():
-        value = row[column]
+    values = {name: row[column] for column, name in names.items()}
+    for metric in entity_type.metrics:
+        if metric.event_factor != 1 and row[metric.name] is not None:
+            values[metric.name] = row[metric.name] * metric.event_factor
+        if metric.event_alias:
+            values[metric.event_alias] = row[metric.name]
+    values["entityName"], values["displayName"] = event_names(entity_type, row)
+    for name, value in values.items():
         if isinstance(value, str) and len(value) > 4_096:
             value = value[:4_095] + "…"
         if value is not None and not (isinstance(value, float) and not math.isfinite(value)):
@@ -136,7 +156,7 @@ def test_points_hold_every_finite_number_of_the_sample(batch: pa.RecordBatch) ->
 
 def finite(metric: Metric, value: float) -> bool:
     counter = metric.kind is Kind.RATE and metric.otel is not None
-    return math.isfinite(value * 30) if counter else math.isfinite(value)
+    return math.isfinite(value * (30 if counter else metric.otel_factor))
 
 
 @given(

@@ -56,14 +56,40 @@ def test_an_unsafe_endpoint_is_refused(endpoint: str, message: str) -> None:
 
 
 def test_the_region_chooses_the_hosts() -> None:
-    """US without a word, EU on request."""
+    """US without a word, others on request."""
     assert settings().events_url(1) == (
         "https://insights-collector.newrelic.com/v1/accounts/1/events"
     )
     assert settings().metrics_url() == "https://metric-api.newrelic.com/metric/v1"
+    jp = settings(region="JP")
+    assert jp.events_url(1) == "https://insights-collector.jp.nr-data.net/v1/accounts/1/events"
+    assert jp.metrics_url() == "https://metric-api.jp.nr-data.net/metric/v1"
     eu = settings(region="EU")
     assert eu.events_url(1) == "https://insights-collector.eu01.nr-data.net/v1/accounts/1/events"
     assert eu.metrics_url() == "https://metric-api.eu.newrelic.com/metric/v1"
+
+
+def test_each_api_may_have_an_endpoint_of_its_own() -> None:
+    """Before the one of both."""
+    found = settings(endpoint="https://both.example", metrics_endpoint="https://m.example")
+    assert found.events_url(1) == "https://both.example/v1/accounts/1/events"
+    assert found.metrics_url() == "https://m.example/metric/v1"
+    assert settings(events_endpoint="https://e.example").events_url(1).startswith("https://e.")
+
+
+@pytest.mark.parametrize("region", ["US", "EU", "JP"])
+def test_a_key_of_another_region_is_refused(region: str, tmp_path: Path) -> None:
+    """Its prefix says of which it is; New Relic would answer 403 only when samples come."""
+    other = {"US": "eu01xx", "EU": "jp01xx", "JP": "eu01xx"}[region] + KEY[6:]
+    with pytest.raises(ValidationError, match=r"the licence key is of region (EU|JP)"):
+        settings(region=region, license_key=other)
+    assert settings(region=region, license_key=other, endpoint="https://proxy.example")
+    file = tmp_path / "key"
+    file.write_text(other)
+    with pytest.raises(ValueError, match="the licence key is of region"):
+        NewRelicSettings.model_validate(
+            {"license_key_file": file, "region": region}
+        ).read_license_key()
 
 
 @pytest.mark.parametrize(
