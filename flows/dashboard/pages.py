@@ -65,7 +65,7 @@ def pages() -> list[Page]:
     """All pages of the dashboard."""
     return [
         _entities("Clusters", CLUSTER, _CLUSTER_GOLD, (_partitions_in_trouble(), *_probes())),
-        _entities("Brokers", BROKER, _BROKER_GOLD),
+        _entities("Brokers", BROKER, _BROKER_GOLD, (_hosts(),)),
         _entities("Topics", TOPIC, _TOPIC_GOLD, (_configured(),)),
         _entities("Consumer groups", CONSUMER_GROUP, _GROUP_GOLD, tuple(_groups())),
         _entities("Queues", QUEUE, _QUEUE_GOLD),
@@ -192,6 +192,13 @@ def _partitions_in_trouble() -> Widget:
     select = ", ".join(f"max({name}) AS '{name}'" for name in metrics)
     query = Query(select, (CLUSTER,), metrics, facet=("clusterName",), limit=_LINES)
     return Widget("Partitions in trouble, the most", Chart.TABLE, query, width=12)
+
+
+def _hosts() -> Widget:
+    query = Query(
+        "latest(broker.host)", (BROKER,), ("broker.host",), facet=_identity(BROKER), limit=100
+    )
+    return Widget("Brokers, where they are reached", Chart.TABLE, query, width=12, height=4)
 
 
 def _configured() -> Widget:
