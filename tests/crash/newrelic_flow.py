@@ -38,6 +38,7 @@ def main() -> None:
     settings = NewRelicSettings.model_validate(
         {
             "license_key": LICENSE_KEY,
+            "shape": "events",
             "endpoint": arguments.endpoint,
             "timeout": 2,
             "spool": {"path": directory / "spool"},

@@ -73,6 +73,7 @@ class Delivery:
         return NewRelicSettings.model_validate(
             {
                 "license_key": LICENSE_KEY,
+                "shape": "events",
                 "endpoint": self.newrelic.endpoint,
                 "spool": {"path": self.directory / "spool"},
                 **self.options,

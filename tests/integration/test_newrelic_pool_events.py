@@ -24,6 +24,7 @@ LIFE = {"PoolStarted", "PoolStopping", "PoolStopped"}
 def config(newrelic: StandIn, folder: Path, wanted: str | None) -> Config:
     sink = {
         "license_key": newrelic.license_key,
+        "shape": "events",
         "endpoint": newrelic.endpoint,
         "spool": {"path": folder / "spool"},
         "pool_events": wanted,
@@ -142,6 +143,7 @@ simulation: {{fleets: [{{name: sim}}]}}
 sinks:
   newrelic:
     license_key: {newrelic.license_key}
+    shape: events
     endpoint: {newrelic.endpoint}
     spool: {{path: spool}}
     pool_events: failures

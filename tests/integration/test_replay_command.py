@@ -86,7 +86,7 @@ TO_NEW_RELIC = """
 account_id: 7
 simulation: {{fleets: [{{name: a}}]}}
 sinks:
-  newrelic: {{license_key: {key}, endpoint: "{endpoint}"}}
+  newrelic: {{license_key: {key}, shape: events, endpoint: "{endpoint}"}}
   kafka: {{bootstrap_servers: "{bootstrap}", topic: {topic}}}
 dead_letters: {{path: {folder}/dead}}
 recovery: {{path: {folder}/state, epoch: 500ms}}

@@ -22,6 +22,7 @@ sinks:
   parquet: {{path: samples}}
   newrelic:
     license_key: {key}
+    shape: events
     endpoint: {endpoint}
     spool: {{path: spool}}
 dead_letters: {{path: dead}}
