@@ -16,6 +16,7 @@ from tests.benchmarks.straight import draw_cost
 
 SHORT: Mapping[str, Sequence[str]] = {
     "cluster": ("--ticks", "60", "--rounds", "3"),
+    "clusters": ("--clusters", "10", "--seconds", "20"),
     "day": ("--hours", "0.5", "--speed", "60", "--scale", "0.1"),
     "drain": ("--clusters", "20", "--ticks", "3"),
     "encode": ("--rounds", "3"),
@@ -30,6 +31,7 @@ SHORT: Mapping[str, Sequence[str]] = {
     "simulate": ("--rows", "200000", "--rounds", "3"),
     "start": ("--seconds", "5"),
     "targets": ("--targets", "300", "3000", "--interval", "5", "--ticks", "2"),
+    "watch": ("--partitions", "1000", "--groups", "100", "--interval", "15", "--ticks", "2"),
 }
 """What makes a benchmark short where it is not so by itself."""
 

@@ -1,6 +1,7 @@
 """What the brokers of a cluster say of it themselves, each of them asked alone."""
 
 import time
+from collections.abc import Callable, Sequence
 
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
@@ -42,6 +43,34 @@ def _counts_out(metadata: ClusterMetadata, broker_id: int) -> bool:
 def _under_replicated(metadata: ClusterMetadata) -> int:
     return sum(
         len(partition.isrs) < len(partition.replicas)
+        for topic in metadata.topics.values()
+        for partition in topic.partitions.values()
+    )
+
+
+def wait_until_balanced(cluster: KafkaCluster, elect: Callable[[], object]) -> None:
+    """Returns when all brokers agree that every replica is in sync and preferred leaders lead.
+
+    `elect` is called between two looks, while that is not so.
+    """
+    while True:
+        said = [_metadata(address) for address in cluster.bootstrap_servers.split(",")]
+        if all(_is_balanced(metadata, len(cluster.broker_ids)) for metadata in said):
+            return
+        elect()
+        time.sleep(PAUSE)
+
+
+def coordinators(cluster: KafkaCluster, groups: Sequence[str]) -> dict[str, int]:
+    """The broker that coordinates each group."""
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})
+    asked = admin.describe_consumer_groups(list(groups), request_timeout=30)
+    return {group: future.result().coordinator.id for group, future in asked.items()}
+
+
+def _is_balanced(metadata: ClusterMetadata, brokers: int) -> bool:
+    return len(metadata.brokers) == brokers and all(
+        partition.leader == partition.replicas[0] and set(partition.isrs) == set(partition.replicas)
         for topic in metadata.topics.values()
         for partition in topic.partitions.values()
     )
