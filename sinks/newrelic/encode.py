@@ -17,6 +17,7 @@ from operators.schema.metrics import (
     BROKER,
     CLUSTER,
     CONSUMER_GROUP,
+    GROUP_TOPIC,
     PARTITION_OFFSET,
     TOPIC,
     EntityType,
@@ -61,7 +62,7 @@ _OTEL_COLUMNS = {
     "broker_id": "broker.id",
     "consumer_group": "group",
 }
-_OTEL_ENTITIES = (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, PARTITION_OFFSET)
+_OTEL_ENTITIES = (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET)
 
 
 def events(batch: pa.RecordBatch) -> pa.LargeStringArray:

@@ -32,7 +32,11 @@ from tests.kafka.tool_answers import (
 )
 from tests.kafka.workload import commit, create_topic, member, produce
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.timeout(600),
+    pytest.mark.long("starts members of every kind by Kafka's own programs, which takes minutes"),
+]
 
 TOOLS = {
     "classic": GROUPS,

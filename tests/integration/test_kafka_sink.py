@@ -147,7 +147,7 @@ def test_what_a_broker_that_dies_in_a_drain_does_not_take_is_redelivered(tmp_pat
         for m in sent
         for row in decode(m.value()).to_pylist()
     }
-    for label in ("cluster", "broker", "topic", "consumer_group"):
+    for label in ("cluster", "broker", "topic", "consumer_group", "group_topic"):
         frame = samples(tmp_path / "samples", label)
         written = set(frame.select("entity_guid", "timestamp").iter_rows())
         assert written

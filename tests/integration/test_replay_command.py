@@ -21,7 +21,7 @@ from tests.samples import tick
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
-LABELS = ("cluster", "broker", "topic", "consumer_group")
+LABELS = ("cluster", "broker", "topic", "consumer_group", "group_topic")
 
 CONFIG = """
 mode: simulation

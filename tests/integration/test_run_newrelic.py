@@ -39,7 +39,7 @@ def run(folder: Path, newrelic: StandIn, seconds: str = "5s") -> Counter[tuple[s
     assert ended.code == 0, ended.err[-4000:]
     assert newrelic.license_key not in ended.err
     keys: Counter[tuple[str, int]] = Counter()
-    for label in ("cluster", "broker", "topic", "consumer_group"):
+    for label in ("cluster", "broker", "topic", "consumer_group", "group_topic"):
         frame = samples(folder / "samples", label)
         keys.update(zip(frame["entity_guid"], frame["timestamp"].cast(pl.Int64), strict=True))
     return keys

@@ -15,7 +15,12 @@ from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, produce
 from tests.mqpipe import samples, start, stop, wait_for_log
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.long("stops and starts three brokers one after the other, which takes minutes"),
+]
 
 INTERVAL = 2
 CONFIG = """

@@ -18,7 +18,7 @@ from flows.observe.server import CertificateError, served
 from flows.observe.settings import MetricsSettings
 from operators.schema.arrow import entity_type_of, sample_batch
 from operators.schema.metrics import (
-    BROKER,
+    CLUSTER,
     CONSUMER_GROUP,
     ENTITY_TYPES,
     STRING,
@@ -231,7 +231,7 @@ def test_a_metric_that_is_added_to_the_table_is_on_the_page() -> None:
         columns = {family.column for family in families(entity)}
         assert columns == {m.name for m in entity.metrics if m.type != STRING}
     assert info(CONSUMER_GROUP) is not None
-    assert info(BROKER) is None
+    assert info(CLUSTER) is None
 
 
 def test_a_page_is_made_once_for_many_scrapes(
