@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,7 +103,8 @@ def recovery_store(directory: Path) -> str:
     store = directory / "recovery"
     if not store.exists():
         unfinished = directory / "recovery.new"
-        unfinished.mkdir(exist_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed as it made it
+        unfinished.mkdir()
         init_db_dir(unfinished, 1)
         unfinished.rename(store)
     return str(store)
@@ -114,12 +116,13 @@ def run(flow: Dataflow, directory: Path, cluster: Sequence[str] | None = None) -
     In a `cluster`, of so many addresses (with commas) and as this process, each has one worker.
     """
     addresses, process = cluster or ("", "0")
+    recovery = RecoveryConfig(recovery_store(directory))
     print("running", flush=True)
     cluster_main(
         flow,
         addresses.split(",") if addresses else [],
         int(process),
         epoch_interval=timedelta(milliseconds=20),
-        recovery_config=RecoveryConfig(recovery_store(directory)),
+        recovery_config=recovery,
         worker_count_per_proc=1 if addresses else 2,
     )
