@@ -70,7 +70,7 @@ def test_the_steps_of_the_image_give_a_product_that_exports(tmp_path: Path) -> N
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "x: 4,560 samples" in ended.stdout
+    assert "x: 6,960 samples" in ended.stdout
     names = {path.name for path in installed.glob("lib/python*/site-packages/*")}
     assert not names & {"pip", "uv", "hatchling", "pytest", "tests"}
 
