@@ -120,7 +120,7 @@ def test_resume_with_another_range_is_refused(tmp_path: Path) -> None:
         (["--interval", "fast"], "duration"),
         (["--interval", "0.2ms"], "at least 100ms"),
         (["--seed", "-1"], "--seed"),
-        (["--start", "-99999999h"], "not in the years 1970 to 9999"),
+        (["--start", "-99999999h"], "at most 100 years"),
         (["--start", "2026-01-02T00:00:00Z", "--end", "2026-01-01T00:00:00Z"], "before"),
         (["--resume", "--overwrite"], "one of them"),
         (["--workers", "0"], "workers"),
