@@ -63,7 +63,7 @@ def test_a_sink_is_one_folder_and_one_line(tree: Path) -> None:
     rows = 0
     for file in (tree / "arrows").glob("*.arrow"):
         rows += pa.ipc.open_file(file).read_all().num_rows
-    # A cluster, three brokers, two topics and a group, at each of two ticks.
-    assert rows == 2 * 7
+    # A cluster, three brokers, two topics, a group and its two topics, at each of two ticks.
+    assert rows == 2 * 9
     said = mqpipe(tree, "redeliver", "mqpipe.yaml")
     assert said.startswith("folder: 0 samples delivered, 0 stay dead letters, 0 bytes wait")

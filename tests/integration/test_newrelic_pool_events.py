@@ -124,13 +124,13 @@ def test_an_outage_holds_up_nothing(newrelic: StandIn, tmp_path: Path) -> None:
 
 
 def test_what_is_refused_is_dropped_and_said(
-    newrelic: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    newrelic: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A wrong key: no retry without end."""
     newrelic.always(Status(403))
     post(newrelic, tmp_path, [{}], lambda: bool(newrelic.requests))
     assert sent(newrelic) == []
-    assert "events of pools are refused" in capsys.readouterr().out
+    assert "events of pools are refused" in caplog.text
 
 
 def test_a_run_sends_them_beside_its_samples(newrelic: StandIn, tmp_path: Path) -> None:
