@@ -33,7 +33,7 @@ def finish(directory: Path, newrelic: StandIn, first_tick: int) -> tuple[int, in
     """Run to the end and check that all arrived; gives how many there are and how many came again."""
     rows = jobs.run_to_its_end(start(directory, newrelic, first_tick, "--more", MORE))
     arrived = Counter(
-        (e["clusterName"], int(e["entityName"].rpartition("/")[2])) for e in newrelic.events
+        (e["clusterName"], int(e["entityPath"].rpartition("/")[2])) for e in newrelic.events
     )
     sent = {(part, n) for part, count in rows.items() for n in range(count)}
     assert sent - set(arrived) == set()
