@@ -1,7 +1,6 @@
 """A page of the documentation tried: its blocks, from top to bottom, in a folder of their own."""
 
 import importlib
-import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -29,16 +28,18 @@ def needs_kafka(page: Path) -> bool:
     return any("kafka" in block.notes for block in blocks(page))
 
 
-def try_page(page: Path, folder: Path, bootstrap: str | None) -> None:
+def try_page(page: Path, folder: Path, bootstrap: str | None, given: Mapping[str, str]) -> None:
     """Try every block of a page in an empty folder; `bootstrap` is the broker's address.
+
+    `given` is the process's environment, read by whoever starts the thread: pytest writes to it.
 
     Raises:
         AssertionError: a block does not do what the page says.
     """
     environment = {
-        **os.environ,
+        **given,
         **PLACEHOLDERS,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}:{given['PATH']}",
         "COLUMNS": "80",
     }
     if bootstrap is not None:

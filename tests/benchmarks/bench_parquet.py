@@ -55,8 +55,10 @@ def block(entity_type: EntityType, seed: int) -> pa.RecordBatch:
     for metric in entity_type.metrics:
         values = 1000 + 300 * np.sin(np.arange(BLOCK_ROWS) / 100)
         values += 50 * rng.standard_normal(BLOCK_ROWS)
-        columns[metric.name] = values if metric.type == pa.float64() else values.astype(np.int64)
-    columns = {k: v for k, v in columns.items() if not k.endswith("isController")}
+        if metric.type == STRING:
+            columns[metric.name] = names
+        elif metric.type != pa.bool_():
+            columns[metric.name] = values.astype(metric.type.to_pandas_dtype())
     return sample_batch(entity_type, BLOCK_ROWS, columns)
 
 

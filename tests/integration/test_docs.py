@@ -1,6 +1,7 @@
 """README and docs are true: their commands run, their configurations are valid, links lead on."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -45,9 +46,12 @@ def trials(
         if any(i.nodeid.endswith(f"does_what_it_says[{name}]") for i in request.session.items)
     ]
     asked.sort(key=lambda name: -len(blocks(ROOT / name)))
+    given = dict(os.environ)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         yield {
-            name: threads.submit(try_page, ROOT / name, tmp_path_factory.mktemp("page"), bootstrap)
+            name: threads.submit(
+                try_page, ROOT / name, tmp_path_factory.mktemp("page"), bootstrap, given
+            )
             for name in asked
             if bootstrap is not None or not needs_kafka(ROOT / name)
         }
