@@ -55,6 +55,7 @@ class Client:
         random.shuffle(self._bootstrap)
         self._access = Access(found)
         self._links: dict[tuple[HostPort, int], Link] = {}
+        self._closed = False
 
     def learn(self, brokers: Mapping[int, HostPort]) -> None:
         """The cluster's brokers, as its metadata says. Connections to others end."""
@@ -146,7 +147,8 @@ class Client:
         return await self._by(broker, lane, timeout, send)
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections; whoever asks on is told that there are none any more."""
+        self._closed = True
         for link in self._links.values():
             link.close()
         self._links.clear()
@@ -159,6 +161,8 @@ class Client:
         call: Callable[[Connection, float], Awaitable[T]],
     ) -> T:
         """What `call` gives for a broker's connection, or for any's, and the seconds left."""
+        if self._closed:
+            raise RequestError("unavailable", f"{self.cluster}: is no longer asked")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
 

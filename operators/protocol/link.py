@@ -27,6 +27,7 @@ class Link:
         self._again: asyncio.Task[None] | None = None
         self._error: RequestError | None = None
         self._again_at = 0.0
+        self._closed: RequestError | None = None
         self._lapsed = False
         """Whether the connection before was ended since nothing came, or nothing sensible."""
 
@@ -64,6 +65,8 @@ class Link:
         Raises:
             RequestError: there is none, and why; soon after a failure at once.
         """
+        if self._closed is not None:
+            raise self._closed.again()
         connection = self.connection
         if connection is not None and connection.error is None:
             if connection.served:
@@ -92,13 +95,14 @@ class Link:
         return opening.result()
 
     def close(self, *, at_once: bool = True) -> None:
-        """End the connection; where it is not `at_once`, after the requests that wait."""
+        """End the connection for good; where it is not `at_once`, after the requests that wait."""
+        self._closed = RequestError("unavailable", f"{self.where}: was closed")
         for task in (self._opening, self._again):
             if task is not None:
                 task.cancel()
         if self.connection is not None:
             if at_once:
-                self.connection.end(RequestError("unavailable", f"{self.where}: was closed"))
+                self.connection.end(self._closed)
             else:
                 self.connection.end_when_idle()
 
@@ -109,6 +113,9 @@ class Link:
         error = opening.exception()
         if error is None:
             self.connection = opening.result()
+            if self._closed is not None:
+                # It had come about before the attempt could be cancelled.
+                self.connection.end(self._closed)
             self.failures = 0
             self._error = None
             return

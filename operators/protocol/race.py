@@ -33,6 +33,7 @@ async def first_of(
     errors: list[Exception] = []
     left = iter(attempts)
     more = True
+    won: asyncio.Task[T] | None = None
     try:
         while True:
             attempt = next(left, None) if more else None
@@ -51,6 +52,7 @@ async def first_of(
                 running.remove(task)
                 error = task.exception()
                 if error is None:
+                    won = task
                     return task.result()
                 if not isinstance(error, Exception):
                     raise error
@@ -59,6 +61,12 @@ async def first_of(
         for task in running:
             task.cancel()
         # They are waited for, so that what they had opened is closed.
-        for late in await asyncio.gather(*running, return_exceptions=True):
+        try:
+            ended = await asyncio.gather(*running, return_exceptions=True)
+        except asyncio.CancelledError:
+            if won is not None:
+                discard(won.result())
+            raise
+        for late in ended:
             if not isinstance(late, BaseException):
                 discard(late)

@@ -427,3 +427,33 @@ async def test_a_login_that_cannot_begin_leaves_the_session_what_is_left_of_it()
         assert refused.value.error_class == "auth"
         assert connection.error is not None
         await client.close()
+
+
+@asynchronous
+async def test_who_asks_a_closed_client_opens_nothing() -> None:
+    """As a part of a tick does whose other part has failed it."""
+    async with broker(await named("a")) as there:
+        client = client_of(there)
+        await client.close()
+        with pytest.raises(RequestError, match="no longer asked"):
+            await who(client)
+        assert not there.connections
+
+
+@asynchronous
+async def test_a_connection_that_comes_about_as_the_client_is_closed_is_closed_too() -> None:
+    """In the very turn of the loop in which it does, before anybody has heard of it."""
+    async with broker(await named("a")) as there:
+        client = client_of(there)
+        asking = asyncio.ensure_future(who(client))
+        while not client._links:
+            await asyncio.sleep(0)
+        (link,) = client._links.values()
+        while (opening := link._opening) is None:
+            await asyncio.sleep(0)
+        while not opening.done():
+            await asyncio.sleep(0)
+        await client.close()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert link.connection is not None
+        assert link.connection.error is not None
