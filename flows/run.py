@@ -148,6 +148,7 @@ def _parts(
         sinks=sinks,
         saw=seen.saw,
         on_coverage=seen.listener,
+        measured=seen.measured,
     )
 
 

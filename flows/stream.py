@@ -40,6 +40,8 @@ class Stream:
     saw: Callable[[str, pa.RecordBatch], None]
     """Told of every batch on its way to the sinks."""
     on_coverage: CoverageListener
+    measured: Callable[[TickResult], None] | None = None
+    """Told of every collected tick while it has its raw measures."""
 
 
 def stream(parts: Stream) -> Dataflow:
@@ -48,7 +50,7 @@ def stream(parts: Stream) -> Dataflow:
     ticks = op.input("targets", flow, parts.targets)
     simulated = op.input("fleets", flow, parts.fleets)
     collected = _collect(ticks, parts)
-    derived = derive("derive", collected, parts.collecting.plans.keys())
+    derived = derive("derive", collected, parts.collecting.plans.keys(), parts.measured)
     merged = _merge(ticks, derived, parts)
     samples = _observed(op.merge("samples", merged, simulated), parts)
     for name, sink in parts.sinks.items():

@@ -1,6 +1,6 @@
 """All that shows a job, set up around it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from operators.events import Listeners, joined
 from operators.pool.pool import Pool
 from operators.schema.arrow import entity_type_of
 from operators.schema.logs import Log
+from operators.ticks import TickResult
 
 if TYPE_CHECKING:
     from flows.observe.samples.latest import Latest
@@ -38,6 +39,8 @@ class Observation:
     """Told of every batch on its way to the sinks, and its cluster."""
     clock_set: Callable[[float], None]
     """Told by how many seconds the wall clock was set."""
+    measured: Callable[[TickResult], None] | None
+    """Told of every collected tick while it has its raw measures; None where nobody wants them."""
     there_until: Callable[[int], None]
     """Told up to when (ms) a partition has nothing to do, for its samples are there."""
 
@@ -69,17 +72,26 @@ def observe(
     with ExitStack() as stack:
         url = None
         saw: Callable[[str, pa.RecordBatch], None] = tally.saw
+        measured: Callable[[TickResult], None] | None = None
         if metrics.listen is not None:
             from flows.observe.server import served
 
             page = None
-            if metrics.samples:
+            if metrics.samples or metrics.compatible:
+                from flows.observe.samples.kafka_exporter import MEASURES, kafka_exporter
                 from flows.observe.samples.latest import Latest
                 from flows.observe.samples.page import ClusterPage
 
                 latest = Latest(job.interval)
-                page = ClusterPage(latest, metrics.labels)
+                page = ClusterPage(
+                    latest,
+                    metrics.labels,
+                    samples=metrics.samples,
+                    more=kafka_exporter if metrics.compatible else None,
+                )
                 saw = _told(tally.saw, latest)
+                if metrics.compatible:
+                    measured = _measured(latest, MEASURES)
             url = stack.enter_context(served(metrics, tally.picture, process_id, page))
         stderr = stack.enter_context(real_stderr())
         stack.enter_context(handler.to(stderr))
@@ -102,6 +114,7 @@ def observe(
                 tally.watch,
                 saw,
                 tally.clock_set,
+                measured,
                 tally.there_until,
             )
             failed = False
@@ -110,6 +123,15 @@ def observe(
             raise
         finally:
             events.ended(tally.picture(), failed=failed)
+
+
+def _measured(latest: "Latest", names: Sequence[str]) -> Callable[[TickResult], None]:
+    def keep(result: TickResult) -> None:
+        for name in names:
+            if name in result.raw:
+                latest.came(result.tick.cluster, name, result.raw[name], result.tick.start)
+
+    return keep
 
 
 def _told(

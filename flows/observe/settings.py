@@ -73,6 +73,9 @@ class MetricsSettings(Settings):
     samples: bool = Field(
         default=False, description="the latest sample of each entity on /metrics too"
     )
+    compatible: Literal["kafka_exporter"] | None = Field(
+        default=None, description="kafka_exporter: Kafka's figures by its names on /metrics too"
+    )
     labels: Annotated[tuple[SampleLabel, ...], AfterValidator(_distinct)] = Field(
         default=(),
         description="columns of samples that are labels too: origin, anomaly, environment, "

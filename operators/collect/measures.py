@@ -19,6 +19,18 @@ OFFSETS = pa.schema(
 """`offsets` of topics: one row a partition; ids and offsets are null where they are not known, `led`
 says whether the partition has a leader, `at` is when its leader answered (ms)."""
 
+LAYOUT = pa.schema(
+    [
+        ("topic", NAME),
+        ("partition", pa.int32()),
+        ("leader", pa.int64()),
+        ("preferred", pa.int64()),
+        ("replicas", pa.int64()),
+        ("in_sync", pa.int64()),
+    ]
+)
+"""`layout` of topics: one row a partition; the leader is null where there is none."""
+
 COMMITS = pa.schema(
     [
         ("group", NAME),

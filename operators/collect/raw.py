@@ -12,6 +12,7 @@ from operators.collect.measures import (
     CONSUMPTION,
     COUNTERS,
     EPOCHS,
+    LAYOUT,
     MEMBERS,
     NAME,
     OFFSETS,
@@ -36,6 +37,21 @@ def offsets_batch(topology: Topology, offsets: Offsets, rows: Ints) -> pa.Record
             pa.array(offsets.at[rows]),
         ],
         schema=OFFSETS,
+    )
+
+
+def layout_batch(topology: Topology, rows: Ints) -> pa.RecordBatch:
+    """Leaders and replicas of the given rows of the topology; shape: LAYOUT."""
+    return pa.RecordBatch.from_arrays(
+        [
+            _names(topology.topics, topology.topic[rows]),
+            pa.array(topology.partition[rows], pa.int32()),
+            known(topology.leader[rows]),
+            known(topology.preferred[rows]),
+            pa.array(topology.replicas[rows], pa.int64()),
+            pa.array(topology.in_sync[rows], pa.int64()),
+        ],
+        schema=LAYOUT,
     )
 
 

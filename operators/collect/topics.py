@@ -10,7 +10,13 @@ from operators.collect.configs import TopicConfig
 from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
-from operators.collect.raw import consumption_batch, offsets_batch, pages_batch, topic_measures
+from operators.collect.raw import (
+    consumption_batch,
+    layout_batch,
+    offsets_batch,
+    pages_batch,
+    topic_measures,
+)
 from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.settings import Selected, SelectionSettings
 from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
@@ -83,6 +89,7 @@ def topic_samples(
         columns["topic.retainedMessages"] = column(retained, both)
         rows = np.flatnonzero(np.isin(topology.topic, index))
         raw["offsets"] = offsets_batch(topology, offsets, rows)
+        raw["layout"] = layout_batch(topology, rows)
         if commits is not None:
             columns["topic.consumerLag"] = column(*_lag(topology, offsets, commits))
     if commits is not None:

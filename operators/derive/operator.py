@@ -1,6 +1,6 @@
 """The derivation as a Bytewax step, keyed by cluster."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -111,23 +111,32 @@ class ClusterDerivation:
 
 
 def derive(
-    step_id: str, up: KeyedStream[TickResult], clusters: Collection[str]
+    step_id: str,
+    up: KeyedStream[TickResult],
+    clusters: Collection[str],
+    measured: Callable[[TickResult], None] | None = None,
 ) -> KeyedStream[TickResult]:
     """Fill in the columns that compare a target's ticks: rates, trends, lag in seconds.
 
     Unit of parallelism: the cluster, by which the stream is keyed. State: the last raw measures
     of each kind, so rates go on after a restart. State of a cluster that is not in `clusters`,
-    or of another version, is dropped.
+    or of another version, is dropped. `measured` is told of each result while it has its measures.
     """
 
     def build(state: State | None) -> _Logic:
-        return _Logic(state, clusters)
+        return _Logic(state, clusters, measured)
 
     return op.stateful_batch(step_id, up, build)
 
 
 class _Logic(StatefulBatchLogic[TickResult, TickResult, State | None]):
-    def __init__(self, state: State | None, clusters: Collection[str]) -> None:
+    def __init__(
+        self,
+        state: State | None,
+        clusters: Collection[str],
+        measured: Callable[[TickResult], None] | None,
+    ) -> None:
+        self._measured = measured
         readable = state is not None and state[0] == STATE_VERSION and state[1] in clusters
         self._cluster = ClusterDerivation(state[1], state) if state and readable else None
         self._left_over = None if readable else state
@@ -137,6 +146,8 @@ class _Logic(StatefulBatchLogic[TickResult, TickResult, State | None]):
         for result in values:
             if self._cluster is None:
                 self._cluster, self._left_over = ClusterDerivation(result.tick.cluster), None
+            if self._measured is not None:
+                self._measured(result)
             derived.append(self._cluster.derive(result))
         return derived, StatefulBatchLogic.RETAIN
 

@@ -33,18 +33,22 @@ class _Made:
 class ClusterPage:
     """Makes the page where a sample came since it was last made, and else gives the same again.
 
-    `labels` are columns of samples that are labels too.
+    `labels` are columns of samples that are labels too. `more` gives further families, which without
+    `samples` are all.
     """
 
     def __init__(
         self,
         latest: Latest,
         labels: Sequence[str] = (),
+        *,
+        samples: bool = True,
         more: Callable[[Latest, bool], Families] | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._latest = latest
         self._labels = labels
+        self._samples = samples
         self._more = more
         self._steady = steady
         self._made: dict[bool, _Made] = {}
@@ -69,7 +73,7 @@ class ClusterPage:
     def _families(self, openmetrics: bool) -> Families:
         kept = self._latest.kept()
         for entity in ENTITY_TYPES:
-            if entity.name in kept:
+            if self._samples and entity.name in kept:
                 batch = joined_batches([batch for _, batch in kept[entity.name]])
                 yield from _of_entity(entity, batch, self._labels, openmetrics=openmetrics)
         if self._more is not None:

@@ -11,11 +11,13 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
+from flows.observe.samples.kafka_exporter import kafka_exporter
 from flows.observe.samples.latest import Latest
 from flows.observe.samples.names import LABELS, families, info
 from flows.observe.samples.page import ClusterPage
 from flows.observe.server import CertificateError, served
 from flows.observe.settings import MetricsSettings
+from operators.collect.measures import COMMITS, LAYOUT, OFFSETS
 from operators.schema.arrow import entity_type_of, sample_batch
 from operators.schema.metrics import (
     CLUSTER,
@@ -360,3 +362,66 @@ def test_a_certificate_that_cannot_be_used_is_a_clear_error(tmp_path: Any) -> No
         served(settings, p.picture),
     ):
         pass
+
+
+def test_kafka_exporters_names_have_what_was_measured(latest: Latest) -> None:
+    """Partitions' offsets, layout and commits, sums of them, and what samples have."""
+    tick = round(NOW * 1000)
+    names = pa.array(["t", "t"]).dictionary_encode()
+    groups = pa.array(["g", "g"]).dictionary_encode()
+    offsets = {"start": [1, 2], "end": [11, None], "epoch": [0, 0], "led": [True] * 2}
+    for of, schema, columns in (
+        ("offsets", OFFSETS, {"topic_id": names, "at": [tick] * 2, **offsets}),
+        (
+            "layout",
+            LAYOUT,
+            {"leader": [1, None], "preferred": [1, 2], "replicas": [3, 3], "in_sync": [3, 2]},
+        ),
+        (
+            "commits",
+            COMMITS,
+            {
+                "group": groups,
+                "committed": [7, 8],
+                "start": [1, 2],
+                "end": [11, None],
+                "led": [True, True],
+                "at": [tick] * 2,
+                "message_at": [None, None],
+                "lag": [None, None],
+            },
+        ),
+    ):
+        given: dict[str, Any] = {"topic": names, "partition": [0, 1], **columns}
+        arrays = [
+            given[f.name]
+            if isinstance(given[f.name], pa.Array)
+            else pa.array(given[f.name], f.type)
+            for f in schema
+        ]
+        latest.came("c", of, pa.RecordBatch.from_arrays(arrays, schema=schema), tick)
+    give(latest, topics(["t"], columns={"topic.partitionCount": [2]}))
+    for om in (False, True):
+        found = read(ClusterPage(latest, samples=False, more=kafka_exporter), om=om)
+        first = {"cluster": "c", "topic": "t", "partition": "0"}
+        second = first | {"partition": "1"}
+        group, topic = {"consumergroup": "g"}, {"cluster": "c", "topic": "t"}
+        assert found == {
+            key("kafka_topic_partitions", **topic): 2,
+            key("kafka_topic_partition_current_offset", **first): 11,
+            key("kafka_topic_partition_oldest_offset", **first): 1,
+            key("kafka_topic_partition_oldest_offset", **second): 2,
+            key("kafka_topic_partition_leader", **first): 1,
+            key("kafka_topic_partition_replicas", **first): 3,
+            key("kafka_topic_partition_replicas", **second): 3,
+            key("kafka_topic_partition_in_sync_replica", **first): 3,
+            key("kafka_topic_partition_in_sync_replica", **second): 2,
+            key("kafka_topic_partition_leader_is_preferred", **first): 1,
+            key("kafka_topic_partition_under_replicated_partition", **first): 0,
+            key("kafka_topic_partition_under_replicated_partition", **second): 1,
+            key("kafka_consumergroup_current_offset", **first, **group): 7,
+            key("kafka_consumergroup_current_offset", **second, **group): 8,
+            key("kafka_consumergroup_current_offset_sum", **topic, **group): 15,
+            key("kafka_consumergroup_lag", **first, **group): 4,
+            key("kafka_consumergroup_lag_sum", **topic, **group): 4,
+        }
