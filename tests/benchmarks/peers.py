@@ -27,6 +27,8 @@ class Reader:
     pid: int
     read: Callable[[], int]
     """Gives how much came: samples, or bytes of a page."""
+    url: str | None = None
+    """Its page, where it has one."""
 
     def cpu_seconds(self) -> float:
         """What it has used so far."""
@@ -153,9 +155,10 @@ def _serving(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
+        url = f"http://127.0.0.1:{port}/metrics"
 
         def read() -> int:
-            with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=600) as page:
+            with urlopen(url, timeout=600) as page:
                 size = 0
                 while part := page.read(1 << 20):
                     size += len(part)
@@ -163,7 +166,7 @@ def _serving(
 
         try:
             _wait_for(process, port)
-            yield Reader(name, process.pid, read)
+            yield Reader(name, process.pid, read, url)
         finally:
             process.kill()
 

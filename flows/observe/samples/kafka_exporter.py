@@ -2,7 +2,7 @@
 
 Names and labels are those of github.com/danielqsj/kafka_exporter 1.9; `cluster` is added, since a job
 has several. Values of partitions are what the collection measured; of simulated clusters there are
-none.
+none. Where it differs is in docs/prometheus.md.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from flows.observe.samples.latest import Latest
 from flows.observe.samples.lines import head, joined_batches, labels_of, last_rows, lines
 from operators.schema.arrow import repeated
-from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 
 MEASURES = ("offsets", "layout", "commits")
 """Raw measures that are kept for it."""
@@ -34,6 +34,7 @@ def kafka_exporter(latest: Latest, openmetrics: bool) -> Iterator[tuple[str, byt
 
 _HELP = {
     "kafka_brokers": "Number of brokers in the cluster.",
+    "kafka_broker_info": "1, with the broker's address.",
     "kafka_topic_partitions": "Number of partitions of the topic.",
     "kafka_topic_partition_current_offset": "End offset of the partition.",
     "kafka_topic_partition_oldest_offset": "Start offset of the partition.",
@@ -57,6 +58,8 @@ def _sources(kept: Kept) -> Iterator[tuple[str, Rows, str]]:
     """By family: labels and columns, and the column that has its values."""
     if rows := _rows(kept.get(CLUSTER.name), {}):
         yield "kafka_brokers", rows, "cluster.activeBrokerCount"
+    if rows := _rows(kept.get(BROKER.name), {"id": "broker_id", "address": "broker.host"}):
+        yield "kafka_broker_info", (rows[0], {"1": pa.repeat(1, len(rows[0]))}), "1"
     partition = {"topic": "topic", "partition": "partition"}
     if rows := _rows(kept.get(TOPIC.name), {"topic": "topic"}):
         yield "kafka_topic_partitions", rows, "topic.partitionCount"
@@ -67,7 +70,7 @@ def _sources(kept: Kept) -> Iterator[tuple[str, Rows, str]]:
         labels, has = rows
         derived = {
             **has,
-            "first": pc.equal(has["leader"], has["preferred"]),
+            "first": pc.equal(has["leader"], has["preferred"]).fill_null(False),
             "under": pc.less(has["in_sync"], has["replicas"]),
         }
         for name, column in (
@@ -83,23 +86,20 @@ def _sources(kept: Kept) -> Iterator[tuple[str, Rows, str]]:
 
 def _groups(kept: Kept, partition: Mapping[str, str]) -> Iterator[tuple[str, Rows, str]]:
     if rows := _rows(kept.get("commits"), {"consumergroup": "group", **partition}):
-        labels, has = rows
-        behind = pc.max_element_wise(pc.subtract(has["end"], has["committed"]), 0, skip_nulls=False)
-        lag = pc.coalesce(has["lag"], behind)
-        lag = pc.if_else(pc.less(lag, 0), pa.scalar(None, pa.int64()), lag)
-        yield "kafka_consumergroup_current_offset", rows, "committed"
-        yield "kafka_consumergroup_lag", (labels, {"lag": lag}), "lag"
-        keys = ["cluster_name", "group", "topic"]
-        table = pa.table(
-            {key: has[key].cast(pa.string()) for key in keys}
-            | {"committed": has["committed"], "lag": lag}
+        read = _positions(rows[1])
+        there = _rows(kept.get("offsets"), partition)
+        table = read if there is None else pa.concat_tables([read, _unread(read, there[1])])
+        yield "kafka_consumergroup_current_offset", _labelled(table, _PARTITION), "committed"
+        yield "kafka_consumergroup_lag", _labelled(table, _PARTITION), "lag"
+        # Its sum of offsets counts a partition that was not read as -1, its sum of lags as 0.
+        behind = pc.max_element_wise(table["lag"], 0, skip_nulls=False)
+        sums = (
+            table.set_column(table.column_names.index("lag"), "lag", behind)
+            .group_by(_TOPIC)
+            .aggregate([("committed", "sum"), ("lag", "sum")])
         )
-        sums = table.group_by(keys).aggregate([("committed", "sum"), ("lag", "sum")])
-        columns = {name: sums.column(name).combine_chunks() for name in sums.column_names}
-        names = ("cluster", "consumergroup", "topic")
-        of_topic = labels_of({n: columns[k] for n, k in zip(names, keys, strict=True)})
-        yield "kafka_consumergroup_current_offset_sum", (of_topic, columns), "committed_sum"
-        yield "kafka_consumergroup_lag_sum", (of_topic, columns), "lag_sum"
+        yield "kafka_consumergroup_current_offset_sum", _labelled(sums, _TOPIC), "committed_sum"
+        yield "kafka_consumergroup_lag_sum", _labelled(sums, _TOPIC), "lag_sum"
     measured = {cluster for cluster, _ in kept.get("commits", ())}
     others = [given for given in kept.get(GROUP_TOPIC.name, ()) if given[0] not in measured]
     if rows := _rows(others, {"consumergroup": "consumer_group", "topic": "topic"}):
@@ -107,6 +107,55 @@ def _groups(kept: Kept, partition: Mapping[str, str]) -> Iterator[tuple[str, Row
         yield "kafka_consumergroup_lag_sum", rows, "consumerGroup.totalLag"
     if rows := _rows(kept.get(CONSUMER_GROUP.name), {"consumergroup": "consumer_group"}):
         yield "kafka_consumergroup_members", rows, "consumerGroup.activeConsumers"
+
+
+_TOPIC = ["cluster", "consumergroup", "topic"]
+_PARTITION = [*_TOPIC, "partition"]
+_NONE = -1
+"""What it writes for a partition that a group on its topic has not read."""
+
+
+def _positions(commits: Mapping[str, pa.Array]) -> pa.Table:
+    """Committed offset and lag of each commit, by `_PARTITION`."""
+    behind = pc.max_element_wise(
+        pc.subtract(commits["end"], commits["committed"]), 0, skip_nulls=False
+    )
+    lag = pc.coalesce(commits["lag"], behind)
+    return pa.table(
+        {
+            "cluster": commits["cluster_name"].cast(pa.string()),
+            "consumergroup": commits["group"].cast(pa.string()),
+            "topic": commits["topic"].cast(pa.string()),
+            "partition": commits["partition"],
+            "committed": commits["committed"],
+            "lag": pc.if_else(pc.less(lag, 0), pa.scalar(None, pa.int64()), lag),
+        }
+    )
+
+
+def _unread(read: pa.Table, offsets: Mapping[str, pa.Array]) -> pa.Table:
+    """The partitions without a commit of topics on which their group has one."""
+    there = pa.table(
+        {
+            "cluster": offsets["cluster_name"].cast(pa.string()),
+            "topic": offsets["topic"].cast(pa.string()),
+            "partition": offsets["partition"],
+        }
+    )
+    missing = (
+        read.select(_TOPIC)
+        .group_by(_TOPIC)
+        .aggregate([])
+        .join(there, ["cluster", "topic"], join_type="inner")
+        .join(read.select(_PARTITION), _PARTITION, join_type="left anti")
+    )
+    none = pa.repeat(pa.scalar(_NONE, pa.int64()), missing.num_rows)
+    return missing.select(_PARTITION).append_column("committed", none).append_column("lag", none)
+
+
+def _labelled(table: pa.Table, names: Sequence[str]) -> Rows:
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    return labels_of({name: columns[name] for name in names}), columns
 
 
 def _rows(

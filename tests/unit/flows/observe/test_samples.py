@@ -417,6 +417,7 @@ def test_kafka_exporters_names_have_what_was_measured(latest: Latest) -> None:
             key("kafka_topic_partition_in_sync_replica", **first): 3,
             key("kafka_topic_partition_in_sync_replica", **second): 2,
             key("kafka_topic_partition_leader_is_preferred", **first): 1,
+            key("kafka_topic_partition_leader_is_preferred", **second): 0,
             key("kafka_topic_partition_under_replicated_partition", **first): 0,
             key("kafka_topic_partition_under_replicated_partition", **second): 1,
             key("kafka_consumergroup_current_offset", **first, **group): 7,
