@@ -96,6 +96,12 @@ def run(
         typer.Option("--for", metavar="90s", help="End by itself, counted from the first tick."),
     ] = None,
     no_live: Annotated[bool, typer.Option("--no-live", help="Log lines, no live table.")] = False,
+    fail_on_error: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-error", help="End with 1 where all ticks failed or samples did not arrive."
+        ),
+    ] = False,
     addresses: Annotated[
         str | None, typer.Option(metavar="a:2101,b:2101", help="All processes of a cluster.")
     ] = None,
@@ -123,6 +129,7 @@ def run(
         limit=limit,
         live=not no_live and sys.stderr.isatty(),
         afresh=config is None,
+        fail_on_error=fail_on_error,
     )
     raise typer.Exit(run_command(_config(config), options))
 

@@ -81,14 +81,14 @@ def collecting(
             plans=_plans(config, asked),
         )
     finally:
-        with suppress(TimeoutError):
-            background.run(_close(pools, collectors), _CLOSING)
+        for closing in (_close(pools), collectors.close()):
+            with suppress(TimeoutError):
+                background.run(closing, _CLOSING)
         background.close()
 
 
-async def _close(pools: Mapping[str, Pool], collectors: Collectors) -> None:
+async def _close(pools: Mapping[str, Pool]) -> None:
     await asyncio.gather(*(pool.close() for pool in pools.values()))
-    await collectors.close()
 
 
 def targets_of(config: Config, asked: Shards) -> Sequence[Target]:

@@ -133,6 +133,7 @@ def export(config: Config, options: ExportOptions) -> int:
         store.delete_folder_if_empty(OPEN)
         state.remember("export", {**asdict(span), "complete": True})
         state.forget()
+    _warn_of_no_tick(span)
     if not options.quiet:
         _report(store, shards, span, time.monotonic() - began)
     return 0
@@ -210,6 +211,15 @@ def _ticks(span: Span) -> int:
 
 def _samples(shards: Mapping[str, ShardSpec], span: Span) -> int:
     return sum(spec.entities for spec in shards.values()) * _ticks(span)
+
+
+def _warn_of_no_tick(span: Span) -> None:
+    if not _ticks(span):
+        typer.echo(
+            f"mqpipe: no tick lies in [{show_time(span.start)}, {show_time(span.end)}): ticks are the "
+            f"multiples of the interval, {span.interval / 1000:g} s; nothing was written",
+            err=True,
+        )
 
 
 def _report(store: Store, shards: Mapping[str, ShardSpec], span: Span, seconds: float) -> None:

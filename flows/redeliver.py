@@ -1,5 +1,6 @@
 """`mqpipe redeliver`: dead letters, and what waits in spools, once more."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from flows.errors import CommandError, UsageError
 from flows.sinks import job_context, sinks_of, usage_errors
 from flows.state import JobState, hold
 from flows.visible import visible
+from sinks.dead_letters import unreadable_messages
 from sinks.patience import Patience
 from sinks.redeliver import Redelivery
 from sinks.spool.errors import SpoolInUseError
@@ -43,14 +45,29 @@ def redeliver(config: Config) -> int:
             except SpoolInUseError as error:
                 raise CommandError(str(error)) from error
             codes.append(_report(name, outcome))
+        if unreadable := unreadable_messages(job.letters.path):
+            typer.echo(
+                f"{unreadable:,} messages that held no samples stay in {job.letters.path}: no sink takes them"
+            )
     return max(codes)
 
 
 def _report(sink: str, outcome: Redelivery) -> int:
+    routes = sorted(route for route in {*outcome.delivered_by, *outcome.dead_by} if route)
     typer.echo(
-        f"{sink}: {outcome.delivered:,} samples delivered, {outcome.dead:,} stay dead letters, "
+        f"{sink}: {_by_route(outcome.delivered_by, routes)} samples delivered, "
+        f"{_by_route(outcome.dead_by, routes)} stay dead letters, "
         f"{outcome.spool_bytes:,} bytes wait in the spool"
     )
     if outcome.problem is not None:
         typer.echo(visible(f"mqpipe: {sink}: {outcome.problem}"), err=True)
     return 1 if outcome.problem or outcome.dead or outcome.spool_bytes else 0
+
+
+def _by_route(counts: Mapping[str, int], routes: Sequence[str]) -> str:
+    """A count; of a sink with several routes one each, for not all of them take each sample."""
+    if len(routes) < 2:
+        return f"{sum(counts.values()):,}"
+    without = {"no route": counts[""]} if counts.get("") else {}
+    each = {route: counts.get(route, 0) for route in routes} | without
+    return " and ".join(f"{count:,} ({route})" for route, count in each.items())

@@ -1,6 +1,6 @@
 """`mqpipe replay`: the stream that `sinks.kafka` recorded, sent to other sinks again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.observe.observation import Observation, observe
-from flows.observe.picture import Job
+from flows.observe.picture import Job, Picture
 from flows.observe.settings import MetricsSettings
 from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, parquet_at, sinks_of, spool_sizes
@@ -90,20 +90,36 @@ def replay(config: Config, options: ReplayOptions) -> int:
         raise UsageError("nowhere to replay to: give --out, or another sink in the config")
     drain = Drain(config.shutdown.grace, settle=0)
     with hold(_state_folder(config, sinks, topic, options)) as state:
+        goes_on = bool(state.recall("replay"))
         plan = _plan(sinks, topic, options, state)
         job = Job("replay", config.interval, sinks=config.sinks.names, spools=spool_sizes(sinks))
         with observe(job, drain, _UNWATCHED, live=options.live) as seen:
-            clean = _run(config, sinks, topic, plan, state, drain, options, seen)
+            source = RecordedSource(topic, plan, drain, config.account_id)
+            clean = _run(config, sinks, source, state, drain, options, seen)
+            picture = seen.picture()
         if not clean or drain.requested:
             typer.echo("stopped; the same command goes on where it was", err=True)
             return 0 if clean else 1
         state.remember("replay", {})
         state.forget()
     typer.echo(
-        f"replayed {plan.messages:,} messages of {plan.topic}, samples from "
+        f"replayed {source.messages:,} messages of {plan.topic}, samples from "
         f"{show_time(plan.start)} to {show_time(plan.end)}"
+        + (", since it went on" if goes_on else "")
     )
+    for line in _went(picture, config.dead_letters.path):
+        typer.echo(line)
     return 0
+
+
+def _went(picture: Picture, dead_letters: Path) -> Iterator[str]:
+    """How many samples went where, and how many messages held none."""
+    for sink in picture.sinks:
+        yield f"{sink.name}: {sum(sink.written.values()):,} samples"
+        if dead := sum(sink.dead.values()):
+            yield f"{sink.name}: {dead:,} of them are dead letters in {dead_letters}"
+    if picture.unreadable:
+        yield f"{picture.unreadable:,} messages held no samples: they are in {dead_letters}"
 
 
 def _state_folder(
@@ -130,14 +146,12 @@ def _state_folder(
 def _run(
     config: Config,
     sinks: Sequence[Sink],
-    topic: KafkaSettings,
-    plan: ReplayPlan,
+    source: RecordedSource,
     state: JobState,
     drain: Drain,
     options: ReplayOptions,
     seen: Observation,
 ) -> bool:
-    source = RecordedSource(topic, plan, drain, config.account_id)
     recovery = state.recovery()
     job = job_context(
         config,

@@ -18,6 +18,7 @@ from flows.collecting import Collecting, collecting, targets_of
 from flows.config import Config
 from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job
+from flows.observe.shortfalls import shortfalls
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute, stateful_steps
 from flows.sinks import job_context, opened, sinks_of, spool_sizes
@@ -36,16 +37,22 @@ _DELIVERY = 0.6
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line says. `limit` is in seconds; `afresh` keeps no state."""
+    """What the command line says. `limit` is in seconds; `afresh` keeps no state.
+
+    `fail_on_error` makes a failure of what is otherwise only said: see `shortfalls`.
+    """
 
     workers: Workers
     limit: float | None = None
     live: bool = False
     afresh: bool = False
+    fail_on_error: bool = False
 
 
 def run(config: Config, options: RunOptions) -> int:
     """Run the streaming job until it is stopped; 0 after a clean drain, 1 where it was forced.
+
+    With `fail_on_error` also 1 where every tick failed, or something waits or was refused.
 
     Raises:
         StateError, FlowError, ListenError: see there.
@@ -108,7 +115,8 @@ def run(config: Config, options: RunOptions) -> int:
         except StartAgain as back:
             back.kept = _kept(schedule, state, options)
             raise
-    return 0 if clean else 1
+        fell_short = options.fail_on_error and shortfalls(seen.picture())
+    return 1 if fell_short or not clean else 0
 
 
 def _parts(

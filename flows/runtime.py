@@ -131,7 +131,10 @@ def execute(
         raise FlowError(_explained(engine.error, workers, recovery)) from engine.error
     if full is not None:
         raise FlowError(full)
-    return not (drain.requested and drain.under_way > 0)
+    if drain.requested and drain.under_way > 0:
+        log.error("ticks were given up: the grace period was over", ticks=drain.under_way)
+        return False
+    return True
 
 
 def stateful_steps(flow: Dataflow) -> frozenset[str]:

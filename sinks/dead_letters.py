@@ -22,7 +22,7 @@ from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from sinks.delivery import DeadLetter
 from sinks.disk import clear_errors, make_private, open_private
-from sinks.events import DeadLettersDropped, Listener, nobody
+from sinks.events import DeadLettersDropped, Listener, MessagesUnreadable, nobody
 from sinks.settings import DeadLetterSettings
 
 LETTER = pa.schema(
@@ -124,6 +124,7 @@ class DeadLetters:
             )
             arrays = [pa.array(c, f.type) for c, f in zip(columns, UNREADABLE, strict=True)]
             self._keep("unreadable", [pa.Table.from_arrays(arrays, schema=UNREADABLE)])
+            self._listener(MessagesUnreadable(len(messages)))
 
     def _keep(self, label: str, tables: list[pa.Table]) -> None:
         with self._lock, clear_errors(self._settings.path, "dead letters"):
@@ -178,6 +179,11 @@ def _drop_drafts(folder: Path) -> None:
 def dead_letter_files(path: Path) -> list[Path]:
     """The files of dead samples, oldest first."""
     return [file for file in _all_files(path) if file.parent.name != _UNREADABLE_FOLDER]
+
+
+def unreadable_messages(path: Path) -> int:
+    """How many messages lie there that could not be read as samples."""
+    return sum(_rows_in(f) for f in _all_files(path) if f.parent.name == _UNREADABLE_FOLDER)
 
 
 def _all_files(path: Path) -> list[Path]:

@@ -266,7 +266,6 @@ class Courier:
             self._not_before[parcel.route] = self._clock() + wait
         if self._failing_since is None:
             self._failing_since = self._clock()
-            self._log.warning("delivery fails and is tried again", reason=later.reason)
         event = DeliveryRetried(self._destination.name, parcel.route, later.reason, attempt, wait)
         self._listener(event)
         await asyncio.sleep(wait)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.schema.arrow import ENTITY_TYPE_KEY
+from operators.schema.metrics import COLLECTION
+
 Listener = Callable[[object], None]
 """Told of each event, from any thread; it must return at once."""
 
@@ -89,14 +92,28 @@ class DeadLettersDropped:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class MessagesUnreadable:
+    """Messages that hold no samples went to dead letters."""
+
+    messages: int
+
+
+COLLECTION_ROWS = "collection"
+"""How rows that tell of targets' ticks are counted, for they are no samples that were collected."""
+
+
 def nobody(_event: object) -> None:
     """The listener of those who have none."""
 
 
 def count_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
-    """How many samples of each origin are in these batches."""
+    """How many samples of each origin are in these batches; `COLLECTION_ROWS` are none."""
     counts: Counter[str] = Counter()
     for batch in batches:
+        if _tells_of_ticks(batch):
+            counts[COLLECTION_ROWS] += batch.num_rows
+            continue
         for item in pc.value_counts(batch.column("origin")).to_pylist():
             counts[item["values"] or "unknown"] += item["counts"]
     return dict(counts)
@@ -106,6 +123,7 @@ def ticks_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, tuple[int
     """The oldest and the newest tick (ms) of each origin in these batches."""
     ticks: dict[str, tuple[int, int]] = {}
     for batch in batches:
+        told = _tells_of_ticks(batch)
         times, origins = batch.column("timestamp"), batch.column("origin")
         present = pc.unique(origins.indices)
         for index in present:
@@ -116,6 +134,11 @@ def ticks_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, tuple[int
             ends = pc.min_max(own)
             first, last = ends["min"].value, ends["max"].value
             name = origins.dictionary[index.as_py()].as_py() if index.is_valid else "unknown"
+            name = COLLECTION_ROWS if told else name
             oldest, newest = ticks.get(name, (first, last))
             ticks[name] = min(oldest, first), max(newest, last)
     return ticks
+
+
+def _tells_of_ticks(batch: pa.RecordBatch) -> bool:
+    return bool((batch.schema.metadata or {}).get(ENTITY_TYPE_KEY) == COLLECTION.name.encode())

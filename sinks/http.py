@@ -1,5 +1,6 @@
 """Posts of one sink over HTTP: what came back, or that nothing did."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,7 +74,19 @@ class HttpClient:
         except TimeoutError as error:
             raise RetryLater(f"no answer within {self._timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise RetryLater(f"{type(error).__name__}: {error}") from error
+            raise RetryLater(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no answer, in words: aiohttp's own have the socket's call in them."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"{error.host}:{error.port}: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        failed = error.os_error
+        number = failed.errno or 0
+        why = os.strerror(number) if number > 0 else failed.strerror
+        return f"cannot connect to {error.host}:{error.port}: {why or failed}"
+    return f"{type(error).__name__}: {error}"
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -1,6 +1,8 @@
 """Redelivery: dead letters, and what waits in a spool, are sent once more."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,15 +22,25 @@ from sinks.spool.store import Spool, left_behind
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """What became of it, in samples (a sample that has two routes counts twice)."""
+    """What became of it, in samples by route: each route sends those that it has a form for."""
 
-    delivered: int
-    dead: int
+    delivered_by: Mapping[str, int]
+    dead_by: Mapping[str, int]
     """Dead letters of this destination that are kept."""
     spool_bytes: int
     """About what is left in the spool."""
     problem: str | None
     """Why it ended early: the destination cannot be reached. None where all was tried."""
+
+    @property
+    def delivered(self) -> int:
+        """Deliveries: of a sample by two routes, two."""
+        return sum(self.delivered_by.values())
+
+    @property
+    def dead(self) -> int:
+        """Letters that are kept: of a sample by two routes, two."""
+        return sum(self.dead_by.values())
 
 
 def redeliver(destination: Destination, spool: SpoolSettings, job: JobContext) -> Redelivery:
@@ -45,12 +57,11 @@ def redeliver(destination: Destination, spool: SpoolSettings, job: JobContext) -
 
 
 async def _redeliver(destination: Destination, spool: SpoolSettings, job: JobContext) -> Redelivery:
-    delivered = 0
+    delivered: Counter[str] = Counter()
 
     def count(event: object) -> None:
-        nonlocal delivered
         if isinstance(event, SamplesDelivered):
-            delivered += sum(event.by_origin.values())
+            delivered[event.route] += sum(event.by_origin.values())
         job.listener(event)
 
     # What dies now goes into files of its own, which are not tried again in this call.
@@ -113,13 +124,13 @@ def _rewrite(file: Path, letters: list[DeadLetter]) -> None:
         file.unlink()
 
 
-def _dead(path: Path, sink: str) -> int:
-    return sum(
-        rows_of(letter.samples)
-        for file in dead_letter_files(path)
-        for letter in read_letters(file)
-        if letter.sink == sink
-    )
+def _dead(path: Path, sink: str) -> Mapping[str, int]:
+    dead: Counter[str] = Counter()
+    for file in dead_letter_files(path):
+        for letter in read_letters(file):
+            if letter.sink == sink:
+                dead[letter.route] += rows_of(letter.samples)
+    return dead
 
 
 def _left(directory: Path) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import asdict
 
 from flows.config import NO_SINK
-from flows.observe.picture import Job, Picture
+from flows.observe.picture import Job, Picture, SinkPicture
+from flows.observe.shortfalls import shortfalls
 from operators.events import (
     BreakerClosed,
     BreakerOpened,
@@ -18,6 +19,7 @@ from operators.events import (
     PoolStopped,
     PoolStopping,
     TaskCompleted,
+    TaskEvent,
     TaskFailed,
     TaskQueued,
     TaskRetrying,
@@ -42,6 +44,15 @@ _USUAL: dict[type[PoolEvent], str] = {
     TaskCompleted: "task completed",
     TaskRetrying: "task retrying",
 }
+
+
+_OF_A_CLUSTER = ("refused", "resolve", "tls", "auth", "config")
+"""Classes of errors that a cluster's targets have together: it cannot be reached, or lets us not in."""
+
+_ADVICE = (
+    "samples wait in the spool and none is lost; where it lasts, `mqpipe check --connect` tells what "
+    "is wrong"
+)
 
 
 class RateLimit:
@@ -93,11 +104,16 @@ class EventLog:
             case CollectedInPart():
                 self._in_part(event)
             case BreakerOpened():
-                self._log.warning(
-                    "breaker opened", pool=event.pool, target=event.key, probe_seconds=event.probe
-                )
+                if self._limit.admit((_cluster(event), "breaker opened")) is not None:
+                    self._log.warning(
+                        "breaker opened",
+                        pool=event.pool,
+                        target=event.key,
+                        probe_seconds=event.probe,
+                    )
             case BreakerClosed():
-                self._log.info("breaker closed", pool=event.pool, target=event.key)
+                if self._limit.admit((_cluster(event), "breaker closed")) is not None:
+                    self._log.info("breaker closed", pool=event.pool, target=event.key)
             case DeliveryRetried():
                 self._retried(event)
             case SamplesDead():
@@ -126,22 +142,35 @@ class EventLog:
             self._log.warning(NO_SINK)
 
     def ended(self, picture: Picture, *, failed: bool) -> None:
-        """Say what came of it: samples by sink and origin, and what is not where it should be."""
+        """Say what came of it: samples by sink and origin, and what is not where it should be.
+
+        `dead` are letters: a sample that two routes of a sink refused is two.
+        """
+        fell_short = shortfalls(picture)
         self._log.log(
-            logging.ERROR if failed else logging.INFO,
+            logging.ERROR if failed else logging.WARNING if fell_short else logging.INFO,
             f"{picture.job.name} {'failed' if failed else 'ended'}",
             seconds=round(picture.now - picture.started, 1),
             samples={sink.name: dict(sink.written) for sink in picture.sinks},
-            delivered={s.name: s.arrived for s in picture.sinks if s.spool_limit is not None},
+            delivered={s.name: _delivered(s) for s in picture.sinks if s.spool_limit is not None},
             unsent_bytes=sum(sink.unsent_bytes for sink in picture.sinks),
             dead=sum(sum(sink.dead.values()) for sink in picture.sinks),
+            unreadable=picture.unreadable,
             ticks_completed=sum(target.completed for target in picture.targets),
             ticks_failed=sum(target.failed for target in picture.targets),
             warnings_suppressed=self._limit.suppressed,
+            problems=list(fell_short),
         )
 
     def _task_failed(self, event: TaskFailed) -> None:
-        suppressed = self._limit.admit((event.pool, event.key, event.error_class))
+        if event.error_class in _OF_A_CLUSTER:
+            suppressed = self._limit.admit((_cluster(event), event.error_class))
+        else:
+            suppressed = self._limit.admit((event.pool, event.key, event.error_class))
+            # What all targets of a cluster wait for fails all of them alike.
+            if suppressed is not None and event.key is not None:
+                alike = (_cluster(event), event.error_class, event.error)
+                suppressed = None if self._limit.admit(alike) is None else suppressed
         if suppressed is not None:
             what = {Outcome.OVERRUN: "task skipped", Outcome.REFUSED: "task refused"}
             self._log.warning(
@@ -161,7 +190,7 @@ class EventLog:
             self._log.warning("collected in part", **asdict(event), suppressed=suppressed)
 
     def _retried(self, event: DeliveryRetried) -> None:
-        suppressed = self._limit.admit((event.sink, event.route, event.reason))
+        suppressed = self._limit.admit((event.sink, event.reason))
         if suppressed is not None:
             self._log.warning(
                 "delivery retried",
@@ -171,6 +200,7 @@ class EventLog:
                 attempt=event.attempt,
                 retry_in_seconds=round(event.retry_in, 3),
                 suppressed=suppressed,
+                advice=_ADVICE,
             )
 
     def _rejected(self, event: PointsRejected) -> None:
@@ -195,3 +225,14 @@ class EventLog:
                 status=event.status,
                 suppressed=suppressed,
             )
+
+
+def _delivered(sink: SinkPicture) -> int | dict[str, int]:
+    """Samples that arrived; by route where there are several, for not all of them take each."""
+    routes = sink.by_route
+    return dict(routes) if len(routes) > 1 else sink.arrived
+
+
+def _cluster(event: TaskEvent) -> str | None:
+    """The cluster of a target, `<cluster>/<kind>`."""
+    return None if event.key is None else event.key.partition("/")[0]

@@ -11,7 +11,7 @@ from flows.again import StartAgain
 from flows.observe.event_log import EventLog
 from flows.observe.logs import configure_logs
 from flows.observe.native import captured_stderr, real_stderr
-from flows.observe.picture import Job
+from flows.observe.picture import Job, Picture
 from flows.observe.settings import MetricsSettings
 from flows.observe.tally import Tally
 from operators.drain import Drain
@@ -43,6 +43,8 @@ class Observation:
     """Told of every collected tick while it has its raw measures; None where nobody wants them."""
     there_until: Callable[[int], None]
     """Told up to when (ms) a partition has nothing to do, for its samples are there."""
+    picture: Callable[[], Picture]
+    """How things stand."""
 
 
 @contextmanager
@@ -116,6 +118,7 @@ def observe(
                 tally.clock_set,
                 measured,
                 tally.there_until,
+                tally.picture,
             )
             failed = False
         except StartAgain:

@@ -123,14 +123,19 @@ class SinkPicture:
     """By origin."""
 
     @property
+    def by_route(self) -> Mapping[str, int]:
+        """Samples that the other side acknowledged, by route: each sends those that it has a form for."""
+        routes: dict[str, int] = {}
+        for (route, _), samples in self.delivered.items():
+            routes[route] = routes.get(route, 0) + samples
+        return routes
+
+    @property
     def arrived(self) -> int:
         """Samples that are where they belong: delivered by every route, or written."""
         if self.spool_limit is None and not self.delivered:
             return sum(self.written.values())
-        routes: dict[str, int] = {}
-        for (route, _), samples in self.delivered.items():
-            routes[route] = routes.get(route, 0) + samples
-        return min(routes.values(), default=0)
+        return min(self.by_route.values(), default=0)
 
     def delay(self, now: float, interval: float) -> float | None:
         """Seconds that samples take from their due tick until they arrive; None before the first.
@@ -181,6 +186,8 @@ class Picture:
     """Labels of the anomalies that shaped the last ticks."""
     dead_letters_dropped: int
     """Dead letters that were removed for want of room."""
+    unreadable: int = 0
+    """Messages of a recorded stream that held no samples, and went to dead letters."""
 
     @property
     def watermarks(self) -> Mapping[str, int]:

@@ -30,6 +30,7 @@ from operators.ticks import Outcome
 from sinks.events import (
     DeadLettersDropped,
     DeliveryRetried,
+    MessagesUnreadable,
     PointsRejected,
     SamplesDead,
     SamplesDelivered,
@@ -103,6 +104,7 @@ class Tally:
         self._sinks = {name: _Sink() for name in job.sinks}
         self._clusters: dict[str, _Cluster] = {}
         self._dead_letters_dropped = 0
+        self._messages_unreadable = 0
         self._by_event: Mapping[type, Callable[[Any, float], None]] = {
             TaskCompleted: self._completed,
             TaskFailed: self._failed,
@@ -113,6 +115,7 @@ class Tally:
             PointsRejected: self._points_rejected,
             SpoolDepth: self._spool_depth,
             DeadLettersDropped: self._dropped,
+            MessagesUnreadable: self._unreadable,
             Coverage: self._covered,
         }
 
@@ -185,6 +188,7 @@ class Tally:
                 ),
                 anomalies=tuple(sorted(self._anomalies())),
                 dead_letters_dropped=self._dead_letters_dropped,
+                unreadable=self._messages_unreadable,
             )
 
     # Events, one method each, under the lock
@@ -264,6 +268,9 @@ class Tally:
 
     def _dropped(self, event: DeadLettersDropped, now: float) -> None:
         self._dead_letters_dropped += event.samples
+
+    def _unreadable(self, event: MessagesUnreadable, now: float) -> None:
+        self._messages_unreadable += event.messages
 
     def _covered(self, event: Coverage, now: float) -> None:
         cluster = self._cluster(event.cluster)

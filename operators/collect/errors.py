@@ -10,8 +10,8 @@ from operators.protocol.errors import RequestError, error_class, error_name
 _ADVICE = {
     "timeout": "no answer in time: is a broker hung, the network slow, or the cluster too big "
     "for the pool's timeout?",
-    "refused": "cannot reach it: check `bootstrap_servers`, the brokers' advertised listeners, "
-    "firewalls, and whether the listener wants TLS or SASL (`security.protocol`)",
+    "refused": "check `bootstrap_servers`, the advertised listeners, firewalls, and "
+    "`security.protocol`",
     "resolve": "check the host names in `bootstrap_servers` and the advertised listeners",
     "tls": "check `ssl.ca.location`, the client's certificate and key, and that the listener "
     "speaks TLS",

@@ -108,8 +108,9 @@ class PageReader:
         """
         if self._session is None:
             context = await asyncio.to_thread(tls_context, self._settings.tls)
-            connector = aiohttp.TCPConnector(resolver=self._names, ssl=context)
-            self._session = aiohttp.ClientSession(connector=connector)
+            if self._session is None:  # Another tick may have opened it meanwhile.
+                connector = aiohttp.TCPConnector(resolver=self._names, ssl=context)
+                self._session = aiohttp.ClientSession(connector=connector)
         return self._session
 
     def _note(self, pages: Mapping[int, Page]) -> None:

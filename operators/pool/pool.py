@@ -130,7 +130,8 @@ class Pool:
             )
             return None
         if deadline is not None and deadline <= 0:
-            self._refuse(done, key, Outcome.FAILED, "timeout", "its deadline passed before it came")
+            late = f"this machine is busy: it came {-deadline:.1f} s after its deadline; raise the interval"
+            self._refuse(done, key, Outcome.FAILED, "timeout", late)
             return None
         patience = inf if deadline is None else deadline
         turn = rank(priority, now, patience, settings.timeout)
@@ -240,7 +241,12 @@ class Pool:
         self._watch(self._queue.earliest_deadline())
 
     def _fail_late(self, task: Task, now: float) -> None:
-        self._fail(task, now, "timeout", "its deadline passed while it waited for a slot")
+        self._fail(
+            task,
+            now,
+            "timeout",
+            "no slot was free before its deadline: raise the pool's size, or the interval",
+        )
 
     def next_attempt(self, now: float) -> Task | None:
         """For the slots: the next task, ready to run."""

@@ -29,7 +29,7 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP
 
 _FAMILIES = {"any": socket.AF_UNSPEC, "v4": socket.AF_INET, "v6": socket.AF_INET6}
 
-_UNSUPPORTED_VERSION, _UNSUPPORTED_MECHANISM = 35, 33
+_UNSUPPORTED_VERSION, _UNSUPPORTED_MECHANISM, _ILLEGAL_STATE = 35, 33, 34
 
 _METADATA_OF_2_8 = 10
 """The version of Metadata that came with Kafka 2.8, as did DescribeCluster."""
@@ -139,6 +139,11 @@ async def authenticate(connection: Connection, host: str, access: Access) -> Non
         if answer.error_code:
             known = ", ".join(answer.mechanisms) or "none"
             said = f"it takes {known}" if answer.error_code == _UNSUPPORTED_MECHANISM else ""
+            if answer.error_code == _ILLEGAL_STATE:
+                said = (
+                    "this listener has no SASL: take the port of one that has it, or set "
+                    "`security.protocol` to PLAINTEXT or SSL"
+                )
             raise _sasl_error(where, login, answer.error_code, said)
         lifetime = await _exchanged(connection, login, exchange, access) / 1000
     except RefusedError as error:

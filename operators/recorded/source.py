@@ -79,6 +79,11 @@ class RecordedSource(FixedPartitionedSource[tuple[str, pa.RecordBatch | Unreadab
         return partition
 
     @property
+    def messages(self) -> int:
+        """How many messages the partitions of this process have read since it began."""
+        return sum(p.messages for p in self._partitions.values())
+
+    @property
     def read(self) -> int:
         """How many of the plan's messages the partitions of this process have read."""
         return sum(p.next - p.stretch.start for p in self._partitions.values())
@@ -99,6 +104,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         self._plan = plan
         self.stretch = stretch
         self.next = offset
+        self.messages = 0
         self._drain = drain
         self._account_id = account_id
         self._idle = False
@@ -151,6 +157,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
                 "it anew"
             )
         self.next = offset + 1
+        self.messages += 1
         _, timestamp = message.timestamp()
         value = message.value()
         batches, reasons = read_message(value, timestamp, self._account_id)
@@ -179,6 +186,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
                 [TopicPartition(self._plan.topic, self.stretch.partition, OFFSET_BEGINNING)]
             )
         elif code == _DAMAGED:
+            self.messages += 1
             return [self._unreadable(message, f"damaged in the topic: {error.str()}")]
         elif code in _FATAL or error.fatal():
             raise ReplayError(f"{self._name}: {error.name()}: {error.str()}")

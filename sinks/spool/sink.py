@@ -144,8 +144,7 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, State]):
     def snapshot(self) -> State:
         self._release()
         spool = self._spool
-        depth = SpoolDepth(self._sink.name, spool.name, spool.unsent_bytes, spool.disk_bytes)
-        self._sink.job.listener(depth)
+        self._tell_depth()
         if self._running is None:
             return spool.state
         return (*spool.state, self._running.state())
@@ -159,6 +158,12 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, State]):
                 "start",
                 unsent_bytes=self._spool.unsent_bytes,
             )
+        self._tell_depth()
+
+    def _tell_depth(self) -> None:
+        spool = self._spool
+        depth = SpoolDepth(self._sink.name, spool.name, spool.unsent_bytes, spool.disk_bytes)
+        self._sink.job.listener(depth)
 
     def _release(self) -> None:
         self._spool.release()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from operators.schema.arrow import sample_batch
-from operators.schema.metrics import TOPIC
+from operators.schema.metrics import COLLECTION, TOPIC
 from sinks.events import SamplesWritten, count_by_origin, ticks_by_origin
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
@@ -28,6 +28,17 @@ def test_counts_and_ticks_are_by_origin_over_all_batches() -> None:
         "collected": (2_000, 4_000),
         "filled": (1_000, 2_000),
         "unknown": (9_000, 9_000),
+    }
+
+
+def test_rows_that_tell_of_ticks_are_no_collected_samples() -> None:
+    """Where nothing answers, nothing was collected, and yet there is a row a target and tick."""
+    told = sample_batch(COLLECTION, 2, {"timestamp": [1_000, 2_000], "origin": "collected"})
+    batches = [told, batch([3_000], ["collected"])]
+    assert count_by_origin(batches) == {"collection": 2, "collected": 1}
+    assert ticks_by_origin(batches) == {
+        "collection": (1_000, 2_000),
+        "collected": (3_000, 3_000),
     }
 
 

@@ -10,6 +10,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,10 @@ def lines(configured: Callable[[str], LogHandler]) -> Iterator[Lines]:
         yield read
 
 
-def failed(key: str = "prod/topics", error_class: str = "timeout") -> TaskFailed:
-    return TaskFailed("topics", key, Outcome.FAILED, 3, 9.0, error_class, "no answer")
+def failed(
+    key: str = "prod/topics", error_class: str = "timeout", error: str = "no answer"
+) -> TaskFailed:
+    return TaskFailed("topics", key, Outcome.FAILED, 3, 9.0, error_class, error)
 
 
 def test_a_line_is_one_json_object(lines: Lines) -> None:
@@ -259,6 +262,57 @@ def test_the_end_of_a_run_says_what_came_of_it(lines: Lines) -> None:
     )  # fmt: skip
     assert (ended["ticks_completed"], ended["ticks_failed"], ended["seconds"]) == (13, 3, 600.0)
     assert (broken["event"], broken["level"]) == ("run failed", "error")
+
+
+def test_what_a_run_did_not_get_done_is_said_at_its_end(lines: Lines) -> None:
+    """As a warning, with where it waits; a run that did all has no problems."""
+    log = EventLog()
+    waits = p.sink("newrelic", spooled=True, unsent=5000, dead=3)
+    log.ended(
+        p.picture(targets=(p.bad("prod/topics")._replace(completed=0),), sinks=(waits,)),
+        failed=False,
+    )
+    log.ended(p.picture(targets=(p.good("prod/topics"),)), failed=False)
+    short, well = lines()
+    assert (short["level"], well["level"], well["problems"]) == ("warning", "info", [])
+    told = short["problems"]
+    assert isinstance(told, list)
+    assert [problem.split(":")[0] for problem in told] == [
+        "every tick failed (3)",
+        "newrelic",
+        "newrelic",
+    ]
+
+
+def test_a_cluster_that_cannot_be_reached_is_one_message(lines: Lines) -> None:
+    """Whatever each of its targets met; what is a target's own is told of each."""
+    log = EventLog(Clock())
+    for kind in ("brokers", "topics", "groups"):
+        log.hear(failed(key=f"prod/{kind}", error_class="refused", error=f"broker {kind}: refused"))
+        log.hear(failed(key=f"prod/{kind}", error_class="timeout", error="read the metadata"))
+        log.hear(failed(key=f"prod/{kind}", error_class="authorization", error=f"grant {kind}"))
+        log.hear(BreakerOpened(kind, f"prod/{kind}", 60.0))
+    log.hear(failed(key="other/topics", error_class="refused"))
+    told = [(line["event"], line.get("error_class"), line["target"]) for line in lines()]
+    assert told == [
+        ("task failed", "refused", "prod/brokers"),
+        ("task failed", "timeout", "prod/brokers"),
+        ("task failed", "authorization", "prod/brokers"),
+        ("breaker opened", None, "prod/brokers"),
+        ("task failed", "authorization", "prod/topics"),
+        ("task failed", "authorization", "prod/groups"),
+        ("task failed", "refused", "other/topics"),
+    ]
+
+
+def test_deliveries_by_several_routes_are_told_by_route(lines: Lines) -> None:
+    """Not every route takes each sample, so no single number says what arrived."""
+    both = replace(
+        p.sink("newrelic", spooled=True),
+        delivered={("events", "collected"): 30, ("metrics", "collected"): 12},
+    )
+    EventLog().ended(p.picture(sinks=(both,)), failed=False)
+    assert lines()[0]["delivered"] == {"newrelic": {"events": 30, "metrics": 12}}
 
 
 NO_SINK = "no sink: samples go nowhere; name one under `sinks`"

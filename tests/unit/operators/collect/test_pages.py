@@ -243,6 +243,19 @@ def test_a_name_server_that_hangs_holds_up_nobody_else(monkeypatch: pytest.Monke
     assert {problem.error_class for problem in asyncio.run(run()).problems} == {"timeout"}
 
 
+def test_ticks_that_begin_together_share_one_session() -> None:
+    """Each had opened one, and the one that nobody closed was told of when it was forgotten."""
+
+    async def test() -> int:
+        async with serving(_good) as url:
+            reader = PageReader("prod", PagesSettings(urls={1: url}))
+            opened = await asyncio.gather(*(reader._opened() for _ in range(4)))
+            await reader.close()
+            return len({id(session) for session in opened})
+
+    assert asyncio.run(test()) == 1
+
+
 def test_a_page_that_is_down_is_reported() -> None:
     """Nobody listens: refused."""
     with PortClaim() as claim:

@@ -287,6 +287,8 @@ def test_a_deadline_ends_waiting_for_a_slot() -> None:
         (Outcome.FAILED, 0, 0.0),
     ]
     assert {r.error_class for r in results[1:]} == {"timeout"}
+    waited, came_late = str(results[1].error), str(results[3].error)
+    assert ("no slot was free" in waited, "this machine is busy" in came_late) == (True, True)
 
 
 def test_the_end_of_one_task_may_end_and_begin_others() -> None:
