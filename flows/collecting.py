@@ -15,7 +15,7 @@ from flows.config import Config
 from operators.background import Background
 from operators.collect.collectors import Collectors, Collects
 from operators.collect.settings import ClusterSettings
-from operators.events import CollectedInPart, Listeners
+from operators.events import Observer
 from operators.merge.like import like_fleet, preset_fleet
 from operators.merge.plan import Plan
 from operators.offload import TickWork
@@ -50,21 +50,20 @@ def collecting(
     targets: Sequence[Target],
     asked: Shards,
     watch: Callable[[Pool], None],
-    listeners: Listeners,
-    hear: Callable[[CollectedInPart], None],
+    observer: Observer,
 ) -> Iterator[Collecting]:
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
     `targets` are those of `targets_of`, `asked` the simulated clusters whose generator does I/O,
-    by name. `watch` is told of every pool, `listeners` of what happens in them, and `hear` of ticks
-    that lack a part.
+    by name. `watch` is told of every pool, `observer` of what happens in them and of ticks that
+    lack a part.
     """
     background = Background()
-    collectors = Collectors(_collectors(config, asked), hear)
+    collectors = Collectors(_collectors(config, asked), observer.hear)
     pools: dict[str, Pool] = {}
     try:
         kinds = dict.fromkeys([*TargetKind, *(target.kind for target in targets)])
-        pools = background.run(_pools(config, list(kinds), background, listeners))
+        pools = background.run(_pools(config, list(kinds), background, observer))
         for pool in pools.values():
             watch(pool)
         # What is there by now stays: to look through it again at each big tick for garbage in
@@ -136,14 +135,14 @@ def _plans(config: Config, asked: Shards) -> Mapping[str, Plan]:
 
 
 async def _pools(
-    config: Config, kinds: Sequence[str], background: Background, listeners: Listeners
+    config: Config, kinds: Sequence[str], background: Background, observer: Observer
 ) -> dict[str, Pool]:
     return {
         kind: Pool(
             kind,
             config.pools.of(kind),
             loop=background.loop,
-            listeners=listeners,
+            observer=observer,
         )
         for kind in kinds
     }

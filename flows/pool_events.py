@@ -9,7 +9,15 @@ from typing import Any
 from flows.config import Config
 from flows.errors import UsageError
 from operators.background import Background
-from operators.events import EVENTS, Listeners, PoolEvent, TaskCompleted, TaskQueued, TaskStarted
+from operators.events import (
+    EVENTS,
+    NOBODY,
+    Observer,
+    PoolEvent,
+    TaskCompleted,
+    TaskQueued,
+    TaskStarted,
+)
 
 EVENT_TYPE = "MqpipePoolEvent"
 
@@ -24,17 +32,17 @@ _CLOSING = 5.0
 
 
 @contextmanager
-def pool_events(config: Config, process_id: int = 0) -> Iterator[Listeners]:
-    """Listeners for pools that send their events while the block runs, and what is left after it.
+def pool_events(config: Config, process_id: int = 0) -> Iterator[Observer]:
+    """Who sends pools' events while the block runs, and what is left after it.
 
-    None where `sinks.newrelic.pool_events` does not ask for them.
+    Nobody where `sinks.newrelic.pool_events` does not ask for them.
 
     Raises:
         UsageError: the licence key cannot be read.
     """
     newrelic = config.sinks.newrelic
     if newrelic is None or newrelic.pool_events is None or config.account_id is None:
-        yield {}
+        yield NOBODY
         return
     from sinks.newrelic.poster import EventPoster
 
@@ -42,15 +50,16 @@ def pool_events(config: Config, process_id: int = 0) -> Iterator[Listeners]:
         poster = EventPoster(newrelic, config.account_id)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    wanted = [e for e in EVENTS if newrelic.pool_events == "all" or e not in _USUAL]
+    wanted = frozenset(e for e in EVENTS if newrelic.pool_events == "all" or e not in _USUAL)
 
-    def hear(event: PoolEvent) -> None:
-        poster.put({**attributes(event), "processId": process_id})
+    def hear(event: object) -> None:
+        if isinstance(event, PoolEvent) and type(event) in wanted:
+            poster.put({**attributes(event), "processId": process_id})
 
     background, closing = Background(), asyncio.Event()
     posting = asyncio.run_coroutine_threadsafe(poster.run(closing), background.loop)
     try:
-        yield dict.fromkeys(wanted, (hear,))
+        yield Observer(hear, wanted)
     finally:
         background.loop.call_soon_threadsafe(closing.set)
         with suppress(TimeoutError):

@@ -157,7 +157,7 @@ def _run(
         config,
         state,
         lambda _sink: source.list_parts(),
-        seen.listener,
+        seen.observer.hear,
         lambda: drain.grace_left if drain.requested else _DELIVERY,
     )
     # Its spools are its own, beside those of a live run; and no seed made what was recorded.

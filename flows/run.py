@@ -25,7 +25,7 @@ from flows.sinks import job_context, opened, sinks_of, spool_sizes
 from flows.state import RECOVERY_PARTITIONS, JobState, hold
 from flows.stream import Stream, stream
 from operators.drain import Drain, look_for
-from operators.events import joined
+from operators.events import observers
 from operators.fleets import FleetSource
 from operators.schedule import ClockSteps, RealTime, after, wall_clock
 from operators.simulate.spec import ShardSpec, by_cluster
@@ -77,7 +77,7 @@ def run(config: Config, options: RunOptions) -> int:
         ) as seen,
         pool_events(config, options.workers.process_id) as more,
         collecting(
-            config, targets, asked, seen.watch, joined(seen.pool_listeners, more), seen.listener
+            config, targets, asked, seen.watch, observers(seen.observer, more)
         ) as collectors,
     ):
         clusters = frozenset(computed) | collectors.plans.keys()
@@ -89,7 +89,7 @@ def run(config: Config, options: RunOptions) -> int:
                 config,
                 state,
                 lambda sink: clusters | state.retired(sink, clusters),
-                seen.listener,
+                seen.observer.hear,
                 lambda: drain.grace_left_of(share),
                 options.workers.processes,
             ),
@@ -155,7 +155,7 @@ def _parts(
         drain=drain,
         sinks=sinks,
         saw=seen.saw,
-        on_coverage=seen.listener,
+        hear=seen.observer.hear,
         measured=seen.measured,
     )
 

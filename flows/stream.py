@@ -13,7 +13,6 @@ from flows.collecting import Collecting
 from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
-from operators.merge.coverage import CoverageListener
 from operators.merge.operator import merge
 from operators.merge.settings import FillSettings
 from operators.offload import offload
@@ -39,7 +38,8 @@ class Stream:
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]]
     saw: Callable[[str, pa.RecordBatch], None]
     """Told of every batch on its way to the sinks."""
-    on_coverage: CoverageListener
+    hear: Callable[[object], None]
+    """Told of what happens in the dataflow."""
     measured: Callable[[TickResult], None] | None = None
     """Told of every collected tick while it has its raw measures."""
 
@@ -81,7 +81,7 @@ def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: S
         parts.collecting.plans,
         parts.fill,
         parts.drain,
-        on_coverage=parts.on_coverage,
+        hear=parts.hear,
         catch_up=parts.catch_up,
     )
 

@@ -1,15 +1,11 @@
 """What happens in a pool, and in what it does, as events: one class each, for whom it concerns.
 
-A listener is a plain callable that takes one event. It is called on the pool's loop, so it
-returns at once; what it raises is logged and goes no further. Where a class has no listener,
-no event of it is made.
+An observer hears them as plain calls: on the pool's loop, on an engine's thread, on a sink's.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeAlias
 
 from operators.ticks import Outcome
 
@@ -131,28 +127,33 @@ class CollectedInPart:
     error: str
 
 
-Listeners: TypeAlias = Mapping[type[PoolEvent], Sequence[Callable[[Any], None]]]
-"""Who hears which class of events."""
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Whom everything that happens in a job is told: pools, collection, merge and sinks.
+
+    `hear` is called from any thread and returns at once. Of pools' events only those in
+    `pool_events` are made; each is seldom but the three that every task has.
+    """
+
+    hear: Callable[[object], None]
+    pool_events: frozenset[type[PoolEvent]] = frozenset()
 
 
-def joined(one: Listeners, other: Listeners) -> Listeners:
-    """The listeners of both."""
-    kinds: set[type[PoolEvent]] = {*one, *other}
-    return {kind: (*one.get(kind, ()), *other.get(kind, ())) for kind in kinds}
+def observers(*each: Observer) -> Observer:
+    """All of them as one; what one raises is logged, and the others hear the event."""
+
+    def hear(event: object) -> None:
+        for observer in each:
+            try:
+                observer.hear(event)
+            except Exception:
+                log.exception("an observer of %s raised", type(event).__name__)
+
+    return Observer(hear, frozenset().union(*(observer.pool_events for observer in each)))
 
 
-def tellers(listeners: Listeners) -> dict[type[PoolEvent], Callable[[PoolEvent], None]]:
-    """For each class that has listeners, the function that tells them all of an event."""
-    return {event: partial(_tell, tuple(hear)) for event, hear in listeners.items() if hear}
-
-
-def _tell(hear: tuple[Callable[[Any], None], ...], event: PoolEvent) -> None:
-    for listener in hear:
-        try:
-            listener(event)
-        except Exception:
-            log.exception("a listener of %s raised", type(event).__name__)
-
+NOBODY = observers()
+"""Hears nothing, and has nothing made."""
 
 EVENTS: tuple[type[PoolEvent], ...] = (
     PoolStarted,

@@ -13,7 +13,7 @@ from operators.events import (
     BreakerClosed,
     BreakerOpened,
     CollectedInPart,
-    Listeners,
+    Observer,
     PoolEvent,
     PoolStarted,
     PoolStopped,
@@ -83,18 +83,19 @@ class RateLimit:
 
 
 class EventLog:
-    """Writes events to the log. Its methods are listeners: any thread may call them."""
+    """Writes events to the log. Any thread may call its methods."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = RateLimit(EVERY, clock)
         self._log = Log(_LOGGER)
 
-    def pool_listeners(self) -> Listeners:
-        """For pools: what is usual costs nothing unless the log is at debug."""
-        logged: list[type[PoolEvent]] = [TaskFailed, BreakerOpened, BreakerClosed]
+    @property
+    def observer(self) -> Observer:
+        """Has what is usual in pools made only where the log is at debug."""
+        logged: set[type[PoolEvent]] = {TaskFailed, BreakerOpened, BreakerClosed}
         if logging.getLogger(_LOGGER).isEnabledFor(logging.DEBUG):
-            logged += _USUAL
-        return dict.fromkeys(logged, (self.hear,))
+            logged |= _USUAL.keys()
+        return Observer(self.hear, frozenset(logged))
 
     def hear(self, event: object) -> None:
         """Log an event if it is worth a line."""

@@ -15,7 +15,7 @@ from flows.observe.picture import Job, Picture
 from flows.observe.settings import MetricsSettings
 from flows.observe.tally import Tally
 from operators.drain import Drain
-from operators.events import Listeners, joined
+from operators.events import Observer, observers
 from operators.pool.pool import Pool
 from operators.schema.arrow import entity_type_of
 from operators.schema.logs import Log
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 class Observation:
     """Whom the parts of a job report to."""
 
-    pool_listeners: Listeners
-    """For every pool."""
-    listener: Callable[[object], None]
-    """For sinks, dead letters and merge."""
+    observer: Observer
+    """Hears of pools, collection, merge, sinks and dead letters."""
     watch: Callable[[Pool], None]
     """Told of every pool, once."""
     saw: Callable[[str, pa.RecordBatch], None]
@@ -66,10 +64,6 @@ def observe(
     tally = Tally(job, draining=lambda: drain.requested)
     events = EventLog()
     native = Log("stderr")
-
-    def hear(event: object) -> None:
-        tally.hear(event)
-        events.hear(event)
 
     with ExitStack() as stack:
         url = None
@@ -111,8 +105,7 @@ def observe(
         failed = True
         try:
             yield Observation(
-                joined(tally.pool_listeners(), events.pool_listeners()),
-                hear,
+                observers(tally.observer, events.observer),
                 tally.watch,
                 saw,
                 tally.clock_set,

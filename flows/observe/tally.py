@@ -22,7 +22,7 @@ from flows.observe.picture import (
     Target,
 )
 from flows.observe.recent import Recent
-from operators.events import Listeners, TaskCompleted, TaskFailed
+from operators.events import Observer, TaskCompleted, TaskFailed
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool
 from operators.schema.arrow import entity_type_of
@@ -127,9 +127,10 @@ class Tally:
             with self._lock:
                 count(event, self._clock())
 
-    def pool_listeners(self) -> Listeners:
-        """For pools: only the events that are counted here."""
-        return {TaskCompleted: (self.hear,), TaskFailed: (self.hear,)}
+    @property
+    def observer(self) -> Observer:
+        """Has of pools' events only those made that are counted here."""
+        return Observer(self.hear, frozenset({TaskCompleted, TaskFailed}))
 
     def watch(self, pool: Pool) -> None:
         """Show a pool's counters, slots and breakers from now on."""

@@ -3,14 +3,14 @@
 Nothing here knows Bytewax or a clock; times come in as arguments, in milliseconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.merge.coverage import Coverage, CoverageListener
+from operators.merge.coverage import Coverage
 from operators.merge.fills import Fills
 from operators.merge.levels import guids_of
 from operators.merge.plan import CLUSTER_KIND, UNFILLED, Plan
@@ -100,14 +100,14 @@ class ClusterMerge:
         self,
         plan: Plan,
         fill: FillSettings | None,
-        on_coverage: CoverageListener | None = None,
+        hear: Callable[[Coverage], None] | None = None,
         catch_up: int | None = None,
     ) -> None:
         self._plan = plan
         self._catch_up = catch_up
         self._grace = None if fill is None else round(fill.grace * 1000)
         self._fills = None if fill is None else Fills(plan, round(fill.stale_after * 1000))
-        self._on_coverage = on_coverage
+        self._hear = hear
         self._ticks: dict[int, _Tick] = {}
         self._through: dict[str, int] = {}
         """By kind: the last settled tick."""
@@ -389,8 +389,8 @@ class ClusterMerge:
 
     def _cover(self, tick: int, expected: int, collected: int, filled: int) -> None:
         late, self._late = self._late, 0
-        if self._on_coverage is not None:
-            self._on_coverage(Coverage(self._plan.cluster, tick, expected, collected, filled, late))
+        if self._hear is not None:
+            self._hear(Coverage(self._plan.cluster, tick, expected, collected, filled, late))
 
     # State
 

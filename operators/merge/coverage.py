@@ -1,6 +1,5 @@
 """How much of what was due arrived: counts of samples, for logs and metrics."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -24,7 +23,3 @@ class Coverage:
     def percent(self) -> float:
         """Share of the expected samples that were collected or filled, 0 to 100."""
         return 100.0 * (self.collected + self.filled) / self.expected if self.expected else 100.0
-
-
-CoverageListener = Callable[[Coverage], None]
-"""Told of each settled tick, on the worker's thread: it returns at once."""

@@ -10,7 +10,7 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from operators.drain import Drain
 from operators.merge.cluster import ClusterMerge
-from operators.merge.coverage import CoverageListener
+from operators.merge.coverage import Coverage
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.schedule import Clock, awake_at, wall_clock
@@ -29,7 +29,7 @@ def merge(
     clusters: Mapping[str, Plan],
     fill: FillSettings | None,
     drain: Drain,
-    on_coverage: CoverageListener | None = None,
+    hear: Callable[[Coverage], None] | None = None,
     clock: Clock = wall_clock,
     catch_up: int | None = None,
 ) -> KeyedStream[pa.RecordBatch]:
@@ -44,7 +44,7 @@ def merge(
     the smaller of interval and grace. With `fill` (hybrid mode) each expected entity then has
     exactly one sample of that tick, a filled one where none was collected. A collected sample
     that comes after its fill passes on with `late` true. Ticks that were missed at a stretch are
-    filled as far back as `catch_up` ms.
+    filled as far back as `catch_up` ms. `hear` is told of each settled tick's coverage.
 
     Its state is the last sample of each entity, the ticks that have not settled and the gaps
     that are not yet filled. State of a cluster that is not in `clusters` is dropped.
@@ -60,7 +60,7 @@ def merge(
                 f"a tick of cluster `{cluster}`, of which the merge has no plan; it has plans of "
                 f"{', '.join(sorted(clusters))}: give it one for every cluster that has targets"
             )
-        return ClusterMerge(clusters[cluster], fill, on_coverage, catch_up)
+        return ClusterMerge(clusters[cluster], fill, hear, catch_up)
 
     def build(state: State | None) -> _Logic:
         if state is None or state[1] not in clusters:

@@ -1,11 +1,13 @@
-"""A pool's events, each made only where somebody listens."""
+"""A pool's events, each made only where it is heard."""
 
+from collections.abc import Callable
 from typing import Any
 
 from operators.events import (
     BreakerClosed,
     BreakerOpened,
-    Listeners,
+    Observer,
+    PoolEvent,
     PoolStarted,
     PoolStopped,
     PoolStopping,
@@ -14,17 +16,19 @@ from operators.events import (
     TaskQueued,
     TaskRetrying,
     TaskStarted,
-    tellers,
+    observers,
 )
 from operators.pool.task import Result, Task
 
 
 class Announcer:
-    """Tells the listeners of the pool of that name what happens in it."""
+    """Tells an observer what happens in the pool of that name."""
 
-    def __init__(self, pool: str, listeners: Listeners) -> None:
+    def __init__(self, pool: str, observer: Observer) -> None:
         self._pool = pool
-        self._tell = tellers(listeners)
+        self._tell: dict[type[PoolEvent], Callable[[object], None]] = dict.fromkeys(
+            observer.pool_events, observers(observer).hear
+        )
 
     def started(self, size: int, queue: int) -> None:
         """The pool takes tasks."""

@@ -7,7 +7,7 @@ from math import inf
 from random import Random
 from typing import Any, Self, TypeVar
 
-from operators.events import Listeners
+from operators.events import NOBODY, Observer
 from operators.pool.announce import Announcer
 from operators.pool.breaker import Breakers
 from operators.pool.limit import AdaptiveLimit
@@ -41,7 +41,7 @@ class Pool:
         settings: PoolSettings,
         *,
         loop: asyncio.AbstractEventLoop | None = None,
-        listeners: Listeners | None = None,
+        observer: Observer = NOBODY,
         classify: Callable[[BaseException], str] = classify,
         rng: Random | None = None,
     ) -> None:
@@ -62,7 +62,7 @@ class Pool:
         self._expiry: asyncio.TimerHandle | None = None
         self._stopping = False
         self._waiters: list[asyncio.Future[None]] = []
-        self._announce = Announcer(name, listeners or {})
+        self._announce = Announcer(name, observer)
         self._announce.started(self.stats.limit, settings.queue)
 
     # Giving it work

@@ -173,7 +173,7 @@ def _flow(
             drain=drain,
             sinks={"count": counts},
             saw=lambda _cluster, _batch: None,
-            on_coverage=lambda _event: None,
+            hear=lambda _event: None,
         )
     )
 

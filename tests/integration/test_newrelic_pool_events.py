@@ -9,7 +9,7 @@ import pytest
 
 from flows.config import Config
 from flows.pool_events import pool_events
-from operators.events import EVENTS, Listeners
+from operators.events import EVENTS, Observer
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
 from sinks.newrelic.poster import EventPoster
@@ -35,7 +35,7 @@ def config(newrelic: StandIn, folder: Path, wanted: str | None) -> Config:
     )
 
 
-async def work(listeners: Listeners) -> None:
+async def work(observer: Observer) -> None:
     """One task that completes, and one that fails at its second attempt and opens its breaker."""
 
     async def fails(left: float) -> None:
@@ -47,7 +47,7 @@ async def work(listeners: Listeners) -> None:
     settings = PoolSettings.model_validate(
         {"attempts": 2, "backoff": {"initial": 0, "max": 0}, "breaker": {"failures": 1}}
     )
-    async with Pool("topics", settings, listeners=listeners) as pool:
+    async with Pool("topics", settings, observer=observer) as pool:
         await pool.submit(works, key="prod/topics")
         await pool.submit(fails, key="test/topics")
 
@@ -68,16 +68,16 @@ def test_events_are_those_that_the_config_asks_for(
     newrelic: StandIn, tmp_path: Path, wanted: str | None, events: set[str]
 ) -> None:
     """All of them, what is not as usual, or none; up to the end of the pool."""
-    with pool_events(config(newrelic, tmp_path, wanted), process_id=3) as listeners:
-        asyncio.run(work(listeners))
+    with pool_events(config(newrelic, tmp_path, wanted), process_id=3) as observer:
+        asyncio.run(work(observer))
     assert {event["event"] for event in sent(newrelic)} == events
     assert newrelic.dropped == []
 
 
 def test_an_event_says_what_it_knows(newrelic: StandIn, tmp_path: Path) -> None:
     """A failed task: its pool and target, its attempts and its cause."""
-    with pool_events(config(newrelic, tmp_path, "failures"), process_id=3) as listeners:
-        asyncio.run(work(listeners))
+    with pool_events(config(newrelic, tmp_path, "failures"), process_id=3) as observer:
+        asyncio.run(work(observer))
     (failed,) = (event for event in sent(newrelic) if event["event"] == "TaskFailed")
     assert failed["duration"] >= 0
     assert {**failed, "duration": 0, "timestamp": 0} == {

@@ -223,9 +223,9 @@ def test_usual_events_are_not_even_made_above_debug(
 ) -> None:
     """At the default level a pool is asked for failures only."""
     configured("INFO")
-    assert TaskStarted not in EventLog().pool_listeners()
+    assert TaskStarted not in EventLog().observer.pool_events
     configured("DEBUG")
-    assert TaskStarted in EventLog().pool_listeners()
+    assert TaskStarted in EventLog().observer.pool_events
 
 
 def test_what_sinks_cannot_deliver_is_a_warning(lines: Lines) -> None:
@@ -394,13 +394,13 @@ def test_a_job_is_observed_from_its_parts_to_its_end(
 
         async def collect() -> None:
             settings = PoolSettings(size=1, attempts=1)
-            async with Pool("topics", settings, listeners=observation.pool_listeners) as pool:
+            async with Pool("topics", settings, observer=observation.observer) as pool:
                 observation.watch(pool)
                 await pool.submit(work, key="prod/topics")
 
         asyncio.run(collect())
-        observation.listener(SamplesWritten("parquet", {"filled": 4}, {}))
-        observation.listener(Coverage("prod", 1_000, 4, 0, 4))
+        observation.observer.hear(SamplesWritten("parquet", {"filled": 4}, {}))
+        observation.observer.hear(Coverage("prod", 1_000, 4, 0, 4))
     logged = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [line["event"] for line in logged] == ["run started", "task failed", "run ended"]
     assert str(logged[0]["metrics"]).startswith("http://127.0.0.1:")

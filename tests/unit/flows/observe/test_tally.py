@@ -264,7 +264,7 @@ def test_a_pool_shows_what_its_slots_work_on(tally: Tally) -> None:
 
     async def job() -> None:
         settings = PoolSettings(size=1, queue=5)
-        async with Pool("brokers", settings, listeners=tally.pool_listeners()) as pool:
+        async with Pool("brokers", settings, observer=tally.observer) as pool:
             tally.watch(pool)
             gate = asyncio.Event()
 
