@@ -15,14 +15,14 @@ def broker_samples(
     tick: int,
     topology: Topology,
     pages: Pages,
-    fenced: int | None = None,
+    fenced: frozenset[int] | None = None,
     read_at: int = 0,
 ) -> Collected:
     """One BROKER row for each live broker, and the CLUSTER columns that metadata gives.
 
     `broker.leaderCount` and `replication.unreplicatedPartitions` count the partitions that the
     broker leads, `broker.partitionCount` the replicas that it holds.
-    What a broker's page says is null where it did not come. `fenced` is how many brokers are fenced,
+    What a broker's page says is null where it did not come. `fenced` are brokers that are fenced,
     None where nobody told; `read_at` is when the metadata came (ms).
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
@@ -45,13 +45,15 @@ def broker_samples(
         },
     )
     offline = int(topology.offline.sum())
+    seen = set(np.unique(topology.holders).tolist()) | topology.brokers.keys() | (fenced or set())
     partitions = topology.partitions
     cluster = cluster_part(
         identity,
         tick,
         {
             "cluster.activeBrokerCount": len(ids),
-            "cluster.fencedBrokerCount": fenced,
+            "cluster.knownBrokerCount": len(seen),
+            "cluster.fencedBrokerCount": None if fenced is None else len(fenced),
             "cluster.globalTopicCount": len(topology.topics) + len(topology.errors),
             "cluster.globalPartitionCount": partitions,
             "cluster.offlinePartitionsCount": offline,

@@ -246,8 +246,8 @@ class KafkaClient:
             for of in described
         }
 
-    async def fenced_brokers(self, timeout: float) -> int | None:
-        """How many brokers are fenced; None where brokers do not tell (before Kafka 4.0)."""
+    async def fenced_brokers(self, timeout: float) -> frozenset[int] | None:
+        """The ids of brokers that are fenced; None where brokers do not tell (before Kafka 4.0)."""
         what = f"{self.cluster}: describe the cluster"
         if await self._version("DescribeCluster", timeout, None, what) < FENCED_VERSION:
             return None

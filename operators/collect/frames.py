@@ -48,6 +48,7 @@ _NO_ID = bytes(16)
 _MOST_REPLICAS = 126
 _LONG = struct.Struct(">i")
 _SHORT = struct.Struct(">h")
+_INT = struct.Struct(">i")
 
 
 class GarbledError(ValueError):
@@ -727,16 +728,18 @@ CLUSTER_REQUEST = b"\0" + _BROKERS + b"\1\0"
 
 
 @_clear
-def fenced_brokers(data: bytes) -> tuple[int, int]:
-    """What a DescribeCluster answer holds: Kafka's error code, and how many brokers are fenced."""
+def fenced_brokers(data: bytes) -> tuple[int, frozenset[int]]:
+    """What a DescribeCluster answer holds: Kafka's error code, and the ids of fenced brokers."""
     (error,) = _SHORT.unpack_from(data, 4)
     _, at = _bytes(data, 6)  # the error in words
     _, at = _bytes(data, at + 1)  # the cluster's id, after the kind of node
     count, at = _length(data, at + 4, 12)
-    fenced = 0
+    fenced = set()
     for _ in range(count):
+        (broker,) = _INT.unpack_from(data, at)
         _, at = _bytes(data, at + 4)
         _, at = _bytes(data, at + 4)
-        fenced += data[at]
+        if data[at]:
+            fenced.add(broker)
         at = _untagged(data, at + 1)
-    return error, fenced
+    return error, frozenset(fenced)

@@ -74,8 +74,10 @@ def topic_samples(
         "pages": pages_batch(topology.brokers, pages),
         **topic_measures(pages, frozenset(names)),
     }
+    of_cluster = {}
     if configs:
         columns |= _configured([configs.get(name) for name in names])
+        of_cluster["cluster.underMinIsrPartitions"] = _under_min_in_sync(topology, configs)
     by_broker = pages.sizes if log_dirs is None else log_dirs.sizes
     if by_broker.keys() >= topology.brokers.keys():
         columns["topic.diskSize"] = [_size(by_broker.values(), name) for name in names]
@@ -95,7 +97,7 @@ def topic_samples(
     if commits is not None:
         raw["consumption"] = consumption_batch(commits, frozenset(names))
     batch = collected_batch(identity, tick, TOPIC, [(n,) for n in names], names, columns)
-    return Collected((batch, cluster_part(identity, tick, {})), raw)
+    return Collected((batch, cluster_part(identity, tick, of_cluster)), raw)
 
 
 def _configured(configs: Sequence[TopicConfig | None]) -> dict[str, object]:
@@ -106,6 +108,13 @@ def _configured(configs: Sequence[TopicConfig | None]) -> dict[str, object]:
         "topic.retentionBytes": [of and of.retention_bytes for of in configs],
         "topic.cleanupPolicy": [of and of.cleanup_policy for of in configs],
     }
+
+
+def _under_min_in_sync(topology: Topology, configs: Mapping[str, TopicConfig]) -> int:
+    """Partitions with a leader and fewer in-sync replicas than their topic needs, as far as known."""
+    of_topics = [configs[name].min_in_sync if name in configs else None for name in topology.topics]
+    needed = np.array([n or 0 for n in of_topics], np.int64)[topology.topic]
+    return int((~topology.offline & (topology.in_sync < needed)).sum())
 
 
 def _lag(topology: Topology, offsets: Offsets, commits: Commits) -> tuple[Ints, Flags]:

@@ -18,8 +18,9 @@ from operators.derive.store import (
     seconds_between,
     with_columns,
 )
+from operators.health import stands_still
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET
+from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET
 
 KEYS = ("group", "topic", "partition")
 TIMESTAMPS = "timestamps"
@@ -70,6 +71,9 @@ def derive_groups(
                     [methods.get(group) for group in groups], pa.string()
                 )
             derived.append(with_columns(batch, filled))
+        elif entity_type_of(batch) is CLUSTER and columns:
+            stalled = pa.array([_stalled(columns)], pa.int64())
+            derived.append(with_columns(batch, {"cluster.stalledGroupCount": stalled}))
         elif entity_type_of(batch) is GROUP_TOPIC and columns:
             derived.append(_on_topics(batch, commits, age))
         elif entity_type_of(batch) is PARTITION_OFFSET and columns:
@@ -185,6 +189,14 @@ def _sums(commits: pa.RecordBatch, counted: np.ndarray, values: Floats) -> dict[
     sums = np.zeros(len(names))
     np.add.at(sums, codes, values[counted])
     return {names[code]: float(sums[code]) for code in np.unique(codes)}
+
+
+def _stalled(columns: dict[str, dict[str, float]]) -> int:
+    """How many groups stand still, as far as is known."""
+    consumed = columns["consumerGroup.messagesConsumedPerSecond"]
+    oldest = columns["consumerGroup.lagSeconds"]
+    both = [(consumed[group], oldest[group]) for group in consumed.keys() & oldest.keys()]
+    return int(stands_still(*np.array(both).reshape(-1, 2).T).sum())
 
 
 def _membership_changes(now: pa.RecordBatch, before: pa.RecordBatch) -> dict[str, int]:

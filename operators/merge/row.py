@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.collect.samples import Identity, cluster_part
+from operators.health import Causes, health_score
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER
 
@@ -14,25 +15,31 @@ def cluster_row(identity: Identity, tick: int, parts: Sequence[pa.RecordBatch]) 
     """One CLUSTER row at `tick` (ms) from the parts that each kind gave of it.
 
     Batches of other entity types among `parts` are passed over. A column that no part knows is
-    null. `cluster.healthScore` is made of the joined columns; see `health_score`.
+    null. `cluster.healthScore` is made of the joined columns (see `health_score`), and null where
+    the metadata did not come.
     """
     known: dict[str, Any] = {}
     for part in parts:
         if entity_type_of(part) is CLUSTER and part.num_rows:
             row = part.select([metric.name for metric in CLUSTER.metrics]).to_pylist()[0]
             known |= {name: value for name, value in row.items() if value is not None}
-    known["cluster.healthScore"] = health_score(
-        known.get("cluster.availability"), known.get("cluster.errorRate")
-    )
+    if "cluster.availability" in known:
+        known["cluster.healthScore"] = float(health_score(_causes(known)))
     return cluster_part(identity, tick, known)
 
 
-def health_score(availability: float | None, error_rate: float | None) -> float | None:
-    """0 to 100: min(100, 0.2 · max(0, 100 − 10 · errors) + 0.8 · availability), both in percent.
-
-    The platform's formula. Without an error rate (no broker page) it is the availability alone,
-    without an availability it is None.
-    """
-    if availability is None or error_rate is None:
-        return availability
-    return min(100.0, 0.2 * max(0.0, 100 - 10 * error_rate) + 0.8 * availability)
+def _causes(known: dict[str, Any]) -> Causes:
+    """What a joined row says is wrong."""
+    of = {name.removeprefix("cluster."): value for name, value in known.items()}
+    brokers, up = of.get("knownBrokerCount"), of.get("activeBrokerCount")
+    return Causes(
+        down=None if brokers is None or up is None else brokers - up,
+        known=brokers,
+        under_replicated=of.get("underReplicatedPartitions"),
+        under_min_in_sync=of.get("underMinIsrPartitions"),
+        offline=of.get("offlinePartitionsCount"),
+        partitions=of.get("globalPartitionCount"),
+        errors=of.get("errorRate"),
+        stalled=of.get("stalledGroupCount"),
+        groups=of.get("consumerGroupCount"),
+    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from operators.schema.metrics import BY_NAME, STRING, EntityType
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes its meaning; added columns leave it as it is."""
 
 TIMESTAMP = pa.timestamp("ms", tz="UTC")

@@ -154,6 +154,11 @@ CLUSTER = EntityType(
     (
         _whole("cluster.activeBrokerCount", "brokers", "brokers that are up", "kafka.brokers"),
         _whole(
+            "cluster.knownBrokerCount",
+            "brokers",
+            "brokers that are up, hold a replica, or are fenced",
+        ),
+        _whole(
             "cluster.fencedBrokerCount",
             "brokers",
             "brokers that the controller keeps from their work",
@@ -177,6 +182,11 @@ CLUSTER = EntityType(
             "partitions",
             "partitions with fewer in-sync replicas than replicas",
             "kafka.partition.under_replicated",
+        ),
+        _whole(
+            "cluster.underMinIsrPartitions",
+            "partitions",
+            "partitions with fewer in-sync replicas than `min.insync.replicas`",
         ),
         _rate(
             "cluster.leaderElectionsPerSecond",
@@ -206,10 +216,15 @@ CLUSTER = EntityType(
             "cluster.numGroupsPreparingRebalance", "groups", "groups that are PreparingRebalance"
         ),
         _whole("cluster.numGroupsDead", "groups", "groups that are Dead"),
+        _whole(
+            "cluster.stalledGroupCount",
+            "groups",
+            "groups that consumed nothing since the last tick, while a message waits for a minute or more",
+        ),
         _whole("cluster.totalLag", "messages", "sum of its groups' lag"),
         _rate("cluster.messagesInPerSecond", "messages/s", "sum of its topics'"),
         _rate("cluster.bytesInPerSecond", "bytes/s", "sum of its topics'"),
-        _gauge("cluster.healthScore", "0-100", "0.2 errors and 0.8 availability"),
+        _gauge("cluster.healthScore", "0-100", "100 less what is wrong: docs/collection.md"),
         _gauge("cluster.availability", "%", "share of partitions that have a leader"),
         _gauge("cluster.errorRate", "%", "share of requests that failed"),
     ),

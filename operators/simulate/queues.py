@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from operators.health import Causes, health_score, stands_still
 from operators.schema.metrics import CLUSTER, QUEUE, Origin
 from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Effect, Lever
@@ -19,7 +20,7 @@ from operators.simulate.columns import Columns
 from operators.simulate.consumption import Consumption
 from operators.simulate.noise import Floats, Ints, Lanes, draws, lanes
 from operators.simulate.spec import ShardSpec, pattern_factor
-from operators.simulate.traffic import Traffic, error_rate, failures, health_score
+from operators.simulate.traffic import Traffic, error_rate, failures
 
 BUSIEST = 0.95
 """Utilisation above which processing gets no slower."""
@@ -108,12 +109,14 @@ class QueueCluster:
         }
         total = messages.sum(axis=0)
         share = error_rate(failed.sum(axis=0), total)
+        stalled = stands_still(done.out, of_queues["queue.oldestMessageAge"]).sum(axis=0)
+        causes = Causes(errors=share, stalled=stalled, groups=len(messages))
         of_cluster = {
             "cluster.totalLag": done.lag.sum(axis=0),
             "cluster.messagesInPerSecond": total / seconds,
             "cluster.bytesInPerSecond": (messages * size).sum(axis=0) / seconds,
             "cluster.errorRate": share,
-            "cluster.healthScore": health_score(share, 100.0),
+            "cluster.healthScore": health_score(causes),
         }
         return [
             columns.batch(

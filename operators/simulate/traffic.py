@@ -73,9 +73,3 @@ def error_rate(failed: Ints, messages: Ints) -> Floats:
     """Share of messages that failed in percent: 100 · failed / (messages + failed)."""
     rate: Floats = 100 * failed / np.maximum(messages + failed, 1)
     return rate
-
-
-def health_score(errors: Floats, availability: Floats | float) -> Floats:
-    """min(100, 0.2 · max(0, 100 − 10 · errors) + 0.8 · availability), all in percent."""
-    score: Floats = 0.2 * np.maximum(0, 100 - 10 * errors) + 0.8 * availability
-    return np.minimum(100.0, score)

@@ -73,7 +73,7 @@ def test_a_message_says_what_it_is(kafka: KafkaFixture, tmp_path: Path) -> None:
     assert decode(messages[b"test"].value()).to_pylist() == second.to_pylist()
     assert messages[b"prod"].timestamp()[1] == NEW_YEAR + 4 * INTERVAL
     assert dict(messages[b"test"].headers()) == {
-        "mqpipe.schema_version": b"1",
+        "mqpipe.schema_version": b"2",
         "mqpipe.entity_type": b"MESSAGE_QUEUE_TOPIC",
     }
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})

@@ -5,12 +5,14 @@ interval. The docstring of each `metrics` is the exact formula of the metrics th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from operators.health import Causes, health_score, stands_still
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
@@ -39,7 +41,7 @@ from operators.simulate.kafka.topics import Flow, Topics
 from operators.simulate.noise import Ints, draws, key_of, lanes
 from operators.simulate.presence import Presence, Present
 from operators.simulate.spec import ShardSpec, pattern_factor
-from operators.simulate.traffic import error_rate, health_score
+from operators.simulate.traffic import error_rate
 
 State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
 """End offsets, retained messages, backlog, uncommitted; and what anomalies left behind."""
@@ -128,11 +130,12 @@ class KafkaCluster:
         of_topics = self._topics.metrics(block, flow, layout, out, lag)
         load = load_of(flow, layout, out)
         on_topics = self._groups.on_topics(block, flow, levers, of_topics["topic.offset"], consumed)
+        of_groups = self._groups.metrics(block, levers, on_topics, consumed, lag_before)
         metrics = {
-            CLUSTER: self._metrics(block, flow, layout, before, lag),
+            CLUSTER: self._metrics(block, flow, layout, before, lag, self._stalled(of_groups)),
             BROKER: self._brokers.metrics(block, load, layout, of_brokers, levers),
             TOPIC: of_topics,
-            CONSUMER_GROUP: self._groups.metrics(block, levers, on_topics, consumed, lag_before),
+            CONSUMER_GROUP: of_groups,
             GROUP_TOPIC: self._group_topics.metrics(on_topics),
         }
         if not (layout.calm and before.calm):
@@ -159,52 +162,78 @@ class KafkaCluster:
         return self._batches(block, metrics, labels)
 
     def _metrics(
-        self, block: Block, flow: Flow, layout: Layout, before: Layout, lag: Ints
+        self,
+        block: Block,
+        flow: Flow,
+        layout: Layout,
+        before: Layout,
+        lag: Ints,
+        stalled: Ints,
     ) -> dict[str, Any]:
         """Metrics of the cluster: sums of its topics'; `lag` is that of topics' readers.
+
+        `stalled` are groups that stand still.
 
         `before` is the layout of the tick before the block.
 
         errorRate = 100 · Σ failed / Σ (messages + failed), availability = 100 · partitions with
-        a leader / partitions, healthScore = min(100, 0.2 · max(0, 100 − 10 · errorRate) +
-        0.8 · availability).
+        a leader / partitions, healthScore = `health_score` of what is wrong.
         """
         total = flow.messages.sum(axis=0)
         errors = error_rate(flow.failed.sum(axis=0), total)
-        availability: Any = 100.0
         metrics: dict[str, Any] = {}
+        partitions = max(len(layout.last.partitions.topic), 1)
+        causes = Causes(errors=errors, stalled=stalled, groups=max(len(self._groups.names), 1))
         if not (layout.calm and before.calm):
             offline = layout.spread("offline").sum(axis=0)
-            partitions = max(len(layout.last.partitions.topic), 1)
-            availability = 100.0 * (partitions - offline) / partitions
+            dead = layout.in_trouble("dead")
+            causes = replace(
+                causes,
+                down=dead.sum(axis=0),
+                known=self._brokers.count,
+                under_replicated=layout.under_replicated().sum(axis=0),
+                under_min_in_sync=layout.under_min_in_sync().sum(axis=0),
+                offline=offline,
+                partitions=partitions,
+            )
             metrics = {
-                "cluster.activeBrokerCount": (~layout.in_trouble("dead")).sum(axis=0),
-                "cluster.fencedBrokerCount": layout.in_trouble("dead").sum(axis=0),
+                "cluster.activeBrokerCount": (~dead).sum(axis=0),
+                "cluster.fencedBrokerCount": causes.down,
                 "cluster.leaderElectionsPerSecond": layout.elections(before.last) / block.seconds,
                 "cluster.offlinePartitionsCount": offline,
-                "cluster.underReplicatedPartitions": layout.under_replicated().sum(axis=0),
+                "cluster.underReplicatedPartitions": causes.under_replicated,
+                "cluster.underMinIsrPartitions": causes.under_min_in_sync,
                 "cluster.preferredReplicaImbalanceCount": layout.spread("non_preferred").sum(
                     axis=0
                 ),
-                "cluster.availability": availability,
+                "cluster.availability": 100.0 * (partitions - offline) / partitions,
             }
         return metrics | {
             "cluster.totalLag": lag.sum(axis=0),
             "cluster.messagesInPerSecond": total / block.seconds,
             "cluster.bytesInPerSecond": (flow.messages * flow.size).sum(axis=0) / block.seconds,
             "cluster.errorRate": errors,
-            "cluster.healthScore": health_score(errors, availability),
+            "cluster.stalledGroupCount": stalled,
+            "cluster.healthScore": health_score(causes),
         }
+
+    def _stalled(self, of_groups: dict[str, Any]) -> Ints:
+        """How many groups stand still at each tick."""
+        consumed = of_groups["consumerGroup.messagesConsumedPerSecond"]
+        still = stands_still(consumed, of_groups["consumerGroup.lagSeconds"])
+        return still.sum(axis=0)
 
     def _constants(self) -> dict[str, Any]:
         return {
             "cluster.activeBrokerCount": self._brokers.count,
+            "cluster.knownBrokerCount": self._brokers.count,
             "cluster.fencedBrokerCount": 0,
             "cluster.leaderElectionsPerSecond": 0.0,
             "cluster.globalTopicCount": len(self._topics.names),
             "cluster.globalPartitionCount": int(self._topics.partitions.sum()),
             "cluster.offlinePartitionsCount": 0,
             "cluster.underReplicatedPartitions": 0,
+            "cluster.underMinIsrPartitions": 0,
             "cluster.preferredReplicaImbalanceCount": 0,
             "cluster.activeControllerCount": 1,
             "cluster.uncleanLeaderElectionsPerSecond": 0.0,

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from operators.collect.brokers import broker_samples
 from operators.collect.commits import commits_of
@@ -18,8 +17,9 @@ from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples
 from operators.collect.topology import UNKNOWN, Topology
+from operators.health import Causes, health_score
 from operators.merge.report import collection_row
-from operators.merge.row import cluster_row, health_score
+from operators.merge.row import cluster_row
 from operators.schema.arrow import schema_of
 from operators.schema.metrics import CLUSTER, COLLECTION, CONSUMER_GROUP
 from operators.ticks import Outcome, TickResult, Ticks
@@ -76,12 +76,14 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
     row = cluster_row(IDENTITY, TICK, [part]).to_pylist()[0]
     assert {name: row[name] for name in row if name.startswith("cluster.")} == {
         "cluster.activeBrokerCount": 2,
+        "cluster.knownBrokerCount": 3,
         "cluster.fencedBrokerCount": None,
         "cluster.leaderElectionsPerSecond": None,
         "cluster.globalTopicCount": 3,
         "cluster.globalPartitionCount": 5,
         "cluster.offlinePartitionsCount": 1,
         "cluster.underReplicatedPartitions": 3,
+        "cluster.underMinIsrPartitions": None,
         "cluster.preferredReplicaImbalanceCount": 1,
         "cluster.activeControllerCount": None,
         "cluster.uncleanLeaderElectionsPerSecond": None,
@@ -89,10 +91,13 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
         "cluster.numGroupsStable": None,
         "cluster.numGroupsPreparingRebalance": None,
         "cluster.numGroupsDead": None,
+        "cluster.stalledGroupCount": None,
         "cluster.totalLag": None,
         "cluster.messagesInPerSecond": None,
         "cluster.bytesInPerSecond": None,
-        "cluster.healthScore": 80.0,
+        "cluster.healthScore": float(
+            health_score(Causes(down=1, known=3, under_replicated=3, offline=1, partitions=5))
+        ),
         "cluster.availability": 80.0,
         "cluster.errorRate": None,
     }
@@ -103,17 +108,6 @@ def test_a_cluster_without_parts_has_a_row_of_nulls() -> None:
     row = cluster_row(IDENTITY, TICK, [])
     assert row.schema == schema_of(CLUSTER)
     assert [row.column(m.name).null_count for m in CLUSTER.metrics] == [1] * len(CLUSTER.metrics)
-
-
-@pytest.mark.parametrize(
-    ("availability", "errors", "score"),
-    [(100, 0, 100), (100, 5, 90), (50, 0, 60), (100, 50, 80), (80, None, 80), (None, 1, None)],
-)
-def test_the_health_score_is_the_platforms(
-    availability: float | None, errors: float | None, score: float | None
-) -> None:
-    """min(100, 0.2 · max(0, 100 − 10 · errors) + 0.8 · availability); availability without errors."""
-    assert health_score(availability, errors) == score
 
 
 def test_topics_count_their_partitions() -> None:

@@ -42,7 +42,7 @@ def test_a_message_is_one_batch_of_a_cluster_and_entity_type() -> None:
     ]
     assert [m.timestamp for m in made] == [NEW_YEAR + n * INTERVAL for n in (1, 3, 4)]
     assert made[1].headers == [
-        ("mqpipe.schema_version", b"1"),
+        ("mqpipe.schema_version", b"2"),
         ("mqpipe.entity_type", b"MESSAGE_QUEUE_TOPIC"),
     ]
 

@@ -84,7 +84,7 @@ def test_metadata_tells_where_a_file_comes_from(tmp_path: Path) -> None:
     assert metadata.pop("mqpipe.version")
     assert metadata == {
         "mqpipe.entity_type": "MESSAGE_QUEUE_BROKER",
-        "mqpipe.schema_version": "1",
+        "mqpipe.schema_version": "2",
         "mqpipe.run": "run-1",
         "mqpipe.partition": "sim-eu",
         "mqpipe.sequence": "3",
