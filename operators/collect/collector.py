@@ -11,11 +11,14 @@ import numpy as np
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
+from operators.collect.commits import Commits
 from operators.collect.configs import TopicConfigs
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.group_topics import left_out, pairs_of
 from operators.collect.groups import group_samples
+from operators.collect.limits import NOT_KNOWN, Limits, limits_bytes, message_sizes
 from operators.collect.log_dirs import LogDirs
+from operators.collect.offsets import Offsets
 from operators.collect.pages import PageReader
 from operators.collect.probe import Probe
 from operators.collect.reading import Reading
@@ -131,7 +134,9 @@ class ClusterCollector:
             _or_problem(reading.commits(budget)),
             reading.pages(budget),
             _or_problem(reading.log_dirs(budget)),
-            self._configs.of(self._client, selected, budget.until(CONFIGS_SHARE, what)),
+            self._configs.of(
+                self._client, selected, budget.until(CONFIGS_SHARE, what), topology.index
+            ),
         )
         if self._configs.problem is not None:
             self._note("topics' configurations are not known", self._configs.problem.text)
@@ -165,11 +170,15 @@ class ClusterCollector:
         if isinstance(offsets, Problem):
             problems.append(offsets)
             message_at = np.full(len(commits.row), UNKNOWN, np.int64)
+            limits = NOT_KNOWN
         else:
             problems += offsets.problems
             what = f"{self._identity.cluster}: find when messages were written"
-            message_at = await self._timelines.first_uncommitted(
-                self._client, topology, commits, offsets, budget.until(1, what)
+            message_at, limits = await asyncio.gather(
+                self._timelines.first_uncommitted(
+                    self._client, topology, commits, offsets, budget.until(1, what)
+                ),
+                self._limits(topology, commits, offsets, reading, budget),
             )
         most = self._settings.group_topics
         pairs = pairs_of(commits) if most else None
@@ -185,8 +194,35 @@ class ClusterCollector:
             self._settings.partition_offsets,
             pairs,
             most,
+            limits,
         )
         return _partial(collected, problems)
+
+    async def _limits(
+        self,
+        topology: Topology,
+        commits: Commits,
+        offsets: Offsets,
+        reading: Reading,
+        budget: Budget,
+    ) -> Limits:
+        """How long, and how much, the topics keep that groups read."""
+        what = f"{self._identity.cluster}: read the topics' configurations"
+        read = [topic for topic in commits.topics if topic in topology.index]
+        try:
+            configs = await self._configs.of(
+                self._client, read, budget.until(CONFIGS_SHARE, what), topology.index
+            )
+        except CollectionError:  # no time left; what was known is enough for the next tick
+            return NOT_KNOWN
+        sizes: dict[str, float] = {}
+        if limits_bytes(configs):
+            pages, log_dirs = await asyncio.gather(
+                reading.pages(budget), _or_problem(reading.log_dirs(budget))
+            )
+            on_disk = log_dirs.sizes if isinstance(log_dirs, LogDirs) else pages.sizes
+            sizes = message_sizes(configs, topology, offsets, on_disk)
+        return Limits(configs, sizes)
 
     def _note(self, event: str, note: str) -> None:
         """Log what is worth to know, once for all ticks."""

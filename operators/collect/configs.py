@@ -1,7 +1,8 @@
 """How topics are configured: asked seldom, many at once."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from operators.collect.client import KafkaClient
@@ -38,18 +39,34 @@ class TopicConfigs:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[str, tuple[float, TopicConfig | None]] = {}
+        self._asking = asyncio.Lock()
         self.problem: Problem | None = None
         """Why the last ones could not be had."""
 
     async def of(
-        self, client: KafkaClient, topics: Iterable[str], timeout: float
+        self,
+        client: KafkaClient,
+        topics: Iterable[str],
+        timeout: float,
+        there: Container[str] | None = None,
     ) -> Mapping[str, TopicConfig]:
         """The configurations of topics, as far as they are known; asked within `timeout` seconds.
 
         One that cannot be had is asked for again after `EVERY` seconds, and `problem` says why.
+        Those that are not `there` are forgotten. Whoever comes while another asks waits for that.
         """
-        wanted = list(topics)
-        self._known = {topic: self._known[topic] for topic in wanted if topic in self._known}
+        async with self._asking:
+            return await self._of(client, list(topics), timeout, there)
+
+    async def _of(
+        self,
+        client: KafkaClient,
+        wanted: list[str],
+        timeout: float,
+        there: Container[str] | None,
+    ) -> Mapping[str, TopicConfig]:
+        kept = wanted if there is None else there
+        self._known = {topic: known for topic, known in self._known.items() if topic in kept}
         now = self._clock()
         due = [t for t in wanted if t not in self._known or now - self._known[t][0] >= EVERY]
         for place in range(0, min(len(due), A_TICK), AT_ONCE):
@@ -58,7 +75,8 @@ class TopicConfigs:
             if left <= 0:
                 break
             await self._ask(client, some, left, now)
-        return {topic: config for topic, (_, config) in self._known.items() if config is not None}
+        found = ((topic, self._known[topic][1]) for topic in wanted if topic in self._known)
+        return {topic: config for topic, config in found if config is not None}
 
     async def _ask(
         self, client: KafkaClient, topics: Sequence[str], timeout: float, now: float

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.collect.commits import Commits
+from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.samples import Identity, collected_batch
 from operators.collect.topology import UNKNOWN, Ints
@@ -41,7 +42,13 @@ def pairs_of(commits: Commits) -> Pairs:
 
 
 def group_topic_samples(
-    identity: Identity, tick: int, commits: Commits, pairs: Pairs, offsets: Offsets, most: int
+    identity: Identity,
+    tick: int,
+    commits: Commits,
+    pairs: Pairs,
+    offsets: Offsets,
+    most: int,
+    limits: Limits = NOT_KNOWN,
 ) -> pa.RecordBatch:
     """One GROUP_TOPIC row for each pair, at most `most`: those with the largest lags.
 
@@ -90,6 +97,7 @@ def group_topic_samples(
                 for of, (_, topic) in zip(described, names, strict=True)
             ],
             "consumerGroup.committedOffset": pa.array(committed[chosen], mask=shared[chosen]),
+            "consumerGroup.readsCompacted": [limits.compacted(topic) for _, topic in names],
             "consumerGroup.endOffset": pa.array(ends[chosen], mask=~has_end[chosen]),
         },
     )

@@ -10,6 +10,7 @@ from operators.collect.commits import Commits
 from operators.collect.description import REBALANCING
 from operators.collect.group_state import Groups
 from operators.collect.group_topics import Pairs, group_topic_samples
+from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.raw import commits_batch, known, members_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
@@ -28,6 +29,7 @@ def group_samples(
     partition_offsets: bool = False,
     pairs: Pairs | None = None,
     group_topics: int = 0,
+    limits: Limits = NOT_KNOWN,
 ) -> Collected:
     """One CONSUMER_GROUP row for each group that answered, whether it has members or not.
 
@@ -37,6 +39,7 @@ def group_samples(
     of the first message after it, UNKNOWN where that is not known. With `partition_offsets`
     there is a PARTITION_OFFSET row for each partition with a commit, and for each that is
     assigned without one. Of `pairs` there are `group_topics` GROUP_TOPIC rows at most.
+    `limits` are what is known of the topics' retention.
     """
     groups = commits.groups.groups
     ids = [group.id for group in groups]
@@ -59,6 +62,7 @@ def group_samples(
         ],
     }
     raw = {"members": members_batch(commits)}
+    columns["consumerGroup.readsCompacted"] = _compacted(commits, limits)
     total_lag = None
     if offsets is not None:
         lag = commits.lag(offsets)
@@ -73,7 +77,7 @@ def group_samples(
         columns["consumerGroup.maxLag"] = pa.array(largest, mask=~has_lag)
         # Groups that nobody named may lag too.
         total_lag = None if commits.groups.listed is None else int(total[has_lag].sum())
-        raw["commits"] = commits_batch(commits, offsets, message_at)
+        raw["commits"] = commits_batch(commits, offsets, message_at, limits)
     batches = [
         collected_batch(identity, tick, CONSUMER_GROUP, [(name,) for name in ids], ids, columns),
         cluster_part(
@@ -87,10 +91,26 @@ def group_samples(
         ),
     ]
     if pairs is not None and group_topics and offsets is not None:
-        batches.append(group_topic_samples(identity, tick, commits, pairs, offsets, group_topics))
+        batches.append(
+            group_topic_samples(identity, tick, commits, pairs, offsets, group_topics, limits)
+        )
     if partition_offsets and offsets is not None:
         batches.append(_partitions(identity, tick, commits, topology, offsets))
     return Collected(tuple(batches), raw)
+
+
+def _compacted(commits: Commits, limits: Limits) -> pa.Array:
+    """By group: 1 where it reads a compacted topic; null where that is not known of one."""
+    told = [limits.compacted(topic) for topic in commits.topics]
+    of_topics = np.array([UNKNOWN if flag is None else flag for flag in told], np.int64)
+    found = np.full((2, len(commits.groups.groups)), UNKNOWN, np.int64)
+    if len(of_topics):
+        there = commits.row != UNKNOWN
+        flags = of_topics[commits.topic[there]]
+        np.maximum.at(found[0], commits.group[there], flags)
+        np.maximum.at(found[1], commits.group[there], -flags)
+    known = (found[0] == 1) | ((found[0] == 0) & (found[1] <= 0))
+    return pa.array(np.maximum(found[0], 0), pa.int8(), mask=~known)
 
 
 def _in_state(groups: Groups) -> dict[str, int]:

@@ -43,12 +43,18 @@ COMMITS = pa.schema(
         ("at", pa.int64()),
         ("message_at", pa.int64()),
         ("lag", pa.int64()),
+        ("retention", pa.float64()),
+        ("room", pa.float64()),
+        ("pace", pa.float64()),
+        ("produced", pa.float64()),
     ]
 )
 """`commits` of groups: one row a group, topic and partition with a commit that the cluster still
 has; `at` is when the commit came (ms), `message_at` the timestamp (ms) of the first message after
 it, where the broker told. `lag` is a share group's, as its coordinator says; null where it is the end
-minus the committed offset."""
+minus the committed offset. `retention` are the seconds that messages are kept, `room` how many are kept at
+most; inf where there is no limit, null where it is not known. `pace` and `produced` are what was read
+and what came in messages/s, smoothed: the derivation's own."""
 
 MEMBERS = pa.schema([("group", NAME), ("member", pa.string()), ("at", pa.int64())])
 """`members` of groups: one row a member; a group without members has one row with null. `at` is

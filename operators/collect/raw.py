@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.group_state import COMPUTED
+from operators.collect.limits import NOT_KNOWN, Floats, Limits
 from operators.collect.measures import (
     COMMITS,
     CONSUMPTION,
@@ -21,6 +22,7 @@ from operators.collect.measures import (
 from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
 from operators.collect.topology import UNKNOWN, Ints, Topology
+from operators.schema.arrow import from_numpy
 
 
 def offsets_batch(topology: Topology, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
@@ -55,9 +57,13 @@ def layout_batch(topology: Topology, rows: Ints) -> pa.RecordBatch:
     )
 
 
-def commits_batch(commits: Commits, offsets: Offsets, message_at: Ints) -> pa.RecordBatch:
+def commits_batch(
+    commits: Commits, offsets: Offsets, message_at: Ints, limits: Limits = NOT_KNOWN
+) -> pa.RecordBatch:
     """Raw commits of partitions that the cluster still has; shape: COMMITS."""
     there = commits.row >= 0
+    own = pa.nulls(int(there.sum()), pa.float64())
+    retention, room = limits.of(commits, offsets)
     groups = commits.groups.groups
     at = np.array([group.at for group in groups], np.int64)
     return pa.RecordBatch.from_arrays(
@@ -72,6 +78,10 @@ def commits_batch(commits: Commits, offsets: Offsets, message_at: Ints) -> pa.Re
             pa.array(at[commits.group[there]]),
             known(message_at[there]),
             _told(commits.groups.positions.lag[there]),
+            _number(retention[there]),
+            _number(room[there]),
+            own,
+            own,
         ],
         schema=COMMITS,
     )
@@ -196,6 +206,11 @@ _NO_COUNTERS = pa.RecordBatch.from_pylist([], schema=COUNTERS)
 def known(values: Ints) -> pa.Array:
     """Whole numbers, null where they are UNKNOWN."""
     return pa.array(values, pa.int64(), mask=values == UNKNOWN)
+
+
+def _number(values: Floats) -> pa.Array:
+    """Numbers, null in place of NaN."""
+    return from_numpy(values, pa.float64(), np.isnan(values))
 
 
 def _told(lag: Ints) -> pa.Array:

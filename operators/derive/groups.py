@@ -1,10 +1,13 @@
 """Columns of consumer groups that compare two ticks, and lag in seconds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.derive.history import remembered, written_at
+from operators.derive.retention import joined, outlook_of
 from operators.derive.store import (
     NOWHERE,
     Floats,
@@ -42,6 +45,8 @@ def derive_groups(
     and a group's on a topic, is that of its oldest partition. `consumerGroup.lagMethod` says how the age was found: by the
     brokers' timestamps, or by the history of end offsets where they do not tell. It is null where
     a partition's message was retained away or is older than what is known.
+
+    The columns on loss and catching up are those of `outlook`, by partition, joined.
     """
     columns: dict[str, dict[str, float]] = {}
     if "commits" in now:
@@ -54,6 +59,8 @@ def derive_groups(
         )
         columns["consumerGroup.lagTrend"] = _lag_trend(commits, before["commits"], rows, seconds)
         columns["consumerGroup.lagSeconds"], methods = _oldest(commits, age, by_history)
+        ahead, lost = outlook_of(commits, before["commits"], rows, seconds, _lag(commits), age)
+        led = np.asarray(commits.column("led"))
     changes = _membership_changes(now["members"], before["members"])
     derived = []
     for batch in batches:
@@ -70,12 +77,16 @@ def derive_groups(
                 filled["consumerGroup.lagMethod"] = pa.array(
                     [methods.get(group) for group in groups], pa.string()
                 )
+                place = match(commits, _keys(batch, ("group",)), ("group",))
+                filled |= joined(ahead, lost, led, place, batch.num_rows)
             derived.append(with_columns(batch, filled))
         elif entity_type_of(batch) is CLUSTER and columns:
             stalled = pa.array([_stalled(columns)], pa.int64())
             derived.append(with_columns(batch, {"cluster.stalledGroupCount": stalled}))
         elif entity_type_of(batch) is GROUP_TOPIC and columns:
-            derived.append(_on_topics(batch, commits, age))
+            place = match(commits, _keys(batch, KEYS[:2]), KEYS[:2])
+            filled = joined(ahead, lost, led, place, batch.num_rows)
+            derived.append(with_columns(_on_topics(batch, commits, age, place), filled))
         elif entity_type_of(batch) is PARTITION_OFFSET and columns:
             derived.append(_partitions(batch, commits, age))
         else:
@@ -236,12 +247,19 @@ def _unmatched(rows: pa.RecordBatch, others: pa.RecordBatch) -> dict[str, int]:
     return dict(zip(groups, found.field("counts").to_pylist(), strict=True))
 
 
-def _on_topics(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> pa.RecordBatch:
-    """The greatest age over the partitions with a leader of each group's topic."""
-    keys = pa.RecordBatch.from_arrays(
-        [batch.column("consumer_group"), batch.column("topic")], names=["group", "topic"]
-    )
-    pair = match(commits, keys, ("group", "topic"))
+def _keys(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """The columns that identify samples, by their names in raw measures."""
+    columns = [batch.column("consumer_group" if name == "group" else name) for name in names]
+    return pa.RecordBatch.from_arrays(columns, names=list(names))
+
+
+def _on_topics(
+    batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats, pair: np.ndarray
+) -> pa.RecordBatch:
+    """The greatest age over the partitions with a leader of each group's topic.
+
+    `pair` is the row of the batch to which each commit belongs, or NOWHERE.
+    """
     counted = np.asarray(commits.column("led")) & (pair != NOWHERE)
     oldest = np.full(batch.num_rows, -1.0)
     # A part that is not known makes the whole unknown.
@@ -251,9 +269,5 @@ def _on_topics(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> p
 
 
 def _partitions(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> pa.RecordBatch:
-    keys = pa.RecordBatch.from_arrays(
-        [batch.column("consumer_group"), batch.column("topic"), batch.column("partition")],
-        names=list(KEYS),
-    )
-    rows = match(keys, commits, KEYS)
+    rows = match(_keys(batch, KEYS), commits, KEYS)
     return with_columns(batch, {"consumer.lagSeconds": nullable(at(age, rows, np.nan))})

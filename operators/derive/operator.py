@@ -21,6 +21,7 @@ from operators.collect.measures import (
 from operators.derive.brokers import derive_brokers, kept_brokers
 from operators.derive.groups import derive_groups, kept_groups
 from operators.derive.history import HISTORY
+from operators.derive.retention import with_paces
 from operators.derive.store import Raw, frozen, thawed
 from operators.derive.topics import derive_topics, kept_topics
 from operators.ticks import Outcome, TargetKind, TickResult
@@ -96,9 +97,12 @@ class ClusterDerivation:
                 return replace(result, raw={})
             before = _nothing(schemas)
         most = MOST_INTERVALS * result.tick.interval / 1000
-        batches = rule(result.batches, result.raw, before, most)
+        raw: Raw = result.raw
+        if kind == TargetKind.GROUPS:
+            raw = with_paces(raw, before, most)
+        batches = rule(result.batches, raw, before, most)
         partial = result.error_class is not None or result.outcome is not Outcome.COMPLETED
-        self._last[kind] = result.tick.start, keep(result.raw, before, partial, most)
+        self._last[kind] = result.tick.start, keep(raw, before, partial, most)
         self._frozen.pop(kind, None)
         return replace(result, batches=batches, raw={})
 

@@ -508,6 +508,40 @@ TOPIC = EntityType(
     ),
 )
 
+OUTLOOK: tuple[Metric, ...] = (
+    _whole("consumerGroup.unreadMessages", "messages", "the part of its lag that still exists"),
+    _count(
+        "consumerGroup.lostMessages",
+        "messages",
+        "those that were removed before they were read, since the last tick",
+    ),
+    _gauge(
+        "consumerGroup.lagOfRetainedMessages",
+        "%",
+        "lag as a share of the messages that the partition holds, the greatest",
+    ),
+    _gauge(
+        "consumerGroup.lagOfRetentionTime",
+        "%",
+        "age of the oldest message not yet committed as a share of `retention.ms`, the greatest",
+    ),
+    _gauge(
+        "consumerGroup.marginSeconds",
+        "s",
+        "until the first unread message may be removed; null where that is not in sight",
+    ),
+    _gauge("consumerGroup.catchUpSeconds", "s", "until nothing waits; null where that is never"),
+    _word(
+        "consumerGroup.lagState",
+        "keeping up, catching up, behind, stalled, losing: docs/data-loss.md",
+    ),
+    _flag(
+        "consumerGroup.readsCompacted",
+        "1 where it reads a compacted topic, whose messages are fewer than its offsets",
+    ),
+)
+"""Of a group, and of a group on a topic: whether what is not yet read will be lost."""
+
 CONSUMER_GROUP = EntityType(
     "MESSAGE_QUEUE_CONSUMER_GROUP",
     "consumer_group",
@@ -533,6 +567,7 @@ CONSUMER_GROUP = EntityType(
         _word("consumerGroup.lagMethod", "how lagSeconds was found: timestamps or history"),
         _word("consumerGroup.assignor", "how partitions are assigned: range, uniform, …"),
         _flag("consumerGroup.rebalancing", "1 where partitions change hands"),
+        *OUTLOOK,
     ),
 )
 
@@ -557,6 +592,7 @@ GROUP_TOPIC = EntityType(
         _whole("consumerGroup.activeConsumers", "members", "members that read the topic"),
         _whole("consumerGroup.committedOffset", "messages", "sum of the offsets committed on it"),
         _whole("consumerGroup.endOffset", "messages", "sum of the end offsets of these partitions"),
+        *OUTLOOK,
     ),
 )
 

@@ -221,7 +221,8 @@ class KafkaCluster:
         """How many groups stand still at each tick."""
         consumed = of_groups["consumerGroup.messagesConsumedPerSecond"]
         still = stands_still(consumed, of_groups["consumerGroup.lagSeconds"])
-        return still.sum(axis=0)
+        counts: Ints = still.sum(axis=0)
+        return counts
 
     def _constants(self) -> dict[str, Any]:
         return {

@@ -92,8 +92,9 @@ PARQUET = {
     "sinks.sink",
     "sinks.spool.errors",
 }
-CHECK = {"flows.check", "flows.cost"}
+CHECK = {"operators.health", "flows.check", "flows.cost"}
 EXPORT = {
+    "operators.health",
     "flows.export",
     "flows.observe.progress",
     "flows.observe.units",
