@@ -17,7 +17,7 @@ from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job, Picture
 from flows.observe.settings import MetricsSettings
 from flows.runtime import Workers, execute
-from flows.sinks import job_context, opened, parquet_at, sinks_of, spool_sizes
+from flows.sinks import job_context, opened, parquet_at, sinks_of, spool_sizes, where_files_appear
 from flows.state import JobState, hold, read_document
 from flows.times import show_time
 from operators.drain import Drain
@@ -92,7 +92,13 @@ def replay(config: Config, options: ReplayOptions) -> int:
     with hold(_state_folder(config, sinks, topic, options)) as state:
         goes_on = bool(state.recall("replay"))
         plan = _plan(sinks, topic, options, state)
-        job = Job("replay", config.interval, sinks=config.sinks.names, spools=spool_sizes(sinks))
+        job = Job(
+            "replay",
+            config.interval,
+            sinks=config.sinks.names,
+            spools=spool_sizes(sinks),
+            files=where_files_appear(sinks, None, config.recovery.epoch),
+        )
         with observe(job, drain, _UNWATCHED, live=options.live) as seen:
             source = RecordedSource(topic, plan, drain, config.account_id)
             clean = _run(config, sinks, source, state, drain, options, seen)

@@ -21,7 +21,7 @@ from flows.observe.picture import Job
 from flows.observe.shortfalls import shortfalls
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute, stateful_steps
-from flows.sinks import job_context, opened, sinks_of, spool_sizes
+from flows.sinks import job_context, opened, sinks_of, spool_sizes, where_files_appear
 from flows.state import RECOVERY_PARTITIONS, JobState, hold
 from flows.stream import Stream, stream
 from operators.drain import Drain, look_for
@@ -30,6 +30,7 @@ from operators.fleets import FleetSource
 from operators.schedule import ClockSteps, RealTime, after, wall_clock
 from operators.simulate.spec import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
+from sinks.sink import Sink as SampleSink
 
 _DELIVERY = 0.6
 """Share of the grace in which network sinks deliver, where others publish what waits after it."""
@@ -69,7 +70,7 @@ def run(config: Config, options: RunOptions) -> int:
     with (
         _state(config, options, kept) as state,
         observe(
-            _job(config, list(shards), targets, spool_sizes(sinks)),
+            _job(config, list(shards), targets, sinks),
             drain,
             config.metrics,
             live=options.live,
@@ -181,7 +182,7 @@ def _kept(schedule: RealTime, state: JobState, options: RunOptions) -> Kept:
 
 
 def _job(
-    config: Config, fleets: list[str], targets: Sequence[Target], spools: Mapping[str, int]
+    config: Config, fleets: list[str], targets: Sequence[Target], sinks: Sequence[SampleSink]
 ) -> Job:
     return Job(
         name="run",
@@ -190,7 +191,10 @@ def _job(
         targets=[target.partition for target in targets],
         fleets=fleets,
         sinks=config.sinks.names,
-        spools=spools,
+        spools=spool_sizes(sinks),
+        files=where_files_appear(
+            sinks, after(wall_clock(), config.interval_ms), config.recovery.epoch
+        ),
     )
 
 

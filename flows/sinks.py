@@ -3,13 +3,16 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
+from math import ceil
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from flows.config import Config
 from flows.errors import StateError, UsageError
+from flows.observe.units import duration
 from sinks.events import Listener, nobody
 from sinks.job import JobContext
 from sinks.parquet.settings import ParquetSettings
@@ -121,3 +124,36 @@ def usage_errors() -> Iterator[None]:
 def spool_sizes(sinks: Iterable[Sink]) -> dict[str, int]:
     """How many bytes each network sink's spool may take."""
     return {sink.name: sink.spool.size for sink in sinks if sink.spool is not None}
+
+
+_IN_FILES = 4.0
+"""Seconds from a snapshot until what it covers is in files, where the store is quick."""
+
+
+def where_files_appear(
+    sinks: Iterable[Sink], first_tick: int | None, epoch: float
+) -> dict[str, str]:
+    """By sink that writes files or tables, where samples appear and when, in words.
+
+    `first_tick` is in milliseconds since the Unix epoch, None where rows come at once; `epoch` is
+    in seconds.
+    """
+    words = {}
+    for sink in sinks:
+        if sink.roll is None:
+            continue
+        if first_tick is None:
+            when = f"every {duration(max(1, round(epoch)))}"
+        else:
+            first = datetime.fromtimestamp(ceil(first_tick / 1000 + epoch + _IN_FILES), UTC)
+            when = (
+                f"the first by about {first:%H:%M:%S} UTC, then every "
+                f"{duration(_whole(sink.roll.every))} or {sink.roll.rows:,} rows of a cluster"
+            )
+        words[sink.name] = f"samples appear in {sink.place}: {when}"
+    return words
+
+
+def _whole(seconds: float) -> float:
+    """As an int where it is one: of whole seconds people read no fraction."""
+    return int(seconds) if seconds == int(seconds) else seconds

@@ -25,6 +25,14 @@ class SamplesWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplesPublished:
+    """Samples that a sink had taken over are in files or tables, where readers find them."""
+
+    sink: str
+    by_origin: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class SamplesDelivered:
     """A network sink's other side acknowledged samples.
 

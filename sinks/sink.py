@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
 
+from sinks.rolled.settings import RollSettings
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Sink:
     """By the name of a shape in which it could send a batch: what that would become."""
     spool: SpoolSettings | None = None
     """Where samples wait for the network; None where it does not spool."""
+    roll: RollSettings | None = None
+    """When what it took over appears in files or tables; None where it writes none."""
     redeliver: Callable[["JobContext"], "Redelivery"] | None = None
     """Send its dead letters, and what waits in its spool, once more.
 

@@ -52,6 +52,7 @@ def sink(name: str, *, spooled: bool, unsent: int = 0, dead: int = 0) -> SinkPic
         name,
         written,
         rates={"collected": 40.0, "filled": 1.0},
+        published=None if spooled else {origin: n // 2 for origin, n in written.items()},
         delivered={("events", origin): n - 10 for origin, n in written.items()} if spooled else {},
         dead={("events", "collected"): dead} if dead else {},
         retries=2,

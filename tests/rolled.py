@@ -49,9 +49,11 @@ class Job:
         before_build: Callable[[], None] = lambda: None,
         recovery: str = "",
         step: str = "step",
+        soon: bool = False,
         **more: Any,
     ) -> None:
         self.now = NEW_YEAR
+        self.events: list[object] = []
         self.samples = path / "samples"
         self.states = dict(states or {})
         self._read = kind.read
@@ -63,6 +65,8 @@ class Job:
             path / "state",
             clock=lambda: self.now,
             look_every=None,
+            soon=soon,
+            listener=self.events.append,
             recovery=recovery,
         )
         before_build()

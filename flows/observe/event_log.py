@@ -139,6 +139,8 @@ class EventLog:
             sinks=list(job.sinks),
             metrics=url and f"{url}/metrics",
         )
+        for sink, words in job.files.items():
+            self._log.info(words, sink=sink)
         if not job.sinks:
             self._log.warning(NO_SINK)
 
@@ -153,6 +155,7 @@ class EventLog:
             f"{picture.job.name} {'failed' if failed else 'ended'}",
             seconds=round(picture.now - picture.started, 1),
             samples={sink.name: dict(sink.written) for sink in picture.sinks},
+            in_files={s.name: s.arrived for s in picture.sinks if s.published is not None},
             delivered={s.name: _delivered(s) for s in picture.sinks if s.spool_limit is not None},
             unsent_bytes=sum(sink.unsent_bytes for sink in picture.sinks),
             dead=sum(sum(sink.dead.values()) for sink in picture.sinks),

@@ -72,12 +72,17 @@ def job_table(picture: Picture, width: int, height: int) -> RenderableType:
     top: list[RenderableType] = [_headline(picture)]
     if picture.anomalies:
         top.append(_anomalies(picture.anomalies))
+    top += [
+        _on_one_line(picture.job.files[sink.name])
+        for sink in picture.sinks
+        if sink.published is not None and not sink.published
+    ]
     rest = height - len(top)
     sinks = _lines_of(picture.sinks)
     at_work = [pool for pool in picture.pools if pool.used]
     pools = min(_lines_of(at_work), max(3, (rest - sinks) // 2))
     rest -= sinks + pools
-    above = [_sinks(picture, sinks), _pools(at_work, pools)]
+    above = [_sinks(picture, sinks, width), _pools(at_work, pools)]
     targets, clusters = _lines_of(picture.targets), _lines_of(picture.clusters)
     if width >= _WIDE and targets:
         left = Group(*above, _clusters(picture, rest))
@@ -117,17 +122,25 @@ def _anomalies(labels: Sequence[str]) -> Text:
     return line
 
 
-def _sinks(picture: Picture, lines: int) -> RenderableType:
+def _sinks(picture: Picture, lines: int, width: int) -> RenderableType:
     shown = [o for o in ORIGINS if any(o in sink.written for sink in picture.sinks)]
-    heads = ["sink", *(f"{o}/s" for o in shown), "delivered", "waiting", "dead", "delay"]
+    sends = any(sink.published is None for sink in picture.sinks)
+    files = any(sink.published is not None for sink in picture.sinks)
+    wide = width >= _WIDE or len(shown) == 1
+    heads = ["sink", *([f"{o}/s" for o in shown] if wide else ["samples/s"]), "accepted"]
+    heads += [*(["in files"] if files else []), *(["delivered"] if sends else [])]
+    heads += ["waiting", "dead", "delay"]
 
     def row(sink: SinkPicture) -> Row:
         dead = sum(sink.dead.values())
         delay = sink.delay(picture.now, picture.job.interval)
+        rates = [sink.rates.get(origin, 0.0) for origin in shown]
         return [
             sink.name,
-            *(rate(sink.rates.get(origin, 0.0)) for origin in shown),
-            count(sink.arrived),
+            *([rate(r) for r in rates] if wide else [rate(sum(rates))]),
+            count(sum(sink.written.values())),
+            *(["-" if sink.published is None else count(sink.arrived)] if files else []),
+            *(["-" if sink.published is not None else count(sink.arrived)] if sends else []),
             "-" if sink.spool_limit is None else size(sink.unsent_bytes),
             Text(count(dead), _BAD if dead else ""),
             "-" if delay is None else duration(delay),

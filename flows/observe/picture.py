@@ -32,6 +32,8 @@ class Job:
     sinks: Sequence[str] = ()
     spools: Mapping[str, int] = field(default_factory=dict)
     """By sink, the bytes that its spool may take on disk."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """By sink that writes files or tables, where and when they appear, in words."""
 
 
 class Target(NamedTuple):
@@ -103,6 +105,8 @@ class SinkPicture:
     """Samples that it took over, by origin."""
     rates: Mapping[str, float]
     """Samples a second that it took over of late, by origin."""
+    published: Mapping[str, int] | None
+    """Samples in files or tables, where readers find them, by origin; None where it writes none."""
     delivered: Mapping[tuple[str, str], int]
     """Samples that the other side acknowledged, by route and origin; empty for a local sink."""
     dead: Mapping[tuple[str, str], int]
@@ -132,7 +136,9 @@ class SinkPicture:
 
     @property
     def arrived(self) -> int:
-        """Samples that are where they belong: delivered by every route, or written."""
+        """Samples that are where they belong: in files, delivered by every route, or written."""
+        if self.published is not None:
+            return sum(self.published.values())
         if self.spool_limit is None and not self.delivered:
             return sum(self.written.values())
         return min(self.by_route.values(), default=0)

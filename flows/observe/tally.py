@@ -34,6 +34,7 @@ from sinks.events import (
     PointsRejected,
     SamplesDead,
     SamplesDelivered,
+    SamplesPublished,
     SamplesWritten,
     SpoolDepth,
 )
@@ -55,6 +56,7 @@ class _Delays:
 class _Sink:
     written: Counter[str] = field(default_factory=Counter)
     recent: dict[str, Recent] = field(default_factory=dict)
+    published: Counter[str] = field(default_factory=Counter)
     delivered: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead: Counter[tuple[str, str]] = field(default_factory=Counter)
     retries: int = 0
@@ -109,6 +111,7 @@ class Tally:
             TaskCompleted: self._completed,
             TaskFailed: self._failed,
             SamplesWritten: self._written,
+            SamplesPublished: self._published,
             SamplesDelivered: self._delivered,
             SamplesDead: self._dead,
             DeliveryRetried: self._retried,
@@ -242,6 +245,9 @@ class Tally:
         if event.sink not in self._job.spools:
             self._arrived(sink, event, now)
 
+    def _published(self, event: SamplesPublished, now: float) -> None:
+        self._sink(event.sink).published.update(event.by_origin)
+
     def _delivered(self, event: SamplesDelivered, now: float) -> None:
         sink = self._sink(event.sink)
         for origin, samples in event.by_origin.items():
@@ -318,6 +324,7 @@ class Tally:
             name=name,
             written=dict(sink.written),
             rates={origin: recent.sum(now) / seconds for origin, recent in sink.recent.items()},
+            published=dict(sink.published) if name in self._job.files else None,
             delivered=dict(sink.delivered),
             dead=dict(sink.dead),
             retries=sink.retries,

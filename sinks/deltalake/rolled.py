@@ -11,7 +11,7 @@ from pathlib import Path
 from operators.schema.logs import Log
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
-from sinks.events import Listener, nobody
+from sinks.events import Listener, SamplesPublished, count_by_origin, nobody
 from sinks.partitioned import PartitionedSink
 from sinks.rolled.background import LOOK_EVERY, Background, now_ms
 from sinks.rolled.owner import Owner
@@ -41,9 +41,14 @@ class RolledDelta(PartitionedSink):
         look_every: float | None = LOOK_EVERY,
         build: str = "",
         recovery: str = "",
+        soon: bool = True,
     ) -> None:
         super().__init__(parts)
-        self._tables = DeltaTables(settings.path, run)
+        self._tables = DeltaTables(
+            settings.path,
+            run,
+            lambda batches: listener(SamplesPublished("deltalake", count_by_origin(batches))),
+        )
         self._tables.require_folder()
         self._owner = partial(Owner, build, store=recovery)
         self._waiting = partial(Waiting, directory=directory)
@@ -56,6 +61,7 @@ class RolledDelta(PartitionedSink):
             listener,
             clock,
             final=True,
+            soon=soon,
         )
 
     def build_part(

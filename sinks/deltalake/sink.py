@@ -36,4 +36,11 @@ def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
 
         return bool(DeltaTables(settings.path, "").there())
 
-    return Sink(NAME, without_password(settings.path), opened, probed, holds_samples)
+    return Sink(
+        NAME,
+        without_password(settings.path),
+        opened,
+        probed,
+        holds_samples,
+        roll=settings.roll,
+    )

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,12 +42,19 @@ class DeltaTables:
 
     A commit carries the number of the last segment of each partition whose rows it holds: a
     Delta transaction whose application is `<run>/<partition>` and whose version is the segment.
-    So a table tells which segments it has, and they are not committed to it again.
+    So a table tells which segments it has, and they are not committed to it again. `committed` is
+    told what a commit holds.
     """
 
-    def __init__(self, path: str, run: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        run: str,
+        committed: Callable[[Sequence[pa.RecordBatch]], None] = lambda _batches: None,
+    ) -> None:
         self.path = path if "://" in path else str(Path(path).absolute())
         self._run = run
+        self._told = committed
 
     def require_folder(self) -> None:
         """Make a local folder, so that a job which could write nothing ends before it begins.
@@ -127,6 +134,7 @@ class DeltaTables:
             writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
             commit_properties=CommitProperties(app_transactions=transactions),
         )
+        self._told([batch for _, batch in new])
 
     def _table(self, entity_type: EntityType) -> DeltaTable | None:
         path = self._path(entity_type)

@@ -4,11 +4,12 @@ A segment's number is its files' sequence number. Files appear by one rename eac
 by the position in their metadata that they hold what its state says.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from sinks.events import Listener, nobody
+from sinks.events import Listener, SamplesPublished, count_by_origin, nobody
 from sinks.parquet.files import SampleFiles
 from sinks.parquet.partitions import FIRST, ParquetSink, log
 from sinks.parquet.retention import Retention
@@ -27,7 +28,8 @@ class RolledParquet(ParquetSink):
     restart. `build` is mqpipe's version, `recovery` tells the recovery store from any other. `run` is
     part of every file's name, `metadata` of every file's key-value metadata;
     see `ParquetSink` for `parts`. `clock` gives milliseconds since the Unix epoch. Every
-    `look_every` seconds partitions to which nothing is written are looked at; None is never.
+    `look_every` seconds partitions to which nothing is written are looked at; None is never. The
+    first file of each partition comes `soon`.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class RolledParquet(ParquetSink):
         look_every: float | None = LOOK_EVERY,
         build: str = "",
         recovery: str = "",
+        soon: bool = True,
     ) -> None:
         super().__init__(settings, parts, run, metadata or {})
         self._owner = partial(Owner, build, store=recovery)
         self._waiting = partial(Waiting, directory=directory, fsync=settings.fsync)
+        self._listener = listener
         store = self._context.store
         self._background = Background(self._publish, look_every, side_by_side=store.slots)
         self._partition = partial(
@@ -55,6 +59,7 @@ class RolledParquet(ParquetSink):
             self._background,
             listener,
             clock,
+            soon=soon,
             after_snapshot=Retention(store, settings.keep, clock, self._background.submit).look,
         )
 
@@ -104,10 +109,13 @@ class RolledParquet(ParquetSink):
         """
         for sealed in segments:
             files = SampleFiles(self._context, sealed.part, sealed.end.segment)
+            counts: Counter[str] = Counter()
             for batch in sealed.batches():
                 files.write(batch)
+                counts.update(count_by_origin([batch]))
             files.finish(position_text(sealed.end))
             files.publish()
+            self._listener(SamplesPublished("parquet", dict(counts)))
 
     def _is_whole(self, part: str, end: Position) -> bool | None:
         """Whether all files of the segment that ends there are published; None where none is.

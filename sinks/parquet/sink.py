@@ -22,7 +22,7 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
         if job.bulk:
             from sinks.parquet.straight import StraightParquet
 
-            return OpenSink(StraightParquet(settings, parts, job.run, metadata))
+            return OpenSink(StraightParquet(settings, parts, job.run, metadata, job.listener))
         from sinks.parquet.rolled import RolledParquet
 
         waiting = job.state / NAME
@@ -45,6 +45,7 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
         probe=lambda _job: Store(settings.path).probe(),
         holds_samples=lambda: Store(settings.path).has_samples(),
         size_of=_file_size,
+        roll=settings.roll,
     )
 
 

@@ -4,11 +4,20 @@ Unit of parallelism: the partition (a shard or cluster). Guarantee: exactly once
 of the process at any moment, where the source repeats what was not stored.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
+from sinks.events import (
+    Listener,
+    SamplesPublished,
+    SamplesWritten,
+    count_by_origin,
+    nobody,
+    ticks_by_origin,
+)
 from sinks.parquet.files import FileContext, SampleFiles
 from sinks.parquet.partitions import FIRST, ParquetSink
 from sinks.parquet.settings import ParquetSettings
@@ -34,8 +43,10 @@ class StraightParquet(ParquetSink):
         parts: Iterable[str],
         run: str,
         metadata: Mapping[str, str] | None = None,
+        listener: Listener = nobody,
     ) -> None:
         super().__init__(settings, parts, run, metadata or {})
+        self._listener = listener
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: _State | None
@@ -47,23 +58,31 @@ class StraightParquet(ParquetSink):
         _, sequence = resume_state or (1, FIRST)
         self.delete([left.file for left in self.left_behind(for_part, sequence)])
         limit = max(8, MAX_OPEN_FILES // len(self.list_parts()))
-        return _StraightPartition(self._context, for_part, sequence, limit)
+        return _StraightPartition(self._context, for_part, sequence, limit, self._listener)
 
 
 class _StraightPartition(StatefulSinkPartition[pa.RecordBatch, _State]):
-    def __init__(self, context: FileContext, part: str, sequence: int, max_open: int) -> None:
+    def __init__(
+        self, context: FileContext, part: str, sequence: int, max_open: int, listener: Listener
+    ) -> None:
         self._context = context
         self._part = part
         self._max_open = max_open
         self._finished: list[SampleFiles] = []
         self._sequence = sequence
         self._open = SampleFiles(context, part, sequence)
+        self._listener = None if listener is nobody else listener
+        self._unpublished: Counter[str] = Counter()
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
         for batch in values:
             self._open.write(batch)
             if len(self._open) >= self._max_open:
                 self._finish()
+        if self._listener is not None:
+            counts = count_by_origin(values)
+            self._unpublished.update(counts)
+            self._listener(SamplesWritten("parquet", counts, ticks_by_origin(values)))
 
     def snapshot(self) -> _State:
         self._publish()
@@ -85,3 +104,6 @@ class _StraightPartition(StatefulSinkPartition[pa.RecordBatch, _State]):
         for files in self._finished:
             files.publish()
         self._finished = []
+        if self._listener is not None and self._unpublished:
+            self._listener(SamplesPublished("parquet", dict(self._unpublished)))
+            self._unpublished.clear()

@@ -13,7 +13,7 @@ from sinks.rolled.waiting import Sealed
 
 log = Log("mqpipe.sinks")
 
-LOOK_EVERY = 5.0
+LOOK_EVERY = 1.0
 """Seconds between two looks at partitions to which nothing is written."""
 
 

@@ -18,13 +18,17 @@ log = Log("mqpipe.sinks")
 
 RETRY_MS = 30_000
 """Milliseconds until publishing is tried again after it failed."""
+STORED_MS = 1_000
+"""Milliseconds after a snapshot in which the engine has certainly stored it."""
 
 
 class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
     """Seals by `roll`, has `background` publish, and tells `listener` what it took over.
 
     `sink` is the sink's name; `clock` gives milliseconds since the Unix epoch; `after_snapshot` is
-    called with each snapshot. What is published is `final` where it cannot be taken back.
+    called with each snapshot. What is published is `final` where it cannot be taken back. With
+    `soon` the first rows are published as soon as a snapshot covers them, so that whoever starts a
+    job sees them; `roll` says when those that follow are.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         waiting: Waiting,
         *,
         final: bool = False,
+        soon: bool = True,
         after_snapshot: Callable[[], None] = lambda: None,
     ) -> None:
         self._sink = sink
@@ -46,6 +51,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         self._clock = clock
         self._waiting = waiting
         self._final = final
+        self._soon = soon
         self._after_snapshot = after_snapshot
         self._publishing: tuple[list[Sealed], Future[None]] | None = None
         self._retry_at = 0
@@ -88,13 +94,14 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
     def look(self) -> None:
         """Publish what waits where nothing was written for the age at which rows are published.
 
-        Called from a thread of its own. By then the engine has stored the last snapshot; what is
+        The first rows wait no longer than until their snapshot is stored. Called from a thread of its own. By then the engine has stored the last snapshot; what is
         final waits until that is certain.
         """
         with self._lock:
             if self._closed or self._covered_since is None:
                 return
-            if self._clock() - self._covered_since < self._roll.every * 1000:
+            age = STORED_MS if self._soon else self._roll.every * 1000
+            if self._clock() - self._covered_since < age:
                 return
             if self._final and self._epochs.ended == self._covered_in:
                 return
@@ -123,7 +130,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
     def _is_due(self) -> bool:
         waited = self._clock() - self._waiting.since
         return self._waiting.rows >= self._roll.rows or (
-            self._waiting.rows > 0 and waited >= self._roll.every * 1000
+            self._waiting.rows > 0 and (self._soon or waited >= self._roll.every * 1000)
         )
 
     def _see_published(self) -> None:
@@ -148,4 +155,5 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         """Start publishing what was sealed before this snapshot, whose seal is stored by now."""
         if self._waiting.sealed and self._publishing is None and self._clock() >= self._retry_at:
             segments = list(self._waiting.sealed)
+            self._soon = False
             self._publishing = segments, self._background.publish(segments)

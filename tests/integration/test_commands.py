@@ -1,5 +1,6 @@
 """The commands as a new user meets them: init, check, run, and wrong configurations."""
 
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -164,3 +165,18 @@ def test_what_cannot_be_used_is_named_with_why(
     assert ended.code == code
     assert message in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_the_first_files_do_not_wait_for_the_roll(tmp_path: Path) -> None:
+    """They appear while the job runs, and the log says where and when."""
+    (tmp_path / "c.yaml").write_text(
+        "mode: simulation\ninterval: 1s\nsimulation: {fleets: [{name: sim}]}\n"
+        "sinks: {parquet: {path: samples, roll: {every: 1h}}}\nrecovery: {epoch: 1s}\n"
+    )
+    job = start(tmp_path, "run", "c.yaml", "--no-live")
+    wait_for_log(job, "samples appear in samples: the first by about")
+    until = time.monotonic() + 60
+    while not samples(tmp_path / "samples", "broker").height and time.monotonic() < until:
+        time.sleep(0.1)
+    assert samples(tmp_path / "samples", "broker").height
+    assert stop(job).code == 0

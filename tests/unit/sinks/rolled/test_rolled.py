@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sinks.events import SamplesPublished
 from sinks.rolled.background import Background
 from sinks.rolled.owner import ForeignRowsError
 from sinks.rolled.waiting import Sealed
@@ -407,3 +408,38 @@ def test_rows_of_another_step_stay(kind: Kind, tmp_path: Path) -> None:
     with pytest.raises(ForeignRowsError, match="of step step of mqpipe"):
         Job(kind, tmp_path, recovery="first", step="renamed")
     assert Job(kind, tmp_path, job.states, recovery="first", step="step").part.left()
+
+
+def test_the_first_rows_of_a_life_appear_soon(kind: Kind, tmp_path: Path) -> None:
+    """Once their snapshot is stored, whatever `roll` says; those that follow wait for it."""
+    job = Job(kind, tmp_path, soon=True)
+    job.write(1)
+    job.snapshot()
+    assert job.rows == []
+    job.write(2)
+    job.snapshot()
+    assert job.rows == [1]
+    job.write(3)
+    job.snapshot()
+    job.snapshot()
+    assert job.rows == [1]
+    assert [event.by_origin for event in job.events if isinstance(event, SamplesPublished)] == [
+        {"simulated": 1}
+    ]
+    job.drain()
+    assert job.rows == [1, 2, 3]
+
+
+def test_the_first_rows_of_a_long_interval_appear_soon_too(kind: Kind, tmp_path: Path) -> None:
+    """Nothing more is written for a while: the sink looks a second after the snapshot."""
+    job = Job(kind, tmp_path, soon=True)
+    job.write(1)
+    job.end_epoch()
+    job.write(2, part="sim-us")
+    job.end_epoch()
+    job.look(after=999)
+    assert 1 not in job.rows
+    job.look(after=1)
+    assert 1 in job.rows
+    job.drain()
+    assert job.rows == [1, 2]
