@@ -1,23 +1,35 @@
 """A detector's alerts or scores, held against a simulation, bucket by bucket."""
 
 import os
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
-from typing import TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
 
 import numpy as np
 import polars as pl
 
 from flows.samples import Samples
-from flows.score.events import ALERTS, Matches, match, merged
+from flows.score.events import Matches, Matching, match, merged
 from flows.score.figures import Means, add_series
-from flows.score.series import BUCKETS, NO_LABEL, NO_SERIES, Dealing, DealtSamples, Series
+from flows.score.series import (
+    NO_LABEL,
+    Dealt,
+    buckets_for,
+    deal_samples,
+    deal_scores,
+    read_series,
+)
 from flows.score.spans import Flags, Floats, Ints, spans_of
 from flows.score.truth import Truth
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 THRESHOLDS = 1_000
@@ -62,12 +74,12 @@ def evaluate_alerts(
         str(entity): (mine["start"].to_numpy(), mine["end"].to_numpy())
         for (entity,), mine in alerts.group_by("entity")
     }
-    with Dealing(_places(truth), truth.touching) as dealing:
-        dealing.add_samples(samples)
-        work = partial(_score_alerts, dealing.dealt(), truth, of_entity, settings)
-        means = _merged(_each_bucket(work, dealing.rows))
+    with _Work(_rows(samples)) as work:
+        parts = list(work.deal(samples, truth, frozenset(truth.touching)))
+        score = partial(_score_alerts, parts, truth, of_entity, settings)
+        means = _merged(work.each(score, range(work.buckets)))
     matches = match(alerts, truth, settings.grace)
-    return Evaluation(matches, means, _entities(samples), None, 0)
+    return Evaluation(matches, means, _paths(parts), None, 0)
 
 
 def evaluate_scores(
@@ -77,11 +89,12 @@ def evaluate_scores(
 
     Without a threshold that one is taken whose flagged ticks have the best F1 over all series.
     """
-    with Dealing(_places(truth)) as dealing:
-        dealing.add_samples(samples)
+    with _Work(_rows(samples)) as work:
+        dealing = work.deal(samples, truth)
         kept: list[Floats] = []
-        passed_over = dealing.add_scores(_sampled(scores, kept))
-        dealt = dealing.dealt()
+        given = deal_scores(_sampled(scores, kept), work.folder / "scores", work.buckets)
+        parts = list(dealing)
+        buckets = range(work.buckets)
         threshold = settings.threshold
         if threshold is None:
             tried = np.linspace(0, 1, THRESHOLDS)
@@ -90,24 +103,84 @@ def evaluate_scores(
                 if kept
                 else np.zeros(1)
             )
-            counts = [*_each_bucket(partial(_count, dealt, edges), dealing.rows)]
+            counts = [*work.each(partial(_count, parts, given, edges), buckets)]
             threshold = float(edges[_best(np.sum(counts, axis=0))])
-        work = partial(_score_scores, dealt, truth, threshold, settings)
-        parts = list(_each_bucket(work, dealing.rows))
-    means = _merged(part for part, _ in parts)
-    matches = merged((found for _, found in parts), truth)
-    return Evaluation(matches, means, dealt.paths, threshold, passed_over)
+        score = partial(_score_scores, parts, given, truth, threshold, settings)
+        results = list(work.each(score, buckets))
+    means = _merged(part for part, _ in results)
+    matches = merged((found for _, found in results), truth)
+    entities = _paths(parts)
+    known = set(entities)
+    strangers = (
+        n for name, n in zip(given.names, given.rows, strict=True) if name.path not in known
+    )
+    return Evaluation(matches, means, entities, threshold, sum(strangers))
+
+
+class _Work:
+    """Processes and a folder for so many samples; a context manager."""
+
+    def __init__(self, rows: int) -> None:
+        self.buckets = buckets_for(rows)
+        self._workers = min(os.cpu_count() or 1, 1 + rows // ALONE)
+        self._open = ExitStack()
+        self._processes: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        self.folder = Path(self._open.enter_context(tempfile.TemporaryDirectory("-mqpipe-score")))
+        if self._workers > 1:
+            # Forking beside the threads of polars may hang.
+            executor = ProcessPoolExecutor(self._workers, mp_context=get_context("forkserver"))
+            self._processes = self._open.enter_context(executor)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def each(self, work: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
+        """What `work` makes of each, in their order, by all processes at once."""
+        if self._processes is None:
+            return map(work, items)
+        chunk = 1 + len(items) // (8 * self._workers)
+        return self._processes.map(work, items, chunksize=chunk)
+
+    def deal(
+        self, samples: Samples, truth: Truth, wanted: Iterable[str] | None = None
+    ) -> Iterator[Dealt]:
+        """Deal samples out, each process some of the files."""
+        labels = {label: place for place, label in enumerate(truth.labels)}
+        deal = partial(_deal, samples, self.folder, self._workers, self.buckets, labels, wanted)
+        return self.each(deal, range(self._workers))
+
+
+def _deal(
+    samples: Samples,
+    folder: Path,
+    workers: int,
+    buckets: int,
+    labels: Mapping[str, int],
+    wanted: Iterable[str] | None,
+    worker: int,
+) -> Dealt:
+    files = {type_: paths[worker::workers] for type_, paths in samples.files.items()}
+    mine = replace(samples, files={type_: paths for type_, paths in files.items() if paths})
+    return deal_samples(mine, folder / f"samples-{worker}", buckets, labels, wanted)
 
 
 def _score_alerts(
-    dealt: DealtSamples,
+    parts: Sequence[Dealt],
     truth: Truth,
-    of_entity: dict[str, tuple[Ints, Ints]],
+    of_entity: Mapping[str, tuple[Ints, Ints]],
     settings: Settings,
     bucket: int,
 ) -> Means:
     means = Means()
-    for series in dealt.series(bucket):
+    for series in read_series(parts, (), bucket):
         if (series.labels != NO_LABEL).any():
             flagged = _flagged(series.times, *of_entity.get(series.entity, (_NO, _NO)))
             add_series(means, series, flagged, truth, settings.window)
@@ -115,28 +188,21 @@ def _score_alerts(
 
 
 def _score_scores(
-    dealt: DealtSamples, truth: Truth, threshold: float, settings: Settings, bucket: int
+    parts: Sequence[Dealt],
+    given: Dealt,
+    truth: Truth,
+    threshold: float,
+    settings: Settings,
+    bucket: int,
 ) -> tuple[Means, Matches]:
-    means, alerts = Means(), []
-    for series in dealt.series(bucket):
+    means, matching = Means(), Matching(truth, settings.grace)
+    for series in read_series(parts, (given,), bucket):
         flagged = series.scores >= threshold
         if (series.labels != NO_LABEL).any():
             add_series(means, series, flagged, truth, settings.window)
-        alerts.append(_as_alerts(series, flagged))
-    return means, match(pl.concat([pl.DataFrame(schema=ALERTS), *alerts]), truth, settings.grace)
-
-
-def _as_alerts(series: Series, flagged: Flags) -> pl.DataFrame:
-    spans = spans_of(flagged)
-    return pl.DataFrame(
-        {
-            "entity": [series.entity] * len(spans),
-            "start": series.times[spans[:, 0]],
-            "end": series.times[spans[:, 1] - 1],
-            "cause": [None] * len(spans),
-        },
-        schema=ALERTS,
-    )
+        spans = spans_of(flagged)
+        matching.add(series.entity, series.times[spans[:, 0]], series.times[spans[:, 1] - 1])
+    return means, matching.matches()
 
 
 def _flagged(times: Ints, starts: Ints, ends: Ints) -> Flags:
@@ -149,10 +215,10 @@ def _flagged(times: Ints, starts: Ints, ends: Ints) -> Flags:
     return np.cumsum(edges[:-1]) > 0
 
 
-def _count(dealt: DealtSamples, edges: Floats, bucket: int) -> Ints:
+def _count(parts: Sequence[Dealt], given: Dealt, edges: Floats, bucket: int) -> Ints:
     """How many ticks that are false and true lie at each threshold; shape (2, thresholds + 1)."""
     counts = np.zeros((2, len(edges) + 1), np.int64)
-    for series in dealt.series(bucket):
+    for series in read_series(parts, (given,), bucket):
         place = np.searchsorted(edges, series.scores, side="right")
         place[np.isnan(series.scores)] = 0
         true = series.labels != NO_LABEL
@@ -176,17 +242,6 @@ def _sampled(scores: Iterable[pl.DataFrame], kept: list[Floats]) -> Iterable[pl.
         yield frame
 
 
-def _each_bucket(work: Callable[[int], T], rows: int) -> Iterable[T]:
-    """What `work` makes of each bucket, on all processors where there is much to do."""
-    workers = min(os.cpu_count() or 1, 1 + rows // ALONE)
-    if workers == 1:
-        yield from map(work, range(BUCKETS))
-        return
-    # Forking beside the threads of polars may hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as processes:
-        yield from processes.map(work, range(BUCKETS), chunksize=4)
-
-
 def _merged(parts: Iterable[Means]) -> Means:
     means = Means()
     for part in parts:
@@ -194,19 +249,15 @@ def _merged(parts: Iterable[Means]) -> Means:
     return means
 
 
-def _places(truth: Truth) -> dict[str, int]:
-    return {label: place for place, label in enumerate(truth.labels)}
+def _rows(samples: Samples) -> int:
+    """How many samples there are, by what the files say of themselves."""
+    counts = [samples.scan(type_).select(pl.len()) for type_ in samples.files]
+    return sum(frame.item() for frame in pl.collect_all(counts))
 
 
-def _entities(samples: Samples) -> tuple[str, ...]:
+def _paths(parts: Iterable[Dealt]) -> tuple[str, ...]:
     """Paths of all entities that have samples."""
-    names = [
-        samples.scan(t).select(pl.col("entity_name").unique().cast(pl.String))
-        for t in samples.files
-        if t not in NO_SERIES
-    ]
-    found = pl.concat(names).unique().sort("entity_name").collect(engine="streaming")
-    return tuple(found["entity_name"])
+    return tuple(sorted({name.path for part in parts for name in part.names}))
 
 
 _NO: Ints = np.zeros(0, np.int64)

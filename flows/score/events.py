@@ -1,6 +1,6 @@
 """Alerts against anomalies, one by one: what is right, what is found, how fast, and which cause."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -58,30 +58,52 @@ class EventScore:
         return len(self.delays) / self.anomalies if self.anomalies else None
 
 
-def match(alerts: pl.DataFrame, truth: Truth, grace: int) -> Matches:
-    """Alerts (shape: ALERTS) against anomalies.
+class Matching:
+    """Holds alerts, entity by entity, against anomalies.
 
     An anomaly explains an alert on an entity that it touches which lasts into its time, from its
     onset to `grace` ms after its recovery.
     """
-    first = np.full(len(truth), NEVER)
-    rooted = np.zeros(len(truth), np.bool_)
-    right = 0
-    for (entity,), mine in alerts.group_by("entity"):
-        places = truth.touching.get(str(entity))
-        if places is None:
-            continue
-        start, end = (mine[name].to_numpy()[:, None] for name in ("start", "end"))
-        explained = (start <= truth.end[places] + grace) & (end >= truth.start[places])
-        right += int(explained.any(axis=1).sum())
-        came = np.where(explained, np.maximum(start, truth.start[places]), NEVER).min(axis=0)
-        np.minimum.at(first, places, came)
-        causes = mine["cause"].to_list()
+
+    def __init__(self, truth: Truth, grace: int) -> None:
+        self._truth, self._grace = truth, grace
+        self._alerts = self._right = 0
+        self._first = np.full(len(truth), NEVER)
+        self._rooted = np.zeros(len(truth), np.bool_)
+
+    def add(
+        self, entity: str, start: Ints, end: Ints, causes: Sequence[str | None] | None = None
+    ) -> None:
+        """Take in alerts on an entity; times in ms. `causes` are the roots that they name."""
+        self._alerts += len(start)
+        truth = self._truth
+        places = truth.touching.get(entity)
+        if places is None or not len(start):
+            return
+        onset, over = truth.start[places], truth.end[places] + self._grace
+        explained = (start[:, None] <= over) & (end[:, None] >= onset)
+        self._right += int(explained.any(axis=1).sum())
+        came = np.where(explained, np.maximum(start[:, None], onset), NEVER).min(axis=0)
+        np.minimum.at(self._first, places, came)
         for column, place in enumerate(places.tolist()):
             root = truth.roots[place]
-            named = [entity == root or cause == root for cause in causes]
-            rooted[place] |= bool((explained[:, column] & named).any())
-    return Matches(alerts.height, right, first, rooted)
+            rooted = explained[:, column]
+            if entity != root:
+                rooted = rooted & [cause == root for cause in causes] if causes else rooted[:0]
+            self._rooted[place] |= bool(rooted.any())
+
+    def matches(self) -> Matches:
+        """What came of it."""
+        return Matches(self._alerts, self._right, self._first, self._rooted)
+
+
+def match(alerts: pl.DataFrame, truth: Truth, grace: int) -> Matches:
+    """Alerts (shape: ALERTS) against anomalies; `grace` in ms."""
+    matching = Matching(truth, grace)
+    for (entity,), mine in alerts.group_by("entity"):
+        start, end = (mine[name].to_numpy() for name in ("start", "end"))
+        matching.add(str(entity), start, end, mine["cause"].to_list())
+    return matching.matches()
 
 
 def merged(parts: Iterable[Matches], truth: Truth) -> Matches:

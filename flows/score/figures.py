@@ -100,8 +100,7 @@ def figures_of(true: Flags, flagged: Flags, scores: Floats, window: int) -> Figu
 
 def _kinds(series: Series, truth: Truth) -> Iterable[tuple[str, Flags]]:
     """Each kind among the labels, and which ticks others shaped."""
-    of_place = np.array([*truth.kinds, ""], np.str_)
-    kinds = of_place[series.labels]
-    for kind in np.unique(kinds).tolist():
-        if kind:
-            yield kind, (kinds != kind) & (kinds != "")
+    places, where = np.unique(series.labels, return_inverse=True)
+    kinds = ["" if place == NO_LABEL else truth.kinds[place] for place in places.tolist()]
+    for kind in sorted({*kinds} - {""}):
+        yield kind, np.array([other not in ("", kind) for other in kinds])[where]

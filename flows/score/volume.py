@@ -41,7 +41,9 @@ def volume(truth: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
     if not positives or positives == ticks:
         return None
     falling = -np.sort(-scores)
-    thresholds = falling[np.linspace(0, ticks - 1, THRESHOLDS).astype(int)]
+    # Equal thresholds are one point of every curve.
+    thresholds = -np.unique(-falling[np.linspace(0, ticks - 1, THRESHOLDS).astype(int)])
+    count = len(thresholds)
     predicted = np.searchsorted(-falling, -thresholds, side="right").astype(np.float64)
 
     near = _near(truth, window, ticks)
@@ -50,16 +52,16 @@ def volume(truth: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
     labels = _labels(truth, near, window)
     order = np.argsort(reached, kind="stable")
     sums = np.cumsum(labels[:, order], axis=1)
-    counts = np.searchsorted(reached[order], np.arange(THRESHOLDS), side="right")
+    counts = np.searchsorted(reached[order], np.arange(count), side="right")
     hits = np.where(counts > 0, sums[:, np.maximum(counts, 1) - 1], 0.0)
-    certain = np.zeros(THRESHOLDS + 1)
+    certain = np.zeros(count + 1)
     inside = labels[0] > 0
-    np.add.at(certain, np.minimum(reached[inside], THRESHOLDS), 1.0)
+    np.add.at(certain, np.minimum(reached[inside], count), 1.0)
     # The labels' total: of the slopes only what is predicted counts.
-    total = hits - np.cumsum(certain[:THRESHOLDS]) + positives
+    total = hits - np.cumsum(certain[:count]) + positives
 
     expected = (positives + total) / 2
-    existence = _existence(truth, near, reached, window)
+    existence = _existence(truth, near, reached, window, count)
     recall = np.minimum(hits / expected, 1.0) * existence
     false = (predicted - hits) / (ticks - expected)
     precision = hits / predicted
@@ -107,14 +109,14 @@ def _labels(truth: Spans, near: Ints, window: int) -> Floats:
     return np.minimum(labels, 1.0, out=labels)
 
 
-def _existence(truth: Spans, near: Ints, reached: Ints, window: int) -> Floats:
+def _existence(truth: Spans, near: Ints, reached: Ints, window: int, thresholds: int) -> Floats:
     """By length of the slope and threshold: the share of runs that are met at all.
 
-    Runs whose slopes touch are one. Shape (window + 1, THRESHOLDS).
+    Runs whose slopes touch are one. Shape (window + 1, thresholds).
     """
     reach = window // 2
     runs = len(truth)
-    first_met = np.full((runs, reach + 1), THRESHOLDS)
+    first_met = np.full((runs, reach + 1), thresholds)
     for run, (start, stop) in enumerate(truth.tolist()):
         first, begin, end, last = np.searchsorted(
             near, (start - reach, start, stop, stop + reach)
@@ -129,10 +131,11 @@ def _existence(truth: Spans, near: Ints, reached: Ints, window: int) -> Floats:
     halves = np.arange(reach + 1)
     apart = (truth[:-1, 1] - 1)[:, None] + halves < truth[1:, 0][:, None] - halves
     groups = np.concatenate([np.zeros((1, reach + 1), np.int64), np.cumsum(apart, axis=0)])
-    shares = np.zeros((reach + 1, THRESHOLDS))
-    for half in range(reach + 1):
-        begun = np.flatnonzero(np.diff(groups[:, half], prepend=-1))
-        met = np.minimum.reduceat(first_met[:, half], begun)
-        known = np.bincount(met, minlength=THRESHOLDS + 1)[:THRESHOLDS]
-        shares[half] = np.cumsum(known) / len(begun)
-    return shares[np.arange(window + 1) // 2]
+    begins = np.diff(groups, axis=0, prepend=-1).T > 0
+    met = np.minimum.reduceat(first_met.T.ravel(), np.flatnonzero(begins))
+    half = np.repeat(np.arange(reach + 1), begins.sum(axis=1))
+    known = np.bincount(half * (thresholds + 1) + met, minlength=(reach + 1) * (thresholds + 1))
+    counts = known.reshape(reach + 1, -1)[:, :thresholds]
+    shares = np.cumsum(counts, axis=1) / begins.sum(axis=1)[:, None]
+    found: Floats = shares[np.arange(window + 1) // 2]
+    return found
