@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from flows.score.spans import Floats, Ints, Spans
+from flows.score.spans import Flags, Floats, Ints, Spans
 
 THRESHOLDS = 250
 """Quantiles of the scores that are thresholds, as in the paper's code."""
@@ -49,30 +49,43 @@ def volume(truth: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
     near = _near(truth, window, ticks)
     reached = np.searchsorted(-thresholds, -scores[near], side="left")
     """The first threshold at which each of these ticks is predicted."""
-    labels = _labels(truth, near, window)
-    order = np.argsort(reached, kind="stable")
-    sums = np.cumsum(labels[:, order], axis=1)
-    counts = np.searchsorted(reached[order], np.arange(count), side="right")
-    hits = np.where(counts > 0, sums[:, np.maximum(counts, 1) - 1], 0.0)
-    certain = np.zeros(count + 1)
-    inside = labels[0] > 0
-    np.add.at(certain, np.minimum(reached[inside], count), 1.0)
-    # The labels' total: of the slopes only what is predicted counts.
-    total = hits - np.cumsum(certain[:count]) + positives
-
-    expected = (positives + total) / 2
-    existence = _existence(truth, near, reached, window, count)
-    recall = np.minimum(hits / expected, 1.0) * existence
+    inside = _inside(truth, near)
+    certain = np.bincount(reached[inside], minlength=count + 1)[:count].cumsum()
+    slopes = _sloping(truth, near, inside, window)
+    sloped = reached[~inside]
+    order = np.argsort(sloped, kind="stable")
+    sums = np.zeros((window + 1, len(order) + 1))
+    np.cumsum(slopes[:, order], axis=1, out=sums[:, 1:])
+    extra = sums[:, np.searchsorted(sloped[order], np.arange(count), side="right")]
+    # Of the slopes only what is predicted counts, among the hits and in the labels' total.
+    hits = certain + extra
+    expected = positives + extra / 2
+    recall = np.minimum(hits / expected, 1.0)
+    recall *= _existence(truth, near, reached, window, count)
     false = (predicted - hits) / (ticks - expected)
     precision = hits / predicted
+    return Volume(_area_pr(recall, precision), _area_roc(false, recall))
 
-    steps = np.diff(recall, axis=1, prepend=0.0)
-    areas_pr = (steps * precision).sum(axis=1)
-    edge = np.ones((window + 1, 1))
-    x = np.concatenate([0 * edge, false, edge], axis=1)
-    y = np.concatenate([0 * edge, recall, edge], axis=1)
-    areas_roc = (np.diff(x, axis=1) * (y[:, 1:] + y[:, :-1]) / 2).sum(axis=1)
-    return Volume(float(areas_pr.mean()), float(areas_roc.mean()))
+
+def _area_pr(recall: Floats, precision: Floats) -> float:
+    """The mean area under curves of a row each."""
+    areas = recall[:, 0] * precision[:, 0]
+    areas += np.einsum("lk,lk->l", recall[:, 1:] - recall[:, :-1], precision[:, 1:])
+    return float(areas.mean())
+
+
+def _area_roc(false: Floats, recall: Floats) -> float:
+    """The mean area under curves of a row each, from (0, 0) to (1, 1), by trapezes."""
+    double = false[:, 0] * recall[:, 0] + (1 - false[:, -1]) * (1 + recall[:, -1])
+    double += np.einsum("lk,lk->l", false[:, 1:] - false[:, :-1], recall[:, 1:] + recall[:, :-1])
+    return float(double.mean() / 2)
+
+
+def _inside(truth: Spans, ticks: Ints) -> Flags:
+    """Which of these ticks are true."""
+    run = np.searchsorted(truth[:, 0], ticks, side="right") - 1
+    inside: Flags = (run >= 0) & (ticks < truth[run, 1])
+    return inside
 
 
 def _near(truth: Spans, window: int, ticks: int) -> Ints:
@@ -94,18 +107,16 @@ def _slopes(window: int) -> Floats:
     return np.where((distances > 0) & (distances <= lengths // 2), slope, 0.0)
 
 
-def _labels(truth: Spans, near: Ints, window: int) -> Floats:
-    """The widened labels of the near ticks; shape (window + 1, ticks)."""
+def _sloping(truth: Spans, near: Ints, inside: Flags, window: int) -> Floats:
+    """The widened labels of the near ticks that are not true; shape (window + 1, ticks)."""
+    ticks = near[~inside]
     slopes = _slopes(window)
     reach = window // 2
-    labels = np.zeros((window + 1, len(near)))
+    labels = np.zeros((window + 1, len(ticks)))
     for start, stop in truth.tolist():
-        first, begin, end, last = np.searchsorted(
-            near, (start - reach, start, stop, stop + reach)
-        ).tolist()
-        labels[:, begin:end] = 1.0
-        labels[:, first:begin] += slopes[:, start - near[first:begin]]
-        labels[:, end:last] += slopes[:, near[end:last] - stop + 1]
+        first, middle, last = np.searchsorted(ticks, (start - reach, start, stop + reach)).tolist()
+        labels[:, first:middle] += slopes[:, start - ticks[first:middle]]
+        labels[:, middle:last] += slopes[:, ticks[middle:last] - stop + 1]
     return np.minimum(labels, 1.0, out=labels)
 
 
