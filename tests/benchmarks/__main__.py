@@ -45,6 +45,7 @@ FULL: Mapping[str, Sequence[str]] = {
     "pool": ("--tasks", "1000000"),
     "replay": ("--rows", "20000000"),
     "report": ("--full",),
+    "score": ("--full",),
     "simulate": ("--rows", "5000000"),
     "targets": ("--targets", "100", "1000", "10000", "100000", "--interval", "120", "--ticks", "1"),
 }
