@@ -295,17 +295,27 @@ def dashboard(
     alerts: Annotated[
         bool, typer.Option("--alerts", help="Alert conditions instead of the dashboard.")
     ] = False,
+    grafana: Annotated[
+        bool,
+        typer.Option(
+            "--grafana", help="A Grafana board of what `metrics: {samples: true}` serves."
+        ),
+    ] = False,
 ) -> None:
     """Write a New Relic dashboard as JSON, to be imported there.
 
     With --alerts: NRQL alert conditions, each an input of NerdGraph's
-    alertsNrqlConditionStaticCreate.
+    alertsNrqlConditionStaticCreate. With --grafana: a Grafana board of clusters.
 
     Example: mqpipe dashboard mqpipe.yaml > dashboard.json
     """
     from flows.dashboard.command import dashboard as dashboard_command
 
-    raise typer.Exit(dashboard_command(None if config is None else _config(config), alerts=alerts))
+    raise typer.Exit(
+        dashboard_command(
+            None if config is None else _config(config), alerts=alerts, grafana=grafana
+        )
+    )
 
 
 @app.command()

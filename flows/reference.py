@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from flows.config import Config
+from flows.dashboard.command import grafana_board
 from operators.schema.arrow import COMMON
 from operators.schema.metrics import ENTITY_TYPES, STRING
 from operators.schema.units import parse_duration, parse_size
@@ -221,7 +222,9 @@ PAGES = {
     "metrics.md": metrics_page,
     "config.md": config_page,
     "config.schema.json": config_schema,
+    "../docker/grafana/clusters.json": grafana_board,
 }
+"""By its path from the folder of the documentation: what makes it."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""`mqpipe dashboard`: JSON for New Relic's dashboards and alerts, on standard output."""
+"""`mqpipe dashboard`: JSON for New Relic's dashboards and alerts and for Grafana, on standard output."""
 
 import json
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import typer
 
 from flows.config import Config
 from flows.dashboard.alerts import as_input, conditions
+from flows.dashboard.grafana import board
 from flows.dashboard.nrql import Query, Total
 from flows.dashboard.pages import ENTITIES, Chart, Page, Widget, pages
 from flows.errors import UsageError
@@ -20,14 +21,19 @@ COLUMNS = 12
 """Columns of a New Relic dashboard."""
 
 
-def dashboard(config: Config | None, *, alerts: bool) -> int:
-    """Write the dashboard, or with `alerts` the alert conditions.
+def dashboard(config: Config | None, *, alerts: bool, grafana: bool = False) -> int:
+    """Write the dashboard, or with `alerts` the alert conditions, or with `grafana` Grafana's board.
 
     A config gives the account, the interval, and how many brokers a cluster has.
 
     Raises:
-        UsageError: the config sends no events, which the queries are of.
+        UsageError: the config sends no events, which the queries are of; both `alerts` and `grafana`.
     """
+    if grafana:
+        if alerts:
+            raise UsageError("--alerts are of New Relic: leave either --alerts or --grafana out")
+        typer.echo(grafana_board(), nl=False)
+        return 0
     newrelic = None if config is None else config.sinks.newrelic
     if newrelic is not None and newrelic.shape is Shape.METRICS:
         raise UsageError(
@@ -42,6 +48,11 @@ def dashboard(config: Config | None, *, alerts: bool) -> int:
         found = as_dashboard(pages(), None if config is None else config.account_id)
     typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     return 0
+
+
+def grafana_board() -> str:
+    """The Grafana board of clusters, as it is written and shipped."""
+    return json.dumps(board(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _brokers(config: Config) -> dict[str, int]:

@@ -5,7 +5,7 @@ the table follow, so a new metric is on the dashboard without a change here.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -64,11 +64,11 @@ class Page:
 def pages() -> list[Page]:
     """All pages of the dashboard."""
     return [
-        _entities("Clusters", CLUSTER, _CLUSTER_GOLD, (_partitions_in_trouble(), *_probes())),
-        _entities("Brokers", BROKER, _BROKER_GOLD, (_hosts(),)),
-        _entities("Topics", TOPIC, _TOPIC_GOLD, (_configured(),)),
-        _entities("Consumer groups", CONSUMER_GROUP, _GROUP_GOLD, tuple(_groups())),
-        _entities("Queues", QUEUE, _QUEUE_GOLD),
+        _entities("Clusters", CLUSTER, (_partitions_in_trouble(), *_probes())),
+        _entities("Brokers", BROKER, (_hosts(),)),
+        _entities("Topics", TOPIC, (_configured(),)),
+        _entities("Consumer groups", CONSUMER_GROUP, tuple(_groups())),
+        _entities("Queues", QUEUE),
         Page(
             "Simulation",
             "simulated and filled samples, and the anomalies that shaped them",
@@ -121,18 +121,25 @@ _QUEUE_GOLD = (
     "queue.errorRate",
 )
 
-_WORST = {"0-100": "min", "%": "max", "ms": "max", "s": "max"}
+GOLD = {
+    CLUSTER.name: _CLUSTER_GOLD,
+    BROKER.name: _BROKER_GOLD,
+    TOPIC.name: _TOPIC_GOLD,
+    CONSUMER_GROUP.name: _GROUP_GOLD,
+    QUEUE.name: _QUEUE_GOLD,
+}
+"""By entity type: what is shown of it first."""
+
+WORST = {"0-100": "min", "%": "max", "ms": "max", "s": "max"}
 """How metrics of these units become one number of many entities; all others are added up."""
 
 _LINES = 20
 """Entities that a chart of lines shows."""
 
 
-def _entities(
-    name: str, entity_type: EntityType, gold: Sequence[str], more: tuple[Widget, ...] = ()
-) -> Page:
+def _entities(name: str, entity_type: EntityType, more: tuple[Widget, ...] = ()) -> Page:
     by_name = {metric.name: metric for metric in entity_type.metrics}
-    golden = [by_name[metric] for metric in gold]
+    golden = [by_name[metric] for metric in GOLD[entity_type.name]]
     others = [m for m in entity_type.numeric if m not in golden]
     return Page(
         name,
@@ -155,10 +162,10 @@ def _number(entity_type: EntityType, metric: Metric) -> Widget:
         facet=("entityGuid",),
         limit="MAX",
     )
-    function = _WORST.get(metric.unit, "sum")
+    function = WORST.get(metric.unit, "sum")
     total = Total(function, each, metric.unit)
-    title = _title(metric) if function == "sum" else f"{_title(metric)}, the worst"
-    return Widget(title, Chart.NUMBERS, total, width=2, height=2)
+    named = title(metric) if function == "sum" else f"{title(metric)}, the worst"
+    return Widget(named, Chart.NUMBERS, total, width=2, height=2)
 
 
 def _lines(entity_type: EntityType, metric: Metric) -> Widget:
@@ -170,14 +177,14 @@ def _lines(entity_type: EntityType, metric: Metric) -> Widget:
         timeseries=True,
         limit=_LINES,
     )
-    return Widget(_title(metric), Chart.LINES, query)
+    return Widget(title(metric), Chart.LINES, query)
 
 
 def _identity(entity_type: EntityType) -> tuple[str, ...]:
     return ("clusterName", *(i.attribute for i in entity_type.identity))
 
 
-def _title(metric: Metric) -> str:
+def title(metric: Metric) -> str:
     """A metric's name in words: `broker.IOInPerSecond` is `IO in per second`."""
     name = metric.name.rpartition(".")[2]
     words = re.sub(

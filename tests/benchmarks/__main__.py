@@ -28,6 +28,7 @@ SHORT: Mapping[str, Sequence[str]] = {
     "ranges": ("--rows", "200000"),
     "recovery": ("--ticks", "60", "--rounds", "3"),
     "replay": ("--rows", "500000", "--rounds", "3"),
+    "scrape": ("--partitions", "1000", "--groups", "100", "--interval", "10", "--rounds", "2"),
     "simulate": ("--rows", "200000", "--rounds", "3"),
     "start": ("--seconds", "5"),
     "targets": ("--targets", "300", "3000", "--interval", "5", "--ticks", "2"),

@@ -1,7 +1,7 @@
 """What metrics of the table are called for Prometheus, by its conventions.
 
 Names are `mq_<entity>_<what>_<base unit>`: seconds, bytes and ratios (of 0 to 1), whichever unit the
-table has. All are gauges: a mean per second is one, and so is an offset, which begins anew with its
+table has; a `_count` is named in the plural. All are gauges: a mean per second is one, and so is an offset, which begins anew with its
 topic. `_total` is the mark of counters, which samples have none of. Words are labels of an entity's
 `_info`, whose value is 1.
 Source: prometheus.io/docs/practices/naming, OpenMetrics 1.0.
@@ -87,6 +87,9 @@ def _family(entity: EntityType, metric: Metric) -> Family:
         what = what.removesuffix("_per_second") + "_bytes_per_second"
     elif metric.unit.endswith("/s") and not what.endswith("_per_second"):
         what += "_per_second"
+    elif what.endswith("_count"):  # which is the mark of histograms
+        what = what.removesuffix("_count")
+        what += "" if what.endswith("s") else "s"
     name = f"{PREFIX}_{entity.label}_{what}"
     return Family(name, metric.name, _sentence(metric.meaning), unit, divisor)
 
