@@ -13,6 +13,8 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _STDOUT, _STDERR = 1, 2
 _ROOM_BYTES = 2**20
@@ -130,9 +132,24 @@ class PeopleStream(io.TextIOWrapper):
 _streams: "weakref.WeakSet[PeopleStream]" = weakref.WeakSet()
 
 
+_before_end: list[Callable[[], None]] = []
+
+
+@contextmanager
+def before_end(work: Callable[[], None]) -> Iterator[None]:
+    """Have work done at the process's end, where that comes before the block's."""
+    _before_end.append(work)
+    try:
+        yield
+    finally:
+        _before_end.remove(work)
+
+
 @atexit.register
 def drain_all() -> None:
     """Give what this process said last a moment to be written, before it ends."""
+    for work in _before_end:
+        work()
     until = time.monotonic() + _PATIENCE
     for stream in list(_streams):
         stream.drain(max(0.0, until - time.monotonic()))

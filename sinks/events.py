@@ -33,6 +33,14 @@ class SamplesPublished:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishFailed:
+    """Samples wait on, for files or tables could not be written."""
+
+    sink: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SamplesDelivered:
     """A network sink's other side acknowledged samples.
 

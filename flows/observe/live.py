@@ -1,16 +1,24 @@
-"""The live table of a running job, drawn on a terminal from pictures of it."""
+"""The live table of a running job, drawn on a terminal from pictures of it.
+
+Kafka comes first: how its clusters stand and which groups are behind; below are the job's own parts.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import dataclass, field
+from math import inf, isnan
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from flows.observe.health import not_ready
+from flows.observe.keys import keys_read
 from flows.observe.picture import (
     ORIGINS,
     ClusterPicture,
@@ -19,7 +27,9 @@ from flows.observe.picture import (
     SinkPicture,
     Target,
 )
+from flows.observe.standing import Figures
 from flows.observe.units import age, count, duration, rate, size
+from flows.observe.view import HELP, View
 from flows.visible import visible
 from operators.ticks import Outcome
 
@@ -28,83 +38,160 @@ _REFRESHES = 2.0
 _LOG_LINES = 4
 """Lines of the terminal that stay free for log lines above the table."""
 _WIDE = 140
-"""Columns from which targets stand beside the rest."""
+"""Columns from which Kafka stands beside the job's own parts, and more columns are shown."""
+_LEAST = 3
+"""Lines that a part gets before others get more."""
 # Colours only repeat what a word or a number says, and none of them is one that a light or a
 # dark background swallows.
 _GOOD, _BAD, _HEAD = "green", "bold red", "bold"
 
-T = TypeVar("T")
-Row = Sequence[str | Text]
+_NONE: NDArray[np.float64] = np.empty(0)
+
+Cell = str | Text
+Order = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the table: a row an item, below their heads."""
+
+    name: str
+    heads: Sequence[str]
+    items: Sequence[Any]
+    row: Callable[[Any], Sequence[Cell]]
+    name_of: Callable[[Any], str]
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    """By name, what items are sorted by; the first is used until another is chosen."""
+    words_last: bool = False
+    """Whether the last column is words, which take what room is left."""
+    word_of: Callable[[Any], str] | None = None
+    """Items that find no room are counted by it."""
 
 
 @contextmanager
 def live_table(console: Console, picture: Callable[[], Picture]) -> Iterator[None]:
     """Show the table on a terminal until the block ends; its last state stays there.
 
-    What is printed to the console meanwhile appears above the table.
+    What is printed to the console meanwhile appears above the table. Keys sort, filter, scroll and
+    pause it, where there is a keyboard.
     """
-    with Live(
-        console=console,
-        get_renderable=lambda: JobTable(picture()),
-        refresh_per_second=_REFRESHES,
-        redirect_stdout=False,
-        redirect_stderr=False,
-        vertical_overflow="crop",
-    ):
+    view = View()
+    screen = _Screen(console, lambda: JobTable(picture(), view))
+
+    def press(key: str) -> None:
+        view.press(key, picture())
+        screen.refresh()
+
+    screen.show()
+    try:
+        with keys_read(press, screen.leave, screen.show) as keyboard:
+            view.keys = keyboard
+            yield
+    finally:
+        view.reset()
+        screen.leave()
+
+
+class _Screen:
+    """The place on the terminal where the table is drawn over and over."""
+
+    def __init__(self, console: Console, table: Callable[[], RenderableType]) -> None:
+        self._console = console
+        self._table = table
+        self._live: Live | None = None
+
+    def show(self) -> None:
+        """Draw it from here on, below what is there."""
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._table,
+            refresh_per_second=_REFRESHES,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._live.start(refresh=True)
         # A job may be killed, and must not leave the terminal without a cursor.
-        console.show_cursor(True)
-        yield
+        self._console.show_cursor(True)
+
+    def refresh(self) -> None:
+        """Draw it now."""
+        if (live := self._live) is not None:
+            live.refresh()
+
+    def leave(self) -> None:
+        """Draw it once more, and no more after that."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
 
 class JobTable:
     """A picture of a job as a renderable that fits the terminal."""
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: Picture, view: View | None = None) -> None:
         self._picture = picture
+        self._view = view or View()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         height = max(10, console.height - _LOG_LINES)
-        yield job_table(self._picture, options.max_width, height)
+        picture = self._view.paused or self._picture
+        yield job_table(picture, options.max_width, height, self._view)
 
 
-def job_table(picture: Picture, width: int, height: int) -> RenderableType:
+def job_table(picture: Picture, width: int, height: int, view: View) -> RenderableType:
     """A picture of a job in at most `height` lines; what is in trouble comes first."""
-    top: list[RenderableType] = [_headline(picture)]
+    wide = width >= _WIDE
+    top: list[RenderableType] = [_headline(picture, view)]
     if picture.anomalies:
         top.append(_anomalies(picture.anomalies))
     top += [
         _on_one_line(picture.job.files[sink.name])
         for sink in picture.sinks
-        if sink.published is not None and not sink.published
+        if sink.published is not None and not sink.published and not picture.ended
     ]
-    rest = height - len(top)
-    sinks = _lines_of(picture.sinks)
-    at_work = [pool for pool in picture.pools if pool.used]
-    pools = min(_lines_of(at_work), max(3, (rest - sinks) // 2))
-    rest -= sinks + pools
-    above = [_sinks(picture, sinks, width), _pools(at_work, pools)]
-    targets, clusters = _lines_of(picture.targets), _lines_of(picture.clusters)
-    if width >= _WIDE and targets:
-        left = Group(*above, _clusters(picture, rest))
+    if not wide:
+        # Beside the figures there would be room for a word.
+        failing = (sink for sink in picture.sinks if sink.error)
+        top += [_on_one_line(Text(visible(f"{s.name}: {s.error}"), _BAD)) for s in failing]
+    kafka = [_clusters(picture, wide=wide), _groups(picture, wide=wide)]
+    own = [
+        _sinks(picture, wide=wide),
+        _targets(picture),
+        _pools([pool for pool in picture.pools if pool.used]),
+    ]
+    kafka = [part for part in kafka if part.items]
+    own = [part for part in own if part.items]
+    chosen = [*kafka, *own]
+    view.shown = ""
+    if chosen:
+        usual = next((n for n, part in enumerate(chosen) if part.name == "groups"), 0)
+        view.shown = chosen[(usual if view.part is None else view.part) % len(chosen)].name
+    bottom = [_help(view, chosen)] if view.keys and not picture.ended and chosen else []
+    rest = height - len(top) - len(bottom)
+    if wide and kafka and own:
         grid = Table.grid(expand=True, padding=(0, 3, 0, 0))
         grid.add_column(ratio=1)
         grid.add_column(ratio=1)
-        grid.add_row(left, _targets(picture, height - len(top)))
-        return Group(*top, grid)
-    targets = min(targets, max(rest - clusters, rest * 2 // 3))
-    return Group(*top, *above, _targets(picture, targets), _clusters(picture, rest - targets))
+        grid.add_row(_column(kafka, rest, view), _column(own, rest, view))
+        return Group(*top, grid, *bottom)
+    return Group(*top, _column(chosen, rest, view), *bottom)
 
 
-# The parts
+# Lines above and below
 
 
-def _headline(picture: Picture) -> Text:
+def _headline(picture: Picture, view: View) -> Text:
     job = picture.job
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"mqpipe {job.name}", _HEAD)
     line.append(f"  {job.mode}  up {duration(round(picture.now - picture.started))}  ")
+    if view.paused is not None:
+        line.append("paused  ", _HEAD)
     causes = not_ready(picture)
-    if not causes:
+    if picture.ended:
+        line.append(picture.ended, _BAD if picture.ended == "failed" else _HEAD)
+    elif not causes:
         line.append("ready", _GOOD)
     elif causes[0].code in ("starting", "draining"):
         line.append(causes[0].code, _HEAD)
@@ -122,37 +209,156 @@ def _anomalies(labels: Sequence[str]) -> Text:
     return line
 
 
-def _sinks(picture: Picture, lines: int, width: int) -> RenderableType:
+def _help(view: View, parts: Sequence[Part]) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if view.typing:
+        line.append("names with ", _HEAD)
+        line.append(visible(view.words) + "▏  enter, or escape for all")
+        return line
+    part = next(part for part in parts if part.name == view.shown)
+    line.append(f"{part.name} by {_order_of(part, view)}" if part.orders else part.name, _HEAD)
+    if view.words:
+        line.append(visible(f" with {view.words} (escape: all)"), _HEAD)
+    line.append(f"  {HELP}")
+    return line
+
+
+# The parts
+
+
+def _clusters(picture: Picture, *, wide: bool) -> Part:
+    covered = any(cluster.expected for cluster in picture.clusters)
+    heads = ["cluster", "brokers", "under-repl", "offline", "msgs/s", "bytes/s"]
+    heads += [*(["lag", "health"] if wide else []), "tick"]
+    heads += ["came", *(["filled", "late"] if wide else [])] if covered else []
+    nothing = Figures()
+
+    def figures(cluster: ClusterPicture) -> Figures:
+        return picture.figures.get(cluster.name, nothing)
+
+    def row(cluster: ClusterPicture) -> Sequence[Cell]:
+        now = figures(cluster)
+        tick = cluster.last_tick
+        known = max(now.known, now.up) if not isnan(now.known) else now.up
+        brokers = "-" if isnan(now.up) else f"{now.up:.0f}/{known:.0f}"
+        expected, collected, filled = cluster.recent
+        more = [_number(now.lag, _whole), _number(now.health, lambda h: f"{h:.0f}")]
+        coverage = [
+            f"{100 * collected / expected:.0f}%" if expected else "-",
+            *([f"{100 * filled / expected:.1f}%" if expected else "-"] if wide else []),
+            *([count(cluster.late)] if wide else []),
+        ]
+        return [
+            cluster.name,
+            Text(brokers, _BAD if now.up < known else ""),
+            _trouble(now.under_replicated),
+            _trouble(now.offline),
+            _number(now.messages, rate),
+            _number(now.bytes, lambda b: size(round(b))),
+            *(more if wide else []),
+            "-" if tick is None else age(picture.now - tick / 1000),
+            *(coverage if covered else []),
+        ]
+
+    def worst(cluster: ClusterPicture) -> tuple[float, ...]:
+        now = figures(cluster)
+        expected, collected, _ = cluster.recent
+        came = collected / expected if expected else 1.0
+        down = now.known - now.up
+        return -_or(now.offline, 0), -_or(down, 0), -_or(now.under_replicated, 0), came
+
+    return Part(
+        "clusters",
+        heads,
+        picture.clusters,
+        row,
+        lambda cluster: cluster.name,
+        {
+            "trouble": lambda c: (worst(c), c.name),
+            "messages": lambda c: (-_or(figures(c).messages, -inf), c.name),
+            "lag": lambda c: (-_or(figures(c).lag, -inf), c.name),
+            "name": lambda c: c.name,
+        },
+    )
+
+
+def _groups(picture: Picture, *, wide: bool) -> Part:
+    groups = picture.groups
+    safe = not np.isnan(groups.figures.get("margin", _NONE)).all()
+    said = any(groups.states)
+    more = [*(["safe for"] if safe else []), *(["catches up", "members"] if wide else [])]
+    heads = ["group", "lag", "behind", "trend", *more, *(["state"] if said else [])]
+
+    def row(place: int) -> Sequence[Cell]:
+        state = groups.states[place] or "-"
+        margin = groups.figure("margin", place)
+        others = [
+            _number(groups.figure("catch_up", place), duration),
+            _number(groups.figure("members", place), _whole),
+        ]
+        return [
+            groups.names[place],
+            _number(groups.figure("lag", place), _whole),
+            _number(groups.figure("seconds", place), duration),
+            _number(groups.figure("trend", place), lambda t: f"{_signed(t)}/s"),
+            *([Text(_number(margin, duration), _BAD if margin < 3600 else "")] if safe else []),
+            *(others if wide else []),
+            *([Text(state, _BAD if state in ("losing", "stalled") else "")] if said else []),
+        ]
+
+    def largest(figure: str) -> Order:
+        return lambda place: (-_or(groups.figure(figure, place), -inf), groups.names[place])
+
+    return Part(
+        "groups",
+        heads,
+        range(len(groups.names)),
+        row,
+        lambda place: groups.names[place],
+        {
+            "lag": largest("lag"),
+            "behind": largest("seconds"),
+            "trend": largest("trend"),
+            "safe for": lambda p: (_or(groups.figure("margin", p), inf), groups.names[p]),
+            "name": lambda p: groups.names[p],
+        },
+    )
+
+
+def _sinks(picture: Picture, *, wide: bool) -> Part:
     shown = [o for o in ORIGINS if any(o in sink.written for sink in picture.sinks)]
     sends = any(sink.published is None for sink in picture.sinks)
     files = any(sink.published is not None for sink in picture.sinks)
-    wide = width >= _WIDE or len(shown) == 1
-    heads = ["sink", *([f"{o}/s" for o in shown] if wide else ["samples/s"]), "accepted"]
+    waits = any(sink.spool_limit is not None for sink in picture.sinks)
+    apart = wide or len(shown) == 1
+    heads = ["sink", *([f"{o}/s" for o in shown] if apart else ["samples/s"]), "accepted"]
     heads += [*(["in files"] if files else []), *(["delivered"] if sends else [])]
-    heads += ["waiting", "dead", "delay"]
+    heads += [*(["waiting"] if waits else []), "dead", "delay", *(["error"] if wide else [])]
 
-    def row(sink: SinkPicture) -> Row:
+    def row(sink: SinkPicture) -> Sequence[Cell]:
         dead = sum(sink.dead.values())
         delay = sink.delay(picture.now, picture.job.interval)
         rates = [sink.rates.get(origin, 0.0) for origin in shown]
+        waiting = "-" if sink.spool_limit is None else size(sink.unsent_bytes)
         return [
             sink.name,
-            *([rate(r) for r in rates] if wide else [rate(sum(rates))]),
+            *([rate(r) for r in rates] if apart else [rate(sum(rates))]),
             count(sum(sink.written.values())),
             *(["-" if sink.published is None else count(sink.arrived)] if files else []),
             *(["-" if sink.published is not None else count(sink.arrived)] if sends else []),
-            "-" if sink.spool_limit is None else size(sink.unsent_bytes),
+            *([waiting] if waits else []),
             Text(count(dead), _BAD if dead else ""),
             "-" if delay is None else duration(delay),
+            *([Text(visible(sink.error), _BAD)] if wide else []),
         ]
 
-    return _section(heads, picture.sinks, row, lines)
+    return Part("sinks", heads, picture.sinks, row, lambda sink: sink.name, words_last=wide)
 
 
-def _pools(pools: Sequence[PoolPicture], lines: int) -> RenderableType:
+def _pools(pools: Sequence[PoolPicture]) -> Part:
     heads = ["pool", "slots", "queue", "most", "done", "failed", "works on"]
 
-    def row(pool: PoolPicture) -> Row:
+    def row(pool: PoolPicture) -> Sequence[Cell]:
         stats = pool.stats
         done = stats.outcomes[Outcome.COMPLETED]
         failed = sum(stats.outcomes.values()) - done
@@ -167,10 +373,10 @@ def _pools(pools: Sequence[PoolPicture], lines: int) -> RenderableType:
             works_on,
         ]
 
-    return _section(heads, pools, row, lines, words_last=True)
+    return Part("pools", heads, pools, row, lambda pool: pool.name, words_last=True)
 
 
-def _targets(picture: Picture, lines: int) -> RenderableType:
+def _targets(picture: Picture) -> Part:
     heads = ["target", "state", "success", "tries", "took", "last error"]
     slots = {slot.key: slot.busy for pool in picture.pools for slot in pool.slots}
     breakers = {b.key: b.probe_in for pool in picture.pools for b in pool.breakers if b.open}
@@ -184,7 +390,7 @@ def _targets(picture: Picture, lines: int) -> RenderableType:
             return "waiting"
         return "ok" if target.outcome is Outcome.COMPLETED else target.outcome.value
 
-    def row(target: Target) -> Row:
+    def row(target: Target) -> Sequence[Cell]:
         now = state(target)
         style = _GOOD if now == "ok" else _BAD if target.failures else ""
         # The row begins with the cluster: no room for it a second time.
@@ -201,63 +407,100 @@ def _targets(picture: Picture, lines: int) -> RenderableType:
             error,
         ]
 
-    ordered = sorted(picture.targets, key=lambda t: (-t.failures, t.outcome is not None, t.key))
-    states = Counter(state(target) for target in ordered[max(0, lines - 2) :])
-    more = ", ".join(f"{number} {word}" for word, number in states.most_common())
-    return _section(heads, ordered, row, lines, words_last=True, more=more)
+    return Part(
+        "targets",
+        heads,
+        picture.targets,
+        row,
+        lambda target: target.key,
+        {
+            "trouble": lambda t: (-t.failures, t.outcome is not None, t.key),
+            "took": lambda t: (-(t.duration or 0.0), t.key),
+            "name": lambda t: t.key,
+        },
+        words_last=True,
+        word_of=state,
+    )
 
 
-def _clusters(picture: Picture, lines: int) -> RenderableType:
-    covered = any(cluster.expected for cluster in picture.clusters)
-    heads = ["cluster", "samples", "last tick", *(["came", "filled", "late"] if covered else [])]
-
-    def row(cluster: ClusterPicture) -> Row:
-        expected, collected, filled = cluster.recent
-        tick = cluster.last_tick
-        coverage = [
-            f"{100 * collected / expected:.1f}%" if expected else "-",
-            f"{100 * filled / expected:.1f}%" if expected else "-",
-            count(cluster.late),
-        ]
-        return [
-            cluster.name,
-            count(cluster.samples),
-            "-" if tick is None else age(picture.now - tick / 1000),
-            *(coverage if covered else []),
-        ]
-
-    def collected_share(cluster: ClusterPicture) -> float:
-        expected, collected, _ = cluster.recent
-        return collected / expected if expected else 1.0
-
-    worst_first = sorted(picture.clusters, key=collected_share)
-    return _section(heads, worst_first, row, lines)
+# Figures
 
 
-# How a part is laid out
+def _or(value: float, otherwise: float) -> float:
+    return otherwise if isnan(value) else value
 
 
-def _lines_of(items: Sequence[object]) -> int:
-    return len(items) + 1 if items else 0
+def _number(value: float, words: Callable[[float], str]) -> str:
+    return "-" if isnan(value) else words(value)
 
 
-def _section(
-    heads: Sequence[str],
-    items: Sequence[T],
-    row: Callable[[T], Row],
-    lines: int,
-    *,
-    words_last: bool = False,
-    more: str = "",
-) -> RenderableType:
+def _whole(value: float) -> str:
+    return count(round(value))
+
+
+def _signed(per_second: float) -> str:
+    return ("-" if per_second < 0 else "+" if per_second > 0 else "") + rate(abs(per_second))
+
+
+def _trouble(value: float) -> Text:
+    return Text(_number(value, _whole), _BAD if value > 0 else "")
+
+
+# How parts are laid out
+
+
+def _column(parts: Sequence[Part], lines: int, view: View) -> RenderableType:
+    """Parts below each other: the one that is looked at gets room first, then each in turn."""
+    found = {part.name: [i for i in part.items if view.matches(part.name_of(i))] for part in parts}
+    wanted = [len(found[part.name]) + 1 if found[part.name] else 0 for part in parts]
+    got = _shared(wanted, lines, next((n for n, p in enumerate(parts) if p.name == view.shown), 0))
+    shown = zip(parts, got, strict=True)
+    return Group(*(_drawn(part, found[part.name], room, view) for part, room in shown))
+
+
+def _shared(wanted: Sequence[int], lines: int, first: int) -> list[int]:
+    """Lines for each part: the least for all in their order, then half of the rest for the first."""
+    got = [0] * len(wanted)
+
+    def give(part: int, up_to: int) -> None:
+        nonlocal lines
+        more = max(0, min(lines, min(up_to, wanted[part]) - got[part]))
+        got[part] += more
+        lines -= more
+
+    for part in range(len(wanted)):
+        give(part, _LEAST)
+    if got:
+        give(first, got[first] + (lines + 1) // 2)
+    while lines and got != list(wanted):
+        for part in range(len(wanted)):
+            give(part, got[part] + 1)
+    return got
+
+
+def _order_of(part: Part, view: View) -> str:
+    return list(part.orders)[view.orders.get(part.name, 0) % len(part.orders)]
+
+
+def _drawn(part: Part, items: list[Any], lines: int, view: View) -> RenderableType:
     """A row an item under their heads, in at most `lines` lines; the last counts the rest."""
     if not items or lines < 2:
         return Group()
+    if part.orders:
+        items.sort(key=part.orders[_order_of(part, view)])
+    # Beyond the last item a part scrolls no further.
+    fit = len(items) if len(items) < lines else max(1, lines - 2)
+    start = min(view.scrolled.get(part.name, 0), len(items) - fit)
+    if part.name in view.scrolled:
+        view.scrolled[part.name] = start
+    if part.name == view.shown:
+        view.page = fit
+    words_last = part.words_last
     table = Table(
         box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_HEAD, expand=words_last
     )
-    last = len(heads) - 1
-    for index, head in enumerate(heads):
+    last = len(part.heads) - 1
+    for index, head in enumerate(part.heads):
         words = index == 0 or (words_last and index == last)
         table.add_column(
             head,
@@ -266,17 +509,20 @@ def _section(
             justify="left" if words or head == "state" else "right",
             ratio=1 if words_last and index == last else None,
         )
-    fit = len(items) if len(items) < lines else lines - 2
-    for item in items[:fit]:
-        name, *rest = row(item)
+    for item in items[start : start + fit]:
+        name, *rest = part.row(item)
         table.add_row(_on_one_line(name), *rest[:-1], _on_one_line(rest[-1]))
-    if fit == len(items):
+    if fit == len(items) or lines < _LEAST:
         return table
-    hidden = f"… {len(items) - fit} more"
-    return Group(table, _on_one_line(f"{hidden}: {more}" if more else hidden))
+    others = items[:start] + items[start + fit :]
+    hidden = f"… {len(others)} more" + (f", {start} above" if start else "")
+    if part.word_of is not None:
+        words_of = Counter(map(part.word_of, others)).most_common()
+        hidden += ": " + ", ".join(f"{number} {word}" for word, number in words_of)
+    return Group(table, _on_one_line(hidden))
 
 
-def _on_one_line(words: str | Text) -> Text:
+def _on_one_line(words: Cell) -> Text:
     text = Text(visible(words)) if isinstance(words, str) else words
     text.no_wrap, text.overflow = True, "ellipsis"
     return text

@@ -97,8 +97,10 @@ def observe(
             from flows.observe.live import live_table
 
             console = Console(file=stderr)
-            stack.enter_context(live_table(console, tally.picture))
+            tally.show_figures()
+            # Log lines are above it until it is drawn for the last time.
             stack.enter_context(handler.above(console))
+            stack.enter_context(live_table(console, tally.picture))
         # Innermost: what native code wrote last still comes above the table.
         stack.enter_context(captured_stderr(lambda lines: native.warning(lines)))
         events.started(job, url)
@@ -118,6 +120,7 @@ def observe(
             failed = False
             raise
         finally:
+            tally.end(failed=failed)
             events.ended(tally.picture(), failed=failed)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from flows.observe.standing import Figures, Groups
 from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.ticks import Outcome
 
@@ -125,6 +126,8 @@ class SinkPicture:
     """The latest tick that arrived, by origin, in milliseconds since the epoch."""
     delays: Mapping[str, Delays]
     """By origin."""
+    error: str = ""
+    """What went wrong last; empty once something arrived since."""
 
     @property
     def by_route(self) -> Mapping[str, int]:
@@ -192,6 +195,12 @@ class Picture:
     """Labels of the anomalies that shaped the last ticks."""
     dead_letters_dropped: int
     """Dead letters that were removed for want of room."""
+    figures: Mapping[str, Figures] = field(default_factory=dict)
+    """By cluster, its last figures, where they are shown."""
+    groups: Groups = Groups()
+    """The consumer groups of all clusters, where they are shown."""
+    ended: str = ""
+    """`ended` or `failed` once the job did; empty while it runs."""
     unreadable: int = 0
     """Messages of a recorded stream that held no samples, and went to dead letters."""
 

@@ -22,6 +22,7 @@ from flows.observe.picture import (
     Target,
 )
 from flows.observe.recent import Recent
+from flows.observe.standing import Groups, Standing
 from operators.events import Observer, TaskCompleted, TaskFailed
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool
@@ -32,6 +33,7 @@ from sinks.events import (
     DeliveryRetried,
     MessagesUnreadable,
     PointsRejected,
+    PublishFailed,
     SamplesDead,
     SamplesDelivered,
     SamplesPublished,
@@ -60,6 +62,7 @@ class _Sink:
     delivered: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead: Counter[tuple[str, str]] = field(default_factory=Counter)
     retries: int = 0
+    error: str = ""
     points_rejected: int = 0
     spool: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By partition: unsent and disk bytes."""
@@ -94,6 +97,8 @@ class Tally:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._job = job
+        self._ended = ""
+        self._standing: Standing | None = None
         self._is_draining = draining
         self._clock = clock
         self._lock = threading.Lock()
@@ -112,6 +117,7 @@ class Tally:
             TaskFailed: self._failed,
             SamplesWritten: self._written,
             SamplesPublished: self._published,
+            PublishFailed: self._publish_failed,
             SamplesDelivered: self._delivered,
             SamplesDead: self._dead,
             DeliveryRetried: self._retried,
@@ -144,6 +150,8 @@ class Tally:
         """Note the samples of a cluster on their way to the sinks, and what shaped them."""
         if not batch.num_rows:
             return
+        if self._standing is not None:
+            self._standing.saw(cluster, batch)
         tick, labels = _last_tick(batch)
         with self._lock:
             seen = self._cluster(cluster)
@@ -170,11 +178,20 @@ class Tally:
             until, now = moment / 1000, self._clock()
             self._there_until = until if self._there_until < now else min(until, self._there_until)
 
+    def show_figures(self) -> None:
+        """Have pictures hold the last figures of clusters and groups too."""
+        self._standing = Standing()
+
+    def end(self, *, failed: bool) -> None:
+        """The job has ended."""
+        self._ended = "failed" if failed else "ended"
+
     # How things stand
 
     def picture(self) -> Picture:
         """How things stand at this moment."""
         now = self._clock()
+        figures, groups = self._standing.figures() if self._standing else ({}, Groups())
         with self._lock:
             return Picture(
                 job=self._job,
@@ -193,6 +210,9 @@ class Tally:
                 anomalies=tuple(sorted(self._anomalies())),
                 dead_letters_dropped=self._dead_letters_dropped,
                 unreadable=self._messages_unreadable,
+                figures=figures,
+                groups=groups,
+                ended=self._ended,
             )
 
     # Events, one method each, under the lock
@@ -246,12 +266,18 @@ class Tally:
             self._arrived(sink, event, now)
 
     def _published(self, event: SamplesPublished, now: float) -> None:
-        self._sink(event.sink).published.update(event.by_origin)
+        sink = self._sink(event.sink)
+        sink.published.update(event.by_origin)
+        sink.error = ""
+
+    def _publish_failed(self, event: PublishFailed, now: float) -> None:
+        self._sink(event.sink).error = event.reason
 
     def _delivered(self, event: SamplesDelivered, now: float) -> None:
         sink = self._sink(event.sink)
         for origin, samples in event.by_origin.items():
             sink.delivered[event.route, origin] += samples
+        sink.error = ""
         self._arrived(sink, event, now)
 
     def _arrived(self, sink: _Sink, event: SamplesWritten | SamplesDelivered, now: float) -> None:
@@ -263,9 +289,12 @@ class Tally:
     def _dead(self, event: SamplesDead, now: float) -> None:
         for origin, samples in event.by_origin.items():
             self._sink(event.sink).dead[event.route, origin] += samples
+        self._sink(event.sink).error = event.reason
 
     def _retried(self, event: DeliveryRetried, now: float) -> None:
-        self._sink(event.sink).retries += 1
+        sink = self._sink(event.sink)
+        sink.retries += 1
+        sink.error = event.reason
 
     def _points_rejected(self, event: PointsRejected, now: float) -> None:
         self._sink(event.sink).points_rejected += event.points
@@ -329,6 +358,7 @@ class Tally:
             dead=dict(sink.dead),
             retries=sink.retries,
             points_rejected=sink.points_rejected,
+            error=sink.error,
             unsent_bytes=sum(unsent for unsent, _ in sink.spool.values()),
             spool_bytes=sum(disk for _, disk in sink.spool.values()),
             spool_limit=self._job.spools.get(name),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
 from operators.schema.logs import Log
-from sinks.events import Listener, SamplesWritten, count_by_origin, ticks_by_origin
+from sinks.events import Listener, PublishFailed, SamplesWritten, count_by_origin, ticks_by_origin
 from sinks.rolled.background import Background
 from sinks.rolled.settings import RollSettings
 from sinks.rolled.waiting import Sealed, State, Waiting
@@ -143,6 +143,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
             self._waiting.published(segments)
         else:
             self._retry_at = self._clock() + RETRY_MS
+            self._listener(PublishFailed(self._sink, str(error)))
             log.error(
                 "rows not published, they wait on disk",
                 sink=self._sink,

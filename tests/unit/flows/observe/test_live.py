@@ -3,17 +3,26 @@
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from flows.observe.live import JobTable, live_table
 from flows.observe.picture import ClusterPicture, Picture, PoolPicture, Target
+from flows.observe.standing import Figures, Groups
 from flows.observe.units import age, count, duration, rate, size
+from flows.observe.view import View
 from operators.pool.stats import PoolStats
 from tests import job_pictures as p
 
 
-def shown(picture: Picture, width: int = 80, height: int = 24, colour: bool = False) -> str:
+def shown(
+    picture: Picture,
+    width: int = 80,
+    height: int = 24,
+    colour: bool = False,
+    view: View | None = None,
+) -> str:
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -23,7 +32,7 @@ def shown(picture: Picture, width: int = 80, height: int = 24, colour: bool = Fa
         legacy_windows=False,
     )
     with console.capture() as capture:
-        console.print(JobTable(picture))
+        console.print(JobTable(picture, view))
     return capture.get()
 
 
@@ -105,7 +114,7 @@ def test_a_pool_shows_its_slots_queue_and_work() -> None:
 
 def test_coverage_has_columns_only_where_something_was_expected() -> None:
     """A simulated fleet has no coverage."""
-    assert "filled" in shown(p.picture(clusters=(p.cluster("prod"),))).split("cluster", 1)[1]
+    assert "came" in shown(p.picture(clusters=(p.cluster("prod"),))).split("cluster", 1)[1]
     simulated = ClusterPicture("sim", int(p.NOW * 1000), 5, 0, 0, 0, 0, (0, 0, 0))
     assert "came" not in shown(p.picture(clusters=(simulated,)))
 
@@ -115,7 +124,7 @@ def test_the_cluster_with_the_most_gaps_comes_first() -> None:
     gaps = replace(p.cluster("z-gaps"), recent=(100, 20, 80))
     lines = shown(p.picture(clusters=(p.cluster("a"), gaps))).splitlines()
     first = lines[next(n for n, line in enumerate(lines) if line.startswith("cluster")) + 1]
-    assert first.split() == ["z-gaps", "500", "5", "s", "ago", "20.0%", "80.0%", "3"]
+    assert first.split() == ["z-gaps", "-", "-", "-", "-", "-", "5", "s", "ago", "20%"]
 
 
 def test_a_killed_job_leaves_the_terminal_its_cursor() -> None:
@@ -243,3 +252,113 @@ def test_rates_sizes_and_ages_are_short() -> None:
     assert [rate(0), rate(0.5), rate(999.96), rate(4_567.8)] == ["0", "0.5", "1,000", "4,568"]
     assert [size(0), size(999), size(1_500), size(2**31)] == ["0 B", "999 B", "1.50kB", "2.15GB"]
     assert [age(-3), age(0.4), age(2.4), age(600)] == ["now", "now", "2 s ago", "10m 0s ago"]
+
+
+KAFKA = replace(
+    p.picture(
+        targets=(),
+        pools=(),
+        sinks=(replace(p.sink("newrelic", spooled=True), error="connection refused"),),
+        clusters=(p.cluster("fine"), p.cluster("hurt")),
+    ),
+    figures={
+        "fine": Figures(3, 3, 0, 0, 5000.0, 2e6, 90, 100),
+        "hurt": Figures(2, 3, 72, 1, 100.0, 1e6, 70, 50),
+    },
+    groups=Groups(
+        [f"fine/group-{n}" for n in range(30)] + ["hurt/billing"],
+        [None] * 30 + ["losing"],
+        {
+            "lag": np.array([*range(30), 5.0]),
+            "seconds": np.array([1.0] * 30 + [7200.0]),
+            "trend": np.array([0.0] * 29 + [-3.0, 12.0]),
+            "margin": np.array([np.nan] * 30 + [90.0]),
+            "catch_up": np.full(31, np.nan),
+            "members": np.full(31, 2.0),
+        },
+    ),
+)
+
+
+def lines_of(view: View, width: int = 80, height: int = 24) -> list[str]:
+    return shown(KAFKA, width, height, view=view).splitlines()
+
+
+def test_kafka_stands_first_and_the_worst_cluster_above() -> None:
+    """Brokers up of those known, partitions in trouble, messages and bytes a second."""
+    lines = lines_of(View())
+    place = next(n for n, line in enumerate(lines) if line.startswith("cluster"))
+    assert lines[place + 1].split()[:6] == ["hurt", "2/3", "72", "1", "100.0", "1.00MB"]
+    assert lines[place + 2].split()[:6] == ["fine", "3/3", "0", "0", "5,000", "2.00MB"]
+    assert place < next(n for n, line in enumerate(lines) if line.startswith("sink"))
+
+
+def test_the_groups_with_the_most_lag_are_shown_until_another_order_is_chosen() -> None:
+    """In messages, in seconds, how it grows, and how long nothing is lost."""
+    view = View()
+    place = next(n for n, line in enumerate(lines_of(view)) if line.startswith("group")) + 1
+    assert lines_of(view)[place].split() == ["fine/group-29", "29", "1.0", "s", "-3.0/s", "-", "-"]
+    view.press("s", KAFKA)
+    assert lines_of(view)[place].split() == [
+        "hurt/billing", "5", "2h", "0m", "+12.0/s", "1m", "30s", "losing",
+    ]  # fmt: skip
+
+
+def test_names_are_filtered_as_they_are_typed() -> None:
+    """In every part; escape shows all again."""
+    view = View(keys=True)
+    for key in ["/", *"BILL"]:
+        view.press(key, KAFKA)
+    assert "names with BILL" in lines_of(view)[-1]
+    view.press("enter", KAFKA)
+    text = "\n".join(lines_of(view))
+    assert "hurt/billing" in text
+    assert "fine/group" not in text
+    view.press("escape", KAFKA)
+    assert "fine/group" in "\n".join(lines_of(view))
+
+
+def test_a_part_scrolls_to_its_last_row_and_no_further() -> None:
+    """And back by as many."""
+    view = View()
+    lines_of(view)
+    view.press("end", KAFKA)
+    text = "\n".join(lines_of(view))
+    assert "fine/group-0 " in text
+    assert "above" in text
+    at_the_end = view.scrolled["groups"]
+    view.press("down", KAFKA)
+    lines_of(view)
+    assert view.scrolled["groups"] == at_the_end
+    view.press("home", KAFKA)
+    assert "fine/group-29" in "\n".join(lines_of(view))
+
+
+def test_a_paused_table_stays_and_says_so() -> None:
+    """What comes meanwhile is shown when it goes on."""
+    view = View()
+    view.press("p", replace(KAFKA, clusters=(p.cluster("then"),)))
+    assert "paused" in lines_of(view)[0]
+    assert "then" in "\n".join(lines_of(view))
+    view.press("p", KAFKA)
+    assert "then" not in "\n".join(lines_of(view))
+
+
+def test_a_wide_terminal_shows_more_beside_each_other() -> None:
+    """Kafka to the left, the job's own parts to the right with their errors."""
+    lines = lines_of(View(), 200, 50)
+    heads = next(line for line in lines if line.startswith("cluster"))
+    assert heads.index("health") < heads.index("sink")
+    assert any("connection refused" in line and line.startswith("hurt") for line in lines)
+
+
+def test_a_sinks_error_is_a_line_where_the_terminal_is_narrow() -> None:
+    """It would have no room beside the figures."""
+    assert "newrelic: connection refused" in lines_of(View())
+
+
+def test_the_last_frame_says_that_the_job_ended() -> None:
+    """Whatever was looked at, and without what keys do."""
+    ended = shown(replace(KAFKA, ended="ended"), view=View(keys=True)).splitlines()
+    assert ended[0].endswith("ended")
+    assert "scroll" not in ended[-1]
