@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from flows.config import Config
 from flows.errors import StateError, UsageError
-from flows.observe.units import duration
 from sinks.events import Listener, nobody
 from sinks.job import JobContext
 from sinks.parquet.settings import ParquetSettings
@@ -138,6 +137,8 @@ def where_files_appear(
     `first_tick` is in milliseconds since the Unix epoch, None where rows come at once; `epoch` is
     in seconds.
     """
+    from flows.observe.units import duration  # which a plan has no use for
+
     words = {}
     for sink in sinks:
         if sink.roll is None:
