@@ -348,6 +348,10 @@ def score(
         str | None, typer.Option(metavar="PATH", help="Whose a file without entities is.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="HTML", help="A page: what was found, missed and false, and when."),
+    ] = None,
 ) -> None:
     """How well a detector found a simulation's anomalies.
 
@@ -362,7 +366,7 @@ def score(
 
     _collect_garbage()
     columns = parsed_columns(column or ())
-    options = ScoreOptions(seconds, window, threshold, columns, entity, as_json)
+    options = ScoreOptions(seconds, window, threshold, columns, entity, as_json, out)
     raise typer.Exit(score_command(detected, against, options))
 
 

@@ -265,6 +265,47 @@ def lanes(axis: Axis, marks: Marks) -> Spec:
     )
 
 
+def outcomes(
+    frame: pl.DataFrame, axis: Axis, *, rows: Sequence[str], colours: Mapping[str, str]
+) -> Spec:
+    """Spans in rows, each in the colour of what became of it, and moments on them.
+
+    `frame` has `row` (one of `rows`, in their order), `time` and `until` (ms), `series` (one of
+    `colours`), `told` (the tooltip's text), and `moment` (ms), null where there is none.
+    """
+    place: Spec = {
+        "field": "row",
+        "type": "nominal",
+        "sort": list(rows),
+        "scale": {"domain": list(rows)},
+        "axis": {"title": None, "labelLimit": 140},
+    }
+    tooltip = [
+        {"field": "row", "title": "of"},
+        {"field": "series", "title": "outcome"},
+        _when("time", "from"),
+        _when("until", "to"),
+        {"field": "told", "title": "alert"},
+    ]
+    spans: Spec = {
+        "mark": {"type": "bar", "clip": True, "height": {"band": 0.6}, "strokeWidth": 2},
+        "encoding": {
+            "x": axis.time(),
+            "x2": {"field": "until"},
+            "y": place,
+            "color": _colours(list(colours), list(colours.values()), filled=True),
+            "stroke": {**_colours(list(colours), list(colours.values())), "legend": None},
+            "tooltip": tooltip,
+        },
+    }
+    moments: Spec = {
+        "transform": [{"filter": "isValid(datum.moment)"}],
+        "mark": {"type": "tick", "style": "moment", "clip": True, "thickness": 2, "band": 0.95},
+        "encoding": {"x": axis.time("moment"), "y": place, "tooltip": tooltip},
+    }
+    return _plot(frame, ROW * len(rows), [_frame(axis), spans, moments])
+
+
 def _frame(axis: Axis) -> Spec:
     """A layer that shows nothing: it gives the time axis its span and lets it be zoomed.
 

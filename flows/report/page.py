@@ -1,7 +1,7 @@
 """The report as one HTML page that needs no network: plots, tables, and what draws them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
@@ -20,6 +20,10 @@ from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC
 
 LISTED = 200
 """Rows of the tables of anomalies and of gaps."""
+
+_LEGEND = """Shaded: <span class="swatch filled"></span> filled samples, darker the more of them;
+<span class="swatch gap"></span> a gap; <span class="swatch anomaly"></span> an anomaly.
+Drag a plot to move all of them in time, Ctrl and wheel to zoom, double-click for the whole span."""
 
 Cell = str | int | float | None
 
@@ -45,12 +49,36 @@ def page(
         *ends.values(),
     ]
     links = ["fleet", *(name for name, section in ends.items() if section)]
+    return document(
+        f"mqpipe report: {summary.samples.uri}",
+        _name(summary.samples.uri),
+        _span(summary),
+        {name: name.capitalize() for name in links},
+        sections,
+        plots,
+        library,
+        _LEGEND,
+    )
+
+
+def document(
+    title: str,
+    heading: str,
+    span: str,
+    links: Mapping[str, str],
+    sections: Iterable[str],
+    plots: Sequence[Plot],
+    library: str,
+    legend: str,
+) -> str:
+    """A whole page's HTML; sections and legend are HTML, links lead to sections by their ids."""
     return Template(_asset("page.html")).substitute(
-        title=escape(f"mqpipe report: {summary.samples.uri}"),
-        heading=escape(_name(summary.samples.uri)),
-        span=escape(_span(summary)),
-        links=" ".join(f'<a href="#{name}">{name.capitalize()}</a>' for name in links),
+        title=escape(title),
+        heading=escape(heading),
+        span=escape(span),
+        links=" ".join(f'<a href="#{at}">{escape(text)}</a>' for at, text in links.items()),
         sections="\n".join(section for section in sections if section),
+        legend=legend,
         version=escape(version("mqpipe")),
         css=_asset("page.css"),
         plots=_json({plot.name: plot.spec for plot in plots}),
@@ -76,7 +104,6 @@ def _fleet(
         ("anomalies", f"{len(found):,}"),
         ("gaps", f"{len(missing):,}"),
     ]
-    cards = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in numbers)
     drawn = {plot.cluster for plot in plots}
     rows = [
         (
@@ -110,8 +137,8 @@ def _fleet(
         note = f"<p>The {MOST_CLUSTERS} clusters with the most messages are drawn one by one.</p>"
     own = [plot for plot in plots if plot.cluster is None]
     return (
-        f'<section id="fleet"><h2>Fleet</h2><dl class="cards">{cards}</dl>'
-        f"{_table(heads, rows, words=3)}{note}{_figures(own)}</section>"
+        f'<section id="fleet"><h2>Fleet</h2>{cards(numbers)}'
+        f"{table(heads, rows, words=3)}{note}{figures(own)}</section>"
     )
 
 
@@ -122,7 +149,7 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
     groups = summary.groups.filter((pl.col("cluster") == name) & (pl.col("lag") > 0))
     if groups.height:
         tables.append(
-            _details(
+            details(
                 "Groups by highest lag",
                 ("group", "highest lag", "mean lag", "highest lag, s", "most members changed"),
                 [
@@ -140,7 +167,7 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
     queues = summary.queues.filter((pl.col("cluster") == name) & (pl.col("lag") > 0))
     if queues.height:
         tables.append(
-            _details(
+            details(
                 "Queues by highest depth",
                 ("queue", "highest depth", "mean depth", "oldest message, s"),
                 [
@@ -157,7 +184,7 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
     topics = summary.topics.filter(pl.col("cluster") == name)
     if topics.height:
         tables.append(
-            _details(
+            details(
                 "Topics by traffic",
                 ("topic", "messages/s", "highest", "bytes/s", "highest lag"),
                 [
@@ -175,7 +202,7 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
     where = ", ".join(part for part in (row["provider"], row["environment"]) if part)
     return (
         f'<section id="{_anchor(name)}" class="cluster"><h2>{escape(name)} '
-        f"<small>{escape(where)}</small></h2>{_figures(own)}"
+        f"<small>{escape(where)}</small></h2>{figures(own)}"
         f'<div class="tables">{"".join(tables)}</div></section>'
     )
 
@@ -196,8 +223,8 @@ def _anomalies(found: Sequence[Anomaly]) -> str:
         )
         for a in sorted(most, key=lambda a: (a.start, a.label))
     ]
-    table = _table(("#", "kind", "entity", "from", "to", "shaped", "samples"), rows, words=6)
-    return f'<section id="anomalies"><h2>Anomalies</h2>{_only(len(found))}{table}</section>'
+    listed = table(("#", "kind", "entity", "from", "to", "shaped", "samples"), rows, words=6)
+    return f'<section id="anomalies"><h2>Anomalies</h2>{_only(len(found))}{listed}</section>'
 
 
 def _gaps(missing: Sequence[Gap]) -> str:
@@ -217,7 +244,7 @@ def _gaps(missing: Sequence[Gap]) -> str:
     heads = ("cluster", "samples of", "last sample before", "first after", "missing ticks")
     return (
         f'<section id="gaps"><h2>Gaps</h2>{_only(len(missing))}'
-        f"{_table(heads, rows, words=4)}</section>"
+        f"{table(heads, rows, words=4)}</section>"
     )
 
 
@@ -238,21 +265,31 @@ def _targets(summary: Summary) -> str:
     heads = ("target", "outcome", "last cause", "ticks", "missed ticks", "longest, s")
     return (
         f'<section id="collection"><h2>Collection</h2>{_only(summary.targets.height)}'
-        f"{_table(heads, rows, words=3)}</section>"
+        f"{table(heads, rows, words=3)}</section>"
     )
 
 
-def _figures(plots: Sequence[Plot]) -> str:
+def cards(numbers: Iterable[tuple[str, Cell]]) -> str:
+    """Few figures in large type: what each is, and its value."""
+    each = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>"
+        for name, value in numbers
+    )
+    return f'<dl class="cards">{each}</dl>'
+
+
+def figures(plots: Sequence[Plot]) -> str:
+    """Where plots of the page are drawn."""
     narrow = [plot.name for plot in plots if not plot.wide]
     alone = narrow[-1] if len(narrow) % 2 else None
-    figures = "".join(
+    each = "".join(
         f"<figure{' class=wide' if plot.wide or plot.name == alone else ''}>"
         f"<figcaption><b>{escape(plot.title)}</b> <span>{escape(plot.note)}</span>"
         f'</figcaption><div class="plot" data-plot="{escape(plot.name)}" '
         f'style="min-height:{plot.spec["height"]}px"></div></figure>'
         for plot in plots
     )
-    return f'<div class="figures">{figures}</div>'
+    return f'<div class="figures">{each}</div>'
 
 
 class _Link(str):
@@ -268,11 +305,15 @@ class _Link(str):
         return link
 
 
-def _details(title: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    return f"<details><summary>{escape(title)}</summary>{_table(heads, rows, words=1)}</details>"
+def details(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, words: int = 1
+) -> str:
+    """A table that shows when its title is clicked."""
+    shown = table(heads, rows, words=words)
+    return f"<details><summary>{escape(title)}</summary>{shown}</details>"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, words: int) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, words: int) -> str:
     """A table whose first `words` columns are text and the others numbers."""
 
     def cell(value: Cell, column: int) -> str:

@@ -11,6 +11,12 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, 
 ORIGIN_COLOURS = {"collected": "#0f8f6b", "simulated": "#4c7fd0", "filled": "#e39a26"}
 """By origin, legible on light and on dark."""
 
+OUTCOME_COLOURS = {
+    "found": "#0f8f6b", "found on what it touched": "#4c7fd0", "missed": "#d55e00",
+    "false": "#b58900",
+}  # fmt: skip
+"""By what became of an anomaly or an alert, legible on light and on dark."""
+
 
 def _theme(
     *,
@@ -53,6 +59,7 @@ def _theme(
             "gap": {"color": gap, "fillOpacity": 0.5},
             "range": {"color": categories[0], "fillOpacity": 0.2},
             "hover": {"color": faint, "strokeWidth": 1},
+            "moment": {"color": text},
             "anomaly": {"color": anomaly, "fillOpacity": 0.45},
             "anomaly-band": {"color": anomaly, "fillOpacity": 0.08},
             "anomaly-label": {

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import typer
 
-from flows.errors import UsageError
-from flows.samples import SamplesError, clear_read_errors, find_samples
+from flows.errors import CommandError, UsageError
+from flows.samples import Samples, SamplesError, clear_read_errors, find_samples
 from flows.score.alerts import NAMES, read_detected
 from flows.score.evaluation import Evaluation, Settings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
@@ -20,6 +20,9 @@ from flows.score.volume import WINDOW
 from operators.schema.settings import nearest
 
 DAY_MS = 86_400_000
+
+LISTED = 2_000
+"""Alerts, the longest of each bucket's, that a page may show where scores were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class ScoreOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     entity: str | None = None
     as_json: bool = False
+    out: Path | None = None
+    """Where a page of pictures is written."""
 
 
 def score(detected: Path, uri: str, options: ScoreOptions | None = None) -> int:
@@ -60,7 +65,8 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
     first, last = samples.span()
     truth = truth_of(table, first, last)
     grace = round(options.grace * 1000)
-    settings = Settings(grace, options.window, options.threshold)
+    listed = 0 if options.out is None else LISTED
+    settings = Settings(grace, options.window, options.threshold, listed)
     given = read_detected(detected, options.columns, options.entity)
     if given.alerts is not None:
         inside = given.alerts.filter((pl.col("start") <= last + grace) & (pl.col("end") >= first))
@@ -78,7 +84,56 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
     else:
         for line in lines(result, truth, days):
             typer.echo(line)
+    if options.out is not None:
+        _write_page(detected, samples, (first, last), result, truth, options)
     return 0
+
+
+def _write_page(
+    detected: Path,
+    samples: Samples,
+    span: tuple[int, int],
+    result: Evaluation,
+    truth: Truth,
+    options: ScoreOptions,
+) -> None:
+    # Its modules draw plots: where no page is asked for, they are not loaded.
+    from flows.report.page import Cell
+    from flows.score.page import Scored, page
+
+    days = max(1, span[1] - span[0]) / DAY_MS
+    _, total = score_events(result.matches, truth)
+    precision = _precision(result)
+    means = next((f for (t, k), _, f in result.means.groups() if not t and not k), Figures())
+    grace = round(options.grace * 1000)
+    numbers: list[tuple[str, Cell]] = [
+        ("anomalies", f"{total.anomalies:,}"),
+        ("found", f"{len(total.delays):,}"),
+        ("missed", f"{total.anomalies - len(total.delays):,}"),
+        ("alerts", f"{result.matches.alerts:,}"),
+        ("false alarms", f"{result.matches.alerts - result.matches.right:,}"),
+        ("precision", _percent(precision)),
+        ("recall", _percent(total.recall)),
+        ("F1", _percent(_f1(precision, total.recall))),
+        ("cause", _percent(total.cause)),
+        ("median delay", _seconds(_quantile(total.delays, 0.5))),
+        ("VUS-PR", "–" if means.vus_pr is None else f"{means.vus_pr:.3f}"),
+        ("false, entity and day", f"{_false_rate(result, days):.3g}"),
+    ]
+    scored = Scored(
+        detected.name, samples.uri, *span, result, truth, result.alerts, grace, numbers,
+        _event_rows(result, truth), _series_rows(result),
+    )  # fmt: skip
+    out = options.out or Path("score.html")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page(scored), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(
+            f"{error.filename or out}: the page cannot be written there: {error.strerror}; "
+            "name another place by --out"
+        ) from error
+    _say(f"{out}: what was found, missed and false")
 
 
 def parsed_columns(given: Iterable[str]) -> dict[str, str]:
@@ -123,12 +178,7 @@ def summary(result: Evaluation, truth: Truth, days: float) -> dict[str, Any]:
 
 def lines(result: Evaluation, truth: Truth, days: float) -> list[str]:
     """All figures as tables."""
-    kinds, total = score_events(result.matches, truth)
-    events = [
-        ("kind", "anomalies", "found", "recall", "cause", "to detect: median", "90 %", "worst"),
-        *((kind, *_columns(one)) for kind, one in kinds.items()),
-        ("all", *_columns(total)),
-    ]
+    _, total = score_events(result.matches, truth)
     precision = _precision(result)
     said = [
         f"precision {_percent(precision)}: {result.matches.right:,} of "
@@ -138,19 +188,32 @@ def lines(result: Evaluation, truth: Truth, days: float) -> list[str]:
     ]
     if result.threshold is not None:
         said.append(f"a score of {result.threshold:.6g} or more is an alert")
-    groups = list(result.means.groups())
-    if not groups:
-        return [*_aligned(events), *said]
+    series = _series_rows(result)
+    events = _aligned(_event_rows(result, truth))
+    return [*events, *said, "", *_aligned(series)] if len(series) > 1 else [*events, *said]
+
+
+def _event_rows(result: Evaluation, truth: Truth) -> list[tuple[str, ...]]:
+    """Event-wise figures, heads first."""
+    kinds, total = score_events(result.matches, truth)
+    return [
+        ("kind", "anomalies", "found", "recall", "cause", "to detect: median", "90 %", "worst"),
+        *((kind, *_columns(one)) for kind, one in kinds.items()),
+        ("all", *_columns(total)),
+    ]
+
+
+def _series_rows(result: Evaluation) -> list[tuple[str, ...]]:
+    """Figures by series, heads first."""
     head = ("series of", "series", "VUS-PR", "VUS-ROC", "range: precision", "recall")
-    series = [
+    return [
         (*head, "affiliation: precision", "recall"),
         *(
             (_group(entity_type, kind), f"{count:,}", *_shares(figures))
-            for (entity_type, kind), count, figures in sorted(groups, key=_order)
+            for (entity_type, kind), count, figures in sorted(result.means.groups(), key=_order)
             if not entity_type or not kind
         ),
     ]
-    return [*_aligned(events), *said, "", *_aligned(series)]
 
 
 def _name_strangers(alerts: pl.DataFrame, result: Evaluation) -> None:

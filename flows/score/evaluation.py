@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from flows.samples import Samples
-from flows.score.events import Matches, Matching, match, merged
+from flows.score.events import ALERTS, Matches, Matching, match, merged
 from flows.score.figures import Means, add_series
 from flows.score.series import (
     NO_LABEL,
@@ -50,6 +50,8 @@ class Settings:
     window: int
     threshold: float | None = None
     """The score from which a tick is an alert; None chooses it."""
+    listed: int = 0
+    """Alerts of a bucket, the longest, that are kept to be shown where scores were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class Evaluation:
     threshold: float | None
     """The score from which a tick was an alert; None where there were alerts, no scores."""
     passed_over: int
-    """Scores of entities or times that have no sample."""
+    """Scores of entities that have no sample."""
+    alerts: pl.DataFrame
+    """Those that are shown; shape: ALERTS."""
 
 
 def evaluate_alerts(
@@ -79,7 +83,7 @@ def evaluate_alerts(
         score = partial(_score_alerts, parts, truth, of_entity, settings)
         means = _merged(work.each(score, range(work.buckets)))
     matches = match(alerts, truth, settings.grace)
-    return Evaluation(matches, means, _paths(parts), None, 0)
+    return Evaluation(matches, means, _paths(parts), None, 0, alerts)
 
 
 def evaluate_scores(
@@ -107,14 +111,15 @@ def evaluate_scores(
             threshold = float(edges[_best(np.sum(counts, axis=0))])
         score = partial(_score_scores, parts, given, truth, threshold, settings)
         results = list(work.each(score, buckets))
-    means = _merged(part for part, _ in results)
-    matches = merged((found for _, found in results), truth)
+    means = _merged(part for part, _, _ in results)
+    matches = merged((found for _, found, _ in results), truth)
+    alerts = pl.concat([pl.DataFrame(schema=ALERTS), *(shown for _, _, shown in results)])
     entities = _paths(parts)
     known = set(entities)
     strangers = (
         n for name, n in zip(given.names, given.rows, strict=True) if name.path not in known
     )
-    return Evaluation(matches, means, entities, threshold, sum(strangers))
+    return Evaluation(matches, means, entities, threshold, sum(strangers), alerts)
 
 
 class _Work:
@@ -194,15 +199,27 @@ def _score_scores(
     threshold: float,
     settings: Settings,
     bucket: int,
-) -> tuple[Means, Matches]:
-    means, matching = Means(), Matching(truth, settings.grace)
+) -> tuple[Means, Matches, pl.DataFrame]:
+    means, matching, shown = Means(), Matching(truth, settings.grace), []
     for series in read_series(parts, (given,), bucket):
         flagged = series.scores >= threshold
         if (series.labels != NO_LABEL).any():
             add_series(means, series, flagged, truth, settings.window)
         spans = spans_of(flagged)
-        matching.add(series.entity, series.times[spans[:, 0]], series.times[spans[:, 1] - 1])
-    return means, matching.matches()
+        start, end = series.times[spans[:, 0]], series.times[spans[:, 1] - 1]
+        matching.add(series.entity, start, end)
+        if settings.listed and len(spans):
+            shown.append(pl.DataFrame({"entity": series.entity, "start": start, "end": end}))
+    return means, matching.matches(), _longest(shown, settings.listed)
+
+
+def _longest(frames: Sequence[pl.DataFrame], most: int) -> pl.DataFrame:
+    """Alerts without a cause; shape: ALERTS."""
+    if not frames:
+        return pl.DataFrame(schema=ALERTS)
+    length = pl.col("end") - pl.col("start")
+    alerts = pl.concat(frames).sort(length, descending=True).head(most)
+    return alerts.with_columns(cause=pl.lit(None, pl.String))
 
 
 def _flagged(times: Ints, starts: Ints, ends: Ints) -> Flags:

@@ -20,6 +20,9 @@ TOUCHED = 0.5
 """What an anomaly counts in the score of causes that was found only on what it touched."""
 
 
+_NONE: Ints = np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Matches:
     """Which alerts an anomaly explains, and which anomalies an alert found."""
@@ -77,13 +80,12 @@ class Matching:
         """Take in alerts on an entity; times in ms. `causes` are the roots that they name."""
         self._alerts += len(start)
         truth = self._truth
-        places = truth.touching.get(entity)
-        if places is None or not len(start):
+        places, explained = self.explained(entity, start, end)
+        if not explained.size:
             return
-        onset, over = truth.start[places], truth.end[places] + self._grace
-        explained = (start[:, None] <= over) & (end[:, None] >= onset)
         self._right += int(explained.any(axis=1).sum())
-        came = np.where(explained, np.maximum(start[:, None], onset), NEVER).min(axis=0)
+        came = np.maximum(start[:, None], truth.start[places])
+        came = np.where(explained, came, NEVER).min(axis=0)
         np.minimum.at(self._first, places, came)
         for column, place in enumerate(places.tolist()):
             root = truth.roots[place]
@@ -91,6 +93,15 @@ class Matching:
             if entity != root:
                 rooted = rooted & [cause == root for cause in causes] if causes else rooted[:0]
             self._rooted[place] |= bool(rooted.any())
+
+    def explained(self, entity: str, start: Ints, end: Ints) -> tuple[Ints, Flags]:
+        """Places of the anomalies that touch an entity, and which alerts each explains.
+
+        The latter's shape: (alerts, anomalies).
+        """
+        places = self._truth.touching.get(entity, _NONE)
+        over = self._truth.end[places] + self._grace
+        return places, (start[:, None] <= over) & (end[:, None] >= self._truth.start[places])
 
     def matches(self) -> Matches:
         """What came of it."""
