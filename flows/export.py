@@ -23,8 +23,8 @@ from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
 from operators.schema.logs import Log
 from operators.schema.secrets import without_password
+from operators.simulate.anomaly_table import anomaly_table
 from operators.simulate.spec import ShardSpec, by_cluster
-from operators.simulate.truth import anomaly_table
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import ANOMALIES_FILE, OPEN, Store
 from sinks.sink import Output

@@ -14,7 +14,7 @@ from bytewax.outputs import Sink
 
 from flows import again
 from flows.again import Kept, StartAgain, seconds_left
-from flows.collecting import Collecting, collecting, targets_of
+from flows.collection import Collection, collection, targets_of
 from flows.config import Config
 from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job
@@ -77,7 +77,7 @@ def run(config: Config, options: RunOptions) -> int:
             process_id=options.workers.process_id,
         ) as seen,
         pool_events(config, options.workers.process_id) as more,
-        collecting(
+        collection(
             config, targets, asked, seen.watch, observers(seen.observer, more)
         ) as collectors,
     ):
@@ -126,7 +126,7 @@ def _parts(
     state: JobState,
     drain: Drain,
     shards: Mapping[str, ShardSpec],
-    collectors: Collecting,
+    collectors: Collection,
     seen: Observation,
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
 ) -> Stream:
@@ -150,7 +150,7 @@ def _parts(
             retired=state.retired("fleets", frozenset(shards)),
             began=began,
         ),
-        collecting=collectors,
+        collection=collectors,
         fill=config.fill if config.mode == "hybrid" else None,
         catch_up=catch_up,
         drain=drain,

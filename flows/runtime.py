@@ -23,8 +23,8 @@ from flows import again
 from flows.again import STOP_SIGNALS, StartAgain
 from flows.errors import FlowError
 from flows.peers import notice_silence
-from flows.room import no_room, store_failure
 from flows.standard_streams import drain_all
+from flows.state_disk import no_room, store_failure
 from operators.drain import Drain
 from operators.schedule import ClockSteps
 from operators.schema.logs import Log

@@ -17,7 +17,7 @@ from typing import Any
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.errors import StateError
-from flows.room import no_room
+from flows.state_disk import no_room
 from operators.schema.logs import Log
 from sinks.disk import PRIVATE, make_private, write_private
 

@@ -9,16 +9,16 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
-from flows.collecting import Collecting
+from flows.collection import Collection
 from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
+from operators.joint_drain import drain_together
 from operators.merge.operator import merge
 from operators.merge.settings import FillSettings
 from operators.offload import offload
 from operators.targets import TargetSource
 from operators.ticks import TickResult, Ticks
-from operators.together import drain_together
 
 Samples = KeyedStream[pa.RecordBatch]
 
@@ -29,7 +29,7 @@ class Stream:
 
     targets: TargetSource
     fleets: FleetSource
-    collecting: Collecting
+    collection: Collection
     fill: FillSettings | None
     """How gaps are filled; None where they are not."""
     catch_up: int
@@ -50,7 +50,7 @@ def stream(parts: Stream) -> Dataflow:
     ticks = op.input("targets", flow, parts.targets)
     simulated = op.input("fleets", flow, parts.fleets)
     collected = _collect(ticks, parts)
-    derived = derive("derive", collected, parts.collecting.plans.keys(), parts.measured)
+    derived = derive("derive", collected, parts.collection.plans.keys(), parts.measured)
     merged = _merge(ticks, derived, parts)
     samples = _observed(op.merge("samples", merged, simulated), parts)
     for name, sink in parts.sinks.items():
@@ -60,16 +60,16 @@ def stream(parts: Stream) -> Dataflow:
 
 
 def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult]:
-    collecting = parts.collecting
+    collection = parts.collection
     return offload(
         "collect",
         ticks,
-        collecting.work,
-        collecting.pools,
+        collection.work,
+        collection.pools,
         parts.drain,
-        deadline=lambda _: collecting.deadline,
-        priorities=collecting.priorities,
-        clusters=collecting.plans.keys(),
+        deadline=lambda _: collection.deadline,
+        priorities=collection.priorities,
+        clusters=collection.plans.keys(),
     )
 
 
@@ -78,7 +78,7 @@ def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: S
         "merge",
         ticks,
         results,
-        parts.collecting.plans,
+        parts.collection.plans,
         parts.fill,
         parts.drain,
         hear=parts.hear,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from operators.simulate.anomalies.kinds import Kind as Kind
     from operators.simulate.anomalies.kinds import Lever as Lever
     from operators.simulate.anomalies.occurrences import UnknownEntityError as UnknownEntityError
+    from operators.simulate.anomaly_table import ANOMALIES as ANOMALIES
+    from operators.simulate.anomaly_table import anomaly_table as anomaly_table
     from operators.simulate.block import Block as Block
     from operators.simulate.generators import Generator as Generator
     from operators.simulate.generators import GeneratorError as GeneratorError
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from operators.simulate.topology import QueueShape as QueueShape
     from operators.simulate.topology import TopicShape as TopicShape
     from operators.simulate.topology import Topology as Topology
-    from operators.simulate.truth import ANOMALIES as ANOMALIES
-    from operators.simulate.truth import anomaly_table as anomaly_table
 
 _MODULES = {
     "operators.plugins": ("PluginError",),
@@ -56,7 +56,7 @@ _MODULES = {
     "operators.simulate.shard": ("Shard", "ShardState"),
     "operators.simulate.spec": ("ShardSpec", "by_cluster", "pattern_factor", "shard_of", "shards"),
     "operators.simulate.topology": ("GroupShape", "QueueShape", "TopicShape", "Topology"),
-    "operators.simulate.truth": ("ANOMALIES", "anomaly_table"),
+    "operators.simulate.anomaly_table": ("ANOMALIES", "anomaly_table"),
 }
 """The names that can be imported from here, by where they are."""
 

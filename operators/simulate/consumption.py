@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from operators.simulate.grouped_sums import GroupedSums
 from operators.simulate.noise import Floats, Ints, Lanes
-from operators.simulate.sums import Sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Consumption:
         self.group, self.topic = group, topic
         self.capacity = capacity
         self._delay = delay
-        self.by_group = Sums.over(group, groups)
-        self.by_topic = Sums.over(topic, topics)
+        self.by_group = GroupedSums.over(group, groups)
+        self.by_topic = GroupedSums.over(topic, topics)
         self.backlog = np.zeros(len(group), np.int64)
         self.uncommitted = np.zeros(len(group), np.int64)
         self.away: Any = None

@@ -9,12 +9,12 @@ import pyarrow as pa
 from operators.health import Causes, health_score, stands_still
 from operators.schema.metrics import CLUSTER, QUEUE, Origin
 from operators.simulate.age import Ages
+from operators.simulate.anomalies.aftermath import Aftermath, Driven, Trace
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
 from operators.simulate.anomalies.levers import Levers, Timeline
 from operators.simulate.anomalies.occurrences import Anomaly, Schedule
 from operators.simulate.anomalies.relations import Relations
-from operators.simulate.anomalies.shadow import Driven, Shadow, Trace
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
 from operators.simulate.consumption import Consumption
@@ -50,7 +50,7 @@ class QueueCluster:
         )
         schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
         self._timeline = Timeline(schedule, relations_of(spec))
-        self._shadow = Shadow()
+        self._aftermath = Aftermath()
         names = [q.name for q in queues]
         self._of_cluster = Columns(
             CLUSTER, spec, account_id, origin, [None], {"cluster.availability": 100.0}
@@ -60,7 +60,7 @@ class QueueCluster:
     def state(self) -> State:
         """What the next block goes on from."""
         arrays = (self._pairs.backlog, self._pairs.uncommitted)
-        return tuple(a.tobytes() for a in arrays), self._shadow.traces
+        return tuple(a.tobytes() for a in arrays), self._aftermath.traces
 
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
@@ -68,7 +68,7 @@ class QueueCluster:
         self._pairs.backlog, self._pairs.uncommitted = (
             np.frombuffer(b, np.int64).copy() for b in arrays
         )
-        self._shadow = Shadow(traces)
+        self._aftermath = Aftermath(traces)
 
     def step(self, block: Block) -> list[pa.RecordBatch]:
         """Samples of a block, one batch for the cluster and one for its queues.
@@ -95,7 +95,7 @@ class QueueCluster:
         done = pairs.advance(messages, capacity, uniform[:, :, 3], seconds)
 
         labels = None
-        if happening or self._shadow:
+        if happening or self._aftermath:
             calmly, really = Driven(calm, ordinary), Driven(messages, capacity)
             labels = self._label(happening, levers, calmly, really, before, done.backlog)
         size = levers.scaled(Lever.SIZE, self._size)
@@ -150,7 +150,7 @@ class QueueCluster:
     ) -> Labels:
         """The labels of a block: a queue's messages and lag shape its samples and the cluster's."""
         known = [(a.start, a.label) for a, _ in happening]
-        left = [(start, label) for _, _, start, label in self._shadow.traces]
+        left = [(start, label) for _, _, start, label in self._aftermath.traces]
         labels = Labels([*known, *left], levers.ticks)
         queues, cluster = labels.codes(QUEUE, len(backlog)), labels.codes(CLUSTER, 1)
         pulled = labels.blank(len(backlog))
@@ -160,7 +160,7 @@ class QueueCluster:
         ):
             for pull in levers.of(*levered):
                 paint(codes, pull.entities, pull.span, labels.code(pull.anomaly.label))
-        shaped = self._shadow.follow(self._pairs, before, calm, real, backlog, pulled, labels)
+        shaped = self._aftermath.follow(self._pairs, before, calm, real, backlog, pulled, labels)
         cluster[0] = shaped.lag.max(axis=0, initial=NONE)
         for pull in levers.of(Lever.MESSAGES, Lever.SIZE, Lever.ERRORS):
             paint(cluster, np.array([0]), pull.span, labels.code(pull.anomaly.label))

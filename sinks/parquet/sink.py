@@ -20,9 +20,9 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
         parts = job.parts(NAME)
         metadata = {} if job.seed is None else {"seed": str(job.seed)}
         if job.bulk:
-            from sinks.parquet.straight import StraightParquet
+            from sinks.parquet.direct import DirectParquet
 
-            return OpenSink(StraightParquet(settings, parts, job.run, metadata, job.listener))
+            return OpenSink(DirectParquet(settings, parts, job.run, metadata, job.listener))
         from sinks.parquet.rolled import RolledParquet
 
         waiting = job.state / NAME

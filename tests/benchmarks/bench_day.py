@@ -31,6 +31,7 @@ from operators.collect.settings import ExpectSettings
 from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
+from operators.joint_drain import drain_together
 from operators.merge.coverage import Coverage
 from operators.merge.like import like_fleet
 from operators.merge.operator import merge
@@ -47,7 +48,6 @@ from operators.simulate.shard import Shard
 from operators.simulate.spec import by_cluster, shard_of
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, TargetKind, Ticks
-from operators.together import drain_together
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings

@@ -1,7 +1,7 @@
 """How fast are the Parquet sinks, beside a bare loop over pyarrow's writer?
 
 The same blocks (entity-major, 20,000 rows, as an export makes them) are written with the same
-settings: by a bare loop into one file for each epoch's rows, by `StraightParquet` called
+settings: by a bare loop into one file for each epoch's rows, by `DirectParquet` called
 directly, by it in a Bytewax dataflow, and by `RolledParquet` (log and files; its files are
 written on a second thread). Rounds alternate, so that all see the same noise; the best of each
 counts. Rates are rows a second of processor time, all threads together.
@@ -25,10 +25,10 @@ from bytewax.testing import TestingSource, run_main
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import BROKER, STRING, EntityType
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.straight import StraightParquet
 from sinks.rolled.settings import RollSettings
 from tests.benchmarks.options import keep, parser_of
 from tests.samples import INTERVAL, NEW_YEAR
@@ -79,9 +79,9 @@ def bare(blocks: list[pa.RecordBatch], path: Path) -> None:
                 out.write_table(pa.Table.from_batches(epoch[first : first + group]))
 
 
-def straight(blocks: list[pa.RecordBatch], path: Path) -> None:
+def direct(blocks: list[pa.RecordBatch], path: Path) -> None:
     """The sink's partition, called as the engine does."""
-    sink = StraightParquet(ParquetSettings(path=str(path)), ["sim-eu"], "bench")
+    sink = DirectParquet(ParquetSettings(path=str(path)), ["sim-eu"], "bench")
     part = sink.build_part("step", "sim-eu", None)
     for epoch in epochs(blocks):
         part.write_batch(epoch)
@@ -102,8 +102,8 @@ def rolled(blocks: list[pa.RecordBatch], path: Path) -> None:
 
 
 def flow(blocks: list[pa.RecordBatch], path: Path) -> None:
-    """The straight sink in a dataflow of one worker, with epochs of a quarter of a second."""
-    sink = StraightParquet(ParquetSettings(path=str(path)), ["sim-eu"], "bench")
+    """The direct sink in a dataflow of one worker, with epochs of a quarter of a second."""
+    sink = DirectParquet(ParquetSettings(path=str(path)), ["sim-eu"], "bench")
     dataflow = Dataflow("bench")
     stream = op.input("in", dataflow, TestingSource([("sim-eu", b) for b in blocks]))
     op.output("out", stream, sink)
@@ -118,7 +118,7 @@ def main() -> None:
     blocks = [block(BROKER, seed) for seed in range(options.rows // BLOCK_ROWS)]
     ways: dict[str, Callable[[list[pa.RecordBatch], Path], None]] = {
         "bare": bare,
-        "straight": straight,
+        "direct": direct,
         "flow": flow,
         "rolled": rolled,
     }

@@ -31,9 +31,9 @@ from operators.recorded.source import RecordedSource
 from operators.schema.ipc import encode
 from operators.schema.kafka import KafkaConnection
 from operators.schema.metrics import BROKER
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.straight import StraightParquet
 from tests.benchmarks.bench_parquet import block
 from tests.benchmarks.options import keep, parser_of
 from tests.kafka.cluster import KafkaCluster
@@ -105,7 +105,7 @@ def replay(connection: KafkaConnection, plan: ReplayPlan, path: Path) -> None:
     source = RecordedSource(connection, plan, Drain())
     flow = Dataflow("replay")
     samples, others = recorded("recorded", flow, source)
-    parquet = StraightParquet(ParquetSettings(path=str(path)), source.list_parts(), "bench")
+    parquet = DirectParquet(ParquetSettings(path=str(path)), source.list_parts(), "bench")
     op.output("parquet", samples, parquet)
     op.output("unreadable", others, TestingSink([]))
     run_main(flow, epoch_interval=timedelta(seconds=1))

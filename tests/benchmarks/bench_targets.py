@@ -30,7 +30,7 @@ import pyarrow as pa
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
-from flows.collecting import Collecting
+from flows.collection import Collection
 from flows.runtime import Workers, execute
 from flows.state import JobState
 from flows.stream import Stream, stream
@@ -167,7 +167,7 @@ def _flow(
         Stream(
             targets=TargetSource(by_partition, schedule, drain),
             fleets=FleetSource({}, 1000, schedule, drain),
-            collecting=Collecting(by_partition, work, pools, {}, deadline, plans),
+            collection=Collection(by_partition, work, pools, {}, deadline, plans),
             fill=None,
             catch_up=0,
             drain=drain,

@@ -16,8 +16,8 @@ from operators.fleets import FleetSource
 from operators.schedule import Range
 from operators.simulate.settings import SimulationSettings
 from operators.simulate.spec import by_cluster
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.straight import StraightParquet
 from tests.benchmarks.bench_export import CLUSTERS, FLEET, INTERVAL, START
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     fleets = FleetSource(shards, INTERVAL, Range(START, START + options.ticks * INTERVAL), drain)
     # One more partition before all others, and each of them is on the next worker.
     parts = ["", *shards] if options.cross else list(shards)
-    files = StraightParquet(ParquetSettings(path=str(options.folder / "out")), parts, "bench")
+    files = DirectParquet(ParquetSettings(path=str(options.folder / "out")), parts, "bench")
     addresses = tuple(options.addresses.split(",")) if options.addresses else ()
     state = JobState(options.folder / "state", "bench")
     state.path.mkdir(parents=True, exist_ok=True)

@@ -14,10 +14,10 @@ from bytewax.dataflow import Dataflow
 from sinks.deltalake.rolled import RolledDelta
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
-from sinks.parquet.straight import StraightParquet
 from sinks.rolled.background import Background
 from sinks.rolled.settings import RollSettings
 from sinks.segments import SegmentLog
@@ -37,10 +37,10 @@ POINTS: dict[str, tuple[type, str]] = {
 """Where a job may kill itself: before a method, or after it where the point is its past."""
 
 
-def _sink(kind: str, directory: Path) -> RolledParquet | RolledDelta | StraightParquet:
+def _sink(kind: str, directory: Path) -> RolledParquet | RolledDelta | DirectParquet:
     path, roll = str(directory / "samples"), RollSettings(rows=300)
-    if kind == "straight":
-        return StraightParquet(ParquetSettings(path=path), PARTS, "run")
+    if kind == "direct":
+        return DirectParquet(ParquetSettings(path=path), PARTS, "run")
     if kind == "delta":
         settings = DeltaLakeSettings(path=path, roll=roll)
         return RolledDelta(settings, PARTS, "run", directory / "waiting")
@@ -50,7 +50,7 @@ def _sink(kind: str, directory: Path) -> RolledParquet | RolledDelta | StraightP
 def main() -> None:
     """Run until all batches are published."""
     parser = job_arguments(__doc__)
-    parser.add_argument("kind", choices=["rolled", "straight", "delta"])
+    parser.add_argument("kind", choices=["rolled", "direct", "delta"])
     arguments = parser.parse_args()
     if arguments.kill_at:
         point, count = arguments.kill_at
@@ -61,7 +61,7 @@ def main() -> None:
     sink = _sink(arguments.kind, arguments.directory)
     op.output("files", stream, sink)
     run(flow, arguments.directory, arguments.cluster)
-    if not isinstance(sink, StraightParquet):
+    if not isinstance(sink, DirectParquet):
         sink.finish()
 
 

@@ -50,7 +50,7 @@ def finish(kind: str, directory: Path, addresses: Sequence[str] = ()) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * KILLS)
-@pytest.mark.parametrize("kind", ["rolled", "straight", "delta"])
+@pytest.mark.parametrize("kind", ["rolled", "direct", "delta"])
 def test_every_row_is_there_once_after_kills_at_random_moments(tmp_path: Path, kind: str) -> None:
     """The moments are random; the seed that the failure shows repeats them as far as time does."""
     seed = random.randrange(2**32)
@@ -72,9 +72,9 @@ def test_every_row_is_there_once_after_kills_at_random_moments(tmp_path: Path, k
         ("rolled", "create", 4),
         ("rolled", "move", 4),
         ("rolled", "moved", 4),
-        ("straight", "create", 6),
-        ("straight", "move", 6),
-        ("straight", "moved", 6),
+        ("direct", "create", 6),
+        ("direct", "move", 6),
+        ("direct", "moved", 6),
         ("delta", "commit", 2),
         ("delta", "committed", 4),
     ],

@@ -17,7 +17,7 @@ from tests.samples import published
     [
         ("rolled", "waiting", "a record of"),
         ("rolled", "samples", "samples"),
-        ("straight", "samples", "samples"),
+        ("direct", "samples", "samples"),
     ],
 )
 def test_a_full_disk_ends_the_job_and_loses_nothing(

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.room import LEAST_BYTES
+from flows.state_disk import LEAST_BYTES
 from tests.mqpipe import mqpipe, samples, start, wait_for_log
 
 CONFIG = """

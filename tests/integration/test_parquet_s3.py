@@ -21,9 +21,9 @@ from deltalake import DeltaTable
 from operators.schema.metrics import TOPIC
 from sinks.deltalake.rolled import RolledDelta
 from sinks.deltalake.settings import DeltaLakeSettings
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.straight import StraightParquet
 from sinks.rolled.settings import RollSettings
 from tests.mqpipe import mqpipe
 from tests.samples import NEW_YEAR, numbered
@@ -78,14 +78,14 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     bucket.client.delete_bucket(Bucket="samples")
 
 
-def straight(bucket: Bucket, state: Any = None) -> Any:
-    sink = StraightParquet(ParquetSettings(path=bucket.uri), ["sim-eu"], "r")
+def direct(bucket: Bucket, state: Any = None) -> Any:
+    sink = DirectParquet(ParquetSettings(path=bucket.uri), ["sim-eu"], "r")
     return sink.build_part("step", "sim-eu", state)
 
 
 def test_straight_files_are_published_once(bucket: Bucket) -> None:
     """Nothing is visible before a snapshot, and what a killed epoch left is deleted."""
-    partition = straight(bucket)
+    partition = direct(bucket)
     partition.write_batch([numbered([1, 2]), numbered([3], entity_type=TOPIC)])
     assert bucket.keys() == []
     state = partition.snapshot()
@@ -98,7 +98,7 @@ def test_straight_files_are_published_once(bucket: Bucket) -> None:
     partition.write_batch([numbered([5])])
     partition._open.finish()
     assert len(bucket.keys("mq/_open/")) == 1
-    resumed = straight(bucket, state)
+    resumed = direct(bucket, state)
     assert bucket.keys("mq/_open/") == []
     assert bucket.numbers() == [1, 2, 3]
     resumed.write_batch([numbered([4, 5])])
@@ -108,7 +108,7 @@ def test_straight_files_are_published_once(bucket: Bucket) -> None:
 
 def test_polars_and_pyarrow_read_a_types_folder(bucket: Bucket) -> None:
     """By their default calls, beside files that are still being written."""
-    partition = straight(bucket)
+    partition = direct(bucket)
     partition.write_batch([numbered(range(20))])
     partition.snapshot()
     partition.write_batch([numbered([99])])
@@ -184,7 +184,7 @@ def test_rows_are_committed_to_delta_tables_once(
 
 def test_an_upload_in_parts_is_invisible_until_it_is_whole(bucket: Bucket) -> None:
     """A file larger than one part of a multipart upload appears at once."""
-    partition = straight(bucket)
+    partition = direct(bucket)
     block = numbered(range(1000))
     for _ in range(150):
         partition.write_batch([block])
@@ -195,7 +195,7 @@ def test_an_upload_in_parts_is_invisible_until_it_is_whole(bucket: Bucket) -> No
 
 def test_report_is_made_of_an_object_store(bucket: Bucket, tmp_path: Path) -> None:
     """The URI that the sink wrote to is the one that a report reads from."""
-    partition = straight(bucket)
+    partition = direct(bucket)
     partition.write_batch([numbered(range(5)), numbered(range(7), entity_type=TOPIC)])
     partition.close()
     ended = mqpipe(tmp_path, "report", bucket.uri)

@@ -23,8 +23,8 @@ from operators.schema.kafka import MESSAGE_SPAN, KafkaConnection
 from operators.schema.metrics import TOPIC
 from sinks.kafka.destination import Kafka as KafkaTopic
 from sinks.kafka.settings import KafkaSettings
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.straight import StraightParquet
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
 from tests.jobs import job_in
@@ -53,7 +53,7 @@ def replay(kafka: Kafka, plan: ReplayPlan, path: Path, workers: int = 1) -> list
     flow = Dataflow("replay")
     samples, others = recorded("recorded", flow, source)
     parts = source.list_parts()
-    op.output("parquet", samples, StraightParquet(ParquetSettings(path=str(path)), parts, "r"))
+    op.output("parquet", samples, DirectParquet(ParquetSettings(path=str(path)), parts, "r"))
     op.output("unreadable", others, TestingSink(unreadable))
     cluster_main(flow, [], 0, worker_count_per_proc=workers)
     assert source.read == plan.messages

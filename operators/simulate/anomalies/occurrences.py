@@ -17,9 +17,9 @@ import numpy as np
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
 from operators.simulate.anomalies.kinds import Case, Effect, Kind, kind_of
 from operators.simulate.anomalies.relations import Relations
+from operators.simulate.churn import Churn
 from operators.simulate.local_time import DAY
 from operators.simulate.noise import Ints, hashed, key_of
-from operators.simulate.presence import Presence
 from operators.simulate.settings import AnomalySettings
 from operators.simulate.topology import Topology
 
@@ -92,7 +92,7 @@ class Schedule:
         self, cluster: str, topology: Topology, settings: tuple[AnomalySettings, ...], key: int
     ) -> None:
         self._paths = paths_of(cluster, topology)
-        self._presence = Presence(topology, key)
+        self._churn = Churn(topology, key)
         # Keyed by what they say, so that one more in the settings does not move the others.
         keyed = [
             (s, key_of(key, s.model_dump_json(exclude_defaults=True), settings[:i].count(s)))
@@ -118,9 +118,9 @@ class Schedule:
         return sorted(found, key=lambda a: (a.start, a.label))
 
     def _is_there(self, anomaly: Anomaly) -> bool:
-        if self._presence.always:
+        if self._churn.always:
             return True
-        there = self._presence.at(anomaly.start).of(anomaly.entity_type)
+        there = self._churn.at(anomaly.start).of(anomaly.entity_type)
         return there is None or bool(there[anomaly.root])
 
     def _scheduled(self, settings: AnomalySettings, key: int) -> Anomaly:

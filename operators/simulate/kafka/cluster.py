@@ -23,13 +23,14 @@ from operators.schema.metrics import (
     Origin,
 )
 from operators.simulate.age import Ages
+from operators.simulate.anomalies.aftermath import Aftermath, Driven, Trace
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.labels import Labels
 from operators.simulate.anomalies.levers import Levers, Timeline
 from operators.simulate.anomalies.occurrences import Anomaly, Schedule
 from operators.simulate.anomalies.relations import Relations
-from operators.simulate.anomalies.shadow import Driven, Shadow, Trace
 from operators.simulate.block import Block
+from operators.simulate.churn import Churn, Present
 from operators.simulate.columns import Columns
 from operators.simulate.kafka.brokers import Brokers, load_of, without_dead
 from operators.simulate.kafka.group_topics import GroupTopics
@@ -39,7 +40,6 @@ from operators.simulate.kafka.placement import Partitions
 from operators.simulate.kafka.shaping import Shaping, label
 from operators.simulate.kafka.topics import Flow, Topics
 from operators.simulate.noise import Ints, draws, key_of, lanes
-from operators.simulate.presence import Presence, Present
 from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import error_rate
 
@@ -63,11 +63,11 @@ class KafkaCluster:
         self._groups = Groups(topology, self._pairs, self._table.largest, ages, spec.key)
         self._group_topics = GroupTopics(spec, self._pairs)
         self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
-        self._presence = Presence(topology, spec.key)
+        self._churn = Churn(topology, spec.key)
         self._present: Present | None = None
         schedule = Schedule(spec.cluster, topology, spec.anomalies, spec.key)
         self._timeline = Timeline(schedule, relations_of(spec))
-        self._shadow = Shadow()
+        self._aftermath = Aftermath()
         parts: tuple[tuple[EntityType, Sequence[str | tuple[str, ...] | None], Any], ...] = (
             (CLUSTER, [None], self._constants()),
             (BROKER, self._brokers.names, self._brokers.constants()),
@@ -85,7 +85,7 @@ class KafkaCluster:
         """What the next block goes on from."""
         topics, pairs = self._topics, self._pairs
         arrays = (topics.end, topics.retained, pairs.backlog, pairs.uncommitted)
-        return tuple(a.tobytes() for a in arrays), self._shadow.traces
+        return tuple(a.tobytes() for a in arrays), self._aftermath.traces
 
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
@@ -94,17 +94,17 @@ class KafkaCluster:
         topics.end, topics.retained, pairs.backlog, pairs.uncommitted = (
             np.frombuffer(b, np.int64).copy() for b in arrays
         )
-        self._shadow = Shadow(traces)
+        self._aftermath = Aftermath(traces)
 
     def step(self, block: Block) -> list[pa.RecordBatch]:
         """Samples of a block: one batch for each entity type that the cluster has.
 
         Where topics or groups come or go within the block, there is one for each stretch.
         """
-        if self._presence.always:
+        if self._churn.always:
             return self._step(block)
         batches = []
-        for stretch, present in self._presence.split(block):
+        for stretch, present in self._churn.split(block):
             self._admit(present)
             batches += self._step(stretch)
         return batches
@@ -146,7 +146,7 @@ class KafkaCluster:
                 metrics[BROKER], self._brokers.constants(), layout.in_trouble("dead")
             )
         labels = None
-        if happening or self._shadow:
+        if happening or self._aftermath:
             shaping = Shaping(
                 calm=Driven(flow.calm, ordinary),
                 real=Driven(flow.messages, capacity),
@@ -158,7 +158,7 @@ class KafkaCluster:
                 before=before,
                 levers_before=levers_before,
             )
-            labels = label(shaping, happening, pairs, self._shadow, self._group_topics)
+            labels = label(shaping, happening, pairs, self._aftermath, self._group_topics)
         return self._batches(block, metrics, labels)
 
     def _metrics(

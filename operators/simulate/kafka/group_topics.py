@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 
 from operators.schema.metrics import GROUP_TOPIC
+from operators.simulate.anomalies.aftermath import Shaped
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.labels import Labels, paint
 from operators.simulate.anomalies.levers import Levers
-from operators.simulate.anomalies.shadow import Shaped
+from operators.simulate.churn import Present
 from operators.simulate.consumption import Consumption
 from operators.simulate.kafka.groups import OnTopics
 from operators.simulate.noise import Ints
-from operators.simulate.presence import Present
 from operators.simulate.spec import ShardSpec
 
 

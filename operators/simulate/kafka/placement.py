@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from operators.simulate.anomalies.relations import Replicas
+from operators.simulate.grouped_sums import GroupedSums
 from operators.simulate.noise import Floats, Ints, distinct, hashed
-from operators.simulate.sums import Sums
 from operators.simulate.topology import Topology
 
 WHOLE = 1 << 14
@@ -53,7 +53,7 @@ class Partitions:
         """Say of each topic which likeness it is of; what follows from it is found anew."""
         self.likeness = likeness
         """Topics of one likeness lie alike: what holds for one of them holds for all."""
-        self.by_likeness = Sums.over(likeness, int(likeness.max(initial=-1)) + 1)
+        self.by_likeness = GroupedSums.over(likeness, int(likeness.max(initial=-1)) + 1)
         _, first = np.unique(likeness[self.topic], return_index=True)
         self.examples = np.flatnonzero(np.isin(self.topic, self.topic[first]))
         """Partitions of the first topic of each likeness."""
@@ -222,7 +222,7 @@ class Placement:
             parts[mine] = np.diff(edges * WHOLE // edges[-1])
         self._link_parts = parts
         self._link_likeness = table.likeness[link_topic]
-        self._by_broker = Sums.over(self._link_broker, table.brokers)
+        self._by_broker = GroupedSums.over(self._link_broker, table.brokers)
 
 
 def min_in_sync(replicas: Ints) -> Ints:

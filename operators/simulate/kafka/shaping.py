@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
+from operators.simulate.anomalies.aftermath import Aftermath, Driven
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.anomalies.occurrences import Anomaly
-from operators.simulate.anomalies.shadow import Driven, Shadow
 from operators.simulate.consumption import Consumption
 from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.layout import Layout
@@ -47,7 +47,7 @@ def label(
     shaping: Shaping,
     happening: Sequence[tuple[Anomaly, tuple[Effect, ...]]],
     pairs: Consumption,
-    shadow: Shadow,
+    aftermath: Aftermath,
     group_topics: GroupTopics,
 ) -> Labels:
     """The labels of a block's samples.
@@ -58,7 +58,7 @@ def label(
     levers, layout = shaping.levers, shaping.layout
     known = [(a.start, a.label) for a, _ in happening]
     labels = Labels(
-        [*known, *((start, label) for _, _, start, label in shadow.traces)], levers.ticks
+        [*known, *((start, label) for _, _, start, label in aftermath.traces)], levers.ticks
     )
     topics = labels.codes(TOPIC, len(shaping.wanted))
     groups = labels.codes(CONSUMER_GROUP, pairs.by_group.count)
@@ -67,7 +67,7 @@ def label(
 
     _paint_traffic(topics, shaping, labels, trouble)
     pulled = np.maximum(topics[pairs.topic], _of_capacity(levers, labels, pairs))
-    shaped = shadow.follow(
+    shaped = aftermath.follow(
         pairs, shaping.backlog_before, shaping.calm, shaping.real, shaping.backlog, pulled, labels
     )
     for pull in levers.of(Lever.SIZE, Lever.ERRORS):

@@ -99,7 +99,7 @@ EXPORT = {
     "flows.observe.progress",
     "flows.observe.units",
     "flows.peers",
-    "flows.room",
+    "flows.state_disk",
     "flows.runtime",
     "flows.state",
     "flows.templates",
@@ -109,7 +109,7 @@ EXPORT = {
     "sinks.dead_letters",
     "sinks.delivery",
     "sinks.parquet.partitions",
-    "sinks.parquet.straight",
+    "sinks.parquet.direct",
     "sinks.partitioned",
 }
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.errors import StateError
-from flows.room import broken_parts, store_failure
 from flows.state import hold
+from flows.state_disk import broken_parts, store_failure
 
 DAMAGED = ["[]", "5", "null", "", "{", "\xff", "[" * 100_000]
 

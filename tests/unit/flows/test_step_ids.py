@@ -12,8 +12,8 @@ from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, RealTime
 from operators.targets import TargetSource
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.straight import StraightParquet
 
 
 def stateful_ids(flow: Dataflow) -> set[str]:
@@ -35,11 +35,11 @@ def test_step_ids_of_the_stream() -> None:
     """Whoever renames one of these orphans every user's state: add a migration first."""
     drain = Drain()
     schedule = RealTime(0)
-    collecting = SimpleNamespace(work=None, pools={}, priorities={}, deadline=1.0, plans={})
+    collection = SimpleNamespace(work=None, pools={}, priorities={}, deadline=1.0, plans={})
     parts = Stream(
         targets=TargetSource({}, schedule, drain),
         fleets=FleetSource({}, 1000, schedule, drain),
-        collecting=cast("Any", collecting),
+        collection=cast("Any", collection),
         fill=None,
         catch_up=0,
         drain=drain,
@@ -62,7 +62,7 @@ def test_step_ids_of_the_stream() -> None:
 def test_step_ids_of_the_export() -> None:
     """An export that was stopped finds its state by these."""
     fleets = FleetSource({}, 1000, Range(0, 1), Drain())
-    parquet = StraightParquet(ParquetSettings(path="/nowhere"), [], "run")
+    parquet = DirectParquet(ParquetSettings(path="/nowhere"), [], "run")
     assert stateful_ids(dataflow(fleets, {"parquet": parquet}, lambda _rows: None)) == {
         "mqpipe-export.fleets",
         "mqpipe-export.parquet",

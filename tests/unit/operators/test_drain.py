@@ -7,7 +7,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import run_main
 
 from operators.drain import Drain, look_for
-from operators.together import EARS, drain_together
+from operators.joint_drain import EARS, drain_together
 
 
 @pytest.mark.parametrize(

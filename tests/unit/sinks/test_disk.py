@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows.room import store_failure
 from flows.runtime import root_cause
+from flows.state_disk import store_failure
 from sinks.dead_letters import DeadLetters
 from sinks.delivery import DeadLetter
 from sinks.disk import DiskFullError, UnwritableError, clear_errors

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
 from operators.schema.settings import MisfitError
 from operators.simulate.anomalies.kinds import KINDS, Effect, Kind, Lever, kind_of
+from operators.simulate.anomaly_table import anomaly_table
 from operators.simulate.settings import AnomalySettings, SimulationSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import shards
-from operators.simulate.truth import anomaly_table
 from tests.simulated_fleets import INTERVAL, KEY, START, samples, spec_of
 
 ONSET = datetime(2026, 1, 1, 10, 10, 10, tzinfo=UTC)

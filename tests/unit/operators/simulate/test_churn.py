@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
+from operators.simulate.anomaly_table import anomaly_table
 from operators.simulate.settings import FleetSettings
 from operators.simulate.shard import Shard
-from operators.simulate.truth import anomaly_table
 from tests.simulated_fleets import KEY, START, samples, spec_of
 
 HOUR = 3_600_000

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from operators.schema.arrow import schema_of
 from operators.schema.metrics import ENTITY_TYPES, TOPIC, EntityType
 from sinks.disk import DiskFullError, UnwritableError
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.files import FileContext, HeldRows, SampleFiles, by_date, writer_options
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
-from sinks.parquet.straight import StraightParquet
 from tests.samples import INTERVAL, NEW_YEAR, numbered, numbers_in, published
 
 DAY_TICKS = 86_400_000 // INTERVAL
@@ -223,7 +223,7 @@ def test_names_with_odd_characters_are_kept_apart(tmp_path: Path) -> None:
         files.finish()
         files.publish()
     assert len(published(tmp_path)) == len(parts)
-    sink = StraightParquet(ParquetSettings(path=str(tmp_path)), parts, "run-1")
+    sink = DirectParquet(ParquetSettings(path=str(tmp_path)), parts, "run-1")
     for part in parts:
         (left,) = sink.left_behind(part, 0)
         assert Store(str(tmp_path)).metadata(left.file.path)["mqpipe.partition"] == part

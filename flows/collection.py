@@ -32,7 +32,7 @@ _CLOSING = 5.0
 
 
 @dataclass(frozen=True)
-class Collecting:
+class Collection:
     """Everything of a dataflow that has to do with targets."""
 
     targets: Mapping[str, Target]
@@ -45,13 +45,13 @@ class Collecting:
 
 
 @contextmanager
-def collecting(
+def collection(
     config: Config,
     targets: Sequence[Target],
     asked: Shards,
     watch: Callable[[Pool], None],
     observer: Observer,
-) -> Iterator[Collecting]:
+) -> Iterator[Collection]:
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
     `targets` are those of `targets_of`, `asked` the simulated clusters whose generator does I/O,
@@ -69,7 +69,7 @@ def collecting(
         # What is there by now stays: to look through it again at each big tick for garbage in
         # cycles would stop all threads for some 100 ms.
         gc.freeze()
-        yield Collecting(
+        yield Collection(
             targets={target.partition: target for target in targets},
             work=collectors.work,
             pools=pools,

@@ -29,7 +29,7 @@ _State = tuple[int, int]
 """Version of the state (1), sequence number of the next file."""
 
 
-class StraightParquet(ParquetSink):
+class DirectParquet(ParquetSink):
     """Writes an epoch's samples into files that its snapshot publishes.
 
     `run` is part of every file's name, `metadata` of every file's key-value metadata; see
@@ -50,7 +50,7 @@ class StraightParquet(ParquetSink):
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: _State | None
-    ) -> "_StraightPartition":
+    ) -> "_DirectPartition":
         """Go on after the last file that was stored as published; later ones are deleted.
 
         Without state the run starts over, so all that it had published is deleted.
@@ -58,10 +58,10 @@ class StraightParquet(ParquetSink):
         _, sequence = resume_state or (1, FIRST)
         self.delete([left.file for left in self.left_behind(for_part, sequence)])
         limit = max(8, MAX_OPEN_FILES // len(self.list_parts()))
-        return _StraightPartition(self._context, for_part, sequence, limit, self._listener)
+        return _DirectPartition(self._context, for_part, sequence, limit, self._listener)
 
 
-class _StraightPartition(StatefulSinkPartition[pa.RecordBatch, _State]):
+class _DirectPartition(StatefulSinkPartition[pa.RecordBatch, _State]):
     def __init__(
         self, context: FileContext, part: str, sequence: int, max_open: int, listener: Listener
     ) -> None:

@@ -37,7 +37,7 @@ class Present:
         return {TOPIC: self.topics, CONSUMER_GROUP: self.groups}.get(entity_type)
 
 
-class Presence:
+class Churn:
     """When topics and groups are there: a pure function of time, in full hours.
 
     What lasts is there always. The others have cycles of four weeks, each beginning at a time

@@ -1,4 +1,4 @@
-"""Straight Parquet files: an epoch's rows are published by its snapshot, each row once."""
+"""Parquet files written directly: an epoch's rows are published by its snapshot, each row once."""
 
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.schema.metrics import TOPIC
+from sinks.parquet.direct import DirectParquet
 from sinks.parquet.settings import ParquetSettings
-from sinks.parquet.straight import StraightParquet
 from tests.samples import INTERVAL, numbered, numbers_in, published
 
 DAY_TICKS = 86_400_000 // INTERVAL
 
 
 def part(path: Path, state: Any = None, name: str = "sim-eu", run: str = "r") -> Any:
-    sink = StraightParquet(ParquetSettings(path=str(path)), ["sim-eu", "sim-us"], run)
+    sink = DirectParquet(ParquetSettings(path=str(path)), ["sim-eu", "sim-us"], run)
     return sink.build_part("step", name, state)
 
 
@@ -75,7 +75,7 @@ def test_without_state_a_run_starts_over(tmp_path: Path) -> None:
 
 def test_a_run_whose_name_begins_like_anothers_is_left_alone(tmp_path: Path) -> None:
     """Run `r`, partition `sim-eu` and run `r-sim`, partition `eu` give the same file names."""
-    sink = StraightParquet(ParquetSettings(path=str(tmp_path)), ["eu"], "r-sim")
+    sink = DirectParquet(ParquetSettings(path=str(tmp_path)), ["eu"], "r-sim")
     other: Any = sink.build_part("step", "eu", None)
     other.write_batch([numbered([1], cluster="eu")])
     other.snapshot()
@@ -85,7 +85,7 @@ def test_a_run_whose_name_begins_like_anothers_is_left_alone(tmp_path: Path) -> 
 
 def test_many_dates_in_one_epoch_stay_within_the_limit_of_open_files(tmp_path: Path) -> None:
     """Files are finished early, and rows that come for their date later go into a further one."""
-    sink = StraightParquet(ParquetSettings(path=str(tmp_path)), [f"s-{n}" for n in range(100)], "r")
+    sink = DirectParquet(ParquetSettings(path=str(tmp_path)), [f"s-{n}" for n in range(100)], "r")
     partition: Any = sink.build_part("step", "s-1", None)
     days = range(0, 30 * DAY_TICKS, DAY_TICKS)
     partition.write_batch([numbered([day, day + 1]) for day in days])
@@ -99,7 +99,7 @@ def test_many_dates_in_one_epoch_stay_within_the_limit_of_open_files(tmp_path: P
 def test_keys_are_routed_to_the_partition_that_they_name(tmp_path: Path) -> None:
     """By the sorted list of all partitions, retired ones among them."""
     names = ["b", "a", "retired", "c", "a"]
-    sink = StraightParquet(ParquetSettings(path=str(tmp_path)), names, "r")
+    sink = DirectParquet(ParquetSettings(path=str(tmp_path)), names, "r")
     assert sink.list_parts() == ["a", "b", "c", "retired"]
     assert [sink.list_parts()[sink.part_fn(n)] for n in names] == names
     with pytest.raises(ValueError, match="no partition `d`; there are a, b, c, retired"):
@@ -144,7 +144,7 @@ def test_every_row_is_there_once_whenever_the_process_is_killed(
 
 def test_metadata_of_the_flow_is_in_every_file(tmp_path: Path) -> None:
     """Seed and config hash, as the flow gives them."""
-    sink = StraightParquet(
+    sink = DirectParquet(
         ParquetSettings(path=str(tmp_path)), ["a"], "r", {"seed": "42", "config_hash": "abc"}
     )
     partition: Any = sink.build_part("step", "a", None)

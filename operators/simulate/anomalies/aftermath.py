@@ -33,7 +33,7 @@ class Shaped:
     """Where the lag or a rate is; a rate compares two ticks, so that is a tick longer."""
 
 
-class Shadow:
+class Aftermath:
     """Follows the pairs that an anomaly has shaped until nothing is left of it.
 
     Since the undisturbed and the real backlog obey the same recursion, they meet again once

@@ -9,7 +9,7 @@ from operators.simulate.noise import Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class GroupedSums:
     """Which rows belong to which group.
 
     `take` puts rows in the order of their groups, groups begin at `starts`, and `rows` says
@@ -22,7 +22,7 @@ class Sums:
     count: int
 
     @classmethod
-    def over(cls, groups: Ints, count: int) -> "Sums":
+    def over(cls, groups: Ints, count: int) -> "GroupedSums":
         """Sums of rows that belong to `groups`, numbers below `count`."""
         take = np.argsort(groups, kind="stable")
         rows, starts = np.unique(groups[take], return_index=True)
