@@ -1,6 +1,6 @@
 """Starting again as a new program in the same process, where the engine cannot go on.
 
-The engine compares wall times: where the clock is set back by an hour, it waits for an hour,
+That is so with another configuration, and where the clock is set back. The engine compares wall times: where the clock is set back by an hour, it waits for an hour,
 whatever its sources say, and neither takes a snapshot meanwhile nor ends. So the process begins
 anew, as after a kill at that moment: it goes on from the last snapshot, and what waits on disk is
 there. Its number, its standard streams, and what was asked of it stay.
@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from flows.standard_streams import drain_all
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HEARD_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _VARIABLE = "MQPIPE_STARTED_AGAIN"
 
@@ -35,7 +35,7 @@ class Kept:
 
 
 class StartAgain(Exception):  # noqa: N818 - no error: the way out of all that is under way
-    """The engine stands still, for the wall clock was set back; `exec` is the way on.
+    """The way on is `exec`: the engine stands still, for the clock was set back, or has ended.
 
     `stopping` says, at that moment, whether a stop was asked for.
     """
@@ -49,7 +49,7 @@ class StartAgain(Exception):  # noqa: N818 - no error: the way out of all that i
         """Begin anew with the same arguments."""
         drain_all()
         # Signals that come before the new program hears them wait for it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEARD_SIGNALS)
         kept = {**asdict(self.kept), "stopping": self._stopping()}
         os.environ[_VARIABLE] = json.dumps(kept)
         program = [sys.executable, *sys.orig_argv[1:]]

@@ -1,7 +1,9 @@
 """`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
+import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -28,37 +30,117 @@ _ALIKE = 5
 """Clusters of a fleet that are measured; the others are taken to be like them."""
 
 
-def check(config: Config, *, connect: bool) -> int:
+def check(config: Config, *, connect: bool, as_json: bool = False) -> int:
     """Print the plan and its cost; with `connect` reach clusters and sinks, 1 where one fails."""
-    typer.echo(f"mode {config.mode}, a tick every {config.interval:g} s")
-    cost, sinks = NOTHING, sinks_of(config)
-    if config.simulates:
-        simulated = _simulated(config, sinks)
-        cost += simulated
-        fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
-        typer.echo(f"simulates: {fleets}: {entities_of(simulated)}")
-    findings = _reached(config, sinks) if connect else []
-    if config.collects:
-        for cluster in config.clusters:
-            typer.echo(f"collects: {cluster.name} ({cluster.bootstrap_servers})")
-        for own in config.collectors:
-            typer.echo(f"collects: {own.name} (by {own.use})")
-        if not connect:
-            typer.echo("  what they hold, and so what they cost, shows with --connect")
-    for finding in findings:
-        cost += finding.cost
-        outcome = "failed" if finding.problems else "ok"
-        typer.echo(visible(f"{outcome}: {finding.what}: {finding.found}"))
-        for problem in finding.problems:
-            typer.echo(f"  {visible(problem)}")
-        for note in finding.notes:
-            typer.echo(f"  note: {visible(note)}")
-    if not sinks:
-        typer.echo(NO_SINK)
-    if cost != NOTHING:
-        for line in _bill(config, sinks, cost):
+    plan = _plan(config, connect=connect)
+    if as_json:
+        from flows.effective import effective
+
+        typer.echo(json.dumps(_document(plan) | {"config": effective(config)}, indent=2))
+    else:
+        for line in _lines(plan):
             typer.echo(line)
-    return 1 if any(finding.problems for finding in findings) else 0
+    return 1 if any(finding.problems for finding in plan.findings or ()) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    config: Config
+    sinks: Sequence[Sink]
+    simulated: Cost
+    unknown: Sequence[str]
+    """Simulated clusters whose generator is asked in a run only."""
+    findings: "Sequence[Finding] | None"
+    """None where nothing was reached for."""
+
+    @property
+    def cost(self) -> Cost:
+        return sum((finding.cost for finding in self.findings or ()), self.simulated)
+
+
+def _plan(config: Config, *, connect: bool) -> _Plan:
+    sinks = sinks_of(config)
+    simulated, unknown = _simulated(config, sinks) if config.simulates else (NOTHING, [])
+    findings = _reached(config, sinks) if connect else None
+    return _Plan(config, sinks, simulated, unknown, findings)
+
+
+def _lines(plan: _Plan) -> Iterator[str]:
+    config, cost = plan.config, plan.cost
+    yield f"mode {config.mode}, a tick every {config.interval:g} s"
+    if config.simulates:
+        for cluster in plan.unknown:
+            yield f"  {cluster}: what its generator gives shows when it runs"
+        fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
+        yield f"simulates: {fleets}: {entities_of(plan.simulated)}"
+    if config.collects:
+        for name, place in _collected(config):
+            yield f"collects: {name} ({place})"
+        if plan.findings is None:
+            yield "  what they hold, and so what they cost, shows with --connect"
+    for finding in plan.findings or ():
+        outcome = "failed" if finding.problems else "ok"
+        yield visible(f"{outcome}: {finding.what}: {finding.found}")
+        for problem in finding.problems:
+            yield f"  {visible(problem)}"
+        for note in finding.notes:
+            yield f"  note: {visible(note)}"
+    if not plan.sinks:
+        yield NO_SINK
+    if cost != NOTHING:
+        yield from _bill(config, plan.sinks, cost)
+
+
+def _document(plan: _Plan) -> dict[str, Any]:
+    """The same, to be read by programs; what was not reached for has no findings."""
+    config, cost = plan.config, plan.cost
+    a_minute = 60 / config.interval
+    return {
+        "mode": config.mode,
+        "interval_seconds": config.interval,
+        "simulates": [fleet.name for fleet in config.simulation.fleets if config.simulates],
+        "collects": dict(_collected(config)),
+        "entities": dict(sorted(cost.entities.items())),
+        "samples_per_minute": cost.samples * a_minute,
+        "data_points_per_minute": cost.points * a_minute,
+        "series": cost.points,
+        "sinks": [
+            {
+                "name": sink.name,
+                "place": sink.place,
+                "bytes_per_hour": None
+                if sink.size_of is None
+                else cost.sizes[sink.name] * a_minute * 60,
+                "shapes": {
+                    shape: {
+                        "bytes_per_hour": cost.sizes[f"{sink.name} {shape}"] * a_minute * 60,
+                        "points_per_hour": cost.points_at[f"{sink.name} {shape}"] * a_minute * 60,
+                    }
+                    for shape in sink.shapes
+                },
+            }
+            for sink in plan.sinks
+        ],
+        "findings": None
+        if plan.findings is None
+        else [
+            {
+                "what": finding.what,
+                "ok": not finding.problems,
+                "found": finding.found,
+                "problems": list(finding.problems),
+                "notes": list(finding.notes),
+            }
+            for finding in plan.findings
+        ],
+    }
+
+
+def _collected(config: Config) -> Iterator[tuple[str, str]]:
+    """What is collected, and where from."""
+    if config.collects:
+        yield from ((cluster.name, cluster.bootstrap_servers) for cluster in config.clusters)
+        yield from ((own.name, f"by {own.use}") for own in config.collectors)
 
 
 def _reached(config: Config, sinks: Sequence[Sink]) -> "list[Finding]":
@@ -69,14 +151,15 @@ def _reached(config: Config, sinks: Sequence[Sink]) -> "list[Finding]":
     return asyncio.run(reach(config, sinks))
 
 
-def _simulated(config: Config, sinks: Sequence[Sink]) -> Cost:
+def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
+    """What simulated clusters cost, and those of which it is not known before they run."""
     now = at_or_after(wall_clock(), config.interval_ms)
     cost = NOTHING
+    unknown: list[str] = []
     fleets: dict[str, list[ShardSpec]] = {}
     for spec in by_cluster(config.simulation).values():
         if spec.does_io:
-            # It is asked in a run only; what it gives, and so what it costs, is not known before.
-            typer.echo(f"  {spec.cluster}: what its generator gives shows when it runs")
+            unknown.append(spec.cluster)
         else:
             fleets.setdefault(spec.fleet, []).append(spec)
     measured = sum(spec.entities for specs in fleets.values() for spec in specs[:_ALIKE])
@@ -89,7 +172,7 @@ def _simulated(config: Config, sinks: Sequence[Sink]) -> Cost:
             except GeneratorError as error:
                 raise CommandError(str(error)) from error
             cost += cost_of(made, number, sinks).times(len(specs) / len(specs[:_ALIKE]))
-    return cost
+    return cost, unknown
 
 
 def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:

@@ -9,6 +9,7 @@ option, are there at once.
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -18,7 +19,17 @@ import typer
 from flows import standard_streams
 from flows.again import StartAgain
 from flows.errors import CommandError, ConfigError, UsageError
-from flows.options import addresses_of, interval_of, moment, parsed, some_time
+from flows.options import (
+    Command,
+    addresses_of,
+    bootstrap_servers,
+    interval_of,
+    moment,
+    parsed,
+    servers_of,
+    some_time,
+    with_logs,
+)
 from flows.visible import visible_lines
 from operators.schema.secrets import without_password
 from operators.schema.units import parse_duration
@@ -29,7 +40,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="mqpipe",
     help="Collect, simulate and merge message-queue metrics; deliver them as Arrow batches.",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -46,13 +57,14 @@ WorkersOption = Annotated[
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from importlib.metadata import version as version_of
 
-        typer.echo(f"mqpipe {version('mqpipe')}")
+        typer.echo(f"mqpipe {version_of('mqpipe')}")
         raise typer.Exit
 
 
 @app.callback()
+@with_logs
 def before_a_command(
     _version: Annotated[
         bool,
@@ -64,14 +76,21 @@ def before_a_command(
     """What goes before a command."""
 
 
-def _config(file: Path | None) -> "Config":
-    """What a job is told; from here on, all that anyone logs looks alike."""
+def _config(file: Path | None, servers: str | None = None) -> "Config":
+    """What a job is told; from here on, all that anyone logs looks alike.
+
+    Without a file: to collect the cluster of some `servers`, or a small simulated fleet.
+    """
     from flows.config import Config
     from flows.loading import load, parse
     from flows.observe.logs import configure_logs
 
     configure_logs()
-    if file is None:
+    if servers is not None:
+        from flows.templates import of_servers
+
+        config = parse(Config, of_servers(servers), "--bootstrap-servers")
+    elif file is None:
         from flows.templates import DEFAULT, template
 
         config = parse(Config, template(DEFAULT), "the built-in configuration")
@@ -87,13 +106,23 @@ def _collect_garbage() -> None:
     gc.enable()
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def run(
     config: ConfigArgument = None,
     workers: WorkersOption = 1,
     for_: Annotated[
         str | None,
         typer.Option("--for", metavar="90s", help="End by itself, counted from the first tick."),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="One tick of each target, then end.")
+    ] = False,
+    servers: Annotated[
+        str | None,
+        typer.Option(
+            "--bootstrap-servers", metavar="H:P", help="Without CONFIG: collect this cluster."
+        ),
     ] = None,
     no_live: Annotated[bool, typer.Option("--no-live", help="Log lines, no live table.")] = False,
     fail_on_error: Annotated[
@@ -109,7 +138,10 @@ def run(
         int, typer.Option(min=0, metavar="K", help="Which of the addresses this process is.")
     ] = 0,
 ) -> None:
-    """The streaming job. Without CONFIG: a small simulated fleet into ./samples, afresh each time.
+    """The streaming job.
+
+    Without CONFIG: a small simulated fleet, or the cluster of --bootstrap-servers, into ./samples,
+    afresh each time.
 
     Stops at Ctrl-C or SIGTERM, when everything under way has reached its sinks.
 
@@ -119,6 +151,16 @@ def run(
     if process_id and process_id >= len(cluster):
         raise typer.BadParameter(f"--process-id {process_id}, but {len(cluster)} addresses")
     limit = parsed("--for", for_, some_time)
+    if once and limit is not None:
+        raise typer.BadParameter("--once is one tick, --for a time: give one of them")
+    if config is not None and servers is not None:
+        raise typer.BadParameter(
+            "--bootstrap-servers is for a start without CONFIG: give one of them"
+        )
+    parsed("--bootstrap-servers", servers, bootstrap_servers)
+    # One that comes before it is listened for waits; what is imported below starts threads, which
+    # must not hear of it either.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
     from flows.run import RunOptions
     from flows.run import run as run_command
@@ -130,11 +172,14 @@ def run(
         live=not no_live and sys.stderr.isatty(),
         afresh=config is None,
         fail_on_error=fail_on_error,
+        once=once,
+        file=config,
     )
-    raise typer.Exit(run_command(_config(config), options))
+    raise typer.Exit(run_command(_config(config, servers), options))
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def export(
     config: ConfigArgument = None,
     start: Annotated[
@@ -204,7 +249,8 @@ def export(
     raise typer.Exit(export_dataset(_config(config), options, dataset))
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def replay(
     config: RequiredConfig,
     from_: Annotated[
@@ -239,23 +285,45 @@ def replay(
     raise typer.Exit(replay_command(_config(config), options))
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def check(
-    config: RequiredConfig,
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG|HOST:PORT", help="YAML file, or a cluster's brokers.")
+    ],
     connect: Annotated[
         bool, typer.Option("--connect", help="Also reach every cluster and sink.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All that is found as JSON, and the whole config.")
+    ] = False,
+    effective: Annotated[
+        bool, typer.Option("--effective", help="Only the config with its defaults, as YAML.")
     ] = False,
 ) -> None:
     """Validate a config and print the plan and what it costs.
 
+    Of the brokers of a cluster: reach it, and print what is found.
+
     Example: mqpipe check mqpipe.yaml --connect
     """
+    if as_json and effective:
+        raise typer.BadParameter("--json has the config in it: give one of --json and --effective")
+    servers = servers_of(str(config))
+    found = _config(None if servers else config, servers)
+    if effective:
+        from flows.effective import as_yaml
+
+        typer.echo(as_yaml(found), nl=False)
+        return
+
     from flows.check import check as check_command
 
-    raise typer.Exit(check_command(_config(config), connect=connect))
+    raise typer.Exit(check_command(found, connect=connect or servers is not None, as_json=as_json))
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def redeliver(config: RequiredConfig) -> None:
     """Send dead letters, and what waits in spools, again; what fails is kept.
 
@@ -268,7 +336,8 @@ def redeliver(config: RequiredConfig) -> None:
     raise typer.Exit(redeliver_command(_config(config)))
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def report(
     uri: Annotated[
         str, typer.Argument(metavar="URI", help="Directory or object storage with samples.")
@@ -289,7 +358,8 @@ def report(
     raise typer.Exit(report_command(uri, ReportOptions(out, png, progress=sys.stderr.isatty())))
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def dashboard(
     config: ConfigArgument = None,
     alerts: Annotated[
@@ -318,7 +388,8 @@ def dashboard(
     )
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def score(
     detected: Annotated[
         Path,
@@ -370,7 +441,8 @@ def score(
     raise typer.Exit(score_command(detected, against, options))
 
 
-@app.command()
+@app.command(cls=Command)
+@with_logs
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE")] = Path("mqpipe.yaml"),
     from_cluster: Annotated[
@@ -397,6 +469,54 @@ def init(
     from flows.init_from_cluster import init_from_cluster
 
     raise typer.Exit(init_from_cluster(file, _config(config), from_cluster))
+
+
+@app.command(cls=Command)
+@with_logs
+def tail(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG|URI",
+            help="Of a job that runs, a folder, s3://…, kafka://host:port/topic.",
+        ),
+    ],
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Of what is there, the last N.")
+    ] = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Go on with what comes, or end.")
+    ] = True,
+    kind: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only cluster, broker, topic, …")
+    ] = None,
+    entity: Annotated[
+        str | None,
+        typer.Option("--entity", metavar="PATH", help="Only this one, and those below it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+) -> None:
+    """Samples as they pass: of a running job, from Parquet, or from a topic.
+
+    Ends at Ctrl-C.
+
+    Example: mqpipe tail mqpipe.yaml --type broker
+    """
+    from flows.tail.command import TailOptions
+    from flows.tail.command import tail as tail_command
+
+    options = TailOptions(lines, follow, kind, entity, as_json)
+    raise typer.Exit(tail_command(place, options, _config))
+
+
+@app.command(cls=Command)
+@with_logs
+def version() -> None:
+    """Show the version.
+
+    Example: mqpipe version
+    """
+    _show_version(asked=True)
 
 
 def main() -> None:

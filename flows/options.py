@@ -1,10 +1,15 @@
-"""What the text of command-line options means."""
+"""What the text of command-line options means, and those that every command has."""
 
+import inspect
+import os
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from flows.addresses import parse_address
 from flows.times import parse_time, tick_interval
@@ -53,3 +58,91 @@ def addresses_of(text: str) -> tuple[str, ...]:
         if addresses.count(address) > 1:
             raise ValueError(f"`{address}` is there twice: each process has its own")
     return addresses
+
+
+LOG_LEVEL, LOG_FORMAT = "MQPIPE_LOG_LEVEL", "MQPIPE_LOG_FORMAT"
+"""Variables of the environment that say the same as the options, which have the last word."""
+
+_LEVELS = ("debug", "info", "warning", "error")
+_FORMATS = ("json", "text")
+
+
+def _chosen(variable: str, words: Sequence[str]) -> Callable[[str | None], None]:
+    def choose(word: str | None) -> None:
+        if word is None:
+            return
+        if word.lower() not in words:
+            raise typer.BadParameter(f"{word!r}: write {', '.join(words[:-1])} or {words[-1]}")
+        os.environ[variable] = word.lower()
+
+    return choose
+
+
+LogLevel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEVEL",
+        envvar=LOG_LEVEL,
+        show_envvar=False,
+        callback=_chosen(LOG_LEVEL, _LEVELS),
+        help="Of the log: debug, info, warning or error.",
+    ),
+]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        envvar=LOG_FORMAT,
+        show_envvar=False,
+        callback=_chosen(LOG_FORMAT, _FORMATS),
+        help="Of the log: json, or text for people.",
+    ),
+]
+
+
+def with_logs(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of logs, which all have, before its name and after it."""
+    options = {"log_level": LogLevel, "log_format": LogFormat}
+
+    @wraps(command)
+    def inner(*arguments: Any, **more: Any) -> None:
+        # What they say was noted as they were read.
+        command(*arguments, **{name: more[name] for name in more.keys() - options.keys()})
+
+    own = inspect.signature(command)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in options.items()
+    ]
+    inner.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[*own.parameters.values(), *added]
+    )
+    inner.__annotations__ = {**command.__annotations__, **options}
+    return inner
+
+
+class Command(TyperCommand):
+    """A command that is listed with its whole first sentence: it wraps, and is not cut."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence."""
+        return super().get_short_help_str(max(limit, 10_000))
+
+
+def servers_of(text: str) -> str | None:
+    """The text where it is `host:port`, with commas between several, and no file's name."""
+    if Path(text).exists():
+        return None
+    try:
+        for address in text.split(","):
+            parse_address(address.strip())
+    except ValueError:
+        return None
+    return text
+
+
+def bootstrap_servers(text: str) -> str:
+    """Addresses of brokers as they stand: `host:port`, with commas between."""
+    for address in text.split(","):
+        parse_address(address.strip())
+    return text

@@ -1,9 +1,10 @@
 """`mqpipe run`: the streaming job."""
 
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +17,8 @@ from flows import again
 from flows.again import Kept, StartAgain, seconds_left
 from flows.collection import Collection, collection, targets_of
 from flows.config import Config
+from flows.errors import ConfigError
+from flows.loading import load
 from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job
 from flows.observe.shortfalls import shortfalls
@@ -28,9 +31,12 @@ from operators.drain import Drain, look_for
 from operators.events import observers
 from operators.fleets import FleetSource
 from operators.schedule import ClockSteps, RealTime, after, wall_clock
+from operators.schema.logs import Log
 from operators.simulate.spec import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
 from sinks.sink import Sink as SampleSink
+
+log = Log("mqpipe.run")
 
 _DELIVERY = 0.6
 """Share of the grace in which network sinks deliver, where others publish what waits after it."""
@@ -48,6 +54,10 @@ class RunOptions:
     live: bool = False
     afresh: bool = False
     fail_on_error: bool = False
+    once: bool = False
+    """Whether it ends after one tick of each target and fleet: the next one."""
+    file: Path | None = None
+    """Where the configuration lies, to be read again."""
 
 
 def run(config: Config, options: RunOptions) -> int:
@@ -112,12 +122,39 @@ def run(config: Config, options: RunOptions) -> int:
                 outputs.finish,
                 steps,
                 seen.clock_set,
+                _reread(options),
             )
         except StartAgain as back:
             back.kept = _kept(schedule, state, options)
             raise
         fell_short = options.fail_on_error and shortfalls(seen.picture())
     return 1 if fell_short or not clean else 0
+
+
+def _reread(options: RunOptions) -> Callable[[], bool] | None:
+    """What reads the configuration again at SIGHUP, and tells whether it is right.
+
+    None where there is no file of it, or a terminal whose end a SIGHUP may be: it drains then.
+    """
+    file = options.file
+    if file is None or any(os.isatty(number) for number in range(3)):
+        return None
+
+    def reread() -> bool:
+        try:
+            config = load(Config, file)
+            for settings in config.sinks.given:
+                settings.sink()
+            if config.sinks.newrelic is not None:
+                config.sinks.newrelic.read_license_key()
+        except (ConfigError, ValueError, OSError) as error:
+            what = "configuration refused, the old one goes on"
+            log.error(what, config=str(file), faults=str(error))  # noqa: TRY400 - no fault of ours
+            return False
+        log.info("configuration reread", config=str(file))
+        return True
+
+    return reread
 
 
 def _parts(
@@ -168,6 +205,8 @@ def _schedule(
     until = None
     if kept is not None and kept.ends_at is not None:
         until = start + round(1000 * seconds_left(kept.ends_at))
+    elif options.once:
+        until = after(start, config.interval_ms) + 1
     elif options.limit is not None:
         until = after(start, config.interval_ms) + round(options.limit * 1000)
     return RealTime(start, until=until, set_by=lambda: steps.total_ms, there_until=seen.there_until)

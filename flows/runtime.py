@@ -20,7 +20,7 @@ from bytewax.recovery import (
 from bytewax.testing import cluster_main, run_main
 
 from flows import again
-from flows.again import STOP_SIGNALS, StartAgain
+from flows.again import HEARD_SIGNALS, StartAgain
 from flows.errors import FlowError
 from flows.peers import notice_silence
 from flows.standard_streams import drain_all
@@ -66,6 +66,7 @@ def execute(
     finish: Callable[[], None] = lambda: None,
     steps: ClockSteps | None = None,
     clock_set: Callable[[float], None] = lambda _seconds: None,
+    reread: Callable[[], bool] | None = None,
 ) -> bool:
     """Run a dataflow until its sources end; True where it ended by itself or by a clean drain.
 
@@ -75,6 +76,9 @@ def execute(
     seconds after the grace period, ends the process at once with status 1, which costs nothing
     that was acknowledged: what a crash would leave is left. `epoch` and `grace` are seconds.
 
+    SIGHUP asks for a drain too, unless there is `reread`: that is asked then whether to drain and to
+    start again, with what it has read. What it is not asked of a cluster's process: it ends alone.
+
     `steps` is looked at for steps of the wall clock, and `clock_set` told of each, in seconds.
 
     Where the disk of the recovery store is nearly full it drains too: the engine ends in a
@@ -83,7 +87,8 @@ def execute(
     Raises:
         FlowError: the dataflow failed, the cause is chained; or the disk was nearly full.
         StartAgain: the clock was set back so far that the engine stands still; it is left as
-            it is, and nothing but another start goes on from there.
+            it is, and nothing but another start goes on from there. Or all has ended, for it is to
+            go on with what was read at SIGHUP.
     """
     # Epochs end when sources look: this one's length must be over by then.
     epoch_interval = timedelta(seconds=max(epoch / 2, epoch - drain.look / 2))
@@ -108,11 +113,20 @@ def execute(
             )
         finish()
 
-    with _signals(drain) as signals, _quiet_stdout(workers):
+    with _signals(drain, reread is not None) as (signals, hangups), _quiet_stdout(workers):
         engine, heeded, full = _Engine(work), 0, None
+        anew: float | None = None
         watched = not workers.addresses
         while not engine.ended(_POLL):
             heeded = _heed(signals, heeded, grace, drain.now())
+            if hangups and reread is not None and not drain.requested:
+                hangups.clear()
+                if _may_reread(workers) and reread():
+                    log.info("draining", signal="SIGHUP", follows="a start with what was read")
+                    anew = drain.now()
+                    drain.request()
+            if anew is not None and drain.now() - anew > grace + _LAST_RESORT:
+                break
             if step := steps.look():
                 _say_step(step)
                 clock_set(step)
@@ -127,6 +141,8 @@ def execute(
             if workers.addresses and drain.requested and not drain.opened:
                 log.info("ended before all processes of the cluster were there")
                 return True
+        if anew is not None and engine.error is None and full is None and not signals:
+            raise StartAgain(lambda: bool(signals))
     if engine.error is not None:
         raise FlowError(_explained(engine.error, workers, recovery)) from engine.error
     if full is not None:
@@ -231,23 +247,44 @@ class _Signal:
     at: float
 
 
+def _may_reread(workers: Workers) -> bool:
+    if workers.addresses:
+        log.warning(
+            "not reread: a process of a cluster does not start again alone; stop all of them, and "
+            "start them with the configuration as it is now"
+        )
+    return not workers.addresses
+
+
 @contextlib.contextmanager
-def _signals(drain: Drain) -> Iterator[list[_Signal]]:
-    """Signals as they come; the first asks for the drain.
+def _signals(drain: Drain, rereads: bool) -> Iterator[tuple[list[_Signal], list[int]]]:
+    """Signals as they come: those that stop, of which the first asks for the drain, and SIGHUPs.
+
+    A SIGHUP stops too, unless the process rereads its configuration then; where whoever started it
+    had it ignored (`nohup`), it is.
 
     No more than that is done where they are caught: that may be in the middle of a log line,
     whose lock another line would wait for, for ever.
     """
     received: list[_Signal] = []
+    hangups: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        received.append(_Signal(number, drain.now()))
-        drain.request()
+        if rereads and number == signal.SIGHUP:
+            hangups.append(number)
+        else:
+            received.append(_Signal(number, drain.now()))
+            drain.request()
 
-    before = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    heard = [
+        number
+        for number in HEARD_SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, on_signal) for number in heard}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD_SIGNALS)
     try:
-        yield received
+        yield received, hangups
     except StartAgain:
         before.clear()  # What is asked now is heard by the next life.
         raise

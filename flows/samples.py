@@ -71,6 +71,16 @@ class Samples:
         """
         return self._scan(self.files.get(entity_type, ()), entity_type)
 
+    def of(self, entity_type: EntityType, files: Sequence[str]) -> pl.DataFrame:
+        """All samples of some files of an entity type."""
+        return self._scan(files, entity_type).collect()
+
+    def last(self, entity_type: EntityType, number: int) -> pl.DataFrame:
+        """The latest samples of an entity type, so many of them."""
+        files = self.files.get(entity_type, ())
+        latest = _of_date(files, _date(files[-1])) if files else []
+        return self._scan(latest, entity_type).top_k(number, by="timestamp").collect()
+
     def span(self) -> tuple[int, int]:
         """First and last timestamp of all samples, ms since 1970.
 

@@ -270,6 +270,23 @@ class SegmentLog:
             self._on_damage(Damage(self._path(segment), offset, lost, reason))
 
 
+def records_of(file: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The whole records of a segment's file from an offset on, each with the offset after it.
+
+    For who reads beside the process that writes: what it is just writing is left for later.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    with file.open("rb") as source:
+        source.seek(start)
+        left = os.fstat(source.fileno()).st_size - start
+        while left > 0 and not isinstance(payload := _read_record(source.read, left), str):
+            start += _HEADER.size + len(payload)
+            left -= _HEADER.size + len(payload)
+            yield start, payload
+
+
 def _segments_in(directory: Path) -> Iterator[tuple[int, int]]:
     """The segments' numbers and sizes; a file of another name is none, and is left alone."""
     for file in directory.glob("*.log"):

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
+from flows.options import LOG_FORMAT, LOG_LEVEL
 from flows.standard_streams import PeopleStream
 from flows.visible import visible, visible_lines
 from operators.schema.logs import FIELDS
@@ -25,7 +27,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.setFormatter(JsonLine())
-        self._plain = PlainLine()
+        self._plain = PlainLine() if os.environ.get(LOG_FORMAT) != "json" else JsonLine()
         self._console: Console | None = None
         self._lost = 0
 
@@ -77,16 +79,19 @@ class LogHandler(logging.StreamHandler[TextIO]):
             self.setStream(before or sys.stderr)
 
 
-def configure_logs(level: str = "INFO") -> LogHandler:
+def configure_logs(level: str | None = None) -> LogHandler:
     """Send what anyone logs (librdkafka among them) to standard error.
 
     Lines are JSON objects with `timestamp` (ISO 8601, UTC), `level`, `logger`, `event` and the
-    event's own fields. Asked again, it starts over.
+    event's own fields; for people where the command line asks for `text`. The level is what it asks
+    for, else INFO. Asked again, it starts over.
     """
     handler = LogHandler(sys.stderr)
+    if os.environ.get(LOG_FORMAT) == "text":
+        handler.setFormatter(PlainLine())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel((level or os.environ.get(LOG_LEVEL) or "INFO").upper())
     return handler
 
 

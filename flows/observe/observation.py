@@ -53,7 +53,7 @@ def observe(
     *,
     live: bool,
     process_id: int = 0,
-    level: str = "INFO",
+    level: str | None = None,
 ) -> Iterator[Observation]:
     """Show a job while the block runs: logs, metrics and health, and on a terminal a live table.
 

@@ -206,12 +206,17 @@ class FleetSettings(Settings):
                 raise MisfitError([(("name",), str(error))]) from None
         return self
 
-    @model_validator(mode="after")
-    def _of_the_provider(self) -> "FleetSettings":
+    @property
+    def foreign(self) -> set[str]:
+        """The settings that a fleet of another provider has, and this one has not."""
         kafka_only = {
             "brokers", "topics", "groups", "partitions", "replication_factor", "churn", "retention",
         }  # fmt: skip
-        foreign = {"queues"} if self.provider == "kafka" else kafka_only
+        return {"queues"} if self.provider == "kafka" else kafka_only
+
+    @model_validator(mode="after")
+    def _of_the_provider(self) -> "FleetSettings":
+        foreign = self.foreign
         given = sorted(foreign & self.model_fields_set)
         if given:
             raise ValueError(f"a {self.provider} fleet has no {', '.join(given)}")

@@ -32,6 +32,8 @@ CHUNK_ROWS = 16_384
 _CHUNK_BYTES = 4 * 2**20
 _LEFT = "left-"
 _STAMP = struct.Struct("<Q")
+STAMP_BYTES = _STAMP.size
+"""Bytes of a record that stand before its batch."""
 
 SpoolState = tuple[str, int, int]
 """Identity of the log, segment and offset after the last sample that a snapshot covers."""

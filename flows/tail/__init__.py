@@ -1,0 +1,1 @@
+"""`mqpipe tail`: samples as they pass."""

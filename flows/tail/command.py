@@ -1,0 +1,109 @@
+"""`mqpipe tail`: what is there last, and then what comes."""
+
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from flows.config import Config
+from flows.errors import CommandError, UsageError
+from flows.tail.lines import heading, json_line, table_line
+from flows.tail.places import Place, Row, of_config, of_uri
+from operators.recorded.plan import ReplayError
+from operators.schema.metrics import ENTITY_TYPES, EntityType
+from operators.schema.settings import nearest
+
+_LOOK = 0.5
+"""Seconds between two looks for what is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class TailOptions:
+    """What the command line says: `lines` of what is there, `kind` and `entity` to choose by."""
+
+    lines: int = 20
+    follow: bool = True
+    kind: str | None = None
+    entity: str | None = None
+    as_json: bool = False
+
+
+def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> int:
+    """Print samples until Ctrl-C; of a configuration, those of its job.
+
+    Raises:
+        UsageError: there is no such entity type, or place.
+        CommandError: there is nothing to read there.
+    """
+    labels = [entity_type.label for entity_type in ENTITY_TYPES]
+    if options.kind is not None and options.kind not in labels:
+        raise UsageError(f"--type {options.kind}: no such type; {nearest(options.kind, labels)}")
+    # Whoever stops it, it was asked to show what comes until then.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        samples = of_config(load(Path(place))) if _is_config(place) else of_uri(place)
+        _show(samples, options)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:  # `| head` has seen enough.
+        sys.stderr.close()
+    except ReplayError as error:
+        raise CommandError(str(error)) from error
+    return 0
+
+
+def _is_config(place: str) -> bool:
+    return Path(place).is_file() or Path(place).suffix in (".yaml", ".yml")
+
+
+def _show(samples: Place, options: TailOptions) -> None:
+    typer.echo(f"{samples.name}{': until Ctrl-C' if options.follow else ''}", err=True)
+    there = sorted(_chosen(samples, options), key=lambda item: item[1]["timestamp"])
+    if not options.as_json:
+        _write(heading())
+    for entity_type, row in there[len(there) - options.lines :] if options.lines else ():
+        _print(entity_type, row, options)
+    if not there:
+        typer.echo("no samples there yet", err=True)
+    sys.stdout.flush()
+    while options.follow and not _reader_is_gone():
+        time.sleep(_LOOK)
+        for entity_type, row in _chosen(samples, options):
+            _print(entity_type, row, options)
+        sys.stdout.flush()
+
+
+def _reader_is_gone() -> bool:
+    """Whether whoever reads what is printed has closed it: nothing may come to be written."""
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
+    return bool(reader.poll(0))
+
+
+def _print(entity_type: EntityType, row: Row, options: TailOptions) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    _write(json_line(row) if options.as_json else table_line(entity_type, row, width))
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _chosen(samples: Place, options: TailOptions) -> Iterator[tuple[EntityType, Row]]:
+    for entity_type, rows in samples.read(options.lines):
+        if options.kind is not None and entity_type.label != options.kind:
+            continue
+        for row in rows:
+            if _is_of(options.entity, row):
+                yield entity_type, row
+
+
+def _is_of(entity: str | None, row: Row) -> bool:
+    name = str(row.get("entity_name") or "")
+    return entity is None or name == entity or name.startswith(f"{entity}/")
