@@ -75,11 +75,15 @@ class Samples:
         """All samples of some files of an entity type."""
         return self._scan(files, entity_type).collect()
 
-    def last(self, entity_type: EntityType, number: int) -> pl.DataFrame:
-        """The latest samples of an entity type, so many of them."""
+    def last(self, entity_type: EntityType, number: int, entity: str | None) -> pl.DataFrame:
+        """The latest samples of an entity type, so many of them; of an entity and those below it."""
         files = self.files.get(entity_type, ())
         latest = _of_date(files, _date(files[-1])) if files else []
-        return self._scan(latest, entity_type).top_k(number, by="timestamp").collect()
+        scan = self._scan(latest, entity_type)
+        if entity is not None:
+            name = pl.col("entity_name").cast(pl.String)
+            scan = scan.filter((name == entity) | name.str.starts_with(f"{entity}/"))
+        return scan.top_k(number, by="timestamp").collect()
 
     def span(self) -> tuple[int, int]:
         """First and last timestamp of all samples, ms since 1970.

@@ -96,7 +96,7 @@ def _write(line: str) -> None:
 
 
 def _chosen(samples: Place, options: TailOptions) -> Iterator[tuple[EntityType, Row]]:
-    for entity_type, rows in samples.read(options.lines):
+    for entity_type, rows in samples.read(options.lines, options.entity):
         if options.kind is not None and entity_type.label != options.kind:
             continue
         for row in rows:

@@ -27,8 +27,11 @@ class Place(Protocol):
     name: str
     """In words."""
 
-    def read(self, last: int) -> Iterator[tuple[EntityType, Sequence[Row]]]:
-        """What came since the last call; the first one gives what is there: `last` samples, or more."""
+    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+        """What came since the last call; the first one gives what is there.
+
+        That is at least the `last` samples of each type, of an entity where one is named.
+        """
 
 
 def rows_of(batch: pa.RecordBatch) -> tuple[EntityType, Sequence[Row]]:
@@ -45,7 +48,7 @@ class RunningJob:
         self.name = f"the job that runs on {state}"
         self._following = Following(folder, before)
 
-    def read(self, last: int) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
         """See `Place`."""
         yield from map(rows_of, self._following.read())
 
@@ -61,7 +64,7 @@ class Parquet:
         self._none = SamplesError
         self._seen: set[str] | None = None
 
-    def read(self, last: int) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
         """See `Place`.
 
         Raises:
@@ -82,7 +85,7 @@ class Parquet:
                 if not new:
                     continue
                 if self._seen is None:
-                    frame = samples.last(entity_type, last)
+                    frame = samples.last(entity_type, last, entity)
                 else:
                     frame = samples.of(entity_type, new)
                 yield entity_type, frame.to_dicts()
@@ -98,7 +101,7 @@ class Topic:
         self.name = f"topic {topic}"
         self._topic = RecordedTail(connection, topic)
 
-    def read(self, last: int) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
         """See `Place`.
 
         Raises:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,8 @@ def test_a_running_job_is_followed_whatever_its_sink(tmp_path: Path, sinks: str)
     job = start(tmp_path, "run", "c.yaml", "--no-live")
     wait_for_log(job, "run started")
     watcher = start(tmp_path, "tail", "c.yaml", "--type", "cluster", "--json", "-n", "0")
-    times = [row["timestamp"] for row in read_lines(watcher, 10)]
-    assert times == sorted(set(times), key=str), "each tick once, in its order"
+    times = [datetime.fromisoformat(str(row["timestamp"])) for row in read_lines(watcher, 10)]
+    assert times == sorted(set(times)), "each tick once, in its order"
     ended = stop(watcher)
     assert (ended.code, "the job that runs on state/run" in ended.err) == (0, True)
     assert stop(job, timeout=90).code == 0
