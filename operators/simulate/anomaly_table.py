@@ -121,6 +121,9 @@ class _Reach:
             case Lever.READING:
                 self._readers(entities)
                 self._traffic(entities)
+            case Lever.RETENTION:
+                self.topics.update(entities.tolist())
+                self._readers(entities)
             case Lever.CONSUMERS | Lever.MEMBERSHIP:
                 self._groups(entities)
             case Lever.PROCESSING:

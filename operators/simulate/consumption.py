@@ -19,6 +19,18 @@ class Consumed:
     """Messages committed in the interval that ends at the tick."""
     backlog: Ints
     """The part of the lag that was not even read, for want of capacity."""
+    capacity: Ints
+    """What could be read; shape (pairs, ticks or 1)."""
+    lost: Ints | None = None
+    """Messages that were removed unread in the interval that ends at the tick; None for none at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Messages that topics hold: before a block, and in it, shape (topics, ticks)."""
+
+    before: Ints
+    during: Ints
 
 
 class Consumption:
@@ -65,8 +77,15 @@ class Consumption:
         self.away = ~there
         self.backlog[self.away] = self.uncommitted[self.away] = 0
 
-    def advance(self, messages: Ints, capacity: Ints, uniform: Lanes, seconds: float) -> Consumed:
-        """Move on by a block.
+    def advance(
+        self,
+        messages: Ints,
+        capacity: Ints,
+        uniform: Lanes,
+        seconds: float,
+        held: Held | None = None,
+    ) -> Consumed:
+        """Move on by a block; where topics have `held` less than the lag, the rest of it is lost.
 
         `messages` are the topics' counts and `uniform` random numbers, of shape (topics, ticks);
         `capacity` is that of pairs, of shape (pairs, ticks or 1).
@@ -85,8 +104,60 @@ class Consumption:
         uncommitted >>= 16
         out = read
         out -= np.diff(uncommitted, axis=1, prepend=self.uncommitted[:, None])
-        self.backlog, self.uncommitted = backlog[:, -1].copy(), uncommitted[:, -1].copy()
-        return Consumed(lag=backlog + uncommitted, out=out, backlog=backlog)
+        consumed = Consumed(backlog + uncommitted, out, backlog, capacity)
+        if held is not None:
+            beyond = (consumed.lag > held.during.take(self.topic, axis=0)).any(axis=1)
+            beyond |= self.lag > held.before[self.topic]
+            if beyond.any():
+                parts = np.rint(np.minimum(1, self._delay / seconds) * 65536).astype(np.int64)
+                consumed = self._losing(
+                    np.flatnonzero(beyond), messages, uniform, parts, held, consumed
+                )
+        self.backlog = consumed.backlog[:, -1].copy()
+        self.uncommitted = consumed.lag[:, -1] - self.backlog
+        return consumed
+
+    def _losing(
+        self,
+        rows: Ints,
+        messages: Ints,
+        uniform: Lanes,
+        parts: Ints,
+        held: Held,
+        consumed: Consumed,
+    ) -> Consumed:
+        """The pairs `rows` tick by tick, for each tick depends on what was lost before.
+
+        A commit stays where it is while nothing is read. Whoever reads again, and finds that its
+        messages are gone, begins at the first that there is (`auto.offset.reset: earliest`): the rest
+        leaves the lag without being consumed. In an interval are lost the messages by which the log's
+        start passed the commit.
+        """
+        topic = self.topic[rows]
+        came = messages[topic]
+        capacity = np.broadcast_to(consumed.capacity, consumed.lag.shape)[rows]
+        part = (uniform[topic].astype(np.int64) * parts[rows, None]) >> 16
+        backlog, uncommitted, before = (
+            self.backlog[rows],
+            self.uncommitted[rows],
+            held.before[topic],
+        )
+        lag, out, unread = consumed.lag, consumed.out, consumed.backlog
+        lost = np.zeros_like(lag)
+        for tick in range(lag.shape[1]):
+            reset = (capacity[:, tick] > 0) & (backlog + uncommitted > before)
+            uncommitted = np.where(reset, np.minimum(uncommitted, before), uncommitted)
+            backlog = np.where(reset, before - uncommitted, backlog)
+            now = held.during[topic, tick]
+            left = np.maximum(0, backlog + came[:, tick] - capacity[:, tick])
+            read = backlog + came[:, tick] - left
+            still = (part[:, tick] * read) >> 16
+            out[rows, tick] = read - (still - uncommitted)
+            lag[rows, tick], unread[rows, tick] = left + still, left
+            removed = np.maximum(0, before + came[:, tick] - now)
+            lost[rows, tick] = np.minimum(np.maximum(0, left + still - now), removed)
+            backlog, uncommitted, before = left, still, now
+        return Consumed(lag, out, unread, consumed.capacity, lost)
 
 
 def backlog_of(before: Ints, change: Ints) -> Ints:

@@ -28,11 +28,11 @@ class GroupedSums:
         rows, starts = np.unique(groups[take], return_index=True)
         return cls(take, starts, rows, count)
 
-    def of(self, values: Any, reduce: Any = np.add, empty: int = 0) -> Any:
+    def of(self, values: Any, reduce: Any = np.add, empty: float = 0) -> Any:
         """Values of shape (rows, ticks), reduced to (count, ticks)."""
         return self.ordered(values.take(self.take, axis=0), reduce, empty)
 
-    def ordered(self, values: Any, reduce: Any = np.add, empty: int = 0) -> Any:
+    def ordered(self, values: Any, reduce: Any = np.add, empty: float = 0) -> Any:
         """The same of values that are in the order of their groups already."""
         if len(self.take) == len(self.rows) == self.count:
             return values  # one row each

@@ -50,6 +50,8 @@ class Lever(StrEnum):
     """Share of brokers' replicas that fall behind."""
     DOWN = "down"
     """Brokers are dead, and catch up during the recovery."""
+    RETENTION = "retention"
+    """Seconds that topics keep messages, at most."""
     UNCLEAN = "unclean"
     """Share of leader elections that are unclean while brokers are down."""
 
@@ -210,6 +212,13 @@ def _slow_drain(case: Case) -> Iterable[Effect]:
     yield Effect(Lever.PROCESSING, case.itself, case.factor(3))
 
 
+def _retention_loss(case: Case) -> Iterable[Effect]:
+    """Retention is set to five minutes, and the group stands still: it loses what it has not read."""
+    topics = case.relations.read_by(case.itself)
+    yield Effect(Lever.RETENTION, topics, 300 / case.magnitude, onset=0, recovery=0)
+    yield Effect(Lever.CAPACITY, case.itself, 0.0, begin=0.05, end=0.8, onset=0, recovery=0)
+
+
 def _rebalance_storm(case: Case) -> Iterable[Effect]:
     """Members come and go, and while they do so they read little."""
     yield Effect(Lever.MEMBERSHIP, case.itself, 12 * case.magnitude)
@@ -238,6 +247,7 @@ KINDS: dict[str, Kind] = {
     "poison_message": Kind((TOPIC, QUEUE), _poison_message),
     "consumer_stall": Kind((CONSUMER_GROUP, QUEUE), _consumer_stall, onset=0.05, recovery=0.05),
     "slow_drain": Kind((CONSUMER_GROUP, QUEUE), _slow_drain),
+    "retention_loss": Kind((CONSUMER_GROUP,), _retention_loss, onset=0.0, recovery=0.2),
     "rebalance_storm": Kind((CONSUMER_GROUP,), _rebalance_storm),
     "broker_down": Kind((BROKER,), _broker_down, onset=0.0),
     "unclean_election": Kind((BROKER,), _unclean_election, onset=0.0),

@@ -32,6 +32,7 @@ from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 from operators.simulate.churn import Churn, Present
 from operators.simulate.columns import Columns
+from operators.simulate.consumption import Held
 from operators.simulate.kafka.brokers import Brokers, load_of, without_dead
 from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.groups import Groups, pairs_of
@@ -44,7 +45,7 @@ from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import error_rate
 
 State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
-"""End offsets, retained messages, backlog, uncommitted; and what anomalies left behind."""
+"""End offsets, retained messages, backlog, uncommitted, messages retained without anomalies; and what anomalies left behind."""
 
 Metrics = dict[EntityType, dict[str, Any]]
 
@@ -84,16 +85,18 @@ class KafkaCluster:
     def state(self) -> State:
         """What the next block goes on from."""
         topics, pairs = self._topics, self._pairs
-        arrays = (topics.end, topics.retained, pairs.backlog, pairs.uncommitted)
+        arrays = (topics.end, topics.retained, pairs.backlog, pairs.uncommitted, topics.calm)
         return tuple(a.tobytes() for a in arrays), self._aftermath.traces
 
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
         arrays, traces = state
         topics, pairs = self._topics, self._pairs
-        topics.end, topics.retained, pairs.backlog, pairs.uncommitted = (
+        topics.end, topics.retained, pairs.backlog, pairs.uncommitted, *calm = (
             np.frombuffer(b, np.int64).copy() for b in arrays
         )
+        # Earlier versions did not know what there would be without anomalies.
+        topics.calm = calm[0] if calm else topics.retained.copy()
         self._aftermath = Aftermath(traces)
 
     def step(self, block: Block) -> list[pa.RecordBatch]:
@@ -124,12 +127,19 @@ class KafkaCluster:
         ordinary = pairs.capacities(block.seconds)
         capacity = levers.scaled(Lever.CAPACITY, ordinary, pairs.group)
         capacity = levers.scaled(Lever.READING, capacity, pairs.topic)
-        consumed = pairs.advance(flow.messages, capacity, uniform[:, :, 3], block.seconds)
+        kept = self._topics.kept(block, flow, levers)
+        consumed = pairs.advance(
+            flow.messages,
+            capacity,
+            uniform[:, :, 3],
+            block.seconds,
+            Held(kept.before, kept.retained),
+        )
 
         out, lag = pairs.by_topic.of(consumed.out), pairs.by_topic.of(consumed.lag)
-        of_topics = self._topics.metrics(block, flow, layout, out, lag)
+        of_topics = self._topics.metrics(block, flow, layout, kept, out, lag)
         load = load_of(flow, layout, out)
-        on_topics = self._groups.on_topics(block, flow, levers, of_topics["topic.offset"], consumed)
+        on_topics = self._groups.on_topics(block, flow, levers, kept, consumed)
         of_groups = self._groups.metrics(block, levers, on_topics, consumed, lag_before)
         metrics = {
             CLUSTER: self._metrics(block, flow, layout, before, lag, self._stalled(of_groups)),

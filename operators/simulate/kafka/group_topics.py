@@ -12,6 +12,7 @@ from operators.simulate.anomalies.levers import Levers
 from operators.simulate.churn import Present
 from operators.simulate.consumption import Consumption
 from operators.simulate.kafka.groups import OnTopics
+from operators.simulate.kafka.prospects import ORDINARY, columns, some
 from operators.simulate.noise import Ints
 from operators.simulate.spec import ShardSpec
 
@@ -47,6 +48,7 @@ class GroupTopics:
             "consumerGroup.activeConsumers": np.broadcast_to(members, lag.shape),
             "consumerGroup.committedOffset": end - lag,
             "consumerGroup.endOffset": end,
+            **columns(some(on.ahead, self._chosen)),
         }
 
     def constants(self) -> dict[str, Any]:
@@ -54,6 +56,7 @@ class GroupTopics:
         return {
             "consumer_group": [group for group, _ in self.names],
             "topic": [topic for _, topic in self.names],
+            **ORDINARY,
         }
 
     def there(self, present: Present) -> Any:
@@ -61,13 +64,20 @@ class GroupTopics:
         return present.topics[self._topic] & present.groups[self._group]
 
     def label(self, labels: Labels, levers: Levers, shaped: Shaped) -> None:
-        """Mark the rows that anomalies have shaped: by a lag, a hot partition, or fewer members."""
+        """Mark the rows that anomalies have shaped.
+
+        By a lag, a hot partition, fewer members, or a shorter retention.
+        """
         codes = labels.codes(GROUP_TOPIC, len(self._chosen))
         of_pairs = labels.blank(int(self._chosen.max(initial=-1)) + 1)
         kept = shaped.pairs < len(of_pairs)
         of_pairs[shaped.pairs[kept]] = shaped.lag[kept]
         np.maximum(codes, of_pairs[self._chosen], out=codes)
-        for lever, owner in ((Lever.HOT, self._topic), (Lever.CONSUMERS, self._group)):
+        for lever, owner in (
+            (Lever.HOT, self._topic),
+            (Lever.CONSUMERS, self._group),
+            (Lever.RETENTION, self._topic),
+        ):
             for pull in levers.of(lever):
                 reached: Ints = np.flatnonzero(np.isin(owner, pull.entities))
                 paint(codes, reached, pull.span, labels.code(pull.anomaly.label))

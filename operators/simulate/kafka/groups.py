@@ -12,7 +12,14 @@ from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
 from operators.simulate.consumption import Consumed, Consumption
 from operators.simulate.kafka.placement import WHOLE
-from operators.simulate.kafka.topics import Flow
+from operators.simulate.kafka.prospects import (
+    ORDINARY,
+    Prospects,
+    columns,
+    of_groups,
+    prospects,
+)
+from operators.simulate.kafka.topics import Flow, Kept
 from operators.simulate.noise import Floats, Ints, hashed, key_of
 from operators.simulate.topology import Topology
 
@@ -51,6 +58,8 @@ class OnTopics:
     """The topic's end offset."""
     consumers: Ints
     """Members of the group, shape (groups, ticks or 1)."""
+    ahead: Prospects
+    """Whether what it has not read will be lost."""
 
 
 class Groups:
@@ -68,17 +77,19 @@ class Groups:
         self._key = key_of(key, "membership")
 
     def on_topics(
-        self, block: Block, flow: Flow, levers: Levers, offset: Ints, consumed: Consumed
+        self, block: Block, flow: Flow, levers: Levers, kept: Kept, consumed: Consumed
     ) -> OnTopics:
-        """What follows of each pair; `offset` are topics' end offsets."""
+        """What follows of each pair; `kept` is what topics keep."""
         pairs = self._pairs
         parts = self._fullest(levers).take(pairs.topic, axis=0)
+        age = self._ages.of(consumed.lag, flow.expected.take(pairs.topic, axis=0), block)
         return OnTopics(
             lag=consumed.lag,
             fullest=-(-(consumed.lag * parts) // WHOLE),
-            age=self._ages.of(consumed.lag, flow.expected.take(pairs.topic, axis=0), block),
-            end=pairs.arrivals(offset),
+            age=age,
+            end=pairs.arrivals(kept.offset),
             consumers=levers.scaled(Lever.CONSUMERS, self._consumers),
+            ahead=prospects(block, flow, kept, pairs, consumed, age),
         )
 
     def metrics(
@@ -101,6 +112,7 @@ class Groups:
             "consumerGroup.lagTrend": np.diff(total, axis=1, prepend=before) / seconds,
             "consumerGroup.messagesConsumedPerSecond": consumed_messages / seconds,
             "consumerGroup.committedOffset": pairs.by_group.ordered(on.end) - total,
+            **columns(of_groups(on.ahead, pairs)),
         }
         if on.consumers is not self._consumers:
             metrics["consumerGroup.activeConsumers"] = on.consumers
@@ -118,6 +130,7 @@ class Groups:
             "consumerGroup.lagMethod": "simulated",
             "consumerGroup.assignor": "range",
             "consumerGroup.rebalancing": 0,
+            **ORDINARY,
         }
 
     def assigned(self, partitions: Ints) -> Ints:

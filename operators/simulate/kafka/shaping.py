@@ -79,9 +79,12 @@ def label(
     group_topics.label(labels, levers, shaped)
 
     loads = topics.copy()
-    for pull in levers.of(Lever.HOT):
+    for pull in levers.of(Lever.RETENTION):
+        paint(topics, pull.entities, pull.span, labels.code(pull.anomaly.label))
+    for pull in levers.of(Lever.HOT, Lever.RETENTION):
         code = labels.code(pull.anomaly.label)
-        paint(loads, pull.entities, pull.span, code)
+        if pull.effect.lever is Lever.HOT:
+            paint(loads, pull.entities, pull.span, code)
         readers = distinct(pairs.group[np.isin(pairs.topic, pull.entities)])
         paint(groups, readers, pull.span, code)
     for pull in levers.of(*OF_GROUPS):

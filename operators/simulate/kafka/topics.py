@@ -15,6 +15,12 @@ from operators.simulate.noise import Floats, Ints, Lanes
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import Traffic, error_rate, failures
 
+LONG = 60 * HOUR / 1000
+"""Seconds of retention from which on it is looked every hour for what is too old; below, CHECKS times
+in that time."""
+
+CHECKS = 240
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -36,6 +42,24 @@ class Flow:
     """Of them, those for which an anomaly is to blame that pulls at the topic."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What topics keep in a block; arrays have the shape (topics, ticks)."""
+
+    offset: Ints
+    """End offsets."""
+    retained: Ints
+    """Messages that the topic holds."""
+    before: Ints
+    """The same at the tick before the block, shape (topics)."""
+    calm: Ints
+    """Messages that it would hold without anomalies."""
+    retention: Floats
+    """Seconds that messages are kept; shape (topics or 1, ticks or 1)."""
+    shortened: bool
+    """Whether an anomaly makes that shorter."""
+
+
 class Topics:
     """The topics of a cluster; their state is end offsets and retained messages."""
 
@@ -47,17 +71,21 @@ class Topics:
         self._size = np.array([t.message_size for t in topics], np.int64)[:, None]
         self._traffic = Traffic(spec, [t.messages for t in topics])
         self._retention_ms = round(retention * 1000)
-        self._checks = max(1, round(retention * 1000 / HOUR))
+        self._retention = np.full((1, 1), float(retention))
+        self._every = HOUR if retention >= LONG else max(1, round(retention * 1000 / CHECKS))
+        self._checks = max(1, round(retention * 1000 / self._every))
         self.end = np.rint(self._traffic.levels * retention).astype(np.int64)
         """End offsets, summed over partitions."""
         self.retained = self.end.copy()
         """Messages that are kept."""
+        self.calm = self.retained.copy()
+        """Messages that would be kept without anomalies."""
         self._away: Any = None
 
     def keep(self, there: Any) -> None:
         """Only these topics are there from now on; one that comes back begins at offset 0."""
         self._away = ~there
-        self.end[self._away] = self.retained[self._away] = 0
+        self.end[self._away] = self.retained[self._away] = self.calm[self._away] = 0
 
     def flow(self, block: Block, levers: Levers, layout: Layout, uniform: Lanes) -> Flow:
         """What comes: the traffic, what anomalies make of it, and what finds no leader.
@@ -84,7 +112,7 @@ class Topics:
         return Flow(expected, calm, wanted, messages, size, failed, erring)
 
     def metrics(
-        self, block: Block, flow: Flow, layout: Layout, out: Ints, lag: Ints
+        self, block: Block, flow: Flow, layout: Layout, kept: Kept, out: Ints, lag: Ints
     ) -> dict[str, Any]:
         """Metrics of topics; `out` and `lag` are commits and lag of all their readers.
 
@@ -92,22 +120,20 @@ class Topics:
         offset = Σ messages, errorRate = 100 · failed / (messages + failed), diskSize =
         retained · message size · replicas. A topic needs all of its replicas but one in sync.
         """
-        seconds = block.seconds
-        offset = np.cumsum(flow.messages, axis=1)
-        retained = self._retain(offset, block)
-        offset += self.end[:, None]
-        self.end = offset[:, -1].copy()
+        seconds, retained = block.seconds, kept.retained
         metrics = {
             "topic.messagesInPerSecond": flow.messages / seconds,
             "topic.messagesOutPerSecond": out / seconds,
             "topic.bytesInPerSecond": flow.messages * flow.size / seconds,
             "topic.bytesOutPerSecond": out * flow.size / seconds,
-            "topic.offset": offset,
+            "topic.offset": kept.offset,
             "topic.retainedMessages": retained,
             "topic.diskSize": retained * (self._size * self._replicas[:, None]),
             "topic.consumerLag": lag,
             "topic.errorRate": error_rate(flow.failed, flow.messages),
         }
+        if kept.shortened:
+            metrics["topic.retentionMs"] = np.rint(kept.retention * 1000).astype(np.int64)
         if not layout.calm:
             offline = layout.spread("offline")
             metrics |= {
@@ -136,17 +162,50 @@ class Topics:
             "topic.cleanupPolicy": "delete",
         }
 
-    def _retain(self, added: Ints, block: Block) -> Ints:
-        """Retained messages: every full hour the oldest leave, 1 / (retention in hours) of all."""
-        retained = added + self.retained[:, None]
-        checks = block.times // HOUR - (block.times - block.interval) // HOUR
+    def kept(self, block: Block, flow: Flow, levers: Levers) -> Kept:
+        """What the topics keep of what comes: state goes on by the block."""
+        before = self.retained
+        offset = np.cumsum(flow.messages, axis=1)
+        retention, most = self._retention, None
+        for pull in levers.of(Lever.RETENTION):
+            if most is None:
+                retention = np.full(offset.shape, self._retention[0, 0])
+                most = np.full(offset.shape, np.inf)
+            rows = np.ix_(pull.entities, np.arange(levers.ticks)[pull.span])
+            retention[rows] = np.minimum(retention[rows], pull.pulled)
+            most[rows] = flow.expected[rows] * retention[rows]
+        retained = self._retain(offset, before, block, most)
+        calm = retained
+        if most is not None or flow.messages is not flow.calm or (before != self.calm).any():
+            calm = self._retain(np.cumsum(flow.calm, axis=1), self.calm, block)
+        self.retained, self.calm = retained[:, -1].copy(), calm[:, -1].copy()
+        offset += self.end[:, None]
+        self.end = offset[:, -1].copy()
+        return Kept(offset, retained, before, calm, retention, most is not None)
+
+    def _retain(self, added: Ints, before: Ints, block: Block, most: Floats | None = None) -> Ints:
+        """Retained messages: at each check the oldest leave, 1 / checks in the retention of all.
+
+        `added` are messages that came since the block began. Checks are hourly, or `CHECKS` in a
+        retention that is not LONG. What is more than `most` leaves at once.
+        """
+        retained = added + before[:, None]
+        checks = block.times // self._every - (block.times - block.interval) // self._every
+        due = checks > 0
+        if most is not None:
+            due |= np.isfinite(most).any(axis=0)
         gone = np.zeros(len(retained), np.int64)
         begin = 0
-        for tick in np.flatnonzero(checks).tolist():
+        for tick in np.flatnonzero(due).tolist():
             retained[:, begin:tick] -= gone[:, None]
-            due = min(int(checks[tick]), self._checks)
-            gone += (retained[:, tick] - gone) * due // self._checks
+            parts = min(int(checks[tick]), self._checks)
+            left = retained[:, tick] - gone
+            gone += left * parts // self._checks
+            if most is not None:
+                excess = retained[:, tick] - gone - most[:, tick]
+                gone += np.maximum(0, np.ceil(np.where(np.isfinite(excess), excess, 0))).astype(
+                    np.int64
+                )
             begin = tick
         retained[:, begin:] -= gone[:, None]
-        self.retained = retained[:, -1].copy()
         return retained

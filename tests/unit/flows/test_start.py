@@ -92,9 +92,10 @@ PARQUET = {
     "sinks.sink",
     "sinks.spool.errors",
 }
-CHECK = {"operators.health", "flows.check", "flows.cost"}
+CHECK = {"operators.health", "operators.outlook", "flows.check", "flows.cost"}
 EXPORT = {
     "operators.health",
+    "operators.outlook",
     "flows.export",
     "flows.observe.progress",
     "flows.observe.units",

@@ -35,6 +35,7 @@ ROOTS: dict[str, str] = {
     "poison_message": "payments",
     "consumer_stall": "billing",
     "slow_drain": "billing",
+    "retention_loss": "billing",
     "rebalance_storm": "billing",
 }
 FLEET: dict[str, Any] = {"brokers": 5, "pattern": "constant"}
