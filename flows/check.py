@@ -139,7 +139,7 @@ def _document(plan: _Plan) -> dict[str, Any]:
 def _collected(config: Config) -> Iterator[tuple[str, str]]:
     """What is collected, and where from."""
     if config.collects:
-        yield from ((cluster.name, cluster.bootstrap_servers) for cluster in config.clusters)
+        yield from ((cluster.name, cluster.address) for cluster in config.clusters)
         yield from ((own.name, f"by {own.use}") for own in config.collectors)
 
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from flows.config import Config
 from operators.background import Background
+from operators.collect.clusters import AnyCluster
 from operators.collect.collectors import Collectors, Collects
-from operators.collect.settings import ClusterSettings
 from operators.events import Observer
 from operators.merge.like import like_fleet, preset_fleet
 from operators.merge.plan import Plan
@@ -23,7 +23,7 @@ from operators.pool.pool import Pool
 from operators.pool.settings import Priority
 from operators.simulate.spec import ShardSpec
 from operators.targets import Target
-from operators.ticks import PROBE_KIND, SIMULATION_KIND, TargetKind
+from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
 
 Shards: TypeAlias = Mapping[str, ShardSpec]
 
@@ -62,7 +62,7 @@ def collection(
     collectors = Collectors(_collectors(config, asked), observer.hear)
     pools: dict[str, Pool] = {}
     try:
-        kinds = dict.fromkeys([*TargetKind, *(target.kind for target in targets)])
+        kinds = dict.fromkeys([*KAFKA_KINDS, *(target.kind for target in targets)])
         pools = background.run(_pools(config, list(kinds), background, observer))
         for pool in pools.values():
             watch(pool)
@@ -95,8 +95,7 @@ def targets_of(config: Config, asked: Shards) -> Sequence[Target]:
     clusters = config.clusters if config.collects else ()
     own = config.collectors if config.collects else ()
     return [
-        *(Target(c.name, kind.value, config.interval_ms) for c in clusters for kind in TargetKind),
-        *(Target(c.name, PROBE_KIND, config.interval_ms) for c in clusters if c.probe),
+        *(Target(c.name, kind, config.interval_ms) for c in clusters for kind in c.kinds),
         *(Target(collector.name, collector.name, config.interval_ms) for collector in own),
         *(Target(cluster, SIMULATION_KIND, config.interval_ms) for cluster in asked),
     ]
@@ -110,10 +109,8 @@ def _collectors(config: Config, asked: Shards) -> Mapping[str, Collects]:
         from operators.simulate.pooled import PooledGenerator
 
         collectors |= {name: PooledGenerator(spec, account) for name, spec in asked.items()}
-    if config.collects and config.clusters:
-        from operators.collect.collector import ClusterCollector
-
-        collectors |= {c.name: ClusterCollector(c, account) for c in config.clusters}
+    if config.collects:
+        collectors |= {c.name: c.collector(account) for c in config.clusters}
     if config.collects and config.collectors:
         from operators.collect.custom import OwnCollector
 
@@ -148,10 +145,22 @@ async def _pools(
     }
 
 
-def _plan(config: Config, cluster: ClusterSettings) -> Plan:
+def _plan(config: Config, cluster: AnyCluster) -> Plan:
     fleets = {fleet.name: fleet for fleet in config.simulation.fleets}
-    fleet = fleets[cluster.like] if cluster.like else preset_fleet(cluster.environment)
+    fleet = (
+        fleets[cluster.like]
+        if cluster.like
+        else preset_fleet(cluster.environment, cluster.provider)
+    )
     like = like_fleet(
         fleet, config.simulation.seed, cluster.name, config.account_id, cluster.expect
     )
-    return Plan(cluster.name, cluster.environment, config.account_id, cluster.expect, like)
+    return Plan(
+        cluster.name,
+        cluster.environment,
+        config.account_id,
+        cluster.expect,
+        like,
+        provider=cluster.provider,
+        joined_kinds=tuple(kind for kind in cluster.kinds if kind != PROBE_KIND),
+    )

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from flows.observe.settings import MetricsSettings
 from flows.times import tick_interval
-from operators.collect.settings import ClusterSettings, CollectorSettings
+from operators.collect.clusters import AnyCluster
+from operators.collect.settings import CollectorSettings
 from operators.merge.settings import FillSettings
 from operators.pool.settings import PoolsSettings
 from operators.schema.settings import Duration, Misfit, MisfitError, Settings, nearest, part
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _MOST_BYTES = {"interval": 2**46, "retention": 2**54}
 """Bytes of an entity that can be counted, beside anomalies, replicas and parts of its traffic."""
 
+
+PROVIDERS = {"kafka": "Kafka", "rabbitmq": "RabbitMQ"}
+"""What is collected, as people write it."""
 
 NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
 """Said of a job whose `sinks` are none."""
@@ -83,7 +87,7 @@ class Config(Settings):
     account_id: int | None = Field(
         default=None, gt=0, le=2**53, description="New Relic account id, part of GUIDs"
     )
-    clusters: tuple[ClusterSettings, ...] = Field(default=(), description="what to collect from")
+    clusters: tuple[AnyCluster, ...] = Field(default=(), description="what to collect from")
     collectors: tuple[CollectorSettings, ...] = Field(
         default=(), description="targets of one's own kind"
     )
@@ -167,10 +171,10 @@ class Config(Settings):
                     "generator does I/O: gaps are filled by what is computed"
                 )
                 yield place, message
-            elif fleet.provider != "kafka":
+            elif fleet.provider != cluster.provider:
                 message = (
-                    f"`{cluster.name}` is of Kafka and cannot be like the {fleet.provider} fleet "
-                    f"`{fleet.name}`"
+                    f"`{cluster.name}` is of {PROVIDERS[cluster.provider]} and cannot be like the "
+                    f"{fleet.provider} fleet `{fleet.name}`"
                 )
                 yield place, message
 

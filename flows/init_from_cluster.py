@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from flows.cluster_shape import ClusterShape, GroupShape, TopicShape, describe_shape
-from flows.config import Config
+from flows.config import PROVIDERS, Config
 from flows.errors import CommandError, ConfigError, UsageError
 from flows.init import write_new
 from flows.loading import parse
@@ -39,6 +39,10 @@ def init_from_cluster(file: Path, config: Config, name: str) -> int:
     if cluster is None:
         there = ", ".join(cluster.name for cluster in config.clusters) or "none"
         raise UsageError(f"no cluster `{name}` in the config; there are: {there}")
+    if not isinstance(cluster, ClusterSettings):
+        raise UsageError(
+            f"`{name}` is of {PROVIDERS[cluster.provider]}: measured are Kafka clusters"
+        )
     typer.echo(f"measuring {name} for {_MEASURED:g} s", err=True)
     try:
         shape = asyncio.run(describe_shape(cluster, _MEASURED, _TIMEOUT))

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -12,8 +11,7 @@ from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of, entities_of
 from flows.sinks import job_context
 from flows.state import JobState
-from operators.collect.check import missing_entities, missing_permissions
-from operators.collect.collector import ClusterCollector
+from operators.collect.clusters import AnyCluster
 from operators.collect.custom import OwnCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity
@@ -21,8 +19,8 @@ from operators.collect.settings import ClusterSettings, CollectorSettings
 from operators.merge.row import cluster_row
 from operators.schedule import at_or_after, wall_clock
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
-from operators.ticks import TargetKind, Ticks
+from operators.schema.metrics import CLUSTER
+from operators.ticks import PROBE_KIND, Ticks
 from sinks.job import JobContext
 from sinks.sink import Sink
 
@@ -83,12 +81,13 @@ async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink
     return Finding(what, entities_of(cost), (), cost)
 
 
-async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sink]) -> Finding:
+async def _cluster(config: Config, cluster: AnyCluster, sinks: Sequence[Sink]) -> Finding:
     """Collect each kind once, as a tick would: what fails here would fail there."""
-    collector = ClusterCollector(cluster, config.account_id)
+    collector = cluster.collector(config.account_id)
+    kinds = [kind for kind in cluster.kinds if kind != PROBE_KIND]
     now = at_or_after(wall_clock(), config.interval_ms)
 
-    async def collect(kind: TargetKind) -> tuple[Sequence[pa.RecordBatch], str | None]:
+    async def collect(kind: str) -> tuple[Sequence[pa.RecordBatch], str | None]:
         tick = Ticks(cluster.name, now, config.interval_ms, kind=kind)
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -100,40 +99,25 @@ async def _cluster(config: Config, cluster: ClusterSettings, sinks: Sequence[Sin
         return collected.batches, collected.error and f"{kind}: {collected.error}"
 
     try:
-        found = await asyncio.gather(*(collect(kind) for kind in TargetKind))
+        found = await asyncio.gather(*(collect(kind) for kind in kinds))
     finally:
         await collector.close()
     batches = [batch for part, _ in found for batch in part]
     samples = [batch for batch in batches if entity_type_of(batch) is not CLUSTER]
     if batches:
         # What each kind knows of the cluster is one row in the end.
-        identity = ClusterIdentity(cluster.name, cluster.environment, config.account_id)
+        identity = ClusterIdentity(
+            cluster.name, cluster.environment, config.account_id, provider=cluster.provider
+        )
         samples.append(cluster_row(identity, now, batches))
     cost = cost_of(samples, 1, sinks)
     problems = [problem for _, problem in found if problem]
     if any(not problem for _, problem in found):
         # It answers: what is not shown may be for a permission.
-        problems += [problem.text for problem in await missing_permissions(cluster, _TIMEOUT)]
-        if not problems:
-            problems += missing_entities(
-                cluster,
-                _names(samples, BROKER, "broker_id"),
-                _names(samples, TOPIC, "topic"),
-                _names(samples, CONSUMER_GROUP, "consumer_group"),
-            )
+        problems += await cluster.lacks(samples, _TIMEOUT, known=not problems)
     found_in_words = entities_of(cost)
-    if cluster.probe is not None and not problems:
+    if isinstance(cluster, ClusterSettings) and cluster.probe is not None and not problems:
         found_in_words += f"; may probe by the topic {cluster.probe.topic}"
     return Finding(
         f"cluster {cluster.name}", found_in_words, tuple(problems), cost, collector.notes
     )
-
-
-def _names(samples: Sequence[pa.RecordBatch], entity_type: EntityType, column: str) -> set[Any]:
-    """What the collected entities of a type are called."""
-    found = (
-        batch.column(column).to_pylist()
-        for batch in samples
-        if entity_type_of(batch) is entity_type
-    )
-    return set().union(*found)

@@ -8,12 +8,15 @@ import pyarrow as pa
 
 
 class TargetKind(StrEnum):
-    """What of a cluster a target collects."""
+    """What of a Kafka cluster a target collects."""
 
     BROKERS = "brokers"
     TOPICS = "topics"
     GROUPS = "groups"
 
+
+KAFKA_KINDS = tuple(kind.value for kind in TargetKind)
+"""Those of a Kafka cluster, which make its row together."""
 
 PROBE_KIND = "probe"
 """The kind of a cluster's end-to-end probe, which knows nothing of the cluster's row."""

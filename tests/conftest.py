@@ -11,6 +11,7 @@ from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
 from tests.kafka.jars import VERSION, VERSIONS, MissingToolError
 from tests.kafka.security import SecuredKafka
 from tests.newrelic.stand_in import StandIn
+from tests.rabbitmq.server import RabbitServer
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
 
 
-SHARED = ("kafka3", "other_kafka", "secured_kafka")
+SHARED = ("kafka3", "other_kafka", "secured_kafka", "rabbit", "rabbit3")
 """Fixtures that take long to make: all tests that ask for one go to one worker, which makes it."""
 DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
 """Modules whose jobs serve `/metrics` where they do by default: one after the other."""
@@ -91,6 +92,20 @@ def fresh_kafka3() -> Iterator[KafkaCluster]:
     """A cluster of three brokers for one test, which may kill and hang them."""
     with started(lambda: KafkaCluster(3)) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[RabbitServer]:
+    """A RabbitMQ of one node, shared by all tests: each has queues of its own."""
+    with started(RabbitServer) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit3() -> Iterator[RabbitServer]:
+    """A RabbitMQ of three nodes, shared by all tests, which leave its nodes running."""
+    with started(lambda: RabbitServer(3)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from flows.dashboard.grafana import board
 from flows.dashboard.nrql import Query, Total
 from flows.dashboard.pages import ENTITIES, Chart, Page, Widget, pages
 from flows.errors import UsageError
+from operators.collect.settings import ClusterSettings
 from operators.simulate.spec import by_cluster
 from sinks.newrelic.settings import Shape
 
@@ -57,7 +58,8 @@ def grafana_board() -> str:
 
 def _brokers(config: Config) -> dict[str, int]:
     """How many brokers clusters have, where the config says it."""
-    found = {c.name: len(c.expect.brokers) for c in config.clusters} if config.collects else {}
+    clusters = config.clusters if config.collects else ()
+    found = {c.name: len(c.expect.brokers) for c in clusters if isinstance(c, ClusterSettings)}
     if config.simulates:
         shards = by_cluster(config.simulation).values()
         found |= {spec.cluster: len(spec.topology.brokers) for spec in shards}

@@ -17,6 +17,7 @@ from operators.schema.metrics import (
     CONSUMER_GROUP,
     ENTITY_TYPES,
     GROUP_TOPIC,
+    NODE,
     PARTITION_OFFSET,
     PROBE,
     QUEUE,
@@ -68,7 +69,8 @@ def pages() -> list[Page]:
         _entities("Brokers", BROKER, (_hosts(),)),
         _entities("Topics", TOPIC, (_configured(),)),
         _entities("Consumer groups", CONSUMER_GROUP, tuple(_groups())),
-        _entities("Queues", QUEUE),
+        _entities("Queues", QUEUE, (_of_queues(),)),
+        _entities("Nodes", NODE),
         Page(
             "Simulation",
             "simulated and filled samples, and the anomalies that shaped them",
@@ -121,12 +123,22 @@ _QUEUE_GOLD = (
     "queue.errorRate",
 )
 
+_NODE_GOLD = (
+    "node.running",
+    "node.totalMemoryUsedInBytes",
+    "node.diskSpaceFreeInBytes",
+    "node.fileDescriptorsTotalUsed",
+    "node.hostMemoryAlarm",
+    "node.diskAlarm",
+)
+
 GOLD = {
     CLUSTER.name: _CLUSTER_GOLD,
     BROKER.name: _BROKER_GOLD,
     TOPIC.name: _TOPIC_GOLD,
     CONSUMER_GROUP.name: _GROUP_GOLD,
     QUEUE.name: _QUEUE_GOLD,
+    NODE.name: _NODE_GOLD,
 }
 """By entity type: what is shown of it first."""
 
@@ -216,6 +228,13 @@ def _configured() -> Widget:
     select = ", ".join(f"latest({name}) AS '{name.partition('.')[2]}'" for name in names)
     query = Query(select, (TOPIC,), tuple(names), facet=_identity(TOPIC), limit=100)
     return Widget("Topics, how they are configured", Chart.TABLE, query, width=12, height=4)
+
+
+def _of_queues() -> Widget:
+    names = [f"queue.{name}" for name in ("type", "state", "leader", "members", "membersOnline")]
+    select = ", ".join(f"latest({name}) AS '{name.partition('.')[2]}'" for name in names)
+    query = Query(select, (QUEUE,), tuple(names), facet=_identity(QUEUE), limit=100)
+    return Widget("Queues, what they are", Chart.TABLE, query, width=12, height=4)
 
 
 def _probes() -> Iterator[Widget]:

@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from typing import Any
+
+import pyarrow as pa
 
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem
@@ -9,7 +12,38 @@ from operators.collect.group_state import DESCRIBE, no_cluster_describe
 from operators.collect.probe_check import probe_problems
 from operators.collect.settings import ClusterSettings
 from operators.protocol.client import Client
+from operators.schema.arrow import entity_type_of
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC, EntityType
 from operators.schema.settings import nearest
+
+
+async def lacks(
+    settings: ClusterSettings, samples: Sequence[pa.RecordBatch], timeout: float, *, known: bool
+) -> list[str]:
+    """The permissions that are missing; else, where all is `known`, what is expected and not there.
+
+    Raises:
+        CollectionError: the cluster did not answer within `timeout` seconds.
+    """
+    problems = [problem.text for problem in await missing_permissions(settings, timeout)]
+    if problems or not known:
+        return problems
+    return missing_entities(
+        settings,
+        names_of(samples, BROKER, "broker_id"),
+        names_of(samples, TOPIC, "topic"),
+        names_of(samples, CONSUMER_GROUP, "consumer_group"),
+    )
+
+
+def names_of(samples: Sequence[pa.RecordBatch], entity_type: EntityType, column: str) -> set[Any]:
+    """What the collected entities of a type are called."""
+    found = (
+        batch.column(column).to_pylist()
+        for batch in samples
+        if entity_type_of(batch) is entity_type
+    )
+    return set().union(*found)
 
 
 async def missing_permissions(settings: ClusterSettings, timeout: float) -> tuple[Problem, ...]:

@@ -219,11 +219,11 @@ def authorization(settings: PagesSettings) -> dict[str, str]:
     headers = {"Accept": "text/plain;version=0.0.4, */*;q=0.1"}
     basic = settings.basic_auth
     if basic is not None:
-        password = _secret(basic.password, basic.password_file)
+        password = secret_of(basic.password, basic.password_file)
         shown = base64.b64encode(f"{basic.username}:{password}".encode())
         headers["Authorization"] = f"Basic {shown.decode()}"
     elif settings.bearer_token is not None or settings.bearer_token_file is not None:
-        token = _secret(settings.bearer_token, settings.bearer_token_file)
+        token = secret_of(settings.bearer_token, settings.bearer_token_file)
         headers["Authorization"] = f"Bearer {token}"
     return headers
 
@@ -255,7 +255,12 @@ def _load(load: Callable[..., None], *files: Path | None) -> None:
         raise OSError(f"{names}: {error.strerror or error}") from error
 
 
-def _secret(secret: SecretStr | None, file: Path | None) -> str:
+def secret_of(secret: SecretStr | None, file: Path | None) -> str:
+    """A secret that is given, or that a file holds.
+
+    Raises:
+        OSError: the file cannot be read, or holds none.
+    """
     if file is None:
         return "" if secret is None else secret.get_secret_value()
     try:

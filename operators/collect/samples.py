@@ -25,6 +25,8 @@ class ClusterIdentity:
     account_id: int | None
     cluster_id: str | None = None
     """The id that the cluster gave itself; None where it has none, or has not told."""
+    provider: str = PROVIDER
+    """Whose cluster it is: kafka, rabbitmq."""
 
 
 class Identity(Protocol):
@@ -46,6 +48,10 @@ class Identity(Protocol):
     def cluster_id(self) -> str | None:
         """The id that the cluster gave itself."""
 
+    @property
+    def provider(self) -> str:
+        """Whose cluster it is: kafka, rabbitmq."""
+
 
 def collected_batch(
     identity: Identity,
@@ -54,14 +60,15 @@ def collected_batch(
     parts: Sequence[Sequence[str]],
     names: Sequence[str],
     columns: Mapping[str, Any],
-    provider: str = PROVIDER,
+    provider: str | None = None,
 ) -> pa.RecordBatch:
     """Collected samples of one entity type at `tick` (ms); shape: `schema_of(entity_type)`.
 
     `parts` are each entity's parts of the GUID's path (see `entity_guid`), `names` what follows
-    the cluster in its entity name. `columns` are the identity columns and the metrics.
+    the cluster in its entity name. `columns` are the identity columns and the metrics. `provider`
+    is the cluster's own unless it is given.
     """
-    cluster = identity.cluster
+    cluster, provider = identity.cluster, provider or identity.provider
     guids, paths = _entities(
         identity.account_id,
         entity_type.name,

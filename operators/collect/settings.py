@@ -1,11 +1,13 @@
 """Settings of what is collected: the entries of `clusters` and `collectors` in the config."""
 
 import re
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from operators import plugins
+from operators.collect.expected import Expected
 from operators.collect.page_settings import Pages
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
@@ -19,6 +21,11 @@ from operators.schema.settings import (
     part,
     require_distinct,
 )
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+    from operators.schema.metrics import EntityType
 
 
 class SelectionSettings(Settings):
@@ -85,11 +92,26 @@ class ExpectSettings(Settings):
         require_distinct(names)
         return names
 
+    def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
+        """What is expected of one kind of target."""
+        from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC
+        from operators.ticks import TargetKind
+
+        match kind:
+            case TargetKind.BROKERS:
+                return {BROKER: tuple(Expected((f"broker-{i}",), (i,)) for i in self.brokers)}
+            case TargetKind.TOPICS:
+                return {TOPIC: tuple(Expected((name,), (name,)) for name in self.topics)}
+            case TargetKind.GROUPS:
+                return {CONSUMER_GROUP: tuple(Expected((name,), (name,)) for name in self.groups)}
+        return {}
+
 
 class ClusterSettings(Settings):
     """A Kafka cluster to collect from."""
 
     name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
+    provider: Literal["kafka"] = Field(default="kafka", description="`kafka`")
     environment: str = Field(default="production", description="production, staging, …")
     bootstrap_servers: str = Field(
         pattern=BOOTSTRAP_SERVERS,
@@ -138,6 +160,32 @@ class ClusterSettings(Settings):
             place = ("bootstrap_servers",) if own else ("client", error.name)
             raise MisfitError([(place, str(error))]) from None
         return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its targets."""
+        from operators.ticks import KAFKA_KINDS, PROBE_KIND
+
+        return (*KAFKA_KINDS, *([] if self.probe is None else [PROBE_KIND]))
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self.bootstrap_servers
+
+    def collector(self, account_id: int | None) -> Any:
+        """What collects from it; see `operators.collect.collectors.Collects`."""
+        from operators.collect.collector import ClusterCollector
+
+        return ClusterCollector(self, account_id)
+
+    async def lacks(
+        self, samples: "Sequence[RecordBatch]", timeout: float, *, known: bool
+    ) -> list[str]:
+        """What its client may not see; else, where all is `known`, what is expected and not there."""
+        from operators.collect.check import lacks
+
+        return await lacks(self, samples, timeout, known=known)
 
     @property
     def collected_groups(self) -> SelectionSettings:

@@ -24,6 +24,7 @@ from operators.derive.history import HISTORY
 from operators.derive.retention import with_paces
 from operators.derive.store import Raw, frozen, thawed
 from operators.derive.topics import derive_topics, kept_topics
+from operators.rabbitmq.derive import SCHEMAS, derive_queues, kept_queues
 from operators.ticks import Outcome, TargetKind, TickResult
 
 MOST_INTERVALS = 5
@@ -61,6 +62,11 @@ _RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
         derive_groups,
         kept_groups,
         {"members": MEMBERS, "commits": COMMITS, "history": HISTORY},
+    ),
+    "queues": (
+        derive_queues,
+        lambda now, before, partial, most: kept_queues(now, before, partial),  # noqa: ARG005
+        SCHEMAS,
     ),
 }
 """By kind: how columns are derived, what is kept, and the shapes of that."""

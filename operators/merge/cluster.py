@@ -24,9 +24,6 @@ from operators.schema.logs import Log
 from operators.schema.metrics import CLUSTER
 from operators.ticks import Outcome, TargetKind, TickResult, Ticks
 
-JOINED = frozenset(kind.value for kind in TargetKind)
-"""The kinds whose results make a cluster's row."""
-
 REMEMBERED = 100
 """Overdue ticks kept for the sake of a late result; after that a late sample counts as filled."""
 
@@ -153,7 +150,7 @@ class ClusterMerge:
         if self._fills is not None:
             self._fills.go_by(result.tick.interval)
         self._learn_id(result.batches)
-        rows = [collection_row(self._plan, result)]
+        rows = [collection_row(self._plan, result, known=self._plan.knows(kind))]
         if result.outcome is Outcome.MISSED:
             return rows + self._missed(kind, tick, result.missed, result.tick.interval)
         samples = [b for b in result.batches if entity_type_of(b) is not CLUSTER and b.num_rows]
@@ -261,7 +258,7 @@ class ClusterMerge:
         rows = self._settle_earlier(kind, last + 1)
         recent = self._recent(kind, missed)
         self._open_gap(kind, recent)
-        if kind in JOINED:
+        if kind in self._plan.joined_kinds:
             self._open_gap(CLUSTER_KIND, recent)
         for tick in missed:
             if tick in self._ticks:
@@ -335,7 +332,7 @@ class ClusterMerge:
             patience = min(ticks.interval, ticks.interval if self._grace is None else self._grace)
             # Its row is there already if the tick was missed by another kind.
             joined = tick <= self._settled(CLUSTER_KIND)
-            awaited = set(JOINED) if self._plan.joined else set()
+            awaited = set(self._plan.joined_kinds) if self._plan.joined else set()
             self._ticks[tick] = _Tick(tick, tick + patience, awaited, joined=joined)
         return self._ticks[tick]
 
@@ -345,7 +342,9 @@ class ClusterMerge:
     def _answered(self, opened: _Tick, kind: str) -> Rows:
         """A kind has given its result, or will give none: join if it was the last."""
         opened.awaited.discard(kind)
-        rows = [] if opened.awaited & JOINED else self._join_row(opened)
+        rows = (
+            [] if opened.awaited.intersection(self._plan.joined_kinds) else self._join_row(opened)
+        )
         if not opened.awaited:
             del self._ticks[opened.tick]
             if not opened.overdue:

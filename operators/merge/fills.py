@@ -10,7 +10,6 @@ import pyarrow as pa
 from operators.merge.continuity import Course
 from operators.merge.filler import Filler
 from operators.merge.plan import CLUSTER_KIND, Plan
-from operators.ticks import TargetKind
 
 BLOCK_ROWS = 50_000
 """Rows of a gap that are filled in one go, about; then the worker does other things."""
@@ -34,8 +33,7 @@ class Fills:
         self._gaps: list[_Gap] = []
         self._course = Course(plan.like.pattern, 1)
         self._fillers = {
-            kind: Filler(plan, kind, stale_after)
-            for kind in (*(kind.value for kind in TargetKind), CLUSTER_KIND)
+            kind: Filler(plan, kind, stale_after) for kind in (*plan.joined_kinds, CLUSTER_KIND)
         }
 
     def of(self, kind: str) -> Filler:

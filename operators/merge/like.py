@@ -6,11 +6,15 @@ from functools import lru_cache, partial
 
 import pyarrow as pa
 
+from operators.collect.expected import Expectation
 from operators.collect.settings import ExpectSettings
 from operators.merge.continuity import Pattern, constant
+from operators.rabbitmq.settings import RabbitExpectSettings
 from operators.schema.metrics import Origin
+from operators.schema.rabbitmq import queue_at
 from operators.simulate.fleets import topology_of
 from operators.simulate.patterns import Constant
+from operators.simulate.presets import Provider
 from operators.simulate.settings import FleetSettings, TopicSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import pattern_factor, shard_of
@@ -36,27 +40,34 @@ class Like:
     levels: Callable[[int, int], Sequence[pa.RecordBatch]] = no_levels
 
 
-def preset_fleet(environment: str) -> FleetSettings:
+def preset_fleet(environment: str, provider: Provider = "kafka") -> FleetSettings:
     """What a cluster is like that is said to be like nothing: the presets, and steady traffic."""
-    return FleetSettings(name="preset", environment=environment, pattern=Constant())
+    return FleetSettings(
+        name="preset", provider=provider, environment=environment, pattern=Constant()
+    )
 
 
 def like_fleet(
-    fleet: FleetSettings, seed: int, cluster: str, account_id: int | None, expect: ExpectSettings
+    fleet: FleetSettings, seed: int, cluster: str, account_id: int | None, expect: Expectation
 ) -> Like:
-    """The pattern of a Kafka fleet, and its levels for a cluster that holds what is expected.
+    """The pattern of a fleet, and its levels for a cluster that holds what is expected.
 
-    Brokers, topics and groups that `expect` names stand in the place of the fleet's own.
+    Entities that `expect` names stand in the place of the fleet's own.
 
     Raises:
-        ValueError: the fleet is not of Kafka.
+        ValueError: the fleet is of another provider than the cluster.
     """
-    if fleet.provider != "kafka":
-        raise ValueError(
-            f"cluster `{cluster}` is of Kafka and cannot be like the {fleet.provider} fleet "
-            f"`{fleet.name}`: name a Kafka fleet in `like`"
-        )
-    spec = shard_of(fleet, seed, cluster, _expected_topology(fleet, seed, cluster, expect))
+    match expect, fleet.provider:
+        case ExpectSettings(), "kafka":
+            topology = _expected_topology(fleet, seed, cluster, expect)
+        case RabbitExpectSettings(), "rabbitmq":
+            topology = _expected_queues(fleet, seed, cluster, expect)
+        case _:
+            raise ValueError(
+                f"cluster `{cluster}` cannot be like the {fleet.provider} fleet `{fleet.name}`: "
+                "name a fleet of its own provider in `like`"
+            )
+    spec = shard_of(fleet, seed, cluster, topology)
 
     @lru_cache(maxsize=1)  # each kind asks for the same tick
     def levels(tick: int, interval: int) -> Sequence[pa.RecordBatch]:
@@ -64,6 +75,20 @@ def like_fleet(
         return shard.step(Ticks(cluster, tick, interval))
 
     return Like(partial(pattern_factor, spec), levels)
+
+
+def _expected_queues(
+    fleet: FleetSettings, seed: int, cluster: str, expect: RabbitExpectSettings
+) -> Topology:
+    if not expect.queues:
+        return topology_of(fleet, seed, cluster)
+    topology = topology_of(fleet.model_copy(update={"queues": len(expect.queues)}), seed, cluster)
+    names = map(queue_at, expect.queues)
+    named = zip(topology.queues, names, strict=True)
+    return replace(
+        topology,
+        queues=tuple(replace(queue, vhost=vhost, name=name) for queue, (vhost, name) in named),
+    )
 
 
 def _expected_topology(

@@ -2,18 +2,19 @@
 
 import pyarrow as pa
 
-from operators.collect.samples import OWN, PROVIDER, Identity, collected_batch
+from operators.collect.samples import OWN, Identity, collected_batch
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, COLLECTION
-from operators.ticks import PROBE_KIND, Outcome, TargetKind, TickResult
+from operators.ticks import Outcome, TickResult
 
 
-def collection_row(identity: Identity, result: TickResult) -> pa.RecordBatch:
+def collection_row(identity: Identity, result: TickResult, *, known: bool = True) -> pa.RecordBatch:
     """One COLLECTION row that says how a tick went, so that a hole explains itself.
 
     `collection.ok` is 1 only where the tick gave all its samples; a partial scrape has 0 with
     its entities counted. A tick that was not tried has null attempts and duration, and its
-    outcome as the error class.
+    outcome as the error class. `known` says whether the target is the cluster's provider's own kind,
+    and no collector or generator of one's own.
     """
     kind = str(result.tick.kind)
     tried = result.attempts > 0
@@ -38,5 +39,5 @@ def collection_row(identity: Identity, result: TickResult) -> pa.RecordBatch:
             "collection.errorClass": [error_class],
             "collection.error": [result.error],
         },
-        PROVIDER if kind in (*TargetKind, PROBE_KIND) else OWN,
+        identity.provider if known else OWN,
     )

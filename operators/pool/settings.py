@@ -128,6 +128,8 @@ class PoolsSettings(Settings):
     brokers: PoolSettings = part("pool of kind `brokers`")
     topics: TopicsPoolSettings = part("pool of kind `topics`")
     groups: GroupsPoolSettings = part("pool of kind `groups`")
+    nodes: PoolSettings = part("pool of kind `nodes`, of RabbitMQ")
+    queues: PoolSettings = part("pool of kind `queues`, of RabbitMQ")
     probe: PoolSettings = part("pool of clusters' end-to-end probes")
     simulation: SimulationPoolSettings = part("pool of pluggable generators that do I/O")
 

@@ -139,11 +139,13 @@ TOPIC_NAME = Identity("topic", "topic", STRING, "the topic's name")
 CONSUMER_GROUP_ID = Identity("consumer_group", "consumerGroup", STRING, "the group's id")
 PARTITION_ID = Identity("partition", "partition", pa.int32(), "the partition's number")
 QUEUE_NAME = Identity("queue", "queue", STRING, "the queue's name")
+VHOST = Identity("vhost", "vhost", STRING, "RabbitMQ's virtual host; null elsewhere")
+NODE_NAME = Identity("node", "node", STRING, "the node's name: `rabbit@host`")
 TARGET_KIND = Identity(
     "target_kind",
     "targetKind",
     STRING,
-    "brokers, topics, groups, probe, simulation, or a collector's name",
+    "brokers, topics, groups, nodes, queues, probe, simulation, or a collector's name",
 )
 
 CLUSTER = EntityType(
@@ -227,6 +229,14 @@ CLUSTER = EntityType(
         _gauge("cluster.healthScore", "0-100", "100 less what is wrong: docs/collection.md"),
         _gauge("cluster.availability", "%", "share of partitions that have a leader"),
         _gauge("cluster.errorRate", "%", "share of requests that failed"),
+        _whole("cluster.nodeCount", "nodes", "RabbitMQ's nodes, up or not"),
+        _whole("cluster.runningNodeCount", "nodes", "nodes that run"),
+        _whole("cluster.alarmCount", "alarms", "memory and disk alarms of its nodes"),
+        _whole("cluster.partitionedNodeCount", "nodes", "nodes that are cut off from others"),
+        _whole("cluster.queueCount", "queues", "queues"),
+        _whole("cluster.connectionCount", "connections", "clients' connections"),
+        _whole("cluster.channelCount", "channels", "channels in them"),
+        _whole("cluster.consumerCount", "consumers", "consumers of all queues"),
     ),
 )
 
@@ -651,14 +661,116 @@ QUEUE = EntityType(
     "MESSAGE_QUEUE_QUEUE",
     "queue",
     "MessageQueueSample",
-    (QUEUE_NAME,),
+    (QUEUE_NAME, VHOST),
     (
-        _whole("queue.depth", "messages", "messages waiting"),
-        _rate("queue.messagesInPerSecond", "messages/s", "messages sent"),
-        _rate("queue.messagesOutPerSecond", "messages/s", "messages received"),
+        _whole("queue.depth", "messages", "messages in it: ready and unacknowledged"),
+        _rate("queue.messagesInPerSecond", "messages/s", "messages sent: published to it"),
+        _rate("queue.messagesOutPerSecond", "messages/s", "messages received: delivered by it"),
         _gauge("queue.processingTime", "ms", "mean time to process a message"),
         _gauge("queue.oldestMessageAge", "s", "age of the oldest waiting message"),
         _gauge("queue.errorRate", "%", "share of messages that failed"),
+        _whole("queue.messagesReady", "messages", "messages that wait for a consumer"),
+        _whole("queue.messagesUnacknowledged", "messages", "delivered, and not yet acknowledged"),
+        _count("queue.messagesPublished", "messages", "messages published to it"),
+        _count("queue.messagesDelivered", "messages", "messages delivered by it"),
+        _rate("queue.acknowledgedPerSecond", "messages/s", "messages acknowledged"),
+        _rate("queue.redeliveredPerSecond", "messages/s", "messages delivered once more"),
+        _rate("queue.deadLetteredPerSecond", "messages/s", "messages that were dead-lettered"),
+        _whole("queue.consumers", "consumers", "consumers of it"),
+        _gauge(
+            "queue.consumerCapacity",
+            "0-1",
+            "share of the time in which consumers could take a message at once",
+        ),
+        _whole("queue.messageBytes", "bytes", "bodies of the messages in it"),
+        _whole("queue.memory", "bytes", "memory of its process"),
+        _whole("queue.members", "nodes", "nodes that hold a replica of a quorum queue or stream"),
+        _whole("queue.membersOnline", "nodes", "those of them that are up"),
+        _word("queue.type", "classic, quorum or stream"),
+        _word("queue.state", "running, idle, down, minority, …"),
+        _word("queue.leader", "the node that leads it"),
+    ),
+)
+
+NODE = EntityType(
+    "MESSAGE_QUEUE_NODE",
+    "node",
+    "RabbitmqNodeSample",
+    (NODE_NAME,),
+    (
+        _flag("node.running", "1 where the node runs"),
+        _whole("node.totalMemoryUsedInBytes", "bytes", "memory used", "rabbitmq.node.mem_used"),
+        _whole(
+            "node.memoryLimitInBytes",
+            "bytes",
+            "memory above which publishers are blocked",
+            "rabbitmq.node.mem_limit",
+        ),
+        _flag(
+            "node.hostMemoryAlarm",
+            "1 while it blocks publishers for want of memory",
+            "rabbitmq.node.mem_alarm",
+        ),
+        _whole("node.diskSpaceFreeInBytes", "bytes", "disk free", "rabbitmq.node.disk_free"),
+        _whole(
+            "node.diskSpaceLimitInBytes",
+            "bytes",
+            "free disk below which publishers are blocked",
+            "rabbitmq.node.disk_free_limit",
+        ),
+        _flag(
+            "node.diskAlarm",
+            "1 while it blocks publishers for want of disk",
+            "rabbitmq.node.disk_free_alarm",
+        ),
+        _whole(
+            "node.fileDescriptorsTotalUsed",
+            "descriptors",
+            "file descriptors used",
+            "rabbitmq.node.fd_used",
+        ),
+        replace(
+            _whole(
+                "node.fileDescriptorsLimit",
+                "descriptors",
+                "file descriptors that there may be",
+                "rabbitmq.node.fd_total",
+            ),
+            event_alias="node.fileDescriptorsTotal",
+        ),
+        _whole(
+            "node.fileDescriptorsUsedSockets",
+            "sockets",
+            "sockets used",
+            "rabbitmq.node.sockets_used",
+        ),
+        _whole(
+            "node.fileDescriptorsTotalSockets",
+            "sockets",
+            "sockets that there are",
+            "rabbitmq.node.sockets_total",
+        ),
+        _whole("node.processesUsed", "processes", "Erlang processes", "rabbitmq.node.proc_used"),
+        replace(
+            _whole(
+                "node.processesLimit",
+                "processes",
+                "Erlang processes that there may be",
+                "rabbitmq.node.proc_total",
+            ),
+            event_alias="node.processesTotal",
+        ),
+        _whole(
+            "node.averageErlangProcessesWaiting",
+            "processes",
+            "Erlang processes that wait to run",
+            "rabbitmq.node.run_queue",
+        ),
+        _whole("node.partitionsSeen", "nodes", "nodes that it is cut off from"),
+        replace(
+            _gauge("node.uptime", "s", "time since it was started", "rabbitmq.node.uptime"),
+            otel_factor=1000,  # the receiver's are ms
+        ),
     ),
 )
 
@@ -672,6 +784,7 @@ ENTITY_TYPES: tuple[EntityType, ...] = (
     COLLECTION,
     PROBE,
     QUEUE,
+    NODE,
 )
 BY_NAME: dict[str, EntityType] = {t.name: t for t in ENTITY_TYPES}
 BY_LABEL: dict[str, EntityType] = {t.label: t for t in ENTITY_TYPES}

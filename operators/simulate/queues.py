@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
 from operators.schema.metrics import CLUSTER, QUEUE, Origin
+from operators.schema.rabbitmq import path_of
 from operators.simulate.age import Ages
 from operators.simulate.anomalies.aftermath import Aftermath, Driven, Trace
 from operators.simulate.anomalies.kinds import Effect, Lever
@@ -52,10 +53,14 @@ class QueueCluster:
         self._timeline = Timeline(schedule, relations_of(spec))
         self._aftermath = Aftermath()
         names = [q.name for q in queues]
+        vhosts = {"vhost": [q.vhost for q in queues]} if spec.provider == "rabbitmq" else {}
+        paths = [path_of(q.vhost, q.name) if vhosts else q.name for q in queues]
         self._of_cluster = Columns(
             CLUSTER, spec, account_id, origin, [None], {"cluster.availability": 100.0}
         )
-        self._of_queues = Columns(QUEUE, spec, account_id, origin, names, {"queue": names})
+        self._of_queues = Columns(
+            QUEUE, spec, account_id, origin, paths, {"queue": names, **vhosts}
+        )
 
     def state(self) -> State:
         """What the next block goes on from."""

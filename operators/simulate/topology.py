@@ -1,6 +1,8 @@
 """What a simulated cluster is made of: brokers, topics, groups, queues and how they relate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from operators.schema.rabbitmq import DEFAULT_VHOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class QueueShape:
     capacity: float
     processing_time: float
     message_size: int
+    vhost: str = field(default=DEFAULT_VHOST, repr=False)
+    """RabbitMQ's virtual host. A fleet's queues are all in one: it is no part of its fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)

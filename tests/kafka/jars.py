@@ -25,7 +25,7 @@ OLD_AGENT = "0.20.0"
 
 
 class MissingToolError(Exception):
-    """Java or Maven is not on this machine; `tool` is the command that was looked for."""
+    """Java, Maven or RabbitMQ is not on this machine; `tool` is the command that was looked for."""
 
     def __init__(self, tool: str, package: str) -> None:
         super().__init__(tool, package)
@@ -34,9 +34,13 @@ class MissingToolError(Exception):
 
     def __str__(self) -> str:
         return (
-            f"the tests' Kafka broker needs `{self.tool}`, which is not on PATH: "
-            f"install it (Debian: apt-get install {self.package}), "
-            "or set MQPIPE_TEST_BOOTSTRAP to a broker that runs already"
+            f"the tests' broker needs `{self.tool}`, which is not on PATH: "
+            f"install it (Debian: apt-get install {self.package})"
+            + (
+                ""
+                if "rabbit" in self.tool
+                else ", or set MQPIPE_TEST_BOOTSTRAP to a broker that runs"
+            )
         )
 
 

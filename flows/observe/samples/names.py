@@ -21,6 +21,8 @@ LABELS = {
     "consumer_group": "group",
     "partition": "partition",
     "queue": "queue",
+    "vhost": "vhost",
+    "node": "node",
     "target_kind": "target",
 }
 """Label by the column that identifies an entity; another column is a label by its own name."""
@@ -34,6 +36,7 @@ _UNITS = {
     "ms": ("seconds", 1000.0),
     "%": ("ratio", 100.0),
     "0-100": ("ratio", 100.0),
+    "0-1": ("ratio", 1.0),
     "bytes": ("bytes", 1.0),
 }
 """By the table's unit: the base unit, and how many of the table's make one of it."""

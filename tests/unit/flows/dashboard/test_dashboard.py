@@ -96,13 +96,13 @@ def test_a_query_of_an_unknown_attribute_is_refused() -> None:
 
 
 def test_pages_are_those_that_were_promised_with_golden_metrics_first() -> None:
-    """Clusters, brokers, topics, groups, queues, the simulation and mqpipe; numbers lead."""
+    """Clusters, brokers, topics, groups, queues, nodes, the simulation and mqpipe; numbers lead."""
     made = boards()
     names = [page["name"] for page in made["pages"]]
     assert names == [
-        "Clusters", "Brokers", "Topics", "Consumer groups", "Queues", "Simulation", "mqpipe",
+        "Clusters", "Brokers", "Topics", "Consumer groups", "Queues", "Nodes", "Simulation", "mqpipe",
     ]  # fmt: skip
-    for page in made["pages"][:5]:
+    for page in made["pages"][:6]:
         first = [w["visualization"]["id"] for w in page["widgets"][:6]]
         assert first == ["viz.billboard"] * 6
 

@@ -112,7 +112,11 @@ def expected(batches: list[pa.RecordBatch]) -> Found:
         entity: EntityType = entity_type_of(batch)
         for row in batch.to_pylist():
             labels = {"cluster": row["cluster_name"]}
-            labels |= {LABELS[i.column]: str(row[i.column]) for i in entity.identity}
+            labels |= {
+                LABELS[i.column]: str(row[i.column])
+                for i in entity.identity
+                if row[i.column] is not None
+            }
             for family in families(entity):
                 value = row[family.column]
                 if value is not None:

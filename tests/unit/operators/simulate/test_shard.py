@@ -77,6 +77,11 @@ def test_every_metric_of_a_kafka_cluster_is_filled() -> None:
     empty = {m.name for kind in made for m in kind.metrics if made[kind][m.name].null_count()}
     states = ("Stable", "PreparingRebalance", "Dead")
     known = {"broker.host", *(f"cluster.numGroups{state}" for state in states)}
+    of_rabbitmq = (
+        *("node", "runningNode", "alarm", "partitionedNode"),
+        *("queue", "connection", "channel", "consumer"),
+    )
+    known |= {f"cluster.{of}Count" for of in of_rabbitmq}
     assert empty == known | {"consumerGroup.marginSeconds"}
 
 
@@ -114,11 +119,13 @@ def test_a_fleet_has_no_more_rows_of_groups_and_topics_than_it_may(most: int) ->
 
 @pytest.mark.parametrize("provider", ["rabbitmq", "sqs", "azure_service_bus", "pubsub"])
 def test_queue_providers_have_queues(provider: str) -> None:
-    """A fleet of queues has its cluster's row and a row of each queue, with every metric."""
+    """A fleet of queues has its cluster's row and a row of each queue, with what all have."""
     spec = shard_of(fleet_of({"name": "q", "provider": provider, "queues": 4}), 1, "q")
     made = samples(Shard(spec, 1), [5])
     assert {kind: len(frame) for kind, frame in made.items()} == {CLUSTER: 5, QUEUE: 20}
-    assert [m.name for m in QUEUE.metrics if made[QUEUE][m.name].null_count()] == []
+    told = [m.name for m in QUEUE.metrics if not made[QUEUE][m.name].null_count()]
+    assert told[:6] == [m.name for m in QUEUE.metrics[:6]]
+    assert set(made[QUEUE]["vhost"]) == ({"/"} if provider == "rabbitmq" else {None})
     assert set(made[QUEUE]["provider"]) == {provider}
 
 

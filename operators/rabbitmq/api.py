@@ -1,0 +1,155 @@
+"""RabbitMQ's HTTP: the management API as JSON, and the pages of the Prometheus plugin."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+from operators.collect.errors import CollectionError, Problem
+from operators.collect.names import Names
+from operators.collect.pages import secret_of, tls_context
+from operators.rabbitmq.settings import RabbitSettings
+from operators.schema.secrets import without_password
+
+MAX_ANSWER = 512 << 20
+"""Bytes of an answer that is read; a bigger one is refused."""
+
+_CHUNK = 1 << 18
+_MONITORING = (
+    "give the user the tag `monitoring` and permissions on the virtual hosts "
+    "(rabbitmqctl set_user_tags, set_permissions)"
+)
+
+
+class Api:
+    """One cluster's management API, and pages of its nodes, by one session."""
+
+    def __init__(self, settings: RabbitSettings) -> None:
+        self._settings = settings
+        self._names = Names()
+        self._opening = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, path: str, timeout: float, **query: str | int) -> Any:
+        """What `GET /api/<path>` answers.
+
+        Raises:
+            CollectionError: there is no answer within `timeout` seconds, or it says no.
+        """
+        url = f"{self._settings.url}/api/{path}"
+        what = f"{self._settings.name}: GET {without_password(url)}"
+        try:
+            password = await asyncio.to_thread(
+                secret_of, self._settings.password, self._settings.password_file
+            )
+        except OSError as error:
+            raise CollectionError(Problem("config", f"{what}: {error}")) from error
+        login = base64.b64encode(f"{self._settings.user}:{password}".encode()).decode()
+        headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
+        if query:
+            url = f"{url}?{urlencode(query)}"
+        async with self._answer(url, headers, timeout, what) as body:
+            try:
+                return await asyncio.to_thread(json.loads, body)
+            except ValueError as error:
+                text = f"{what}: answers with no JSON; is `url` RabbitMQ's management API?"
+                raise CollectionError(Problem("garbage", text)) from error
+
+    async def page(self, url: str, timeout: float, node: str) -> str:
+        """The text of a node's Prometheus page.
+
+        Raises:
+            CollectionError: it did not come within `timeout` seconds.
+        """
+        what = f"{self._settings.name}: Prometheus page of {node} ({without_password(url)})"
+        async with self._answer(url, {"Accept": "text/plain"}, timeout, what) as body:
+            try:
+                return await asyncio.to_thread(str, body, "utf-8")
+            except UnicodeDecodeError as error:
+                raise CollectionError(Problem("page", f"{what}: {error}")) from error
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        await self._names.close()
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                context = await asyncio.to_thread(tls_context, self._settings.tls)
+                connector = aiohttp.TCPConnector(resolver=self._names, ssl=context)
+                self._session = aiohttp.ClientSession(connector=connector)
+            return self._session
+
+    @asynccontextmanager
+    async def _answer(
+        self, url: str, headers: Mapping[str, str], timeout: float, what: str
+    ) -> AsyncIterator[bytes]:
+        """An answer's body; what goes wrong until then is told as what it means."""
+        try:
+            session = await self._opened()
+            async with asyncio.timeout(timeout):
+                body = await _body(session, url, headers, what)
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                text = f"{what}: no answer within {timeout:.1f} s: does a node hang?"
+                raise CollectionError(Problem("timeout", text)) from error
+            raise CollectionError(_unreached(error, what)) from error
+        except aiohttp.ClientError as error:
+            raise CollectionError(_unreached(error, what)) from error
+        yield body
+
+
+def _unreached(error: Exception, what: str) -> Problem:
+    match error:
+        case aiohttp.ClientSSLError():
+            return Problem("tls", f"{what}: {error}; check `tls`, and that the port speaks TLS")
+        case aiohttp.ClientConnectorDNSError():
+            return Problem("resolve", f"{what}: {error.os_error}; check the host in `url`")
+        case aiohttp.ClientConnectorError():
+            return Problem("refused", f"{what}: {error.os_error}; check `url`")
+        case OSError() if not isinstance(error, aiohttp.ClientError):
+            return Problem("config", f"{what}: tls: {error}")
+    return Problem("refused", f"{what}: {error}")
+
+
+def _refused(body: bytes, what: str) -> Problem:
+    """Why it lets nobody in: who is known and may not is answered 401 too, with another reason."""
+    try:
+        reason = str(json.loads(body)["reason"])
+    except (ValueError, TypeError, KeyError):
+        reason = "Login failed"
+    if reason == "Login failed":
+        return Problem("auth", f"{what}: {reason}; check `user` and `password`")
+    return Problem("authorization", f"{what}: not permitted ({reason}); {_MONITORING}")
+
+
+async def _body(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], what: str
+) -> bytes:
+    body = bytearray()
+    async with session.get(url, headers=headers, allow_redirects=False) as response:
+        if response.status in (401, 403):
+            raise CollectionError(_refused(await response.content.read(_CHUNK), what))
+        if response.status == 404:
+            raise CollectionError(
+                Problem("unsupported", f"{what}: answers 404; is the plugin enabled there?")
+            )
+        if response.status == 400:
+            raise CollectionError(Problem("range", f"{what}: answers 400"))
+        if response.status != 200:
+            class_ = "unavailable" if response.status >= 500 else "page"
+            raise CollectionError(Problem(class_, f"{what}: answers {response.status}"))
+        async for chunk in response.content.iter_chunked(_CHUNK):
+            body += chunk
+            if len(body) > MAX_ANSWER:
+                text = f"{what}: is bigger than {MAX_ANSWER >> 20} MiB"
+                raise CollectionError(Problem("page", text))
+    return bytes(body)

@@ -1,0 +1,158 @@
+"""Pages of RabbitMQ's Prometheus plugin, taken apart: `/metrics/detailed?family=…`.
+
+All series of one metric stand together, each on a line of its own with its labels in one order, so that
+a metric is found by one search, and what is not wanted is passed over. RabbitMQ 3.10 does not escape
+what stands in labels, `"` among it: so they are split by what stands between them, and not by quotes.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+
+QUEUES = ("queue_coarse_metrics", "queue_metrics")
+"""Families with a series a queue."""
+COUNTERS = (
+    "channel_queue_metrics",
+    "channel_queue_exchange_metrics",
+    "queue_delivery_metrics",
+    "queue_exchange_metrics",
+)
+"""Families with the counters of channels and queues, and of queues alone."""
+
+_METRIC = "rabbitmq_detailed_"
+
+GAUGES = {
+    "queue_messages": "queue.depth",
+    "queue_messages_ready": "queue.messagesReady",
+    "queue_messages_unacked": "queue.messagesUnacknowledged",
+    "queue_consumers": "queue.consumers",
+    "queue_consumer_capacity": "queue.consumerCapacity",
+    "queue_messages_bytes": "queue.messageBytes",
+    "queue_process_memory_bytes": "queue.memory",
+    "queue_head_message_timestamp": "head",
+}
+"""Columns, and the `head` message's own time (s), by the metric that tells them."""
+
+PUBLISHED, DELIVERED, ACKNOWLEDGED, REDELIVERED = "published", "delivered", "acked", "redelivered"
+"""Counters of a queue."""
+
+_OF_CHANNELS = {
+    "channel_get_ack_total": DELIVERED,
+    "channel_get_total": DELIVERED,
+    "channel_messages_delivered_ack_total": DELIVERED,
+    "channel_messages_delivered_total": DELIVERED,
+    "channel_messages_acked_total": ACKNOWLEDGED,
+    "channel_messages_redelivered_total": REDELIVERED,
+    "queue_messages_published_total": PUBLISHED,
+}
+_OF_QUEUES = {
+    "queue_get_ack_total": DELIVERED,
+    "queue_get_total": DELIVERED,
+    "queue_messages_delivered_ack_total": DELIVERED,
+    "queue_messages_delivered_total": DELIVERED,
+    "queue_messages_acked_total": ACKNOWLEDGED,
+    "queue_messages_redelivered_total": REDELIVERED,
+    "queue_exchange_messages_published_total": PUBLISHED,
+}
+"""From RabbitMQ 3.13 on."""
+Queue = tuple[str, str]
+"""Virtual host and name."""
+
+_CHANNEL = re.compile(r'channel="([^"]*)",')
+_IDENTITY = re.compile(
+    r'^rabbitmq_identity_info\{.*rabbitmq_node="([^"]*)".*'
+    r'rabbitmq_cluster_permanent_id="([^"]*)"',
+    re.M,
+)
+
+
+@dataclass(slots=True)
+class Page:
+    """What a node's page says of the queues whose leader is on it."""
+
+    node: str | None = None
+    """What the node calls itself."""
+    cluster_id: str | None = None
+    gauges: dict[str, dict[Queue, float]] = field(default_factory=dict)
+    """Values by column."""
+    counters: dict[tuple[str, Queue, str], int] = field(default_factory=dict)
+    """By channel, queue and counter; where queues count themselves the channel is `""`."""
+
+    def count(
+        self,
+        channel: str,
+        labels: str,
+        counter: str,
+        value: float,
+        told: Set[tuple[Queue, str]] = frozenset(),
+    ) -> None:
+        """Add a series' value, but to a counter of a queue that is `told` already."""
+        queue = _queue(labels)
+        if queue is not None and (queue, counter) not in told:
+            key = (channel, queue, counter)
+            self.counters[key] = self.counters.get(key, 0) + int(value)
+
+    @property
+    def queues(self) -> Mapping[Queue, float]:
+        """The queues that it tells of, by the number of their messages."""
+        return self.gauges.get("queue.depth", {})
+
+
+def parse_page(text: str) -> Page:
+    """What a page says; what on it is no series of a queue is passed over."""
+    page = Page()
+    identity = _IDENTITY.search(text)
+    if identity is not None:
+        page.node, page.cluster_id = identity[1], identity[2] or None
+    split: dict[str, Queue | None] = {}
+    for metric, column in GAUGES.items():
+        values = page.gauges.setdefault(column, {})
+        for labels, value in _lines(text, metric):
+            if labels not in split:
+                split[labels] = _queue(labels)
+            queue = split[labels]
+            if queue is not None:
+                values[queue] = value
+    for metric, counter in _OF_QUEUES.items():
+        for labels, value in _lines(text, metric):
+            page.count("", labels, counter, value)
+    # Where the queue itself counts, its channels would be counted twice.
+    told = {(queue, counter) for _, queue, counter in page.counters}
+    for metric, counter in _OF_CHANNELS.items():
+        for labels, value in _lines(text, metric):
+            channel = _CHANNEL.match(labels)
+            if channel is not None:
+                page.count(channel[1], labels[channel.end() :], counter, value, told)
+    return page
+
+
+def _lines(text: str, metric: str) -> Iterator[tuple[str, float]]:
+    """Labels and values of a metric's series that have labels."""
+    start = f"\n{_METRIC}{metric}{{"
+    at = text.find(start)
+    if at < 0:
+        return
+    # The next metric begins with a comment; no name of a queue reaches over a line.
+    end = text.find("\n#", at)
+    for line in text[at : end if end >= 0 else len(text)].split(start)[1:]:
+        labels, _, value = line.rpartition("} ")
+        try:
+            yield labels, float(value)
+        except ValueError:
+            continue
+
+
+def _queue(labels: str) -> Queue | None:
+    """The queue of `vhost="…",queue="…"`, as it stands there; an exchange may follow."""
+    labels, _, _ = labels.partition('",exchange_vhost="')
+    vhost, found, queue = labels.partition('",queue="')
+    return (vhost.rpartition('vhost="')[2], queue.removesuffix('"')) if found else None
+
+
+def unescaped(queue: Queue) -> Queue:
+    """A queue whose labels were escaped, as Prometheus asks, and later versions may do."""
+    vhost, name = (
+        part.replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n").replace("\0", "\\")
+        for part in queue
+    )
+    return vhost, name

@@ -1,0 +1,83 @@
+"""Samples of nodes, and what they say of the whole cluster."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.schema.metrics import NODE
+from operators.ticks import Collected
+
+FIELDS = {
+    "node.totalMemoryUsedInBytes": "mem_used",
+    "node.memoryLimitInBytes": "mem_limit",
+    "node.hostMemoryAlarm": "mem_alarm",
+    "node.diskSpaceFreeInBytes": "disk_free",
+    "node.diskSpaceLimitInBytes": "disk_free_limit",
+    "node.diskAlarm": "disk_free_alarm",
+    "node.fileDescriptorsTotalUsed": "fd_used",
+    "node.fileDescriptorsLimit": "fd_total",
+    "node.fileDescriptorsUsedSockets": "sockets_used",
+    "node.fileDescriptorsTotalSockets": "sockets_total",
+    "node.processesUsed": "proc_used",
+    "node.processesLimit": "proc_total",
+    "node.averageErlangProcessesWaiting": "run_queue",
+}
+"""By column: the API's field. One that is not told, or is no number, is null."""
+
+COLUMNS = ",".join(["name", "running", "uptime", "partitions", *FIELDS.values()])
+"""The fields that are asked for."""
+
+
+def node_samples(
+    identity: Identity, tick: int, nodes: Sequence[Mapping[str, Any]], overview: Mapping[str, Any]
+) -> Collected:
+    """One NODE row for each node that the cluster knows, and the CLUSTER columns that they give.
+
+    A node that does not run has `node.running` 0 and all else null.
+    """
+    told = sorted(nodes, key=lambda node: str(node["name"]))
+    names = [str(node["name"]) for node in told]
+    running = [bool(node.get("running")) for node in told]
+    live = [node if runs else {} for node, runs in zip(told, running, strict=True)]
+    columns: dict[str, Any] = {
+        column: [whole(node.get(field)) for node in live] for column, field in FIELDS.items()
+    }
+    partitions = [node.get("partitions") for node in live]
+    seen = [len(cut) if isinstance(cut, list) else None for cut in partitions]
+    uptimes = [whole(node.get("uptime")) for node in live]
+    rows = collected_batch(
+        identity,
+        tick,
+        NODE,
+        [(f"node-{name}",) for name in names],
+        [f"node-{name}" for name in names],
+        {
+            "node": names,
+            "node.running": [int(runs) for runs in running],
+            **columns,
+            "node.partitionsSeen": seen,
+            "node.uptime": [None if ms is None else ms / 1000 for ms in uptimes],
+        },
+    )
+    alarms = [*columns["node.hostMemoryAlarm"], *columns["node.diskAlarm"]]
+    totals = overview.get("object_totals") or {}
+    cluster = cluster_part(
+        identity,
+        tick,
+        {
+            "cluster.nodeCount": len(names),
+            "cluster.runningNodeCount": sum(running),
+            "cluster.alarmCount": sum(alarm or 0 for alarm in alarms),
+            "cluster.partitionedNodeCount": sum(bool(cut) for cut in seen),
+            "cluster.connectionCount": whole(totals.get("connections")),
+            "cluster.channelCount": whole(totals.get("channels")),
+        },
+    )
+    return Collected((rows, cluster))
+
+
+def whole(value: Any) -> int | None:
+    """A whole number, or a flag as one; None where the API tells something else or nothing."""
+    if isinstance(value, bool | int):
+        return int(value) if -(2**63) <= value < 2**63 else None
+    return int(value) if isinstance(value, float) and value.is_integer() else None

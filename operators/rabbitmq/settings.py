@@ -1,0 +1,154 @@
+"""Settings of a RabbitMQ cluster: an entry of `clusters` with `provider: rabbitmq`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+
+from operators.collect.expected import Expected
+from operators.collect.page_settings import PageUrl, TlsSettings
+from operators.collect.settings import SelectionSettings
+from operators.pool.settings import Priority
+from operators.schema.names import ClusterName
+from operators.schema.rabbitmq import path_of, queue_at
+from operators.schema.settings import Settings, nearest, part, require_distinct
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+    from operators.schema.metrics import EntityType
+
+NODES, QUEUES = "nodes", "queues"
+"""Kinds of target."""
+
+
+def _api(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write the management API's URL like https://rabbit-1:15672")
+    if parts.username or parts.password:
+        raise ValueError("write user and password beside the URL: `user`, `password`")
+    return url.rstrip("/").removesuffix("/api")
+
+
+ApiUrl = Annotated[str, AfterValidator(_api)]
+
+
+class RabbitExpectSettings(Settings):
+    """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
+
+    nodes: tuple[str, ...] = Field(default=(), description="node names: `rabbit@host`")
+    queues: tuple[str, ...] = Field(
+        default=(), description="queues: `orders`, or `shop/orders` of the virtual host `shop`"
+    )
+
+    @field_validator("nodes", "queues")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        require_distinct(names)
+        return names
+
+    @field_validator("queues")
+    @classmethod
+    def _are_paths(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            queue_at(name)
+        return names
+
+    def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
+        """What is expected of one kind of target."""
+        from operators.schema.metrics import NODE, QUEUE
+
+        match kind:
+            case "nodes":
+                return {NODE: tuple(Expected((f"node-{n}",), (n,)) for n in self.nodes)}
+            case "queues":
+                return {QUEUE: tuple(_expected(*queue_at(path)) for path in self.queues)}
+        return {}
+
+
+def _expected(vhost: str, queue: str) -> Expected:
+    return Expected(path_of(vhost, queue), (queue, vhost))
+
+
+class RabbitSettings(Settings):
+    """A RabbitMQ cluster to collect from."""
+
+    name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
+    provider: Literal["rabbitmq"] = Field(description="`rabbitmq`")
+    environment: str = Field(default="production", description="production, staging, …")
+    url: ApiUrl = Field(description="its management API: `https://rabbit-1:15672`")
+    user: str = Field(
+        pattern="^[^:]+$",
+        description="a user of it with the tag `monitoring`; see docs/rabbitmq.md",
+    )
+    password: SecretStr | None = Field(default=None, description="the user's password")
+    password_file: Path | None = Field(
+        default=None, description="file that holds it, read at every tick"
+    )
+    tls: TlsSettings = part("of the API and of pages by https")
+    reader: Literal["auto", "prometheus", "api"] = Field(
+        default="auto",
+        description="what queues are read by: the Prometheus plugin's pages where they can be "
+        "reached, else the API (`auto`), or one of the two alone",
+    )
+    prometheus: dict[str, PageUrl] = Field(
+        default_factory=dict,
+        description="where a node's Prometheus plugin is, by node name, if not where the API says: "
+        "`http://rabbit-1:15692`",
+    )
+    vhosts: SelectionSettings = part("whose queues are collected, by virtual host")
+    queues: SelectionSettings = part("which queues are collected, by their names")
+    priority: Priority = Field(
+        default=Priority.NORMAL, description="whose turn it is in a full pool"
+    )
+    expect: RabbitExpectSettings = part("what hybrid mode fills when it is missing")
+    like: str | None = Field(
+        default=None,
+        description="the fleet whose pattern and levels fill what was never seen",
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("give exactly one of password and password_file")
+        return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its targets."""
+        return NODES, QUEUES
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self.url
+
+    async def lacks(
+        self,
+        samples: "Sequence[RecordBatch]",
+        timeout: float,
+        *,
+        known: bool,
+    ) -> list[str]:
+        """What is expected and not there, where all is `known`."""
+        if not known:
+            return []
+        there = {path for batch in samples for path in batch.column("entity_name").to_pylist()}
+        names = sorted(path.partition("/")[2] for path in there)
+        lines = []
+        for what, kind in (("node", NODES), ("queue", QUEUES)):
+            for expected in self.expect.of(kind).values():
+                for path in ("/".join(entity.path) for entity in expected):
+                    if f"{self.name}/{path}" not in there:
+                        hint = nearest(path, names)
+                        lines.append(f"expect: there is no {what} `{path}`; {hint}")
+        return lines
+
+    def collector(self, account_id: int | None) -> Any:
+        """What collects from it; see `operators.collect.collectors.Collects`."""
+        from operators.rabbitmq.collector import RabbitCollector
+
+        return RabbitCollector(self, account_id)

@@ -1,0 +1,311 @@
+"""Collection from a real RabbitMQ: queues and nodes as rabbitmqctl says they are."""
+
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+
+from operators.collect.errors import CollectionError
+from operators.rabbitmq.settings import RabbitSettings
+from operators.schema.guid import entity_guid
+from operators.schema.metrics import CLUSTER, NODE, QUEUE
+from tests.rabbitmq.collecting import noted, row_of, rows_of, settings_of, ticks
+from tests.rabbitmq.server import Node, RabbitServer
+from tests.rabbitmq.traffic import (
+    channel,
+    counted,
+    declare,
+    publish,
+    take,
+    until,
+    wait_for_stats,
+    wait_until,
+    wait_until_counted,
+)
+
+READERS = pytest.mark.parametrize("reader", ["prometheus", "api"])
+KINDS = ("classic", "quorum", "stream")
+
+LISTED = {
+    "queue.depth": "messages",
+    "queue.messagesReady": "messages_ready",
+    "queue.messagesUnacknowledged": "messages_unacknowledged",
+    "queue.consumers": "consumers",
+    "queue.messageBytes": "message_bytes",
+    "queue.type": "type",
+    "queue.state": "state",
+}
+"""By column: what `rabbitmqctl list_queues` calls it."""
+
+
+def only(prefix: str, **more: Any) -> dict[str, Any]:
+    """Settings by which the queues of one test are collected."""
+    return {"queues": {"include": [f"^{prefix}"]}, **more}
+
+
+@READERS
+def test_queues_are_as_rabbitmqctl_lists_them(rabbit: RabbitServer, reader: str) -> None:
+    """Every figure of queues of each type, while there are publishers and consumers."""
+    node, name = rabbit.first, f"listed-{reader}"
+    with channel(node) as on:
+        for kind in KINDS:
+            declare(on, f"{name}-{kind}", kind)
+            publish(on, f"{name}-{kind}", 7)
+        on.basic_qos(prefetch_count=2)
+        for kind in ("classic", "quorum"):
+            on.basic_consume(f"{name}-{kind}", lambda *_: None)
+            take(on, f"{name}-{kind}", 1, ack=True)
+        for kind, unacked in (("classic", 2), ("quorum", 2)):
+            wait_for_stats(
+                node, f"{name}-{kind}", messages_unacknowledged=unacked, messages=6, consumers=1
+            )
+        wait_for_stats(node, f"{name}-stream", messages=7)
+        listed = {row["name"]: row for row in node.listed("name", *LISTED.values())}
+        (tick,) = ticks(settings_of(node, **only(name, reader=reader)))
+    assert {row["queue"] for row in rows_of(tick, QUEUE)} == {f"{name}-{kind}" for kind in KINDS}
+    for row in rows_of(tick, QUEUE):
+        said = listed[row["queue"]]
+        for column, field in LISTED.items():
+            # Of bytes it knows those of classic queues alone, and says "" of others.
+            if said[field] != "":
+                assert row[column] == said[field], (row["queue"], column)
+        assert row["queue.leader"] == node.name
+        assert row["queue.membersOnline"] == row["queue.members"]
+        assert row["queue.members"] == (None if row["queue.type"] == "classic" else 1)
+
+
+@READERS
+def test_rates_are_what_was_counted_between_two_ticks(rabbit: RabbitServer, reader: str) -> None:
+    """Published, delivered, acknowledged and redelivered; null for the first tick."""
+    node, name = rabbit.first, f"rates-{reader}"
+    with channel(node) as on:
+        declare(on, name)
+        publish(on, name, 10)
+        wait_until_counted(node, name, publish=10)
+
+        def more() -> None:
+            publish(on, name, 20)
+            take(on, name, 6, ack=True)
+            on.basic_nack(take(on, name, 1, ack=False), requeue=True)
+            take(on, name, 2, ack=False)
+            wait_until_counted(node, name, publish=30, ack=6, deliver_get=9, redeliver=1)
+
+        first, second = (
+            row_of(tick, QUEUE, name)
+            for tick in ticks(settings_of(node, **only(name, reader=reader)), more)
+        )
+    assert first["queue.messagesInPerSecond"] is None
+    assert first["queue.messagesPublished"] is None
+    assert second["queue.messagesPublished"] == 20
+    assert second["queue.messagesDelivered"] == 9
+    seconds = 20 / second["queue.messagesInPerSecond"]
+    assert second["queue.messagesOutPerSecond"] * seconds == pytest.approx(9)
+    assert second["queue.acknowledgedPerSecond"] * seconds == pytest.approx(6)
+    assert second["queue.redeliveredPerSecond"] * seconds == pytest.approx(1)
+    assert second["queue.deadLetteredPerSecond"] is None
+
+
+@READERS
+def test_rates_outlive_a_publisher(rabbit: RabbitServer, reader: str) -> None:
+    """Its counters go with its channel: what others publish counts, and nothing is negative."""
+    node, name = rabbit.first, f"leaves-{reader}"
+    with channel(node) as on:
+        declare(on, name)
+        publish(on, name, 10)
+        wait_until_counted(node, name, publish=10)
+        settings = settings_of(node, **only(name, reader=reader))
+
+        def leave() -> None:
+            on.close()
+            until(lambda: counted(node, name, "publish")[reader] == 0)
+
+        def come() -> None:
+            publish(other, name, 5)
+            until(lambda: counted(node, name, "publish")[reader] == 5)
+
+        with channel(node) as other:
+            rows = [row_of(t, QUEUE, name) for t in ticks(settings, leave, come, lambda: None)]
+    assert [row["queue.messagesPublished"] for row in rows] == [None, 0, 5, 0]
+    assert [row["queue.messagesInPerSecond"] for row in rows][1::2] == [0, 0]
+
+
+@READERS
+def test_what_was_not_measured_is_null(rabbit: RabbitServer, reader: str) -> None:
+    """A queue that was never used has no rates; a message without a time of its own has no age."""
+    node, name = rabbit.first, f"unused-{reader}"
+    with channel(node) as on:
+        declare(on, f"{name}-never")
+        for some in ("dated", "undated"):
+            declare(on, f"{name}-{some}")
+        publish(on, f"{name}-dated", 1, at=int(time.time()) - 100)
+        publish(on, f"{name}-undated", 1)
+        for queue, messages in (("never", 0), ("dated", 1), ("undated", 1)):
+            wait_for_stats(node, f"{name}-{queue}", messages=messages)
+        *_, last = ticks(settings_of(node, **only(name, reader=reader)), lambda: None)
+    never, dated, undated = (
+        row_of(last, QUEUE, f"{name}-{some}") for some in ("never", "dated", "undated")
+    )
+    for column in (
+        "queue.messagesInPerSecond",
+        "queue.messagesOutPerSecond",
+        "queue.acknowledgedPerSecond",
+        "queue.redeliveredPerSecond",
+        "queue.messagesPublished",
+        "queue.members",
+        "queue.processingTime",
+        "queue.errorRate",
+    ):
+        assert never[column] is None, column
+    assert never["queue.depth"] == 0
+    assert never["queue.oldestMessageAge"] == 0
+    assert 100 <= dated["queue.oldestMessageAge"] < 400
+    assert undated["queue.oldestMessageAge"] is None
+
+
+NAMES = ("a/b:c", "50%", 'q"uote\\d', "ünï, ,code", 'queue="x",')
+
+
+@READERS
+def test_names_may_hold_anything(rabbit: RabbitServer, reader: str) -> None:
+    """Columns have names as they are; paths and GUIDs encode what would part them."""
+    node, vhost = rabbit.first, f"shop/{reader}"
+    rabbit.add_vhost(vhost)
+    with channel(node, vhost) as on:
+        for name in NAMES:
+            declare(on, name)
+            publish(on, name, 3)
+        until(
+            lambda: (
+                {q["name"]: q.get("messages") for q in listed_in(node, vhost)}
+                == dict.fromkeys(NAMES, 3)
+            )
+        )
+        vhosts = {"include": [f"^{vhost}$"]}
+        (tick,) = ticks(settings_of(node, vhosts=vhosts, reader=reader))
+    rows = rows_of(tick, QUEUE)
+    assert {row["queue"] for row in rows} == set(NAMES)
+    assert {row["vhost"] for row in rows} == {vhost}
+    assert {row["queue.depth"] for row in rows} == {3}
+    assert {row["queue.type"] for row in rows} == {"classic"}
+    (row,) = [row for row in rows if row["queue"] == "a/b:c"]
+    encoded = f"shop%2F{reader}"
+    assert row["entity_name"] == f"rabbit/{encoded}/a%2Fb%3Ac"
+    assert row["entity_guid"] == entity_guid(
+        None, "MESSAGE_QUEUE_QUEUE", "rabbitmq", "rabbit", encoded, "a%2Fb%3Ac"
+    )
+
+
+def listed_in(node: Node, vhost: str) -> list[dict[str, Any]]:
+    """What the API says of the queues of a virtual host."""
+    return list(node.api(f"queues/{vhost.replace('/', '%2F')}"))
+
+
+def test_nodes_and_cluster_are_as_the_api_says(rabbit: RabbitServer) -> None:
+    """Memory, disk, descriptors, processes; the cluster's sums, and its own id."""
+    node = rabbit.first
+    with channel(node) as on:
+        declare(on, "counted")
+        publish(on, "counted", 4)
+        wait_for_stats(node, "counted", messages=4)
+        wait_until(node, channels=1)
+        (tick,) = ticks(settings_of(node))
+        (said,) = node.api("nodes")
+        listed = node.api("queues")
+    row = row_of(tick, NODE, f"node-{node.name}")
+    assert row["node"] == node.name
+    assert row["node.running"] == 1
+    for column, field in (
+        ("node.memoryLimitInBytes", "mem_limit"),
+        ("node.diskSpaceLimitInBytes", "disk_free_limit"),
+        ("node.fileDescriptorsLimit", "fd_total"),
+        ("node.fileDescriptorsTotalSockets", "sockets_total"),
+        ("node.processesLimit", "proc_total"),
+    ):
+        assert row[column] == said[field], column
+    assert row["node.totalMemoryUsedInBytes"] == pytest.approx(said["mem_used"], rel=0.5)
+    assert row["node.hostMemoryAlarm"] == row["node.diskAlarm"] == row["node.partitionsSeen"] == 0
+    assert 0 < row["node.uptime"] <= said["uptime"] / 1000
+    cluster: dict[str, Any] = {}
+    for part in rows_of(tick, CLUSTER):
+        cluster |= {name: value for name, value in part.items() if value is not None}
+    assert cluster["cluster.nodeCount"] == cluster["cluster.runningNodeCount"] == 1
+    assert cluster["cluster.queueCount"] == len(listed)
+    assert cluster["cluster.totalLag"] == sum(queue["messages"] for queue in listed)
+    assert cluster["cluster.channelCount"] == 1
+    assert cluster["cluster.connectionCount"] == 1
+    assert cluster["cluster.availability"] == 100
+    assert cluster["cluster_id"] == node.api("global-parameters/internal_cluster_id")["value"]
+
+
+def alarm_is(node: Node, raised: bool) -> bool:
+    """Whether the node has, or has not, raised its memory alarm."""
+    return bool(node.api("nodes")[0]["mem_alarm"]) is raised
+
+
+def test_memory_alarm_is_raised_and_cleared(rabbit: RabbitServer) -> None:
+    """It shows on the node and is counted on the cluster."""
+    node = rabbit.first
+    found = []
+    for limit, raised in (("1MB", True), ("2GB", False)):
+        node.ctl("set_vm_memory_high_watermark", "absolute", limit)
+        until(partial(alarm_is, node, raised))
+        (tick,) = ticks(settings_of(node, **only("^none$")))
+        row = row_of(tick, NODE, f"node-{node.name}")
+        counts = [r["cluster.alarmCount"] for r in rows_of(tick, CLUSTER)]
+        found.append((row["node.hostMemoryAlarm"], max(c for c in counts if c is not None)))
+    assert found == [(1, 1), (0, 0)]
+
+
+def failure_of(settings: RabbitSettings) -> CollectionError:
+    """What a tick fails of."""
+    with pytest.raises(CollectionError) as failed:
+        ticks(settings)
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("more", "error_class", "said"),
+    [
+        ({"password": "wrong"}, "auth", "check `user` and `password`"),
+        ({"url": "http://127.0.0.1:1"}, "refused", "check `url`"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    rabbit: RabbitServer, more: dict[str, str], error_class: str, said: str
+) -> None:
+    """The class, and what to do."""
+    error = failure_of(settings_of(rabbit.first, **more))
+    assert error.error_class == error_class
+    assert said in str(error)
+    assert not error.retryable or error_class == "refused"
+
+
+def test_a_user_without_the_tag_is_told_which_it_takes(rabbit: RabbitServer) -> None:
+    """The API answers 401 to whom it knows and does not let in."""
+    rabbit.first.api("users/plain", "PUT", {"password": "guest", "tags": "management"})
+    error = failure_of(settings_of(rabbit.first, user="plain"))
+    assert "monitoring" in str(error)
+    assert not error.retryable
+
+
+def test_without_the_plugin_the_api_is_read_and_that_is_said(rabbit: RabbitServer) -> None:
+    """The page's port is closed: rows come all the same."""
+    node = rabbit.first
+    settings = settings_of(
+        node, prometheus={node.name: "http://127.0.0.1:1"}, **only("without-plugin")
+    )
+    with channel(node) as on:
+        declare(on, "without-plugin")
+        publish(on, "without-plugin", 2)
+        wait_for_stats(node, "without-plugin", messages=2)
+        notes, tick = noted(settings)
+    assert row_of(tick, QUEUE, "without-plugin")["queue.depth"] == 2
+    assert [note for note in notes if "queues are read by the API" in note]
+    assert tick["queues"].error is None
+
+
+def test_a_page_is_asked_for_where_the_api_says_it_is(rabbit: RabbitServer) -> None:
+    """Nothing is configured, and nothing noted: the plugin was read."""
+    notes, _ = noted(settings_of(rabbit.first))
+    assert notes == ()

@@ -1,0 +1,280 @@
+"""A real RabbitMQ for tests: nodes as processes on loopback ports, in a folder of their own."""
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from tests.kafka.child import Spawner
+from tests.kafka.jars import MissingToolError
+from tests.ports import PortClaim
+
+START_TIMEOUT = 120.0
+"""Seconds from a node's start until it answers and is one of the cluster, at most."""
+
+USER, PASSWORD = "guest", "guest"
+"""Who may do everything."""
+
+_CONFIG = """\
+listeners.tcp.1 = 127.0.0.1:{amqp}
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {management}
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = {prometheus}
+collect_statistics_interval = 1000
+log.console = true
+log.console.level = warning
+log.file = false
+disk_free_limit.absolute = 10MB
+vm_memory_high_watermark.absolute = 2GB
+cluster_partition_handling = ignore
+{more}
+"""
+
+
+class ServerError(Exception):
+    """A node ended, or did not answer in time; the text has the last lines of its log."""
+
+
+def scripts() -> Path:
+    """The folder of RabbitMQ's own scripts.
+
+    Raises:
+        MissingToolError: it is not installed.
+    """
+    found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"))
+    if not found or shutil.which("erl") is None:
+        raise MissingToolError("rabbitmq-server", "rabbitmq-server")
+    return found[-1]
+
+
+class Node:
+    """One node's process, and the ports that are its own."""
+
+    def __init__(self, name: str, folder: Path, epmd_port: int, cookie: str, more: str) -> None:
+        self.name = name
+        self._resources = ExitStack()
+        self.amqp, self.management, self.prometheus, dist = (self._port() for _ in range(4))
+        self._home = folder / name.partition("@")[0]
+        self._home.mkdir()
+        written = self._home / ".erlang.cookie"
+        written.write_text(cookie)
+        written.chmod(0o400)
+        ports = {
+            "amqp": self.amqp,
+            "management": self.management,
+            "prometheus": self.prometheus,
+        }
+        (self._home / "rabbitmq.conf").write_text(_CONFIG.format(more=more, **ports))
+        (self._home / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
+        self._log = self._home / "log"
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(self._home),
+            "ERL_EPMD_PORT": str(epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": name,
+            "RABBITMQ_DIST_PORT": str(dist),
+            "RABBITMQ_CTL_DIST_PORT_MIN": "30000",
+            "RABBITMQ_CTL_DIST_PORT_MAX": "32000",
+            "RABBITMQ_BASE": str(self._home),
+            "RABBITMQ_MNESIA_BASE": str(self._home / "data"),
+            "RABBITMQ_LOG_BASE": str(self._home),
+            "RABBITMQ_CONF_ENV_FILE": str(self._home / "none"),
+            "RABBITMQ_CONFIG_FILE": str(self._home / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._home / "plugins"),
+            # The interface is named, and the schedulers do not spin: others want the processors.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
+            "+sbwt none +sbwtdcpu none +sbwtdio none",
+            "RABBITMQ_ALLOW_INPUT": "1",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _port(self) -> int:
+        claim = PortClaim()
+        self._resources.callback(claim.close)
+        return claim.port
+
+    @property
+    def url(self) -> str:
+        """Of its management API."""
+        return f"http://127.0.0.1:{self.management}"
+
+    @property
+    def prometheus_url(self) -> str:
+        """Of its Prometheus plugin."""
+        return f"http://127.0.0.1:{self.prometheus}"
+
+    def spawn(self, spawner: Spawner) -> None:
+        """Starts the process; does not wait for what runs in it."""
+        server = ["env", "-i", *(f"{k}={v}" for k, v in self._environment.items())]
+        # Not given to the terminal: with an input it would end where that ends.
+        command = [*server, str(scripts() / "rabbitmq-server"), "-noinput"]
+        self._process = spawner.start(command, self._log)
+
+    def wait_until_up(self) -> None:
+        """Returns when its API answers.
+
+        Raises:
+            ServerError: it ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                # The first to answer is Erlang, then the API, and only then what it knows.
+                if any(node["name"] == self.name for node in self.api("nodes")):
+                    return
+            except (OSError, ServerError):
+                pass
+            if self._process is not None and self._process.poll() is not None:
+                raise ServerError(f"{self.name} ended with {self._process.returncode}\n{self.log}")
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.name} does not answer\n{self.log}")
+            time.sleep(0.1)
+
+    @property
+    def log(self) -> str:
+        """The last lines that it printed."""
+        return "".join(self._log.read_text(errors="replace").splitlines(keepends=True)[-40:])
+
+    def api(self, path: str, method: str = "GET", body: Any = None, user: str = USER) -> Any:
+        """What its management API answers, as JSON.
+
+        Raises:
+            ServerError: it answers with an error.
+            OSError: it does not answer.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/api/{path}", data, method=method)
+        login = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
+        request.add_header("Authorization", f"Basic {login}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise ServerError(f"{method} {path}: {error.code} {error.read()!r}") from error
+        return json.loads(text) if text else None
+
+    def ctl(self, *arguments: str) -> str:
+        """What `rabbitmqctl` prints about it."""
+        command = [str(scripts() / "rabbitmqctl"), "-n", self.name, *arguments]
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        if done.returncode:
+            raise ServerError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def listed(self, *columns: str, vhost: str = "/") -> list[dict[str, Any]]:
+        """What `rabbitmqctl list_queues` says of these columns."""
+        printed = self.ctl("list_queues", "-q", "-p", vhost, "--formatter", "json", *columns)
+        rows: list[dict[str, Any]] = json.loads(printed)
+        return rows
+
+    def kill(self) -> None:
+        """Ends it with SIGKILL; nothing happens where it has ended already."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def pause(self) -> None:
+        """Hangs it: connections stay open and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def resume(self) -> None:
+        """Ends the hang."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Kills it and gives its ports back."""
+        self.kill()
+        self._resources.close()
+
+
+class RabbitServer:
+    """A cluster of nodes; a context manager. All of it ends with this process.
+
+    Raises:
+        MissingToolError: RabbitMQ is not installed.
+        ServerError: a node did not come up.
+    """
+
+    def __init__(self, nodes: int = 1, more: str = "") -> None:
+        scripts()
+        self._resources = ExitStack()
+        with self._resources:
+            folder = Path(tempfile.mkdtemp(prefix="mqpipe-rabbitmq-"))
+            self._resources.callback(shutil.rmtree, folder, ignore_errors=True)
+            self._spawner = Spawner()
+            self._resources.callback(self._spawner.close)
+            epmd = self._start_epmd(folder)
+            cookie = secrets.token_hex(10).upper()
+            tag = secrets.token_hex(3)
+            self.nodes = tuple(
+                Node(f"mq{n}-{tag}@localhost", folder, epmd, cookie, more)
+                for n in range(1, nodes + 1)
+            )
+            for node in self.nodes:
+                self._resources.callback(node.close)
+                node.spawn(self._spawner)
+            for node in self.nodes:
+                node.wait_until_up()
+            for node in self.nodes[1:]:
+                node.ctl("stop_app")
+                node.ctl("join_cluster", self.nodes[0].name)
+                node.ctl("start_app")
+                node.wait_until_up()
+            self._resources = self._resources.pop_all()
+
+    def _start_epmd(self, folder: Path) -> int:
+        claim = PortClaim()
+        self._resources.callback(claim.close)
+        command = ["epmd", "-port", str(claim.port), "-address", "127.0.0.1"]
+        process = self._spawner.start(command, folder / "epmd.log")
+        self._resources.callback(process.wait)
+        self._resources.callback(process.kill)
+        return claim.port
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kills the nodes and removes all that they wrote."""
+        self._resources.close()
+
+    @property
+    def first(self) -> Node:
+        """The first node."""
+        return self.nodes[0]
+
+    def start(self, node: Node) -> None:
+        """Starts a node that was killed, on its old ports."""
+        node.spawn(self._spawner)
+        node.wait_until_up()
+
+    def add_vhost(self, name: str) -> None:
+        """Makes a virtual host that the tests' user may do all in."""
+        quoted = urllib.parse.quote(name, safe="")
+        self.first.api(f"vhosts/{quoted}", "PUT")
+        permissions: Mapping[str, str] = dict.fromkeys(("configure", "write", "read"), ".*")
+        self.first.api(f"permissions/{quoted}/{USER}", "PUT", permissions)
