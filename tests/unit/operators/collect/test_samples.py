@@ -75,8 +75,10 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
     _, part = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
     row = cluster_row(IDENTITY, TICK, [part]).to_pylist()[0]
     told = {name: row[name] for name in row if name.startswith("cluster.")}
-    of_rabbitmq = ("nodeCount", "runningNodeCount", "alarmCount", "partitionedNodeCount")
-    of_rabbitmq += ("queueCount", "connectionCount", "channelCount", "consumerCount")
+    of_rabbitmq = (
+        *("nodeCount", "runningNodeCount", "alarmCount", "partitionedNodeCount"),
+        *("queueCount", "connectionCount", "channelCount", "consumerCount"),
+    )
     assert {told.pop(f"cluster.{name}") for name in of_rabbitmq} == {None}
     assert told == {
         "cluster.activeBrokerCount": 2,
