@@ -111,7 +111,7 @@ def outlook(at: Standing) -> Outlook:
         margin[(at.age < KEEPS_UP) & (at.consumed > 0) & trusted] = np.inf
         margin[gone] = 0.0
         margin[~waits] = np.inf
-        of_messages = np.where(at.retained > 0, 100 * unread / at.retained, 0.0)
+        of_messages = np.where(at.retained > 0, 100 * (unread / at.retained), 0.0)
         of_messages[gone] = 100.0
         of_time = np.where(
             np.isfinite(at.retention), 100 * at.age / np.maximum(at.retention, 1e-3), np.nan
