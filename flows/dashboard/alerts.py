@@ -34,6 +34,8 @@ class Condition:
     warning: float | None = None
     least: float | None = None
     silence: bool = False
+    once: bool = False
+    """Whether once within the time is enough; else the whole of it must be so."""
 
 
 def conditions(brokers: Mapping[str, int] | None = None) -> Iterator[Condition]:
@@ -80,6 +82,19 @@ def conditions(brokers: Mapping[str, int] | None = None) -> Iterator[Condition]:
         warning=120,
     )
     yield Condition(
+        "May lose data within 1 h",
+        "The first message that a group has not read will be removed within an hour, as it reads now.",
+        _of(CONSUMER_GROUP, "min", "consumerGroup.marginSeconds", "clusterName", "consumerGroup"),
+        least=3_600,
+    )
+    yield Condition(
+        "Messages lost unread",
+        "Messages were removed before a group had read them.",
+        _of(CONSUMER_GROUP, "sum", "consumerGroup.lostMessages", "clusterName", "consumerGroup"),
+        critical=0,
+        once=True,
+    )
+    yield Condition(
         "No data",
         "A cluster that had samples has none.",
         _count(CLUSTER, "clusterName"),
@@ -114,7 +129,7 @@ def as_input(condition: Condition, interval: float) -> dict[str, Any]:
             "operator": operator,
             "threshold": threshold,
             "thresholdDuration": window * max(1, ceil(_HELD / window)),
-            "thresholdOccurrences": "ALL",
+            "thresholdOccurrences": "AT_LEAST_ONCE" if condition.once else "ALL",
         }
         for priority, operator, threshold in (
             ("CRITICAL", "ABOVE", condition.critical),

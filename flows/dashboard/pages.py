@@ -254,6 +254,28 @@ def _groups() -> Iterator[Widget]:
         width=12,
         height=4,
     )
+    ahead = (
+        "consumerGroup.marginSeconds",
+        "consumerGroup.lostMessages",
+        "consumerGroup.catchUpSeconds",
+        "consumerGroup.lagState",
+    )
+    margin, lost, catch_up, state = ahead
+    yield Widget(
+        "Groups that may lose messages, and when",
+        Chart.TABLE,
+        Query(
+            f"min({margin}) AS 'margin s', sum({lost}) AS 'lost', "
+            f"latest({catch_up}) AS 'catch up s', latest({state}) AS 'state'",
+            (CONSUMER_GROUP,),
+            ahead,
+            (("consumerGroup.lagState", "!= 'keeping up'"),),
+            _identity(CONSUMER_GROUP),
+            limit=100,
+        ),
+        width=12,
+        height=4,
+    )
     of_topics = [metric.name for metric in GROUP_TOPIC.metrics]
     select = ", ".join(f"latest({name}) AS '{name.partition('.')[2]}'" for name in of_topics)
     yield Widget(

@@ -16,6 +16,8 @@ import yaml
 from flows.config import Config
 from flows.loading import parse
 from flows.observe.metrics import JobCollector
+from flows.observe.samples.names import families
+from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC
 from tests import job_pictures
 from tests.docker.steps import ROOT, run_stage, stages
 from tests.documents import PAGES
@@ -130,10 +132,11 @@ def test_configurations_are_valid() -> None:
 
 def test_alert_rules_are_promql_over_metrics_that_there_are() -> None:
     """Each rule parses, names metrics that a job serves, and says what to do."""
-    there = {"up", *_series()}
+    samples = {f.name for t in (CONSUMER_GROUP, GROUP_TOPIC) for f in families(t)}
+    there = {"up", *_series(), *samples}
     for rule in _alerts():
         promql_parser.parse(rule["expr"])
-        named = set(re.findall(r"\b(mqpipe_\w+|up)\b", rule["expr"]))
+        named = set(re.findall(r"\b(mqpipe_\w+|mq_\w+|up)\b", rule["expr"]))
         assert named, rule["alert"]
         assert named <= there, f"{rule['alert']}: {named - there}"
         assert rule["annotations"]["action"]

@@ -181,7 +181,7 @@ def test_alerts_are_on_lag_replicas_brokers_and_silence_and_never_on_fills() -> 
     """Filled samples are not measured: they neither open nor close an incident."""
     made = {condition.name: str(condition.query) for condition in conditions()}
     assert {
-        "Consumer lag", "Under-replicated partitions", "Broker down", "No data",
+        "Consumer lag", "May lose data within 1 h", "Messages lost unread", "Under-replicated partitions", "Broker down", "No data",
     } <= made.keys()  # fmt: skip
     for query in made.values():
         assert "origin != 'filled'" in query or COLLECTION.event_type in query
