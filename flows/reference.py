@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from flows.config import Config
 from flows.dashboard.command import grafana_board
 from operators.schema.arrow import COMMON
-from operators.schema.metrics import ENTITY_TYPES, STRING
+from operators.schema.metrics import ENTITY_TYPES, STRING, EntityType
 from operators.schema.units import parse_duration, parse_size
 from operators.simulate.anomalies.kinds import KINDS
 from operators.simulate.patterns import BUILT_IN, Custom
@@ -44,7 +44,7 @@ def metrics_page() -> str:
             "",
             f"## {entity.name}",
             "",
-            f"Parquet: `type={entity.label}`. New Relic event: `{entity.event_type}`.",
+            f"Parquet: `type={entity.label}`. New Relic event: {_event_types(entity)}.",
             "",
         ]
         if entity.identity:
@@ -67,6 +67,11 @@ def metrics_page() -> str:
                 f"| `{m.name}` | {m.kind} | {m.unit} | {_type(m.type)} | {m.meaning} | {otel} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def _event_types(entity: EntityType) -> str:
+    own = [f"of {provider} `{name}`" for provider, name in entity.provider_events]
+    return ", ".join([f"`{entity.event_type}`", *own])
 
 
 def _type(type_: object) -> str:

@@ -64,7 +64,9 @@ class Query:
             conditions.insert(0, f"entityType = '{self.of[0].name}'")
         if self.filtered:
             conditions.append(FILTER)
-        event_types = dict.fromkeys(entity_type.event_type for entity_type in self.of)
+        event_types = dict.fromkeys(
+            name for entity_type in self.of for name in entity_type.event_types
+        )
         parts = ["SELECT", self.select, "FROM", ", ".join(event_types)]
         if conditions:
             parts += ["WHERE", " AND ".join(conditions)]

@@ -137,9 +137,13 @@ class RabbitSettings(Settings):
         if not known:
             return []
         there = {path for batch in samples for path in batch.column("entity_name").to_pylist()}
-        names = sorted(path.partition("/")[2] for path in there)
+        below = sorted(filter(None, (path.partition("/")[2] for path in there)))
+        nodes = [path for path in below if path.startswith("node-")]
         lines = []
-        for what, kind in (("node", NODES), ("queue", QUEUES)):
+        for what, kind, names in (
+            ("node", NODES, nodes),
+            ("queue", QUEUES, [path for path in below if path not in nodes]),
+        ):
             for expected in self.expect.of(kind).values():
                 for path in ("/".join(entity.path) for entity in expected):
                     if f"{self.name}/{path}" not in there:

@@ -91,6 +91,13 @@ class EntityType:
     event_type: str
     identity: tuple[Identity, ...]
     metrics: tuple[Metric, ...]
+    provider_events: tuple[tuple[str, str], ...] = ()
+    """Providers whose events have a type of their own, which New Relic's integration of them has."""
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        """All types of its events."""
+        return (self.event_type, *(event_type for _, event_type in self.provider_events))
 
     def __hash__(self) -> int:
         """By the name: a type is a dictionary's key in every batch's way."""
@@ -132,6 +139,11 @@ def _flag(name: str, meaning: str, otel: str | None = None) -> Metric:
 
 def _word(name: str, meaning: str) -> Metric:
     return Metric(name, Kind.STATE, "word", meaning, STRING)
+
+
+def _also_called(names: dict[str, str], *metrics: Metric) -> tuple[Metric, ...]:
+    """Metrics with second names in events, where `names` has such."""
+    return tuple(replace(m, event_alias=names.get(m.name, m.event_alias)) for m in metrics)
 
 
 BROKER_ID = Identity("broker_id", "brokerId", pa.int32(), "the broker's node id")
@@ -657,12 +669,27 @@ PROBE = EntityType(
     ),
 )
 
+_RABBITMQ = {
+    "queue.depth": "queue.totalMessages",
+    "queue.messagesInPerSecond": "queue.messagesPublishedPerSecond",
+    "queue.messagesOutPerSecond": "queue.sumMessagesDeliveredPerSecond",
+    "queue.messagesReady": "queue.messagesReadyDeliveryClients",
+    "queue.messagesUnacknowledged": "queue.messagesReadyUnacknowledged",
+    "queue.messagesDelivered": "queue.sumMessagesDelivered",
+    "queue.acknowledgedPerSecond": "queue.messagesAcknowledgedPerSecond",
+    "queue.redeliveredPerSecond": "queue.messagesRedeliverGetPerSecond",
+    "queue.consumerCapacity": "queue.consumerMessageUtilizationPerSecond",
+    "queue.memory": "queue.erlangBytesConsumedInBytes",
+}
+"""What New Relic's integration of RabbitMQ (nri-rabbitmq) calls metrics of queues."""
+
 QUEUE = EntityType(
     "MESSAGE_QUEUE_QUEUE",
     "queue",
     "MessageQueueSample",
     (QUEUE_NAME, VHOST),
-    (
+    _also_called(
+        _RABBITMQ,
         _whole("queue.depth", "messages", "messages in it: ready and unacknowledged"),
         _rate("queue.messagesInPerSecond", "messages/s", "messages sent: published to it"),
         _rate("queue.messagesOutPerSecond", "messages/s", "messages received: delivered by it"),
@@ -690,6 +717,7 @@ QUEUE = EntityType(
         _word("queue.state", "running, idle, down, minority, …"),
         _word("queue.leader", "the node that leads it"),
     ),
+    provider_events=(("rabbitmq", "RabbitmqQueueSample"),),
 )
 
 NODE = EntityType(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from functools import cache, reduce
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -76,17 +77,34 @@ def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
     """
     entity_type = entity_type_of(batch)
     check_event(entity_type)
+    for provider, event_type in entity_type.provider_events:
+        theirs = pc.fill_null(pc.equal(batch.column("provider"), provider), False)
+        if pc.all(theirs).as_py() and len(batch):
+            return _events(batch, entity_type, event_type, also_called=True)
+        if pc.any(theirs).as_py():
+            # Of several clusters: each sample keeps its place.
+            own, others = batch.filter(theirs), batch.filter(pc.invert(theirs))
+            rows = pa.concat_arrays([events(own), events(others)])
+            places = np.argsort(np.argsort(~np.asarray(theirs), kind="stable"))
+            return rows.take(pa.array(places))
+    also_called = not entity_type.provider_events
+    return _events(batch, entity_type, entity_type.event_type, also_called=also_called)
+
+
+def _events(
+    batch: pa.RecordBatch, entity_type: EntityType, event_type: str, *, also_called: bool
+) -> pa.LargeStringArray:
+    """Events of one type, with the metrics' second names where they are `also_called` so."""
     columns = {
         "timestamp": "timestamp",
         **_COMMON,
         **{i.column: i.attribute for i in entity_type.identity},
         **{m.name: m.name for m in entity_type.metrics},
-        **{m.event_alias: m.event_alias for m in entity_type.metrics if m.event_alias},
     }
+    if also_called:
+        columns |= {m.event_alias: m.event_alias for m in entity_type.metrics if m.event_alias}
     batch = _as_events(with_names(batch), entity_type)
-    parts: list[Part] = [
-        f'{{"eventType":"{entity_type.event_type}","entityType":"{entity_type.name}"'
-    ]
+    parts: list[Part] = [f'{{"eventType":"{event_type}","entityType":"{entity_type.name}"']
     parts += members(batch, columns)
     return rows_of([*parts, "},"], len(batch))
 

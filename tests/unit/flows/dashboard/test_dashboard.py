@@ -59,7 +59,7 @@ def test_every_attribute_is_one_of_the_table(query: str) -> None:
         known = {
             attribute
             for entity_type in ENTITY_TYPES
-            if entity_type.event_type == event_type
+            if event_type in entity_type.event_types
             for attribute in event_attributes(entity_type)
         }
         assert known, event_type

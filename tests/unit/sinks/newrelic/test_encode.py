@@ -101,15 +101,16 @@ def expected_event(entity_type: EntityType, row: dict[str, Any]) -> dict[str, An
         **{i.column: i.attribute for i in entity_type.identity},
         **{m.name: m.name for m in entity_type.metrics},
     }
+    event_type = dict(entity_type.provider_events).get(row["provider"], entity_type.event_type)
     event = {
-        "eventType": entity_type.event_type,
+        "eventType": event_type,
         "timestamp": round(row["timestamp"].timestamp() * 1000),
     }
     values = {name: row[column] for column, name in names.items()}
     for metric in entity_type.metrics:
         if metric.event_factor != 1 and row[metric.name] is not None:
             values[metric.name] = row[metric.name] * metric.event_factor
-        if metric.event_alias:
+        if metric.event_alias and event_type == entity_type.event_types[-1]:
             values[metric.event_alias] = row[metric.name]
     values["entityName"], values["displayName"] = event_names(entity_type, row)
     for name, value in values.items():
