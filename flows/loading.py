@@ -109,6 +109,9 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
         told = {fault.path for fault in faults}
         faults += [fault for fault in _faults(model, error, lines) if fault.path not in told]
         raise reading.error(source, sorted(faults, key=lambda fault: fault.line)) from None
+    except UnicodeEncodeError:
+        # Half a character where one of a few words is asked for: it is among the faults.
+        raise reading.error(source, faults) from None
     except RecursionError:
         message = "it is nested too deeply to be read"
         raise ConfigError(source, [Fault("", 0, message)]) from None

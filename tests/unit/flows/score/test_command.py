@@ -48,6 +48,19 @@ def test_alert_on_an_entity_that_does_not_exist_is_said(
     assert expected in capsys.readouterr().err
 
 
+def test_control_characters_of_an_alerts_name_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal would obey them."""
+    truth(hybrid(tmp_path / "s"))
+    file = tmp_path / "a.csv"
+    file.write_text(f'entity,time\n"sim-eu/\x1b[2J",{ONSET}\n')
+    assert score(file, str(tmp_path / "s")) == 0
+    said = capsys.readouterr().err
+    assert "sim-eu/\\x1b[2J" in said
+    assert "\x1b" not in said
+
+
 def scores_of(path: Path, sick: float, well: float) -> None:
     """A detector's scores of every sample: one value where it is shaped, another elsewhere."""
     samples = find_samples(str(path / "s"))

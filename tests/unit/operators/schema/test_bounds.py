@@ -74,6 +74,12 @@ def test_a_setting_that_nobody_can_mean_is_refused_with_the_reason(text: str, re
     assert reason in said(text + "\nsimulation: {fleets: [{name: a}]}\n")
 
 
+def test_half_a_character_is_a_fault_where_one_of_a_few_words_is_asked_for() -> None:
+    """A kind is looked up among those there are, which takes text that can be encoded."""
+    text = 'simulation: {fleets: [{name: f, pattern: {kind: "a\\ud800b"}}]}'
+    assert "half a character" in said(text)
+
+
 def test_aliases_that_multiply_are_refused_before_they_do() -> None:
     """A few lines would make more values than memory holds."""
     lines = ["a: &a0 [x, x, x, x, x, x, x, x, x, x]"]
