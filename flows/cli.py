@@ -532,7 +532,17 @@ def main() -> None:
     except CommandError as error:
         _fail(f"mqpipe: {error}", error.code)
     except OSError as error:
-        _fail(f"mqpipe: {error}", 1)
+        _fail(f"mqpipe: {_of_standard_output() or error}", 1)
+
+
+def _of_standard_output() -> str | None:
+    """What is wrong with standard output, if that is what failed."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return f"standard output cannot be written: {why}; results are lost"
+    return None
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -180,7 +180,7 @@ def _begin(store: Store, state: JobState, span: Span, options: ExportOptions) ->
         if differs:
             raise CommandError(
                 f"--resume: this export was begun with another {', '.join(differs)} "
-                f"({_readable(replace(span, **{k: begun[k] for k in differs}))}); give the same, "
+                f"({_in_words(replace(span, **{k: begun[k] for k in differs}))}); give the same, "
                 "or --overwrite to start over"
             )
         return not begun.get("complete", False)
@@ -203,6 +203,13 @@ def _readable(span: Span) -> dict[str, object]:
         "interval_seconds": span.interval / 1000,
         "seed": span.seed,
     }
+
+
+def _in_words(span: Span) -> str:
+    return (
+        f"--start {show_time(span.start)} --end {show_time(span.end)} "
+        f"--interval {span.interval / 1000:g}s --seed {span.seed}"
+    )
 
 
 def _ticks(span: Span) -> int:

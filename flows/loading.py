@@ -105,6 +105,9 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
     try:
         config = model.model_validate(value)
     except ValidationError as error:
+        if root is None:
+            message = "is empty: `mqpipe init` writes a configuration to start from"
+            raise ConfigError(source, [Fault("", 0, message)]) from None
         # A variable that is not set is wrong for that alone.
         told = {fault.path for fault in faults}
         faults += [fault for fault in _faults(model, error, lines) if fault.path not in told]
@@ -334,8 +337,18 @@ def _messages(
     of_types = [item for item in items if item["type"] in _WANTED]
     if of_types:
         wanted = dict.fromkeys(_WANTED[item["type"]] for item in of_types)
-        yield f"must be {' or '.join(wanted)}{_given(of_types[0], path)}"
+        yield f"must be {' or '.join(wanted)}{_hint(model, of_types[0], path)}"
     yield from (_message(model, item, path) for item in items if item["type"] not in _WANTED)
+
+
+def _hint(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str:
+    """What was given, or how it is written right."""
+    given, names = item["input"], _names_at(model, path)
+    if isinstance(given, bool) and item["type"] == "string_type":
+        return ", and YAML takes yes, no, on and off for true and false: write it in quotes"
+    if isinstance(given, str) and item["type"] in _OF_KEYS and names and path:
+        return f", such as `{path[-1]}: {{{names[0]}: …}}`"
+    return _given(item, path)
 
 
 def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str:

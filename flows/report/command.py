@@ -38,6 +38,7 @@ def report(uri: str, options: ReportOptions) -> int:
         CommandError: the report cannot be written.
     """
     samples = find_samples(uri)
+    _require_writable(options.out)
     with (
         stages(options.progress) as tell,
         ThreadPoolExecutor(1) as background,
@@ -66,6 +67,25 @@ def report(uri: str, options: ReportOptions) -> int:
     if options.png is not None:
         typer.echo(f"{options.png}: {len(plots)} plots")
     return 0
+
+
+def _require_writable(out: Path) -> None:
+    """Nothing, where the page can be written: it takes seconds to make.
+
+    Raises:
+        CommandError: it cannot.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        there = out.exists()
+        with out.open("ab"):
+            pass
+        if not there:
+            out.unlink()
+    except OSError as error:
+        raise CommandError(
+            f"{out}: the report cannot be written there: {error.strerror}; name another place by --out"
+        ) from error
 
 
 def _images(plots: Sequence[Plot], folder: Path, tell: Callable[[str], None]) -> None:

@@ -51,6 +51,8 @@ def read_detected(
     Raises:
         UsageError: it cannot be read, a column is missing, or a time is none.
     """
+    if file.is_dir():
+        raise UsageError(f"{file}: is a folder: give the file of alerts or scores in it")
     if not file.is_file():
         raise UsageError(f"{file}: no such file")
     try:

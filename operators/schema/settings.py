@@ -6,13 +6,33 @@ Each room declares its own settings beside what uses them; `flows.config` puts t
 import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, date, datetime, time
 from itertools import islice
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from operators.schema.secrets import shown
 from operators.schema.units import parse_duration, parse_size
+
+
+def _moment(value: Any) -> Any:
+    """A time without a zone is UTC, as on the command line."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            message = f"not a time: {shown(value)}; write ISO 8601 (2026-01-31T10:00:00Z)"
+            raise ValueError(message) from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+"""A point in time in ISO 8601; UTC where no offset stands."""
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where something stands in a configuration: names of keys, and places in lists."""

@@ -8,12 +8,10 @@ by `sum`, `product`, `shift` and `clip`.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
-    AwareDatetime,
     BeforeValidator,
     Discriminator,
     Field,
@@ -24,9 +22,10 @@ from pydantic import (
 )
 
 from operators import plugins
-from operators.schema.settings import Duration, Settings, at_most
+from operators.schema.settings import Duration, Moment, Settings, at_most
 from operators.simulate.local_time import DAY, HOUR, day_number, month, to_local, weekday
 from operators.simulate.noise import Floats, Ints, hashed, key_of, smooth
+from operators.simulate.recording import recording
 
 _Factor = Annotated[float, Field(ge=0), at_most(1e6, "a level is multiplied by it")]
 
@@ -169,7 +168,7 @@ class Growth(Settings):
     """
 
     kind: Literal["growth"] = "growth"
-    since: AwareDatetime = Field(description="when the growth begins")
+    since: Moment = Field(description="when the growth begins")
     rate: float = Field(default=0.05, gt=-1, le=100, description="growth in 30 days: 0.05 is 5 %")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
@@ -184,8 +183,8 @@ class Step(Settings):
     """factor = `factor` from `start` to `end`, else 1."""
 
     kind: Literal["step"] = "step"
-    start: AwareDatetime = Field(description="when the step comes")
-    end: AwareDatetime | None = Field(default=None, description="when it goes; without, it stays")
+    start: Moment = Field(description="when the step comes")
+    end: Moment | None = Field(default=None, description="when it goes; without, it stays")
     factor: _Factor = Field(default=2.0, description="the factor between the two")
 
     def at(self, times: Ints, scene: Scene) -> Floats:
@@ -222,10 +221,16 @@ class Bursts(Settings):
 
 
 class Recorded(Settings):
-    """The shape of a recorded metric, looped: factor = value / mean, straight between samples."""
+    """The shape of a recorded metric, looped: factor = value / mean, straight between samples.
+
+    One of a week or longer is looped by whole weeks, one of a day or longer by whole days, its latest:
+    so that noon stays noon, and a Sunday a Sunday.
+    """
 
     kind: Literal["recorded"] = "recorded"
-    path: str = Field(description="Parquet file or directory, such as mqpipe's own samples")
+    path: str = Field(
+        description="CSV or Parquet file, or a directory, such as mqpipe's own samples"
+    )
     metric: str = Field(default="topic.messagesInPerSecond", description="the column to follow")
     entity: str | None = Field(
         default=None, description="value of `entity_name`; without, the mean of all"
@@ -233,36 +238,15 @@ class Recorded(Settings):
 
     @model_validator(mode="after")
     def _readable(self) -> "Recorded":
-        _recording(self.path, self.metric, self.entity)
+        recording(self.path, self.metric, self.entity)
         return self
 
     def at(self, times: Ints, scene: Scene) -> Floats:
         """Factors at times in ms."""
-        moments, factors = _recording(self.path, self.metric, self.entity)
+        moments, factors = recording(self.path, self.metric, self.entity)
         length = moments[-1] - moments[0]
         place = (times - moments[0]) % length + moments[0]
         return np.asarray(np.interp(place, moments, factors), np.float64)
-
-
-@lru_cache(maxsize=32)
-def _recording(path: str, metric: str, entity: str | None) -> tuple[Ints, Floats]:
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path, columns=["timestamp", "entity_name", metric])
-    except Exception as error:
-        raise ValueError(f"cannot read `{metric}` from {path}: {error}") from error
-    if entity is not None:
-        table = table.filter(pc.equal(table["entity_name"].cast("string"), entity))
-    means = table.group_by("timestamp").aggregate([(metric, "mean")]).sort_by("timestamp")
-    means = means.filter(pc.is_valid(means[f"{metric}_mean"]))
-    moments = means["timestamp"].cast("timestamp[ms]").cast("int64").to_numpy()
-    values = means[f"{metric}_mean"].to_numpy()
-    if len(moments) < 2 or not values.mean() > 0:
-        raise ValueError(f"{path} has no two samples of `{metric}` of {entity or 'any entity'}")
-    factors = np.append(values, values[0]) / values.mean()
-    return np.append(moments, moments[-1] + (moments[1] - moments[0])), factors
 
 
 class Sum(Settings):

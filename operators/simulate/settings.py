@@ -1,13 +1,13 @@
 """Settings of the simulation: fleets, what happens to them, and the seed of it all."""
 
+import difflib
 import inspect
 from collections.abc import Sized
 from datetime import date
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
-    AwareDatetime,
     ConfigDict,
     Field,
     StringConstraints,
@@ -23,6 +23,7 @@ from operators.schema.settings import (
     GroupTopics,
     Misfit,
     MisfitError,
+    Moment,
     Settings,
     at_most,
     nearest,
@@ -186,7 +187,9 @@ class FleetSettings(Settings):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"no time zone `{name}`; write it like UTC or Europe/Berlin") from None
+            near = difflib.get_close_matches(name, available_timezones(), 1)
+            hint = f"did you mean `{near[0]}`?" if near else "write it like UTC or Europe/Berlin"
+            raise ValueError(f"no time zone `{name}`; {hint}") from None
         return name
 
     @field_validator("brokers", "topics", "groups")
@@ -281,7 +284,7 @@ class AnomalySettings(Settings):
 
     kind: str = Field(description="a built-in kind, an entry point, or module:name")
     entity: str | None = Field(default=None, description="path of the entity where it starts")
-    start: AwareDatetime | None = Field(default=None, description="when it sets in")
+    start: Moment | None = Field(default=None, description="when it sets in")
     duration: Duration = Field(
         default=900.0, gt=0, description="from its onset to its recovery's end"
     )
