@@ -116,15 +116,16 @@ class KafkaClient:
         timeout: float,
         what: str,
         lane: int = 0,
+        committed: bool = False,
     ) -> FoundOffsets:
         """The offset that each of a leader's partitions has for what is asked of it.
 
         That is EARLIEST, LATEST, MAX_TIMESTAMP, or a time (ms): the first offset at or after it.
         `topic` is an index into `names`, whose rows lie together. `what` says in an error what
-        was being done.
+        was being done. Of what is `committed` alone LATEST is the last stable offset.
         """
         what = f"{self.cluster}: {what}"
-        body = offsets_request(names, topic, partition, asked)
+        body = offsets_request(names, topic, partition, asked, committed)
         answer = await self._send("ListOffsets", body, timeout, broker, what, lane)
         return self._read(what, lambda: found_offsets(answer))
 

@@ -19,6 +19,7 @@ from operators.collect.groups import group_samples
 from operators.collect.limits import NOT_KNOWN, Limits, limits_bytes, message_sizes
 from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import Offsets
+from operators.collect.open_transactions import OpenTransactions
 from operators.collect.pages import PageReader
 from operators.collect.probe import Probe
 from operators.collect.reading import Reading
@@ -55,6 +56,7 @@ class ClusterCollector:
         self._readings: dict[int, Reading] = {}
         self._timelines = Timelines()
         self._configs = TopicConfigs()
+        self._open = OpenTransactions()
         self._noted: dict[str, str] = {}
         """What was logged once, by the event."""
         self._probe = (
@@ -102,6 +104,7 @@ class ClusterCollector:
                 self._selected_topics,
                 self._selected_groups,
                 log_dirs=self._settings.log_dirs,
+                committed=self._settings.isolation == "read_committed",
             )
             for old in sorted(self._readings)[:-READINGS_KEPT]:
                 del self._readings[old]
@@ -170,7 +173,7 @@ class ClusterCollector:
         if isinstance(offsets, Problem):
             problems.append(offsets)
             message_at = np.full(len(commits.row), UNKNOWN, np.int64)
-            limits = NOT_KNOWN
+            limits, open_rows = NOT_KNOWN, None
         else:
             problems += offsets.problems
             what = f"{self._identity.cluster}: find when messages were written"
@@ -179,6 +182,9 @@ class ClusterCollector:
                     self._client, topology, commits, offsets, budget.until(1, what)
                 ),
                 self._limits(topology, commits, offsets, reading, budget),
+            )
+            open_rows = await self._open.of(
+                self._client, topology, commits, offsets, budget.until(1, what)
             )
         most = self._settings.group_topics
         pairs = pairs_of(commits) if most else None
@@ -195,6 +201,7 @@ class ClusterCollector:
             pairs,
             most,
             limits,
+            open_rows,
         )
         return _partial(collected, problems)
 

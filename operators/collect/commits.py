@@ -53,16 +53,20 @@ class Commits:
         """Each row's end offset; UNKNOWN where it is."""
         return _at(offsets.end, self.row)
 
+    def readable(self, offsets: Offsets) -> Ints:
+        """Each row's offset up to which its group can read; UNKNOWN where it is."""
+        return _at(offsets.readable, self.row)
+
     def start(self, offsets: Offsets) -> Ints:
         """Each row's start offset; UNKNOWN where it is."""
         return _at(offsets.start, self.row)
 
     def lag(self, offsets: Offsets) -> Ints:
-        """End minus committed offset, never negative; UNKNOWN where the end offset is.
+        """What can be read minus the committed offset, never negative; UNKNOWN where the end offset is.
 
         A share group's is what its coordinator says.
         """
-        end, told = self.end(offsets), self.groups.positions.lag
+        end, told = self.readable(offsets), self.groups.positions.lag
         computed = np.where(end == UNKNOWN, UNKNOWN, np.maximum(0, end - self.committed))
         of_share = np.where(self.row == UNKNOWN, UNKNOWN, told)
         lag: Ints = np.where(told == COMPUTED, computed, of_share)

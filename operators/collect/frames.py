@@ -235,17 +235,24 @@ _OFFSET = np.dtype(
 _ASKED = np.dtype([("partition", ">i4"), ("epoch", ">i4"), ("timestamp", ">i8"), ("tags", "u1")])
 
 
-def offsets_request(names: Sequence[str], topic: Ints, partition: Ints, asked: Ints | int) -> bytes:
+def offsets_request(
+    names: Sequence[str],
+    topic: Ints,
+    partition: Ints,
+    asked: Ints | int,
+    committed: bool = False,
+) -> bytes:
     """Ask ListOffsets for what is `asked` (a time in ms, or one of -1 to -3) of each partition.
 
-    `topic` is an index into `names`; the rows of a topic lie together.
+    `topic` is an index into `names`; the rows of a topic lie together. Where only what is `committed`
+    counts, the latest offset is the last stable one.
     """
     rows = np.zeros(len(topic), _ASKED)
     rows["partition"], rows["epoch"], rows["timestamp"] = partition, _ANY_EPOCH, asked
     written = rows.tobytes()
     begins = np.flatnonzero(np.diff(topic, prepend=-1)).tolist()
     ends = [*begins, len(topic)][1:]
-    parts = [_LONG.pack(-1), b"\0", varint(len(begins) + 1)]
+    parts = [_LONG.pack(-1), b"\1" if committed else b"\0", varint(len(begins) + 1)]
     for begin, end, of in zip(begins, ends, topic[begins].tolist(), strict=True):
         parts += (
             text(names[of]),

@@ -9,7 +9,7 @@ from operators.collect.commits import Commits
 from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.samples import Identity, collected_batch
-from operators.collect.topology import UNKNOWN, Ints
+from operators.collect.topology import UNKNOWN, Flags, Ints
 from operators.schema.metrics import GROUP_TOPIC
 
 
@@ -49,6 +49,7 @@ def group_topic_samples(
     offsets: Offsets,
     most: int,
     limits: Limits = NOT_KNOWN,
+    open_rows: Flags | None = None,
 ) -> pa.RecordBatch:
     """One GROUP_TOPIC row for each pair, at most `most`: those with the largest lags.
 
@@ -98,6 +99,9 @@ def group_topic_samples(
             ],
             "consumerGroup.committedOffset": pa.array(committed[chosen], mask=shared[chosen]),
             "consumerGroup.readsCompacted": [limits.compacted(topic) for _, topic in names],
+            "consumerGroup.openTransaction": None
+            if open_rows is None
+            else _any(pairs, there & open_rows)[chosen].astype(np.int8),
             "consumerGroup.endOffset": pa.array(ends[chosen], mask=~has_end[chosen]),
         },
     )

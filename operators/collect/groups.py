@@ -14,7 +14,7 @@ from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.raw import commits_batch, known, members_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
-from operators.collect.topology import UNKNOWN, Ints, Topology
+from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
 from operators.ticks import Collected
 
@@ -30,6 +30,7 @@ def group_samples(
     pairs: Pairs | None = None,
     group_topics: int = 0,
     limits: Limits = NOT_KNOWN,
+    open_rows: Flags | None = None,
 ) -> Collected:
     """One CONSUMER_GROUP row for each group that answered, whether it has members or not.
 
@@ -39,7 +40,8 @@ def group_samples(
     of the first message after it, UNKNOWN where that is not known. With `partition_offsets`
     there is a PARTITION_OFFSET row for each partition with a commit, and for each that is
     assigned without one. Of `pairs` there are `group_topics` GROUP_TOPIC rows at most.
-    `limits` are what is known of the topics' retention.
+    `limits` are what is known of the topics' retention,
+    `open_rows` which commits are before a transaction that is not ended.
     """
     groups = commits.groups.groups
     ids = [group.id for group in groups]
@@ -62,6 +64,9 @@ def group_samples(
         ],
     }
     raw = {"members": members_batch(commits)}
+    if open_rows is not None:
+        waits = np.bincount(commits.group[open_rows], minlength=len(groups)) > 0
+        columns["consumerGroup.openTransaction"] = waits.astype(np.int8)
     columns["consumerGroup.readsCompacted"] = _compacted(commits, limits)
     total_lag = None
     if offsets is not None:
@@ -92,7 +97,9 @@ def group_samples(
     ]
     if pairs is not None and group_topics and offsets is not None:
         batches.append(
-            group_topic_samples(identity, tick, commits, pairs, offsets, group_topics, limits)
+            group_topic_samples(
+                identity, tick, commits, pairs, offsets, group_topics, limits, open_rows
+            )
         )
     if partition_offsets and offsets is not None:
         batches.append(_partitions(identity, tick, commits, topology, offsets))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,14 @@ class Offsets:
     at: Ints
     """When the leader's answer came, in ms since the epoch; 0 where none did."""
     problems: tuple[Problem, ...]
+    stable: Ints | None = None
+    """The last stable offset, before the first transaction that is not ended; None where it is not what
+    counts."""
+
+    @property
+    def readable(self) -> Ints:
+        """The offset up to which groups can read, as the settings say how they do."""
+        return self.end if self.stable is None else self.stable
 
 
 def by_leader(topology: Topology, rows: Ints) -> dict[int, list[Ints]]:
@@ -47,14 +56,24 @@ def by_leader(topology: Topology, rows: Ints) -> dict[int, list[Ints]]:
 
 
 async def read_offsets(
-    client: KafkaClient, topology: Topology, rows: Ints, timeout: float
+    client: KafkaClient,
+    topology: Topology,
+    rows: Ints,
+    timeout: float,
+    committed: bool = False,
 ) -> Offsets:
     """Start and end offsets of `rows` (rising); all leaders are asked at once.
+
+    With `committed` the last stable offsets too.
 
     A leader that does not answer within `timeout` seconds costs its own partitions.
     """
     total = topology.partitions
     start, end, epoch = (np.full(total, UNKNOWN, np.int64) for _ in range(3))
+    stable = None
+    if committed:
+        # Before the end offsets, so that it is never beyond them.
+        stable = await stable_offsets(client, topology, rows, timeout / 2)
     at = np.zeros(total, np.int64)
     problems: list[Problem] = []
 
@@ -79,7 +98,33 @@ async def read_offsets(
         ask(leader, led) for leader, parts in by_leader(topology, rows).items() for led in parts
     ]
     await asyncio.gather(*asked)
-    return Offsets(start, end, epoch, at, tuple(dict.fromkeys(problems)))
+    return Offsets(start, end, epoch, at, tuple(dict.fromkeys(problems)), stable)
+
+
+async def stable_offsets(
+    client: KafkaClient, topology: Topology, rows: Ints, timeout: float
+) -> Ints:
+    """The last stable offsets of some rows; UNKNOWN where they were not asked for, or not told."""
+    stable = np.full(topology.partitions, UNKNOWN, np.int64)
+
+    async def ask(leader: int, led: Ints) -> None:
+        with suppress(CollectionError):
+            found = await ask_leader(
+                client,
+                topology,
+                leader,
+                led,
+                LATEST,
+                timeout,
+                _what(topology, leader, topology.topic[led]),
+                committed=True,
+            )
+            answered, places = _answered(topology, found)
+            stable[answered] = found.offset[places]
+
+    asked = [ask(of, led) for of, parts in by_leader(topology, rows).items() for led in parts]
+    await asyncio.gather(*asked)
+    return stable
 
 
 async def ask_leader(
@@ -91,6 +136,7 @@ async def ask_leader(
     timeout: float,
     what: str = "list offsets",
     lane: int = 0,
+    committed: bool = False,
 ) -> FoundOffsets:
     """What a leader tells of its partitions; see `KafkaClient.offsets`."""
     return await client.offsets(
@@ -102,6 +148,7 @@ async def ask_leader(
         timeout,
         what,
         lane,
+        **({"committed": True} if committed else {}),
     )
 
 

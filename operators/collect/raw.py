@@ -73,7 +73,7 @@ def commits_batch(
             pa.array(commits.partition[there], pa.int32()),
             pa.array(commits.committed[there]),
             known(commits.start(offsets)[there]),
-            known(commits.end(offsets)[there]),
+            known(commits.readable(offsets)[there]),
             pa.array(commits.led[there]),
             pa.array(at[commits.group[there]]),
             known(message_at[there]),

@@ -48,12 +48,14 @@ class Reading:
         groups: Selected,
         *,
         log_dirs: bool = False,
+        committed: bool = False,
     ) -> None:
         self._client = client
         self._page_reader = page_reader
         self._selected_topics = topics
         self._selected_groups = groups
         self._asks_log_dirs = log_dirs
+        self._committed = committed
         self._topology = Once[Topology]()
         self._groups = Once[Groups]()
         self._commits = Once[Commits]()
@@ -172,7 +174,8 @@ class Reading:
         wanted = self._wanted(topology, None if isinstance(groups, BaseException) else groups)
         rows = np.flatnonzero(wanted[topology.topic])
         what = f"{self._client.cluster}: read the offsets"
-        return await read_offsets(self._client, topology, rows, budget.until(OFFSETS_SHARE, what))
+        left = budget.until(OFFSETS_SHARE, what)
+        return await read_offsets(self._client, topology, rows, left, self._committed)
 
     def _wanted(self, topology: Topology, groups: Groups | None) -> Flags:
         """By topic: whether it is selected, or a group commits to it or reads it."""

@@ -136,6 +136,11 @@ class ClusterSettings(Settings):
         description="samples of a group on a topic, at most: those with the largest lags; "
         "0 for none",
     )
+    isolation: Literal["read_uncommitted", "read_committed"] = Field(
+        default="read_uncommitted",
+        description="how groups read, which their lag goes by: read_committed counts up to the first "
+        "transaction that is not ended",
+    )
     partition_offsets: bool = Field(
         default=False, description="a sample for each group, topic and partition too"
     )

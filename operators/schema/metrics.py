@@ -561,6 +561,10 @@ OUTLOOK: tuple[Metric, ...] = (
         "consumerGroup.readsCompacted",
         "1 where it reads a compacted topic, whose messages are fewer than its offsets",
     ),
+    _flag(
+        "consumerGroup.openTransaction",
+        "1 where a transaction that is not ended holds it up: its lag cannot reach 0",
+    ),
 )
 """Of a group, and of a group on a topic: whether what is not yet read will be lost."""
 

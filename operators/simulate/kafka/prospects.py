@@ -20,6 +20,7 @@ ORDINARY: dict[str, Any] = {
     "consumerGroup.catchUpSeconds": 0.0,
     "consumerGroup.lagState": STATES[0],
     "consumerGroup.readsCompacted": 0,
+    "consumerGroup.openTransaction": 0,
 }
 """Columns of groups that keep up."""
 
