@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
 
 
-SHARED = ("kafka3", "other_kafka", "secured_kafka", "rabbit", "rabbit3")
+SHARED = ("kafka3", "other_kafka", "secured_kafka", "rabbit")
 """Fixtures that take long to make: all tests that ask for one go to one worker, which makes it."""
 DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
 """Modules whose jobs serve `/metrics` where they do by default: one after the other."""
@@ -101,9 +101,9 @@ def rabbit() -> Iterator[RabbitServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def rabbit3() -> Iterator[RabbitServer]:
-    """A RabbitMQ of three nodes, shared by all tests, which leave its nodes running."""
+@pytest.fixture
+def fresh_rabbit3() -> Iterator[RabbitServer]:
+    """A RabbitMQ of three nodes for one test, which may kill and hang them."""
     with started(lambda: RabbitServer(3)) as server:
         yield server
 

@@ -9,6 +9,7 @@ processor that RabbitMQ took. One tick a minute asks what the queues are, beside
 """
 
 import asyncio
+import base64
 import json
 import os
 import statistics
@@ -61,8 +62,9 @@ async def measure(node: Node, queues: int, rounds: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"tick": [], "all": []}
     server: dict[str, list[float]] = {"tick": [], "all": []}
     own = []
-    login = aiohttp.BasicAuth(USER, PASSWORD)
-    async with aiohttp.ClientSession(auth=login) as session:
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
         await one_tick(collector, derivation, 0, 120)
         number = 0
         for turn in range(rounds * 2):

@@ -3,10 +3,11 @@
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pika
+import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.rabbitmq.server import Node
@@ -22,8 +23,10 @@ def channel(node: Node, vhost: str = "/") -> Iterator[BlockingChannel]:
     try:
         yield connection.channel()
     finally:
-        if connection.is_open:
-            connection.close()
+        # Its node may be dead by now.
+        with suppress(pika.exceptions.AMQPConnectionError):
+            if connection.is_open:
+                connection.close()
 
 
 def declare(on: BlockingChannel, queue: str, kind: str = "classic", **arguments: Any) -> None:
