@@ -15,7 +15,7 @@ from flows.visible import visible
 from operators.schedule import at_or_after, wall_clock
 from operators.simulate.generators import GeneratorError
 from operators.simulate.shard import Shard
-from operators.simulate.spec import ShardSpec, by_cluster
+from operators.simulate.spec import ShardSpec, by_cluster, left_out
 from operators.ticks import Ticks
 from sinks.sink import Sink
 
@@ -73,6 +73,8 @@ def _lines(plan: _Plan) -> Iterator[str]:
             yield f"  {cluster}: what its generator gives shows when it runs"
         fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
         yield f"simulates: {fleets}: {entities_of(plan.simulated)}"
+        for fleet, note in left_out(by_cluster(config.simulation).values()).items():
+            yield f"  note: {visible(f'{fleet}: {note}')}"
     if config.collects:
         for name, place in _collected(config):
             yield f"collects: {name} ({place})"

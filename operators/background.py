@@ -1,11 +1,16 @@
 """The one asyncio loop of a process, in a background thread."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_SWITCH = 0.0005
+"""Seconds for which another thread may keep the interpreter from the loop, a tenth of the usual. Each
+message that is sent lets go of it, and with many clusters due at once that is hundreds."""
 
 
 class Background:
@@ -15,6 +20,7 @@ class Background:
     """
 
     def __init__(self) -> None:
+        sys.setswitchinterval(_SWITCH)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="mqpipe-loop", daemon=True)
         self._thread.start()

@@ -18,7 +18,7 @@ from operators.schedule import Range, RealTime, Schedule, at_or_after, awake_at
 from operators.schema.logs import Log
 from operators.served import Served, Stretch
 from operators.simulate.shard import Shard
-from operators.simulate.spec import ShardSpec
+from operators.simulate.spec import ShardSpec, left_out
 from operators.ticks import Ticks
 
 log = Log("mqpipe.simulate")
@@ -80,6 +80,8 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         self._catch_up = catch_up
         self._retired = retired - shards.keys()
         self._turns = _Turns()
+        for fleet, note in left_out(shards.values()).items():
+            log.warning("too many groups and topics", fleet=fleet, note=note)
 
     def list_parts(self) -> list[str]:
         """Every shard, and what earlier runs had."""

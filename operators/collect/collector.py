@@ -114,11 +114,13 @@ class ClusterCollector:
         return replace(self._identity, cluster_id=topology.cluster_id)
 
     async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
-        what = f"{self._identity.cluster}: read which brokers are fenced"
+        left = budget.until(
+            CONFIGS_SHARE, f"{self._identity.cluster}: read which brokers are fenced"
+        )
         topology, pages, fenced = await asyncio.gather(
             reading.topology(budget),
             reading.pages(budget),
-            _or_problem(self._client.fenced_brokers(budget.until(CONFIGS_SHARE, what))),
+            _or_problem(self._client.fenced_brokers(left)),
         )
         read_at = time.time_ns() // 1_000_000
         lacking = (fenced,) if isinstance(fenced, Problem) else ()
@@ -130,16 +132,16 @@ class ClusterCollector:
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         topology = await reading.topology(budget)
-        what = f"{self._identity.cluster}: read the topics' configurations"
+        left = budget.until(
+            CONFIGS_SHARE, f"{self._identity.cluster}: read the topics' configurations"
+        )
         selected = filter(self._settings.topics.selects, topology.topics)
         offsets, commits, pages, log_dirs, configs = await asyncio.gather(
             _or_problem(reading.offsets(budget)),
             _or_problem(reading.commits(budget)),
             reading.pages(budget),
             _or_problem(reading.log_dirs(budget)),
-            self._configs.of(
-                self._client, selected, budget.until(CONFIGS_SHARE, what), topology.index
-            ),
+            self._configs.of(self._client, selected, left, topology.index),
         )
         if self._configs.problem is not None:
             self._note("topics' configurations are not known", self._configs.problem.text)

@@ -21,7 +21,7 @@ _COLLECTED = pa.scalar(Origin.COLLECTED.value, pa.string())
 
 def guids_of(rows: pa.RecordBatch) -> pa.StringArray:
     """The rows' GUIDs, decoded, so that they compare fast."""
-    return pc.cast(rows.column("entity_guid"), pa.string())
+    return rows.column("entity_guid").dictionary_decode()
 
 
 def times_of(rows: pa.RecordBatch) -> Times:

@@ -21,8 +21,10 @@ def cluster_row(identity: Identity, tick: int, parts: Sequence[pa.RecordBatch]) 
     known: dict[str, Any] = {}
     for part in parts:
         if entity_type_of(part) is CLUSTER and part.num_rows:
-            row = part.select([metric.name for metric in CLUSTER.metrics]).to_pylist()[0]
-            known |= {name: value for name, value in row.items() if value is not None}
+            for metric in CLUSTER.metrics:
+                value = part.column(metric.name)[0]
+                if value.is_valid:
+                    known[metric.name] = value.as_py()
     if "cluster.availability" in known:
         known["cluster.healthScore"] = float(health_score(_causes(known)))
     return cluster_part(identity, tick, known)

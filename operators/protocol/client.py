@@ -77,6 +77,8 @@ class Client:
         Raises:
             RequestError: it cannot be reached.
         """
+        if (known := self._open(broker)) is not None:
+            return known.versions
 
         async def versions(connection: Connection, _: float) -> Mapping[int, tuple[int, int]]:
             return connection.versions
@@ -216,6 +218,14 @@ class Client:
             if broker is not None:
                 link.belongs_to(broker)
         return link
+
+    def _open(self, broker: int | None) -> Connection | None:
+        """A connection that there is to a broker, or to the most promising one."""
+        if broker is None:
+            link = min(self._links.values(), key=_promise, default=None)
+        else:
+            link = self._links.get((self.brokers[broker], 0)) if broker in self.brokers else None
+        return link.connection if link is not None and link.doubts == 0 else None
 
     def _any(self, lane: int) -> Iterable[Link]:
         """The links to all that may be asked, the most promising first."""

@@ -140,13 +140,30 @@ def sample_batch(
         KeyError: a column that the schema does not have.
         pa.ArrowInvalid: a column of another length or type.
     """
-    schema = schema_of(entity_type)
-    unknown = columns.keys() - set(schema.names)
-    if unknown:
-        raise KeyError(f"{entity_type.name} has no column {sorted(unknown)}")
-    given: dict[str, Any] = {"entity_type": entity_type.name, "late": False, **columns}
-    arrays = [_column(given.get(field.name), field.type, rows) for field in schema]
+    schema, places = schema_of(entity_type), _places(entity_type)
+    arrays = list(_bare(entity_type, rows) if rows <= _SMALL else _bare_columns(entity_type, rows))
+    for name, value in columns.items():
+        if name not in places:
+            unknown = columns.keys() - places.keys()
+            raise KeyError(f"{entity_type.name} has no column {sorted(unknown)}")
+        place, type_ = places[name]
+        arrays[place] = _column(value, type_, rows)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+@cache
+def _places(entity_type: EntityType) -> Mapping[str, tuple[int, pa.DataType]]:
+    """By column: where it is in the schema, and its type."""
+    return {field.name: (n, field.type) for n, field in enumerate(schema_of(entity_type))}
+
+
+def _bare_columns(entity_type: EntityType, rows: int) -> Sequence[pa.Array]:
+    """The columns of samples of which nothing is known but what they are of."""
+    known: Mapping[str, str | bool] = {"entity_type": entity_type.name, "late": False}
+    return [repeated(known.get(of.name), rows, of.type) for of in schema_of(entity_type)]
+
+
+_bare = lru_cache(maxsize=200)(_bare_columns)
 
 
 def _column(value: Any, type_: pa.DataType, rows: int) -> pa.Array:

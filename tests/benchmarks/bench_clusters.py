@@ -62,9 +62,12 @@ def measured(root: Path, configuration: str, seconds: float) -> dict[str, Any]:
             finally:
                 process.terminate()
         lines = Path(folder, "log").read_text().splitlines()
-        ended = next(json.loads(line) for line in lines if '"run ended"' in line)
-    ticks = ended["ticks_completed"] + ended["ticks_failed"]
-    return {"ticks": ticks, "completed": ended["ticks_completed"] / ticks, **found}
+    # A run that was ended by force does not say how its ticks went.
+    ended = next((json.loads(line) for line in lines if '"run ended"' in line), None)
+    if ended is not None:
+        ticks = ended["ticks_completed"] + ended["ticks_failed"]
+        found |= {"ticks": ticks, "completed": ended["ticks_completed"] / ticks}
+    return {"status": process.returncode, **found}
 
 
 def _watched(pid: int, seconds: float) -> dict[str, Any]:
