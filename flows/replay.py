@@ -125,7 +125,7 @@ def _went(picture: Picture, dead_letters: Path) -> Iterator[str]:
         if dead := sum(sink.dead.values()):
             yield f"{sink.name}: {dead:,} of them are dead letters in {dead_letters}"
     if picture.unreadable:
-        yield f"{picture.unreadable:,} messages held no samples: they are in {dead_letters}"
+        yield f"{picture.unreadable:,} messages held what is no sample: they are in {dead_letters}"
 
 
 def _state_folder(

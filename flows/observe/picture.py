@@ -202,7 +202,7 @@ class Picture:
     ended: str = ""
     """`ended` or `failed` once the job did; empty while it runs."""
     unreadable: int = 0
-    """Messages of a recorded stream that held no samples, and went to dead letters."""
+    """Messages of a recorded stream that held what is no sample, and went to dead letters."""
 
     @property
     def watermarks(self) -> Mapping[str, int]:

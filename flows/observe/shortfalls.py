@@ -27,5 +27,7 @@ def shortfalls(picture: Picture) -> Sequence[str]:
                 f"{sink.name}: {dead:,} dead letters, which `mqpipe redeliver` sends again"
             )
     if picture.unreadable:
-        found.append(f"{picture.unreadable:,} messages held no samples, and are in dead letters")
+        found.append(
+            f"{picture.unreadable:,} messages held what is no sample, and are in dead letters"
+        )
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.recorded.nri_kafka import batches_of
+from operators.recorded.nri_kafka import batches_of, is_json
 from operators.schema.arrow import TIMESTAMP
 from operators.schema.ipc import BatchDecodeError, decode
 
@@ -28,11 +28,11 @@ def read_message(
     """The batches that a message holds, and what is wrong with it.
 
     A message is a batch of samples in Arrow's IPC format, or JSON: one of New Relic's events or
-    several of them. `timestamp` (ms) is for those that have none of their own. Never raises.
+    several of them, see `nri_kafka`. `timestamp` (ms) is for those that have none of their own. Never raises.
     """
     if not value:
         return [], ["the message is empty"]
-    if value.lstrip()[:1] in (b"{", b"["):
+    if is_json(value):
         return batches_of(value, timestamp, account_id)
     try:
         return [decode(value)], []

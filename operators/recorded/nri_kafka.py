@@ -1,13 +1,20 @@
 """New Relic's events as JSON, such as nri-kafka makes, to batches of samples.
 
-A message holds one event, a list of events, or an integration's whole output (`data` with
-`metrics` in it). An event names its type as `eventType` or `event_type`; its metrics have the
-names of the metric table, what else it has that the table lacks is left out.
+A message holds one event, a list of events, an integration's whole output (`data` with `metrics` in
+it), several of these a line each, or one in the envelope of Kafka Connect's JsonConverter. An event
+names its type as `eventType` or `event_type`; its metrics have the names and units that events have by the
+metric table, what else it has that the table lacks is left out. What has nothing that the table has is
+no sample.
+
+Of nri-kafka's rows of one event type some are of other entities: those of a group and a topic, of a
+partition, and those of a broker that name a topic, whose bytes are the topic's. Those of one message are
+added up, for each broker has its own.
 """
 
 import json
 import math
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -15,13 +22,17 @@ import pyarrow as pa
 from operators.schema.arrow import sample_batch, schema_of
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import (
+    BROKER,
     BROKER_ID,
     BY_NAME,
     CONSUMER_GROUP,
     ENTITY_TYPES,
+    GROUP_TOPIC,
     PARTITION_OFFSET,
     STRING,
+    TOPIC,
     EntityType,
+    Metric,
     Origin,
 )
 
@@ -29,6 +40,20 @@ Event = Mapping[str, Any]
 
 _SECONDS_BEFORE = 100_000_000_000
 """A timestamp below is in seconds: as seconds it is the year 5138, as milliseconds 1973."""
+_BYTES = "broker.bytesWrittenToTopicPerSecond"
+"""nri-kafka's metric of a broker's row that names a topic."""
+_THEIRS = {"consumer.clientId": "clientID", "consumer.clientHost": "clientHost"}
+"""Words that nri-kafka has as attributes."""
+_ENVELOPE = {"schema", "payload"}
+MARK = b"\xef\xbb\xbf"
+"""The byte-order mark of UTF-8, with which some write it."""
+
+Row = dict[str, Any]
+
+
+def is_json(value: bytes) -> bool:
+    """Whether a message is JSON rather than a batch."""
+    return value.removeprefix(MARK).lstrip()[:1] in (b"{", b"[")
 
 
 def batches_of(
@@ -40,23 +65,83 @@ def batches_of(
     none; `account_id` is part of the GUIDs of those that have none. Never raises.
     """
     try:
-        events = list(_events(json.loads(value)))
+        documents, reasons = _documents(value.removeprefix(MARK))
+        events = [event for document in documents for event in _events(document)]
     except (ValueError, RecursionError) as error:
         return [], [f"not JSON: {error}"]
-    rows: dict[str, list[dict[str, Any]]] = {}
-    reasons = [] if events else ["no event in it"]
+    if not events and not reasons:
+        reasons = ["no event in it"]
+    rows: dict[str, list[Row]] = {}
+    written: dict[tuple[Any, ...], Row] = {}
     for number, event in enumerate(events):
         try:
+            if _is_of_topic_on_broker(event):
+                _add(written, _row(TOPIC, _of_topic(event), timestamp, account_id))
+                continue
             entity_type = _entity_type(event)
             row = _row(entity_type, event, timestamp, account_id)
         except (ValueError, TypeError, OverflowError) as error:
             reasons.append(f"event {number}: {error}")
         else:
             rows.setdefault(entity_type.name, []).append(row)
+    if written:
+        topics = rows.setdefault(TOPIC.name, [])
+        for row in topics:
+            _fill(row, written.pop(_key(row), {}))
+        topics += written.values()
     return [_batch(BY_NAME[name], found) for name, found in rows.items()], reasons
 
 
-def _batch(entity_type: EntityType, rows: list[dict[str, Any]]) -> pa.RecordBatch:
+def _documents(value: bytes) -> tuple[list[Any], list[str]]:
+    """What is written in a message: one JSON document, or one a line; and the lines that are none."""
+    try:
+        return [json.loads(value)], []
+    except ValueError:
+        lines = [line for line in value.splitlines() if line.strip()]
+        documents, reasons = [], []
+        for number, line in enumerate(lines, 1):
+            try:
+                documents.append(json.loads(line))
+            except ValueError as error:
+                reasons.append(f"line {number}: not JSON: {error}")
+        if not documents:
+            raise
+        return documents, reasons
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return row["entity_guid"], row["timestamp"], row["origin"]
+
+
+def _add(rows: dict[tuple[Any, ...], Row], row: Row) -> None:
+    """Put in a topic's bytes on one broker, or add them to those on others."""
+    before = rows.setdefault(_key(row), row)
+    if before is not row:
+        before["topic.bytesInPerSecond"] += row["topic.bytesInPerSecond"]
+
+
+def _fill(row: Row, more: Row) -> None:
+    for column, value in more.items():
+        if row[column] is None:
+            row[column] = value
+
+
+def _is_of_topic_on_broker(event: Event) -> bool:
+    return _type(event) == BROKER.event_type and event.get(_BYTES) is not None
+
+
+def _of_topic(event: Event) -> Event:
+    """A broker's row of a topic as the topic's own."""
+    if event.get("topic") is None:
+        raise ValueError(f"it has `{_BYTES}` and no `topic`")
+    kept = ("timestamp", "clusterName", "provider", "environment", "origin", "anomaly", "topic")
+    return {name: event[name] for name in kept if name in event} | {
+        "eventType": TOPIC.event_type,
+        "topic.bytesInPerSecond": event[_BYTES],
+    }
+
+
+def _batch(entity_type: EntityType, rows: list[Row]) -> pa.RecordBatch:
     columns = {column: [row[column] for row in rows] for column in rows[0]}
     return sample_batch(entity_type, len(rows), columns)
 
@@ -65,6 +150,9 @@ def _events(document: Any) -> Iterator[Event]:
     if isinstance(document, list):
         for item in document:
             yield from _events(item)
+    elif isinstance(document, dict) and document.keys() == _ENVELOPE:
+        payload = document["payload"]
+        yield from _events(json.loads(payload) if isinstance(payload, str) else payload or [])
     elif isinstance(document, dict) and "data" in document:
         for entity in document["data"] if isinstance(document["data"], list) else ():
             yield from _events(entity.get("metrics", []) if isinstance(entity, dict) else [])
@@ -74,26 +162,33 @@ def _events(document: Any) -> Iterator[Event]:
         raise ValueError(f"an event is an object, not {type(document).__name__}")
 
 
+def _type(event: Event) -> Any:
+    return event.get("eventType", event.get("event_type"))
+
+
 def _entity_type(event: Event) -> EntityType:
-    name = event.get("eventType", event.get("event_type"))
+    name = _type(event)
     found = [t for t in ENTITY_TYPES if t.event_type == name]
     if not found:
         raise ValueError(f"no entity type has events `{name}`")
-    if CONSUMER_GROUP in found:
-        return PARTITION_OFFSET if "partition" in event else CONSUMER_GROUP
-    return found[0]
+    own = [t for t in found if t.name == event.get("entityType")]
+    if own:
+        return own[0]
+    if CONSUMER_GROUP not in found:
+        return found[0]
+    if event.get("partition") is not None:
+        return PARTITION_OFFSET
+    return CONSUMER_GROUP if event.get("topic") is None else GROUP_TOPIC
 
 
-def _row(
-    entity_type: EntityType, event: Event, timestamp: int, account_id: int | None
-) -> dict[str, Any]:
+def _row(entity_type: EntityType, event: Event, timestamp: int, account_id: int | None) -> Row:
     cluster = _word(event, "clusterName")
     if cluster is None:
         raise ValueError("it has no `clusterName`")
     identity = _identity(entity_type, event)
     provider = _word(event, "provider") or "kafka"
     parts = _path(entity_type, identity, event)
-    row: dict[str, Any] = {
+    row: Row = {
         "timestamp": _timestamp(event.get("timestamp", timestamp)),
         "entity_guid": _word(event, "entityGuid")
         or entity_guid(account_id, entity_type.name, provider, cluster, *parts),
@@ -109,8 +204,19 @@ def _row(
     }
     types = schema_of(entity_type)
     for metric in entity_type.metrics:
-        row[metric.name] = _value(event.get(metric.name), types.field(metric.name).type)
+        row[metric.name] = _metric(metric, event, types.field(metric.name).type)
+    if "entityType" not in event and all(row[m.name] is None for m in entity_type.numeric):
+        raise ValueError(f"none of what it has is a metric of {entity_type.name}")
     return row
+
+
+def _metric(metric: Metric, event: Event, type_: pa.DataType) -> Any:
+    """A metric in the table's unit, by any of its names in events."""
+    for name in (metric.name, metric.event_alias, _THEIRS.get(metric.name)):
+        if name is not None and event.get(name) is not None:
+            value = _value(event[name], type_)
+            return value if metric.event_factor == 1 else value / metric.event_factor
+    return None
 
 
 def _identity(entity_type: EntityType, event: Event) -> dict[str, Any]:
@@ -118,7 +224,7 @@ def _identity(entity_type: EntityType, event: Event) -> dict[str, Any]:
     for column in entity_type.identity:
         value = event.get(column.attribute)
         if value is None and column.column == "topic":
-            value = event.get("displayName")
+            value = _unprefixed(event.get("displayName") or event.get("entityName"), "topic:")
         if value is None and column is not BROKER_ID:
             raise ValueError(f"it has no `{column.attribute}`")
         identity[column.column] = _value(value, column.type)
@@ -130,16 +236,37 @@ def _path(entity_type: EntityType, identity: Mapping[str, Any], event: Event) ->
     if BROKER_ID in entity_type.identity:
         number = identity[BROKER_ID.column]
         name = _word(event, "displayName") or _word(event, "entityName")
+        name = _unprefixed(name, "broker:")
         if number is None and name is None:
             raise ValueError("it has neither `brokerId` nor `displayName`")
         return (name or "" if number is None else f"broker-{number}",)
     return tuple(str(value) for value in identity.values())
 
 
+def _unprefixed(name: Any, prefix: str) -> Any:
+    """A name without what nri-kafka puts before it."""
+    return name.removeprefix(prefix) if isinstance(name, str) else name
+
+
 def _timestamp(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2.5e14:
+    """Milliseconds of a number of seconds or milliseconds, or of a time by ISO 8601 (else UTC)."""
+    number = _of_iso(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 2.5e14:
         raise ValueError(f"`timestamp` is {value!r}")
-    return round(value * 1000) if value < _SECONDS_BEFORE else round(value)
+    return round(number * 1000) if number < _SECONDS_BEFORE else round(number)
+
+
+def _of_iso(value: str) -> float | None:
+    """Seconds, or what a number is that is written as a string; None where it is neither."""
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _origin(event: Event) -> str:

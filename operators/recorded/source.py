@@ -1,6 +1,7 @@
 """The recorded stream as a Bytewax source: one input partition a partition of the topic."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -24,6 +25,8 @@ _AT_ONCE = 8
 """Messages taken from librdkafka at a time."""
 _TURN = 0.01
 """Seconds after which other partitions have their turn."""
+_REASONS = 5
+"""How many faults of one message are named."""
 _POLL = timedelta(milliseconds=5)
 _COMPLAIN_EVERY = 30.0
 
@@ -87,6 +90,12 @@ class RecordedSource(FixedPartitionedSource[tuple[str, pa.RecordBatch | Unreadab
     def read(self) -> int:
         """How many of the plan's messages the partitions of this process have read."""
         return sum(p.next - p.stretch.start for p in self._partitions.values())
+
+
+def _together(reasons: Sequence[str]) -> str:
+    """The reasons why not all of a message was read, bounded."""
+    more = len(reasons) - _REASONS
+    return "; ".join(reasons[:_REASONS]) + (f"; and {more:,} more" if more > 0 else "")
 
 
 class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableMessage], State]):
@@ -161,7 +170,9 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         _, timestamp = message.timestamp()
         value = message.value()
         batches, reasons = read_message(value, timestamp, self._account_id)
-        items: Items = [self._unreadable(message, reason) for reason in reasons]
+        items: Items = []
+        if reasons:
+            items.append(self._unreadable(message, _together(reasons)))
         for batch in batches:
             rows = within(batch, self._plan.start, self._plan.end)
             if rows.num_rows:

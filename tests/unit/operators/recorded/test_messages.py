@@ -3,16 +3,18 @@
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.recorded.message import read_message, within
 from operators.recorded.plan import ReplayPlan, Stretch
-from operators.schema.arrow import schema_of
+from operators.schema.arrow import sample_batch, schema_of
 from operators.schema.guid import entity_guid
 from operators.schema.ipc import encode
-from operators.schema.metrics import ENTITY_TYPES
+from operators.schema.metrics import ENTITY_TYPES, STRING, EntityType
+from sinks.newrelic.encode import events
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 
 BROKER_EVENT = {
@@ -42,6 +44,32 @@ OFFSET_EVENT = {
 
 def read(document: Any, timestamp: int = NEW_YEAR, account_id: int | None = None) -> Any:
     return read_message(json.dumps(document).encode(), timestamp, account_id)
+
+
+def sample_of(entity_type: EntityType) -> pa.RecordBatch:
+    """One sample with a value in every column."""
+    identity = {
+        i.column: 3 if pa.types.is_integer(i.type) else i.column for i in entity_type.identity
+    }
+    parts = [f"broker-{v}" if c == "broker_id" else str(v) for c, v in identity.items()]
+    common = {
+        "cluster_name": "prod",
+        "entity_name": "/".join(["prod", *parts]),
+        "provider": "kafka",
+    }
+    metrics = {
+        m.name: "word" if m.type == STRING else 1 if m.type == pa.int8() else n
+        for n, m in enumerate(entity_type.metrics, 1)
+    }
+    given = {"timestamp": NEW_YEAR, "entity_guid": "0|x", "origin": "collected", "late": False}
+    row = given | common | identity | metrics
+    return sample_batch(entity_type, 1, {name: [value] for name, value in row.items()})
+
+
+def encode_event(batch: pa.RecordBatch) -> bytes:
+    """The sample as an event of New Relic's."""
+    (text,) = events(batch).to_pylist()
+    return str(text).rstrip(",").encode()
 
 
 def rows(document: Any) -> list[dict[str, Any]]:
@@ -93,6 +121,119 @@ def test_an_offset_event_is_of_a_partition_or_of_a_group() -> None:
     assert (partition_row["partition"], partition_row["consumer.lag"]) == (3, 2)
     assert group_row["entity_name"] == "prod/billing"
     assert group_row["consumerGroup.totalLag"] == 5
+
+
+def test_a_group_and_its_topics_are_rows_of_their_own() -> None:
+    """nri-kafka has one event type for all: none of them says another's figures again."""
+    group = {"event_type": "KafkaOffsetSample", "clusterName": "prod", "consumerGroup": "billing"}
+    found = rows(
+        [
+            group | {"consumerGroup.totalLag": 7, "consumerGroup.activeConsumers": 2},
+            group | {"topic": "orders", "consumerGroup.totalLag": 5},
+            group | {"topic": "bills", "consumerGroup.totalLag": 2},
+        ]
+    )
+    assert [(row["entity_name"], row["consumerGroup.totalLag"]) for row in found] == [
+        ("prod/billing", 7),
+        ("prod/billing/orders", 5),
+        ("prod/billing/bills", 2),
+    ]
+    assert len({(row["entity_guid"], row["timestamp"]) for row in found}) == 3
+
+
+def test_a_brokers_rows_of_a_topic_are_added_up_to_the_topics() -> None:
+    """With what else the message has of the topic; another topic is another row."""
+    written = "broker.bytesWrittenToTopicPerSecond"
+    broker = {"event_type": "KafkaBrokerSample", "clusterName": "prod", "entityName": "broker:a"}
+    topic = {"event_type": "KafkaTopicSample", "clusterName": "prod", "entityName": "topic:orders"}
+    orders, bills = rows(
+        [
+            {**broker, "topic": "orders", written: 10.5},
+            {**topic, "topic.underReplicatedPartitions": 1},
+            {**broker, "entityName": "broker:b", "topic": "orders", written: 4.5},
+            {**broker, "topic": "bills", written: 3.0},
+        ]
+    )
+    assert (orders["entity_name"], bills["entity_name"]) == ("prod/orders", "prod/bills")
+    assert (orders["topic.bytesInPerSecond"], bills["topic.bytesInPerSecond"]) == (15.0, 3.0)
+    assert orders["topic.underReplicatedPartitions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (
+            {"event_type": "KafkaOffsetSample", "consumerGroup": "g", "consumer.totalLag": 3},
+            "none of what it has is a metric of MESSAGE_QUEUE_CONSUMER_GROUP",
+        ),
+        (
+            {"event_type": "KafkaConsumerSample", "clientID": "c"},
+            "no entity type has events `KafkaConsumerSample`",
+        ),
+        (
+            {"event_type": "KafkaBrokerSample", "broker.bytesWrittenToTopicPerSecond": 1},
+            "it has `broker.bytesWrittenToTopicPerSecond` and no `topic`",
+        ),
+    ],
+)
+def test_what_cannot_be_kept_is_no_sample(event: dict[str, Any], reason: str) -> None:
+    """A client's sum, a client's own metrics, and bytes of no topic."""
+    batches, (found,) = read({"clusterName": "prod", **event})
+    assert batches == []
+    assert reason in found
+
+
+def test_events_units_are_the_tables_again() -> None:
+    """nri-kafka sends the idle share of request handlers as a fraction."""
+    (row,) = rows(BROKER_EVENT | {"request.handlerIdle": 0.25})
+    assert row["request.handlerIdle"] == 25.0
+
+
+@pytest.mark.parametrize("entity_type", ENTITY_TYPES, ids=lambda t: t.label)
+def test_every_number_of_our_own_events_is_read_as_it_was(entity_type: EntityType) -> None:
+    """What the sink for New Relic writes of a sample is the same sample when it is read."""
+    batch = sample_of(entity_type)
+    ((found,), reasons) = read_message(encode_event(batch), 0, None)
+    assert reasons == []
+    (before,), (after,) = batch.to_pylist(), found.to_pylist()
+    numbers = [m.name for m in entity_type.numeric]
+    assert {n: after[n] for n in numbers} == pytest.approx({n: before[n] for n in numbers})
+    assert after["entity_name"] == before["entity_name"]
+    assert after["entity_guid"] == before["entity_guid"]
+
+
+def test_lines_a_mark_and_connects_envelope_are_read() -> None:
+    """JSON lines, a byte-order mark, and JsonConverter's schema beside the payload."""
+    two = json.dumps(BROKER_EVENT) + "\n" + json.dumps(OFFSET_EVENT) + "\n\n"
+    wanted = rows([BROKER_EVENT, OFFSET_EVENT])
+    ((*batches,), reasons) = read_message(two.encode(), NEW_YEAR, None)
+    assert reasons == []
+    assert [row for batch in batches for row in batch.to_pylist()] == wanted
+    ((batch,), reasons) = read_message(
+        b"\xef\xbb\xbf" + json.dumps(BROKER_EVENT).encode(), NEW_YEAR, None
+    )
+    assert (batch.to_pylist(), reasons) == (wanted[:1], [])
+    schema = {"type": "struct", "fields": []}
+    assert rows({"schema": schema, "payload": BROKER_EVENT}) == wanted[:1]
+    text = {"schema": {"type": "string"}, "payload": json.dumps([BROKER_EVENT])}
+    assert rows(text) == wanted[:1]
+
+
+def test_a_line_that_is_broken_costs_none_of_the_others() -> None:
+    """It is named by its number."""
+    value = json.dumps(BROKER_EVENT) + "\n{oops\n" + json.dumps(BROKER_EVENT)
+    batches, (reason,) = read_message(value.encode(), NEW_YEAR, None)
+    assert sum(batch.num_rows for batch in batches) == 2
+    assert reason.startswith("line 2: not JSON")
+
+
+@pytest.mark.parametrize(
+    "time", ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2026-01-01", "1767225600000"]
+)
+def test_times_may_be_iso(time: str) -> None:
+    """UTC where no offset stands; numbers may be written as strings."""
+    (row,) = rows(BROKER_EVENT | {"timestamp": time})
+    assert row["timestamp"].timestamp() * 1000 == NEW_YEAR
 
 
 def test_our_own_events_come_back_with_what_they_had() -> None:
