@@ -7,10 +7,10 @@ BIN := .venv/bin
 PYTHON := $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help install run test test-quick test-long attack lint format bench bench-full docs clean
+.PHONY: help install run test test-quick test-long attack lint platforms format bench bench-full docs clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/'
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## a .venv with mqpipe in it, and all that its development takes
 
@@ -50,7 +50,7 @@ run: .venv/.runs ## a simulated fleet, streamed into ./samples
 
 # Tests wait more than they work: more workers than cores, and all kinds in one run, in which one that
 # fails stops no other.
-WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 test: install ## every test, the real Kafka broker's among them
 	$(BIN)/pytest tests -n $(WORKERS) --dist loadgroup --durations 20
@@ -70,6 +70,14 @@ lint: install ## format, lint, types, import direction
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m flows.reference docs --check
+
+# As wheels alone: what runs is not compiled. Bytewax's for x86-64 want glibc 2.31.
+PLATFORMS := x86_64-manylinux_2_31 aarch64-unknown-linux-gnu aarch64-apple-darwin
+
+platforms: install ## the lock resolves on each platform that the README names; nothing is installed
+	@for lock in requirements.lock requirements-dev.lock; do for platform in $(PLATFORMS); do \
+		$(UV) pip compile --quiet $$lock --python-platform $$platform --python-version 3.11 \
+			--only-binary :all: -o /dev/null && echo "$$lock: $$platform" || exit 1; done; done
 
 format: install ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -12,7 +12,13 @@ from flows.addresses import parse_address
 SILENCE = 30
 """Seconds after which a peer whose machine does not answer is taken for gone."""
 
-_OPEN_FILES = Path("/proc/self/fd")
+_OPEN_FILES = Path("/dev/fd")
+"""This process's, on Linux as on macOS."""
+
+_IDLE = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
+_UNANSWERED = getattr(socket, "TCP_USER_TIMEOUT", None)
+"""Options that not every system has: without the second, what was sent and is not answered is given
+up as late as the system does by itself, which on macOS takes minutes."""
 
 
 def notice_silence(addresses: Sequence[str], seconds: int = SILENCE) -> int:
@@ -25,9 +31,13 @@ def notice_silence(addresses: Sequence[str], seconds: int = SILENCE) -> int:
     count = 0
     for connection in _connections({parse_address(address)[1] for address in addresses}):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, seconds // 3))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 6))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * seconds)
+        for option, value in (
+            (_IDLE, max(1, seconds // 3)),
+            (socket.TCP_KEEPINTVL, max(1, seconds // 6)),
+            (_UNANSWERED, 1000 * seconds),
+        ):
+            if option is not None:
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)
         count += 1
     return count
 

@@ -141,7 +141,7 @@ class SegmentLog:
     def flush(self) -> Position:
         """Make what was appended durable (`fsync`), and say how far that is."""
         if self._fsync:
-            os.fdatasync(self._file)
+            _sync(self._file)
         return self.end
 
     def read(
@@ -268,6 +268,12 @@ class SegmentLog:
         if (segment, offset) not in self._reported:
             self._reported.add((segment, offset))
             self._on_damage(Damage(self._path(segment), offset, lost, reason))
+
+
+def _sync(file: int) -> None:
+    """Have the disk hold a file; not every system has the cheaper way."""
+    sync = os.fdatasync if hasattr(os, "fdatasync") else os.fsync
+    sync(file)
 
 
 def records_of(file: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -24,7 +24,9 @@ from operators.protocol.tls import Contexts
 _NEXT_ADDRESS = 0.25
 """Seconds after which a host's next address is tried beside the one before."""
 
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+_IDLE = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
+"""How long a connection is idle before it is asked, as Linux calls it, or macOS."""
+_KEEPALIVE = ((_IDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 """A peer that is gone without a word is noticed within a minute."""
 
 _FAMILIES = {"any": socket.AF_UNSPEC, "v4": socket.AF_INET, "v6": socket.AF_INET6}
@@ -71,6 +73,8 @@ class Access:
         if values.get("socket.keepalive.enable", True):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, seconds in _KEEPALIVE:
+                if option is None:
+                    continue
                 sock.setsockopt(socket.IPPROTO_TCP, option, seconds)
         for name, option in _BUFFERS.items():
             if values.get(name):

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from operators.protocol.errors import RequestError, os_text
@@ -150,9 +151,15 @@ def _load_keystore(context: ssl.SSLContext, path: str, password: str | None) -> 
 
 @contextmanager
 def _as_file(text: str | None) -> Iterator[str | None]:
-    """The path of a file that holds a text, in memory alone; None where there is none."""
+    """The path of a file that holds a text, in memory alone on Linux; None where there is none."""
     if not text:
         yield None
+        return
+    if not hasattr(os, "memfd_create"):  # as on macOS: a file of this user alone, for a moment
+        with NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(text)
+            file.flush()
+            yield file.name
         return
     descriptor = os.memfd_create("mqpipe-pem")
     try:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import flows.peers
 from flows.peers import notice_silence
 
 
@@ -38,3 +39,14 @@ def test_a_silent_peer_is_noticed_on_connections_of_the_cluster(
     assert silence_of(dialled) == silence_of(accepted) == (1, 10, 5, 30_000)
     dialled.sendall(b"still there")
     assert accepted.recv(20) == b"still there"
+
+
+def test_a_system_without_linux_options_has_those_that_it_has(
+    connection: tuple[socket.socket, socket.socket, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS: what is idle is asked still."""
+    monkeypatch.setattr(flows.peers, "_UNANSWERED", None)
+    dialled, _, address = connection
+    before = dialled.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert notice_silence([address], 30) == 2
+    assert silence_of(dialled) == (1, 10, 5, before)
