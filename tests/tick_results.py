@@ -12,6 +12,7 @@ from operators.collect.commits import commits_of
 from operators.collect.group_state import Groups
 from operators.collect.group_topics import pairs_of
 from operators.collect.groups import group_samples
+from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.page import Page
 from operators.collect.pages import Pages
@@ -92,6 +93,7 @@ def groups(
     written: Mapping[tuple[str, int], int] | None = None,
     partition_offsets: bool = False,
     group_topics: int = 0,
+    limits: Limits = NOT_KNOWN,
     partial: bool = False,
 ) -> TickResult:
     """Tick `number` of the kind groups.
@@ -116,6 +118,7 @@ def groups(
         partition_offsets,
         pairs_of(joined),
         group_topics,
+        limits,
     )
     return _result("groups", number, found, partial)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from operators.collect.configs import TopicConfig
 from operators.collect.dialects import (
     BYTES_IN,
     ELECTIONS,
@@ -19,11 +20,19 @@ from operators.collect.dialects import (
     PRODUCES,
     REQUESTS,
 )
+from operators.collect.limits import Limits
 from operators.collect.page import Page
 from operators.derive.history import thinned_moments
 from operators.derive.operator import _RULES, ClusterDerivation
 from operators.derive.store import thawed
-from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    CONSUMER_GROUP,
+    GROUP_TOPIC,
+    PARTITION_OFFSET,
+    TOPIC,
+)
 from operators.ticks import Outcome, TickResult
 from tests.tick_results import brokers, column, groups, ms, page, topics
 
@@ -517,3 +526,48 @@ def test_a_group_that_did_not_answer_once_goes_on() -> None:
     found = [column(r, CONSUMER_GROUP, CONSUMED) for r in derived(results)]
     assert found[2] == {"g": 1.0, "h": 1.0}
     assert found[4] == {"g": 1.0, "h": None}
+
+
+def test_messages_that_were_removed_unread_count_once() -> None:
+    """Of a lag of 80 there are 50; 30 were lost when the log's start passed the commit, and not again."""
+    starts = (0, 50, 50, 50)
+    committed = (20, 20, 20, 60)
+    results = [
+        groups(n, {"t": [100]}, {"g": {"t": [commit]}}, start=start, group_topics=10)
+        for n, (start, commit) in enumerate(zip(starts, committed, strict=True))
+    ]
+    told = [
+        tuple(
+            column(result, CONSUMER_GROUP, f"consumerGroup.{name}")["g"]
+            for name in ("totalLag", "unreadMessages", "lostMessages", "lagState")
+        )
+        for result in derived(results)
+    ]
+    assert told[0][:3] == (80, 80, None)
+    assert told[1:3] == [(80, 50, 30, "losing"), (80, 50, 0, "losing")]
+    assert told[3][:3] == (40, 40, 0)
+
+
+def test_the_margin_is_the_same_over_restarts() -> None:
+    """Rates are smoothed over what was before: the state has them."""
+    limits = Limits({"t": TopicConfig(1, 3_600_000, -1, "delete")})
+    results = [
+        groups(
+            n,
+            {"t": [10_000 + 100 * n]},
+            {"g": {"t": [4_000 + 40 * n]}},
+            written={("t", 4_000 + 40 * n): ms(n) - 600_000},
+            group_topics=10,
+            limits=limits,
+        )
+        for n in range(6)
+    ]
+    never_ended = ClusterDerivation("prod")
+    whole, again = [never_ended.derive(result) for result in results], derived(results)
+    for entity_type, name in ((CONSUMER_GROUP, "g"), (GROUP_TOPIC, "g/t")):
+        for column_ in ("marginSeconds", "catchUpSeconds", "lagState"):
+            said = [column(r, entity_type, f"consumerGroup.{column_}")[name] for r in whole]
+            assert said == [column(r, entity_type, f"consumerGroup.{column_}")[name] for r in again]
+    margin = column(whole[-1], CONSUMER_GROUP, "consumerGroup.marginSeconds")["g"]
+    # 4 messages/s are read of 6,300 in 600 s.
+    assert margin == pytest.approx(3_000 / (1 - 4 / (6_300 / 600)), rel=0.01)
