@@ -77,7 +77,7 @@ class JobState:
                     f"{', '.join(sorted(unknown))} this one, {build}, does not have: what they "
                     "remember would be lost; go on with that one, or set another recovery.path"
                 )
-            known = {**writer, "build": build, "steps": sorted(steps)}
+            known = {**writer, "build": build, "run": self.run, "steps": sorted(steps)}
             if known != writer:
                 self.remember("writer", known)
 
@@ -149,16 +149,20 @@ def hold(path: Path, process_id: int = 0, processes: int = 1) -> Iterator[JobSta
                 with _locked(file):
                     pass
         with _one_at_a_time(path):
-            run = _run_id(path / "run.json")
+            run = _run_id(path / "run.json", read_document(path / "writer.json").get("run"))
         yield JobState(path, run)
 
 
-def _run_id(document: Path) -> str:
+def _run_id(document: Path, noted: Any) -> str:
+    """The run whose state it is; `noted` is what `written_by` noted of it, if it did."""
     if not document.exists():
-        write_atomically(document, json.dumps({"run": new_run_id()}))
+        write_atomically(document, json.dumps({"run": noted or new_run_id()}))
     run = read_document(document).get("run")
     if not isinstance(run, str) or not _RUN.fullmatch(run):
         raise _damaged(document, "it names no run")
+    if noted not in (None, run):
+        # Under another name everything that waits would be published once more.
+        raise _damaged(document, f"it names {run}, and writer.json {noted}")
     return run
 
 

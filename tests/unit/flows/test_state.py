@@ -25,6 +25,21 @@ def test_a_runs_name_that_is_none_is_not_replaced(tmp_path: Path, text: str) -> 
     assert (tmp_path / "run.json").read_text(encoding="latin-1") == text
 
 
+def test_a_runs_name_is_noted_twice(tmp_path: Path) -> None:
+    """One that is gone is known all the same; one that was changed is not believed."""
+    with hold(tmp_path) as state:
+        state.written_by("1", ["a.b"])
+    (tmp_path / "run.json").unlink()
+    with hold(tmp_path) as again:
+        assert again.run == state.run
+    (tmp_path / "run.json").write_text('{"run": "20260131T101500-5f3a"}')
+    with (
+        pytest.raises(StateError, match=rf"run.json: damaged: it names .*{state.run}"),
+        hold(tmp_path),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("text", [*DAMAGED, '{"fleets": 5}', '{"fleets": [1]}'])
 def test_names_that_are_none_are_not_forgotten(tmp_path: Path, text: str) -> None:
     """Nor replaced by today's."""
