@@ -14,7 +14,7 @@ import pyarrow as pa
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
-from operators.schedule import Range, RealTime, Schedule, at_or_after, awake_at
+from operators.schedule import Alarm, Range, RealTime, Schedule, at_or_after, awake_at
 from operators.schema.logs import Log
 from operators.served import Served, Stretch
 from operators.simulate.shard import Shard
@@ -167,6 +167,9 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         self._catch_up = catch_up
         self._served = served
         self._waits = False
+        self._silent = False
+        """Whether it makes no more and waits for the drain: it need not look at what is due."""
+        self._alarm = Alarm()
         if isinstance(schedule, RealTime):
             self._skip_before(schedule.clock() - catch_up)
             if first > schedule.first(interval):
@@ -177,7 +180,8 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         if isinstance(self._schedule, Range) and self._schedule.over(self._next):
             self._turns.give_back(self._name)
             raise StopIteration
-        if self._drain.has_ended(self._schedule, self._next):
+        self._silent = self._drain.has_ended(self._schedule, self._next)
+        if self._silent:
             return []
         due = self._due()
         self._waits = due > 1 and not self._turns.take(self._name)
@@ -219,10 +223,13 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
     def next_awake(self) -> datetime | None:
         now = datetime.now(UTC)
         if self._waits:
-            return now + _WAIT
+            return self._alarm.at(now + _WAIT)
         if not isinstance(self._schedule, RealTime):
             return None
-        return min(awake_at(self._next, self._schedule.clock), self._drain.next_look())
+        look = self._drain.next_look()
+        if not self._silent:
+            look = min(look, awake_at(self._next, self._schedule.clock))
+        return self._alarm.at(look)
 
     def snapshot(self) -> FleetState:
         kept = self._shard.snapshot()

@@ -12,6 +12,7 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from operators.drain import Drain
+from operators.schedule import Alarm
 from operators.thread_state import keep_thread_state
 
 EARS = 256
@@ -46,6 +47,7 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         self._drain = drain
         self._worker = worker
         self._told = False
+        self._alarm = Alarm()
 
     def next_batch(self) -> list[Notice]:
         if self._drain.requested and not self._told:
@@ -55,8 +57,8 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
             raise StopIteration
         return []
 
-    def next_awake(self) -> datetime:
-        return self._drain.next_look()
+    def next_awake(self) -> datetime | None:
+        return self._alarm.at(self._drain.next_look())
 
 
 class _Told(FixedPartitionedSink[int, None]):

@@ -31,19 +31,30 @@ class ClockSteps:
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
+        self._lock = threading.Lock()
         self._offset = self._look()
-        self.total_ms = 0
-        """By how much it was set in all, in milliseconds; negative: back."""
+        self._total = self._untold = 0.0
 
     def look(self) -> float:
-        """Seconds by which the clock was set since the last look; 0.0 where it was not."""
+        """Seconds by which the clock was set since this was last asked; 0.0 where it was not."""
+        with self._lock:
+            self._notice()
+            step, self._untold = self._untold, 0.0
+            return step
+
+    @property
+    def total_ms(self) -> int:
+        """By how much it was set in all by now, in milliseconds; negative: back."""
+        with self._lock:
+            self._notice()
+            return round(self._total * 1000)
+
+    def _notice(self) -> None:
         offset = self._look()
-        step = offset - self._offset
-        self._offset = offset
-        if abs(step) < self.LEAST:
-            return 0.0
-        self.total_ms += round(step * 1000)
-        return step
+        step, self._offset = offset - self._offset, offset
+        if abs(step) >= self.LEAST:
+            self._total += step
+            self._untold += step
 
     def _look(self) -> float:
         # A process that is stopped between the two readings has not seen the clock being set.
@@ -53,6 +64,21 @@ class ClockSteps:
             after = self._monotonic()
             if after - before < self.LEAST / 10:
                 return wall - before
+
+
+class Alarm:
+    """When a source is to be asked again, such that a clock that is set makes it no later.
+
+    The engine waits for what lies between that moment and its own look at the clock, which came
+    before the source's; where the clock was set forward between the two, for that much longer.
+    """
+
+    def __init__(self, steps: ClockSteps | None = None) -> None:
+        self._steps = steps or ClockSteps()
+
+    def at(self, moment: datetime) -> datetime | None:
+        """`moment`; None, which is at once, where the clock was set since this was last asked."""
+        return None if self._steps.look() else moment
 
 
 class AwakeClock:
@@ -134,13 +160,15 @@ class RealTime:
 
     def over(self, tick: int) -> bool:
         """Whether the run's end was reached; `tick` is the next one."""
+        now = self.clock()  # before the end, which a clock that is set between the two moves too
         end = self.end
-        return end is not None and tick >= end and self.clock() >= end
+        return end is not None and tick >= end and now >= end
 
     def owes(self, tick: int) -> bool:
         """Whether the run's end was reached, and `tick`, the next one, was due before it."""
+        now = self.clock()
         end = self.end
-        return end is not None and tick < end <= self.clock()
+        return end is not None and tick < end <= now
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
-from operators.schedule import RealTime, at_or_after, awake_at
+from operators.schedule import Alarm, RealTime, at_or_after, awake_at
 from operators.served import Served, Stretch
 from operators.ticks import Ticks
 
@@ -89,6 +89,9 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         """Due times before it are not collected any more."""
         self._next = self._first
         self._served = Served()
+        self._silent = False
+        """Whether it has no more and waits for the drain: it need not look at what is due."""
+        self._alarm = Alarm()
         self._there = False
         """Whether to say that the samples of the due times before `_next` are there."""
         if resume is not None:
@@ -110,7 +113,8 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
             return [(target.cluster, self._ticks(self._next, count=0))]
         if self._next < self._first:
             return [self._missed_until(self._first)]
-        if self._drain.has_ended(self._schedule, self._next):
+        self._silent = self._drain.has_ended(self._schedule, self._next)
+        if self._silent:
             return []
         due = self._schedule.due(self._next, target.interval)
         if due == 0:
@@ -144,12 +148,15 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         target = self._target
         return Ticks(target.cluster, start, target.interval, count, missed, target.kind)
 
-    def next_awake(self) -> datetime:
+    def next_awake(self) -> datetime | None:
         now = datetime.now(UTC)
         if self._there or self._next < self._first:
             return now
-        due = awake_at(self._next, self._schedule.clock)
-        return min(max(due, now + timedelta(milliseconds=1)), self._drain.next_look())
+        look = self._drain.next_look()
+        if not self._silent:
+            due = awake_at(self._next, self._schedule.clock)
+            look = min(look, max(due, now + timedelta(milliseconds=1)))
+        return self._alarm.at(look)
 
     def snapshot(self) -> TargetState:
         return _STATE_VERSION, self._next, self._served.stretches

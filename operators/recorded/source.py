@@ -11,6 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartitio
 from operators.drain import Drain
 from operators.recorded.message import UnreadableMessage, read_message, within
 from operators.recorded.plan import ReplayError, ReplayPlan, Stretch, consumer
+from operators.schedule import Alarm
 from operators.schema.kafka import KafkaConnection
 from operators.schema.logs import Log
 
@@ -117,6 +118,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         self._drain = drain
         self._account_id = account_id
         self._idle = False
+        self._alarm = Alarm()
         self._complained_at = -_COMPLAIN_EVERY
         self._consumer = consumer(
             connection, max(1, plan.partitions), error_cb=lambda error: self._complain(error.str())
@@ -143,7 +145,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
 
     def next_awake(self) -> datetime | None:
         now = datetime.now(UTC)
-        return now + _POLL if self._idle else now
+        return self._alarm.at(now + _POLL if self._idle else now)
 
     def snapshot(self) -> State:
         return 1, self.next

@@ -37,10 +37,24 @@ interval: 1s
 mode: hybrid
 collectors: [{{name: own, use: "jobs:Jobs"}}]
 simulation: {{fleets: [{{name: demo, brokers: 1, topics: 1, groups: 1}}]}}
-sinks: {{parquet: {{path: samples}}}}
+sinks: {{parquet: {{path: samples, roll: {{every: 1s}}}}}}
 recovery: {{path: state, epoch: 1s}}
 metrics: {{listen: {listen}}}
 """
+
+PATTERN = """
+import os
+from pathlib import Path
+
+import numpy as np
+
+def sets_the_clock(times, scene):
+    word = Path("set the clock")
+    if word.exists():
+        word.rename(os.environ["FAKETIME_TIMESTAMP_FILE"])
+    return np.ones(len(times))
+"""
+"""Sets the clock in the middle of a tick, once, where a file says to which time."""
 
 
 class Job:
@@ -49,6 +63,7 @@ class Job:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "jobs.py").write_text(COLLECTOR)
+        (folder / "own.py").write_text(PATTERN)
         self._port = PortClaim()
         self.url = f"127.0.0.1:{self._port.port}"
         (folder / "c.yaml").write_text(CONFIG.format(listen=self.url))
@@ -214,6 +229,23 @@ def test_a_run_whose_clock_is_set_forward_goes_on(job: Job) -> None:
     assert reports["collection.missed"].sum() >= 3590
 
 
+def test_a_clock_that_is_set_in_the_middle_of_a_tick_holds_nobody_up(job: Job) -> None:
+    """The engine waits for what lies between its look at the clock, before, and the source's."""
+    config = job.folder / "c.yaml"
+    config.write_text(
+        config.read_text().replace("groups: 1", "groups: 1, pattern: {kind: own:sets_the_clock}")
+    )
+    begun(job)
+    draft = job.folder / "draft"
+    draft.write_text("+300")
+    draft.rename(job.folder / "set the clock")
+    job.wait_for("clock set forward")
+    job.wait_for_watermark("simulated", time.time() + 300)
+    job.send(signal.SIGTERM)
+    assert job.ended() == 0
+    assert len(runs(job.seconds("topic", "demo/orders", "simulated"))) == 1
+
+
 def test_a_clock_set_forward_and_back_costs_nothing_twice(job: Job) -> None:
     """Ticks that the wrong hour skipped are collected when the clock is right again."""
     begun(job)
@@ -222,7 +254,10 @@ def test_a_clock_set_forward_and_back_costs_nothing_twice(job: Job) -> None:
     job.set_clock(0)
     back_at = time.time()
     job.wait_for("run started", 2)
-    job.wait_for_watermark("collected", time.time())
+    while not [
+        s for s in job.seconds("collection", "own/own", "collected") if s > back_at > s - 60
+    ]:
+        time.sleep(0.2)
     health = job.health()
     job.send(signal.SIGTERM)
     assert job.ended() == 0

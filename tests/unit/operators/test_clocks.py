@@ -1,10 +1,11 @@
 """Clocks that go wrong: what of it is noticed, and what is not there for a process."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
-from operators.schedule import AwakeClock, ClockSteps, RealTime
+from operators.schedule import Alarm, AwakeClock, ClockSteps, RealTime
 
 
 class Time:
@@ -80,3 +81,33 @@ def test_a_runs_end_does_not_go_by_the_clock_that_was_set() -> None:
     set_by[0] = 3_600_000
     assert not schedule.over(3_601_000)
     assert schedule.due(3_600_000, 1000) == 1
+
+
+def test_a_runs_end_is_put_off_before_anyone_has_said_that_the_clock_was_set() -> None:
+    """A source may be asked before who watches for steps looks, and he sees the step all the same."""
+    time = Time()
+    steps = ClockSteps(time.wall, time.steady)
+    start = round(time.wall() * 1000)
+    schedule = RealTime(
+        start,
+        clock=lambda: round(time.wall() * 1000),
+        until=start + 90_000,
+        set_by=lambda: steps.total_ms,
+    )
+    time.offset += 3600
+    assert not schedule.over(start + 3_600_000)
+    assert steps.look() == pytest.approx(3600)
+    time.monotonic += 90
+    assert schedule.over(start + 3_690_000)
+
+
+def test_a_source_is_asked_at_once_where_the_clock_was_set_since_it_was_asked() -> None:
+    """The engine would wait from its own look at the clock, which may have come before the step."""
+    time = Time()
+    alarm = Alarm(ClockSteps(time.wall, time.steady))
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    assert alarm.at(moment) == moment
+    for change in (300.0, -300.0):
+        time.offset += change
+        assert alarm.at(moment) is None
+        assert alarm.at(moment) == moment

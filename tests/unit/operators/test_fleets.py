@@ -110,3 +110,19 @@ def test_a_kill_that_left_no_state_costs_no_tick() -> None:
     )
     again = source.build_part("fleets", "sim", None).next_batch()
     assert [batch for _, batch in again] == [batch for _, batch in made]
+
+
+def test_a_shard_that_waits_for_a_drain_keeps_no_processor_busy() -> None:
+    """Though ticks are due: they are made after the next start."""
+    clock, drain = Clock(20.5), Drain(settle=0)
+    schedule = RealTime(clock(), clock)
+    source = FleetSource({"sim": spec_of()}, INTERVAL, schedule, drain)
+    partition = source.build_part("fleets", "sim", None)
+    clock.tick = 30.5
+    drain.enter()
+    drain.request()
+    assert partition.next_batch() == []
+    before = drain.next_look()
+    awake = partition.next_awake()
+    assert awake is not None
+    assert awake >= before

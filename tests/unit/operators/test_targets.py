@@ -265,11 +265,17 @@ def test_retired_partition_stays_listed_and_ends() -> None:
 def test_source_waits_for_work_under_way() -> None:
     """After the drain was asked for, the source stays open until nothing is under way."""
     drain = Drain(settle=0)
-    source = TargetSource({"c/topics": Target("c", "topics", 1000)}, RealTime(0, Clock(0)), drain)
+    source = TargetSource(
+        {"c/topics": Target("c", "topics", 1000)}, RealTime(0, Clock(5000)), drain
+    )
     partition = source.build_part("targets", "c/topics", None)
     drain.enter()
     drain.request()
     assert partition.next_batch() == []
+    before = drain.next_look()
+    awake = partition.next_awake()
+    assert awake is not None
+    assert awake >= before, "a tick that is due keeps no processor busy"
     drain.leave()
     try:
         partition.next_batch()
