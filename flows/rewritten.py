@@ -41,11 +41,18 @@ def is_as_written(schema: pa.Schema, entity_type: EntityType) -> bool:
     )
 
 
-def holds_samples(schema: pa.Schema) -> bool:
-    """Whether a file has what samples cannot do without."""
-    return all(name in schema.names for name in NEEDED) and pa.types.is_timestamp(
-        schema.field("timestamp").type
-    )
+def lacking(schema: pa.Schema) -> str | None:
+    """What a file lacks that samples cannot do without, in words; None where it has all."""
+    missing = [name for name in NEEDED if name not in schema.names]
+    if missing:
+        return f"has no column {', '.join(missing)}"
+    twice = [name for name in schema.names if schema.names.count(name) > 1]
+    if twice:
+        return f"has the column {twice[0]} twice"
+    kind = schema.field("timestamp").type
+    if not pa.types.is_timestamp(kind):
+        return f"has times as {kind}: write `timestamp` as a timestamp, UTC"
+    return None
 
 
 def as_samples(scan: pl.LazyFrame, columns: Sequence[str], entity_type: EntityType) -> pl.LazyFrame:

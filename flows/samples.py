@@ -12,17 +12,24 @@ import polars as pl
 from flows.errors import CommandError
 from flows.rewritten import (
     as_samples,
-    holds_samples,
     in_milliseconds,
     is_as_written,
+    lacking,
     polars_schema,
 )
 from operators.schema.metrics import ENTITY_TYPES, EntityType
 from operators.schema.secrets import without_password
 from sinks.parquet.store import ANOMALIES, Store, family_of
 
-_OF_ANOMALIES = ("kind", "label", "cluster_name", "entity", "entities", "start", "peak", "end")
-"""Columns of the table of anomalies that are read."""
+_OF_ANOMALIES: Mapping[str, pl.DataType] = {
+    **dict.fromkeys(("kind", "label", "cluster_name", "entity"), pl.String()),
+    "entities": pl.List(pl.String()),
+    **dict.fromkeys(("start", "peak", "end"), pl.Datetime("ms", "UTC")),
+}
+"""Columns of the table of anomalies that are read, none of which has nulls."""
+
+_LATEST = 253_402_300_799_999
+"""The end of the year 9999, in ms since 1970."""
 
 _HEAD = 10_000
 """Rows of a file that are looked at to find the time between two ticks."""
@@ -100,6 +107,12 @@ class Samples:
             first, last = self._first_and_last(self.files)
         if first is None or last is None:
             raise SamplesError(f"{self.uri}: its files hold no sample")
+        for moment in (first, last):
+            if abs(moment) > _LATEST:
+                raise SamplesError(
+                    f"{self.uri}: a sample's time is {moment} ms since 1970, which is none; where others "
+                    "wrote these files, the unit of `timestamp` may be another"
+                )
         return first, last
 
     def _first_and_last(
@@ -134,11 +147,21 @@ class Samples:
         table = pl.scan_parquet(self.truth, glob=False, storage_options=self._options).collect()
         missing = [name for name in _OF_ANOMALIES if name not in table.columns]
         if missing:
-            raise SamplesError(
-                f"{without_password(self.truth)}: is no table of anomalies: it lacks "
-                f"{', '.join(missing)}"
-            )
-        return in_milliseconds(table)
+            raise self._no_anomalies(f"it lacks {', '.join(missing)}")
+        table = in_milliseconds(table)
+        for name, dtype in _OF_ANOMALIES.items():
+            try:
+                table = table.with_columns(pl.col(name).cast(dtype))
+            except pl.exceptions.PolarsError as error:
+                raise self._no_anomalies(f"`{name}` is of another type") from error
+            if table[name].has_nulls():
+                raise self._no_anomalies(f"`{name}` is null in a row")
+        return table
+
+    def _no_anomalies(self, reason: str) -> SamplesError:
+        return SamplesError(
+            f"{without_password(self.truth or '')}: is no table of anomalies: {reason}"
+        )
 
     @property
     def _options(self) -> dict[str, str] | None:
@@ -194,10 +217,14 @@ def find_samples(uri: str) -> Samples:
     """
     try:
         store = Store(uri)
-        files, rewritten = _classified(store)
+        files, rewritten, others = _classified(store)
         truth = [path for path in store.files(ANOMALIES) if path.endswith(".parquet")]
     except (ValueError, OSError) as error:
         raise SamplesError(f"{uri}: cannot be read: {error}") from error
+    if not files and others:
+        path, reason = next(iter(others.items()))
+        more = f", and {len(others) - 1:,} more files are alike" if len(others) > 1 else ""
+        raise SamplesError(f"{uri}: no samples there: {path} {reason}{more}")
     if not files:
         raise SamplesError(
             f"{uri}: no samples there (type=…/date=…/*.parquet); `mqpipe export --out {uri}` "
@@ -215,8 +242,10 @@ def find_samples(uri: str) -> Samples:
 
 def _classified(
     store: Store,
-) -> tuple[dict[EntityType, list[str]], dict[str, Sequence[str]]]:
-    """Files of samples by entity type, sorted by date; and those that others wrote, with columns.
+) -> tuple[dict[EntityType, list[str]], dict[str, Sequence[str]], dict[str, str]]:
+    """Files of samples by entity type, sorted by date.
+
+    Besides those of them that others wrote, with columns; and files without samples, with the reason.
 
     Of the files that one run wrote of one partition, one is looked at: they are alike.
     """
@@ -224,6 +253,7 @@ def _classified(
     rewritten: dict[str, Sequence[str]] = {}
     families: dict[tuple[EntityType, str], list[str]] = {}
     others: list[str] = []
+    strange: dict[str, str] = {}
     by_label = {entity_type.label: entity_type for entity_type in ENTITY_TYPES}
     for path in store.parquet_files():
         entity_type = by_label.get(_label(path) or "")
@@ -241,12 +271,14 @@ def _classified(
             else:
                 others += paths
         for path, schema in zip(others, threads.map(store.schema, others), strict=True):
-            if not holds_samples(schema):
+            if (reason := lacking(schema)) is not None:
+                strange[path] = reason
                 continue
             rewritten[path] = schema.names
             for entity_type in _types_in(store, path, schema.names):
                 found.setdefault(entity_type, []).append(path)
-    return {t: sorted(found[t], key=_place_in_time) for t in ENTITY_TYPES if t in found}, rewritten
+    ordered = {t: sorted(found[t], key=_place_in_time) for t in ENTITY_TYPES if t in found}
+    return ordered, rewritten, strange
 
 
 def _types_in(store: Store, path: str, columns: Sequence[str]) -> list[EntityType]:

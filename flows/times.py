@@ -58,8 +58,11 @@ def tick_interval(seconds: float) -> float:
 
 
 def show_time(ms: int) -> str:
-    """ISO 8601 in UTC, to the second or millisecond."""
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    """ISO 8601 in UTC, to the second or millisecond; as ms since 1970 where it is beyond the calendar."""
+    try:
+        moment = datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError):
+        return f"{ms} ms since 1970"
     return moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace(
         "+00:00", "Z"
     )

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,12 @@ def read_detected(
         raise UsageError(f"{file}: is a folder: give the file of alerts or scores in it")
     if not file.is_file():
         raise UsageError(f"{file}: no such file")
-    try:
+    with _clear_errors(file):
         if file.suffix.lower() in (".json", ".jsonl", ".ndjson"):
-            table = pl.LazyFrame(_json_rows(file))
+            rows = _json_rows(file)
+            if not rows:  # what a detector says that found nothing
+                return Detected(pl.DataFrame(schema=ALERTS), None)
+            table = pl.LazyFrame(rows, infer_schema_length=None)
         elif file.suffix.lower() in (".parquet", ".pq"):
             table = pl.scan_parquet(file, glob=False)
         else:
@@ -65,6 +69,14 @@ def read_detected(
                 file, separator=_separator(file), infer_schema=False, glob=False, encoding="utf8"
             )
         return _detected(file, table, columns or {}, entity)
+
+
+@contextmanager
+def _clear_errors(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise UsageError(f"{file}: cannot be read: it is nested too deeply") from error
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         # Further lines of Polars name arguments of its own functions.
         reason = str(error).partition("\n")[0]
@@ -90,7 +102,7 @@ def _detected(
     if found["score"] is not None:
         return Detected(None, _scores(file, chosen))
     frame = chosen.collect()
-    start = _milliseconds(file, frame["time"])
+    start = _there(file, _milliseconds(file, frame["time"]))
     end = _milliseconds(file, frame["end"]) if "end" in frame.columns else start
     cause = frame["cause"].cast(pl.String) if "cause" in frame.columns else None
     alerts = pl.DataFrame(
@@ -107,14 +119,20 @@ def _detected(
 
 
 def _scores(file: Path, table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    for frame in table.collect_batches(chunk_size=500_000):
-        yield pl.DataFrame(
-            {
-                "entity": frame["entity"],
-                "time": _milliseconds(file, frame["time"]),
-                "score": frame["score"].cast(pl.Float64),
-            }
-        )
+    before = 0
+    with _clear_errors(file):  # they are read when they are asked for
+        for frame in table.collect_batches(chunk_size=500_000, maintain_order=True):
+            time = _there(file, _milliseconds(file, frame["time"], before), before)
+            score = frame["score"].cast(pl.Float64)
+            yield pl.DataFrame({"entity": frame["entity"], "time": time, "score": score})
+            before += len(frame)
+
+
+def _there(file: Path, times: pl.Series, before: int = 0) -> pl.Series:
+    if times.has_nulls():
+        row = before + times.is_null().arg_true()[0] + 1
+        raise UsageError(f"{file}: row {row}: no time")
+    return times
 
 
 def _column(file: Path, what: str, there: list[str], given: Mapping[str, str]) -> str | None:
@@ -125,8 +143,11 @@ def _column(file: Path, what: str, there: list[str], given: Mapping[str, str]) -
     return next((name for name in NAMES[what] if name in there), None)
 
 
-def _milliseconds(file: Path, times: pl.Series) -> pl.Series:
-    """Times as ms since 1970: dates, numbers of any unit, or ISO 8601 (UTC without an offset)."""
+def _milliseconds(file: Path, times: pl.Series, before: int = 0) -> pl.Series:
+    """Times as ms since 1970: dates, numbers of any unit, or ISO 8601 (UTC without an offset).
+
+    `before` is how many rows of the file come before them.
+    """
     if times.dtype.is_temporal():
         return times.cast(pl.Datetime("ms")).cast(pl.Int64)
     if times.dtype.is_numeric():
@@ -137,7 +158,7 @@ def _milliseconds(file: Path, times: pl.Series) -> pl.Series:
     dates = text.filter(~numbers.fill_null(value=True))
     parsed = _dates(dates)
     if (bad := parsed.is_null() & dates.is_not_null() & (dates != "")).any():
-        row = text.to_list().index(dates.filter(bad)[0]) + 1
+        row = before + text.to_list().index(dates.filter(bad)[0]) + 1
         raise UsageError(
             f"{file}: row {row}: not a time: {dates.filter(bad)[0]!r}; write ISO 8601 "
             "(2026-01-31T10:00:00Z), or seconds, ms, µs or ns since 1970"
@@ -166,7 +187,7 @@ def _scaled(numbers: pl.Series) -> pl.Series:
     scaled = pl.lit(None, pl.Float64)
     for below, factor in reversed(_UNITS):
         scaled = pl.when(size < below).then(numbers * factor).otherwise(scaled)
-    return pl.select(scaled.round().cast(pl.Int64)).to_series()
+    return pl.select(scaled.round().cast(pl.Int64, strict=False)).to_series()
 
 
 def _separator(file: Path) -> str:
@@ -180,6 +201,9 @@ def _separator(file: Path) -> str:
 
 def _json_rows(file: Path) -> list[dict[str, Any]]:
     text = file.read_text(encoding="utf-8-sig")
+    if not text.strip():
+        message = "it is empty"
+        raise ValueError(message)
     try:
         content = json.loads(text)
     except json.JSONDecodeError:
@@ -191,15 +215,14 @@ def _json_rows(file: Path) -> list[dict[str, Any]]:
 
 def _rows(one: Any) -> Iterator[dict[str, Any]]:
     """The alerts of one JSON object, as rows of a table."""
-    if not isinstance(one, dict):
-        message = f"an alert is an object, not {type(one).__name__}"
-        raise ValueError(message)  # noqa: TRY004 - it is the file that is wrong
+    _object(one)
     if isinstance(one.get("alerts"), list):
         # Alertmanager's webhook; an alert that is firing still ends in the year 1.
         for alert in one["alerts"]:
+            _object(alert)
             ends = str(alert.get("endsAt", ""))
             yield {
-                "entity": _path(alert.get("labels", {})),
+                "entity": _path(_object(alert.get("labels") or {})),
                 "time": alert.get("startsAt"),
                 "end": None if ends.startswith("0001") else ends or None,
             }
@@ -214,10 +237,22 @@ def _rows(one: Any) -> Iterator[dict[str, Any]]:
     elif one and all(isinstance(windows, list) for windows in one.values()):
         # NAB's windows, by the name of the series' file.
         for name, windows in one.items():
-            for start, end in windows:
+            for window in windows:
+                if not isinstance(window, list) or len(window) != 2:
+                    message = f"a window of `{name}` is no pair of start and end"
+                    raise ValueError(message)
+                start, end = map(str, window)
                 yield {"entity": name.removesuffix(".csv"), "time": start, "end": end}
     else:
         yield {key: value if value is None else str(value) for key, value in one.items()}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        kinds = {list: "list", str: "text", bool: "flag", type(None): "null"}
+        message = f"an alert is an object, not a {kinds.get(type(value), 'number')}"
+        raise ValueError(message)  # noqa: TRY004 - it is the file that is wrong
+    return value
 
 
 def _path(labels: Mapping[str, Any]) -> str | None:

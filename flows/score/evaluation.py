@@ -102,11 +102,8 @@ def evaluate_scores(
         threshold = settings.threshold
         if threshold is None:
             tried = np.linspace(0, 1, THRESHOLDS)
-            edges = (
-                np.unique(np.quantile(np.concatenate(kept), tried, method="lower"))
-                if kept
-                else np.zeros(1)
-            )
+            finite = np.concatenate([_NO_SCORES, *kept])
+            edges = np.unique(np.quantile(finite, tried, method="lower")) if len(finite) else _ZERO
             counts = [*work.each(partial(_count, parts, given, edges), buckets)]
             threshold = float(edges[_best(np.sum(counts, axis=0))])
         score = partial(_score_scores, parts, given, truth, threshold, settings)
@@ -278,3 +275,5 @@ def _paths(parts: Iterable[Dealt]) -> tuple[str, ...]:
 
 
 _NO: Ints = np.zeros(0, np.int64)
+_NO_SCORES: Floats = np.zeros(0)
+_ZERO: Floats = np.zeros(1)

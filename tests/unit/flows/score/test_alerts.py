@@ -1,6 +1,7 @@
 """What a detector said, in the forms in which people have it."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,62 @@ def test_wrong_alerts_are_refused_with_their_place(tmp_path: Path, text: str, me
     file.write_text(text)
     with pytest.raises(UsageError, match=message):
         read_detected(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"alerts": ["down"]}', "an alert is an object, not a text"),
+        ('{"alerts": [{"labels": ["c"], "startsAt": 1}]}', "an alert is an object, not a list"),
+        ('{"c": [1, 2]}', "a window of `c` is no pair of start and end"),
+        ('{"c": [[1, 2, 3]]}', "a window of `c` is no pair of start and end"),
+        ("[" * 100_000, "nested too deeply"),
+        ("null", "an alert is an object, not a null"),
+        ("1e999", "an alert is an object, not a number"),
+        (" ", "it is empty"),
+        ('[{"entity": "c", "time": NaN}]', "row 1: not a time: 'nan'"),
+        ('[{"entity": "c", "time": 1}, {"entity": "c"}]', "row 2: no time"),
+        ('{"alerts": [{"labels": {"cluster": "c"}}]}', "row 1: no time"),
+    ],
+)
+def test_json_of_another_form_is_refused_in_words(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    """Whatever stands where an alert, its labels, a window or a time should."""
+    file = tmp_path / "a.json"
+    file.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        read_detected(file)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"alerts": []}', '{"c/t.csv": []}'])
+def test_a_detector_that_found_nothing_has_no_alerts(tmp_path: Path, content: str) -> None:
+    """Which is a result, and no wrong file."""
+    (tmp_path / "a.json").write_text(content)
+    assert rows(tmp_path / "a.json") == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"time": [1], "score": ["high"]}, r"a\.parquet: cannot be read: .*score"),
+        ({"time": [None, 1], "score": [1.0, 1.0]}, r"a\.parquet: row 1: no time"),
+        ({"time": [float("nan")], "score": [1.0]}, r"a\.parquet: row 1: no time"),
+        ({"time": [[1]], "score": [1.0]}, r"a\.parquet: cannot be read"),
+        ({"time": [timedelta(1)], "score": [1.0]}, r"a\.parquet: cannot be read"),
+    ],
+)
+def test_wrong_scores_are_said_of_their_own_file(
+    tmp_path: Path, columns: dict[str, Any], message: str
+) -> None:
+    """Though they are read where samples are."""
+    file = tmp_path / "a.parquet"
+    entity = ["c"] * len(columns["time"])
+    pl.DataFrame({"entity": entity, **columns}).write_parquet(file)
+    scores = read_detected(file).scores
+    assert scores is not None
+    with pytest.raises(UsageError, match=message):
+        list(scores)
 
 
 def test_alerts_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,32 @@ def test_perfect_scores_have_everything(tmp_path: Path, capsys: pytest.CaptureFi
         assert of_all[name] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_scores_without_a_finite_number_find_nothing_or_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float | None
+) -> None:
+    """A detector's failures are counted, in place of an error."""
+    truth(hybrid(tmp_path / "s"))
+    scores = pl.DataFrame(
+        {"entity": ["sim-eu/broker-2"], "time": [ONSET], "score": [value]},
+        schema_overrides={"score": pl.Float64},
+    )
+    scores.write_parquet(tmp_path / "scores.parquet")
+    assert score(tmp_path / "scores.parquet", str(tmp_path / "s")) == 0
+    assert f"of {int(value == float('inf'))} alerts" in capsys.readouterr().out
+
+
+def test_names_of_alerts_reach_the_terminal_as_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Control characters are shown, not sent."""
+    truth(hybrid(tmp_path / "s"))
+    file = tmp_path / "a.csv"
+    file.write_text(f"entity,time\n\x1b[31mred,{ONSET}\n")
+    assert score(file, str(tmp_path / "s")) == 0
+    assert "`\\x1b[31mred`" in capsys.readouterr().err
+
+
 def test_a_threshold_may_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One above all scores finds nothing; VUS does not ask for it."""
     truth(hybrid(tmp_path / "s"))
