@@ -67,7 +67,8 @@ def _share(part: ArrayLike | None, whole: ArrayLike | None) -> Floats:
     if part is None or whole is None:
         return np.zeros(())
     share = np.asarray(part, np.float64) / np.maximum(np.asarray(whole, np.float64), 1)
-    return np.clip(np.nan_to_num(share), 0.0, 1.0)
+    held: Floats = np.fmin(np.fmax(share, 0.0), 1.0)  # of NaN and a number the number
+    return held
 
 
 def stands_still(consumed: ArrayLike, oldest: ArrayLike) -> NDArray[np.bool_]:
