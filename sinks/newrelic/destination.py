@@ -141,14 +141,11 @@ def judge(status: int, retry_after: float | None, answer: str) -> None:
     raise Rejected(f"{status}: {_REASONS.get(status, 'refused')}", status, answer)
 
 
-_REASONS = {
+_ELSEWHERE = "something between here and New Relic sends elsewhere; check `endpoint` and proxies"
+_REASONS = dict.fromkeys((301, 302, 307, 308), _ELSEWHERE) | {
     400: "New Relic cannot read the payload",
     401: "the licence key is missing or wrong",
     403: "the licence key is wrong, or not of this account",
-    301: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
-    302: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
-    307: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
-    308: "something between here and New Relic sends elsewhere; check `endpoint` and proxies",
     404: "no such path; check sinks.newrelic.endpoint and region",
     408: "the request took too long",
     503: "New Relic is not available",

@@ -28,7 +28,7 @@ from sinks.otlp.attributes import (
     side_by_side,
     words_of,
 )
-from sinks.otlp.names import is_counter, metric_name, unit, word_attribute
+from sinks.otlp.names import unit, word_attribute
 from sinks.otlp.totals import counts_of, totals_of
 from sinks.otlp.wire import (
     BYTES,
@@ -99,7 +99,7 @@ class _Name:
 
 @cache
 def _name_of(metric: Metric, temporality: int | None) -> _Name:
-    head = nested(1, metric_name(metric).encode()) + nested(3, unit(metric).encode())
+    head = nested(1, metric.point.encode()) + nested(3, unit(metric).encode())
     if temporality is None:
         return _Name(head + tag(_GAUGE, LENGTH), b"")
     # What a sum is: of which temporality, and monotonic.
@@ -134,9 +134,9 @@ def _columns(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> list[
             continue
         if metric.type == STRING:
             values = pc.if_else(values.is_valid(), 1, pa.scalar(None, pa.int64()))
-        elif is_counter(metric) and totals is not None:
+        elif metric.counts and totals is not None:
             values, starts, temporality = totals.of(metric), totals.starts, _CUMULATIVE
-        elif is_counter(metric):
+        elif metric.counts:
             values, starts = counts_of(metric, values, interval), times - interval
             temporality = _DELTA
         if metric.otel_factor != 1:

@@ -71,16 +71,6 @@ def point_columns(entity_type: EntityType) -> dict[str, tuple[str, bool]]:
     return {**identity, "origin": ("origin", True), "anomaly": ("anomaly", True)}
 
 
-def metric_name(metric: Metric) -> str:
-    """What a metric is called: by OpenTelemetry where it knows such a one."""
-    return metric.point
-
-
-def is_counter(metric: Metric) -> bool:
-    """Whether it is a monotonic sum: a count, or a rate that is a counter in OpenTelemetry."""
-    return metric.counts
-
-
 def word_attribute(metric: Metric) -> str:
     """The attribute that bears a word; the point's value is 1."""
     return metric.name.rpartition(".")[2]
@@ -92,5 +82,5 @@ def unit(metric: Metric) -> str:
     if metric.unit in _UNITS:
         return _UNITS[metric.unit]
     base = _UNITS.get(what) or "{" + re.sub(r"[^\w ]", "", what) + "}"
-    rate = metric.unit.endswith("/s") and not per and not is_counter(metric)
+    rate = metric.unit.endswith("/s") and not per and not metric.counts
     return f"{base}/s" if rate else base

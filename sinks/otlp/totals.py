@@ -23,7 +23,6 @@ from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import TOTALS, as_stream
 from operators.schema.metrics import Kind, Metric
 from sinks.otlp.attributes import series_of
-from sinks.otlp.names import is_counter
 from sinks.otlp.wire import BYTES
 
 START = "start"
@@ -80,7 +79,7 @@ class RunningTotals:
     def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch, and where its entity type has counters the column `TOTALS` with theirs."""
         entity_type = entity_type_of(batch)
-        counters = [metric for metric in entity_type.numeric if is_counter(metric)]
+        counters = [metric for metric in entity_type.numeric if metric.counts]
         if not counters or not batch.num_rows:
             return batch
         series = self._series.setdefault(entity_type.name, _Series())

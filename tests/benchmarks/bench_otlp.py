@@ -32,8 +32,6 @@ from sinks.otlp.names import (
     RESOURCE_COLUMNS,
     SCOPES,
     VERSION,
-    is_counter,
-    metric_name,
     point_columns,
     resource_attributes,
     unit,
@@ -73,12 +71,12 @@ def by_classes(entity_type: EntityType, rows: Rows) -> bytes:
     ]
     metrics: dict[str, Any] = {}
     for metric in entity_type.metrics:
-        name, own = metric_name(metric), [_pair(k, v) for k, v in metric.otel_attributes]
+        name, own = metric.point, [_pair(k, v) for k, v in metric.otel_attributes]
         found = metrics.get(name)
         if found is None:
             found = metrics[name] = of_scope.metrics.add(name=name, unit=unit(metric))
         points = found.gauge.data_points
-        counter, word = is_counter(metric), metric.type == STRING
+        counter, word = metric.counts, metric.type == STRING
         scale = INTERVAL / 1000 if metric.kind is Kind.RATE else 1
         if counter:
             found.sum.is_monotonic = True

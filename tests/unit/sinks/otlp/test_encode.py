@@ -29,7 +29,7 @@ from operators.simulate.shard import Shard
 from operators.simulate.spec import by_cluster
 from operators.ticks import Ticks
 from sinks.otlp.encode import encode
-from sinks.otlp.names import is_counter, metric_name, unit
+from sinks.otlp.names import unit
 from tests.otlp.conversions import expected, told
 from tests.otlp.reading import points_of
 from tests.samples import INTERVAL, NEW_YEAR, numbered, tick
@@ -132,7 +132,7 @@ def test_text_that_is_too_long_is_cut() -> None:
 
 def test_units_are_those_of_ucum() -> None:
     """As the semantic conventions ask: annotations in braces, bytes as `By`."""
-    units = {metric_name(m): unit(m) for t in ENTITY_TYPES for m in t.metrics}
+    units = {m.point: unit(m) for t in ENTITY_TYPES for m in t.metrics}
     assert units["kafka.network.io"] == "By"
     assert units["kafka.message.count"] == "{messages}"
     assert units["cluster.messagesInPerSecond"] == "{messages}/s"
@@ -146,8 +146,8 @@ def test_one_name_has_one_kind_and_unit() -> None:
     """Or a receiver would see two metrics that quarrel."""
     seen: dict[str, tuple[bool, str]] = {}
     for metric in (m for t in ENTITY_TYPES for m in t.metrics):
-        said = (is_counter(metric), unit(metric))
-        assert seen.setdefault(metric_name(metric), said) == said
+        said = (metric.counts, unit(metric))
+        assert seen.setdefault(metric.point, said) == said
 
 
 @settings(max_examples=40, deadline=None)
