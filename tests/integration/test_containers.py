@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,43 @@ def test_configurations_are_valid() -> None:
         config_map["data"]["mqpipe.yaml"],
     ):
         parse(Config, text, "mqpipe.yaml", environment)
+
+
+def test_the_chart_runs_a_configuration_that_is_valid() -> None:
+    """The one of its values; probes and Prometheus ask where it serves."""
+    values = _yaml(DOCKER / "helm/mqpipe/values.yaml")
+    config = parse(Config, yaml.safe_dump(values["config"]), "values.yaml")
+    assert config.metrics.listen == "0.0.0.0:9464"
+    assert values["terminationGracePeriodSeconds"] > config.shutdown.grace
+    chart = _yaml(DOCKER / "helm/mqpipe/Chart.yaml")
+    assert (chart["apiVersion"], chart["appVersion"]) == ("v2", version("mqpipe"))
+
+
+@pytest.mark.skipif(shutil.which("helm") is None, reason="Helm is not there")
+def test_the_chart_is_what_helm_and_kubernetes_take() -> None:
+    """Its linter has no complaint, and each manifest that it makes is valid."""
+    chart, more = str(DOCKER / "helm/mqpipe"), ("--set", "secretName=keys,storage.className=fast")
+    subprocess.run(["helm", "lint", "--strict", chart], check=True, capture_output=True)
+    for values in ((), more):
+        made = subprocess.run(
+            ["helm", "template", "mq", chart, "--kube-version", "1.33.0", *values],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for manifest in yaml.safe_load_all(made.stdout):
+            kubernetes_validate.validate(manifest, "1.33", strict=True)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not there")
+def test_the_unit_is_what_systemd_takes(tmp_path: Path) -> None:
+    """With a program that is there in place of mqpipe's; reload is the signal that rereads."""
+    text = (DOCKER / "systemd/mqpipe.service").read_text(encoding="utf-8")
+    assert "kill -HUP $MAINPID" in text
+    unit = tmp_path / "mqpipe.service"
+    unit.write_text(text.replace("/opt/mqpipe/bin/mqpipe", "/bin/true"))
+    checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_alert_rules_are_promql_over_metrics_that_there_are() -> None:
