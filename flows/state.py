@@ -70,7 +70,10 @@ class JobState:
         """
         with _one_at_a_time(self.path):
             writer = self.recall("writer")
-            unknown = set(writer.get("steps", ())) - set(steps)
+            before = writer.get("steps", [])
+            if not isinstance(before, list) or not _are_words(before):
+                raise _damaged(self.path / "writer.json", "it has no list of steps")
+            unknown = set(before) - set(steps)
             if unknown:
                 raise StateError(
                     f"{self.path}: written by mqpipe {writer.get('build')}, whose steps "
@@ -112,7 +115,7 @@ class JobState:
         with _one_at_a_time(self.path):
             known = self.recall("began")
             ticks = known.get("ticks", {}) if known.get("store") == self.store else {}
-            if not all(type(tick) is int for tick in dict(ticks).values()):
+            if not isinstance(ticks, dict) or not all(type(t) is int for t in ticks.values()):
                 raise _damaged(self.path / "began.json", "it has no ticks")
             now = {name: min(first, ticks.get(name, first)) for name in sorted(names)}
             if now != ticks:

@@ -93,6 +93,19 @@ def test_a_state_with_steps_that_this_build_does_not_have_is_refused(tmp_path: P
     assert json.loads((tmp_path / "writer.json").read_text())["build"] == "2"
 
 
+@pytest.mark.parametrize("value", [5, [1], [[]], "text", {"a": "b"}, True])
+def test_a_document_whose_values_are_others_is_named(tmp_path: Path, value: object) -> None:
+    """As is one that is no JSON."""
+    with hold(tmp_path) as state:
+        state.recovery()
+        state.remember("began", {"store": state.store, "ticks": value})
+        with pytest.raises(StateError, match=r"began\.json: damaged: it has no ticks"):
+            state.began(["a"], 1_000)
+        state.remember("writer", {**state.recall("writer"), "steps": value})
+        with pytest.raises(StateError, match=r"writer\.json: damaged: it has no list of steps"):
+            state.written_by("1", ["mqpipe.a"])
+
+
 def test_a_damaged_part_of_the_store_is_named(tmp_path: Path) -> None:
     """A file that is no database, or a damaged one; a panic of another cause blames none."""
     with hold(tmp_path) as state:
