@@ -108,6 +108,8 @@ class ClusterMerge:
         self._ticks: dict[int, _Tick] = {}
         self._through: dict[str, int] = {}
         """By kind: the last settled tick."""
+        self._told: dict[str, int] = {}
+        """By kind: the last tick of which its target told."""
         self._late = 0
 
     @property
@@ -131,8 +133,9 @@ class ClusterMerge:
         rows: Rows = []
         if self._fills is not None:
             self._fills.go_by(ticks.interval)
-        if ticks.start < self._settled(kind):
+        if ticks.start < self._told.get(kind, _NEVER):
             self._go_back(kind, ticks.start - ticks.interval)
+        self._told[kind] = ticks.start
         if ticks.missed:
             rows += self._missed(kind, ticks.start - ticks.interval, ticks.missed, ticks.interval)
         elif not ticks.count:
@@ -199,7 +202,8 @@ class ClusterMerge:
     def _go_back(self, kind: str, tick: int) -> None:
         """The clock was set back: the ticks after `tick` come again, but for those that are there.
 
-        A tick that comes before one that is settled tells of it: a target's ticks rise.
+        A tick that comes before the target's last one tells of it, for they rise. That it comes
+        after its deadline does not: a target that is held up is late.
         """
         for name in (kind, CLUSTER_KIND):
             if self._settled(name) > tick:
@@ -397,7 +401,8 @@ class ClusterMerge:
         """The state as plain tuples, dicts and bytes; what did not change is not encoded again.
 
         Its parts: version, cluster, the cluster's GUID, the last settled tick of each kind, the
-        ticks that are not over, the fills, and the cluster's own id.
+        ticks that are not over, the fills, the cluster's own id, and the last tick that each kind's
+        target told of.
         """
         return (
             STATE_VERSION,
@@ -407,6 +412,7 @@ class ClusterMerge:
             [opened.snapshot() for opened in self._ticks.values() if not opened.overdue],
             None if self._fills is None else self._fills.snapshot(),
             self._plan.cluster_id,
+            dict(self._told),
         )
 
     def restore(self, state: tuple[Any, ...]) -> None:
@@ -419,10 +425,11 @@ class ClusterMerge:
                 guid=state[2],
             )
             return
-        # Earlier versions did not keep the cluster's own id.
-        _, _, _, through, ticks, fills, *own_id = state
-        self._plan = replace(self._plan, cluster_id=own_id[0] if own_id else None)
+        # Earlier versions kept neither the cluster's own id nor the last ticks of targets.
+        _, _, _, through, ticks, fills, *since = state
+        self._plan = replace(self._plan, cluster_id=since[0] if since else None)
         self._through = dict(through)
+        self._told = dict(since[1] if len(since) > 1 else through)
         self._ticks = {tick["tick"]: _Tick.restore(tick) for tick in ticks}
         if self._fills is not None and fills is not None:
             self._fills.restore(fills)

@@ -133,7 +133,9 @@ def test_rolled_files_are_published_once(bucket: Bucket, tmp_path: Path) -> None
 
     def life(state: Any = None) -> tuple[RolledParquet, Any]:
         settings = ParquetSettings(path=bucket.uri, roll=RollSettings(rows=2))
-        sink = RolledParquet(settings, ["sim-eu"], "r", tmp_path, clock=lambda: NEW_YEAR)
+        sink = RolledParquet(
+            settings, ["sim-eu"], "r", tmp_path, clock=lambda: NEW_YEAR, soon=False
+        )
         return sink, sink.build_part("step", "sim-eu", state)
 
     sink, partition = life()

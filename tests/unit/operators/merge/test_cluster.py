@@ -139,6 +139,22 @@ def test_a_clock_set_back_brings_whole_ticks_again() -> None:
     assert {r["origin"] for r in h.rows} == {"collected"}
 
 
+def test_a_target_that_is_held_up_is_no_clock_that_was_set_back() -> None:
+    """What others' deadlines filled of it before it told of its ticks is not filled once more."""
+    h = Harness()
+    h.tick(T)
+    h.restart()
+    for number in (1, 2):
+        h.give(due("topics", T + number * INTERVAL), due("groups", T + number * INTERVAL))
+        h.wait(T + number * INTERVAL + 15_000)
+    h.give(due("brokers", T + INTERVAL), due("brokers", T + 3 * INTERVAL, missed=1))
+    h.tick(T + 3 * INTERVAL)
+    h.wait(T + 4 * INTERVAL)
+    keys = Counter((r["entity_guid"], r["tick"]) for r in h.rows)
+    assert set(keys.values()) == {1}
+    assert {r["tick"] for r in of_type(h.rows, CLUSTER)} == {T + n * INTERVAL for n in range(4)}
+
+
 def test_a_gap_after_a_clock_was_set_back_is_filled() -> None:
     """What was last seen at a later time counts as seen just now."""
     h = Harness()
