@@ -42,7 +42,7 @@ def test_state_and_spool_are_for_their_owner_alone(tmp_path: Path) -> None:
     for state in ("one", "other"):
         write(tmp_path, state)
     first = start(tmp_path, "run", "one.yaml", "--no-live")
-    wait_for_log(first, "delivery fails")
+    wait_for_log(first, "delivery retried")
     second = mqpipe(tmp_path, "run", "other.yaml", "--no-live", "--for", "1s")
     assert second.code == 0, second.err
     kill(first)
@@ -59,7 +59,7 @@ def test_a_spool_that_another_job_uses_is_said_at_the_start(tmp_path: Path) -> N
     for state in ("one", "other"):
         write(tmp_path, state, spool=", spool: {path: shared}")
     first = start(tmp_path, "run", "one.yaml", "--no-live")
-    wait_for_log(first, "delivery fails")
+    wait_for_log(first, "delivery retried")
     second = mqpipe(tmp_path, "run", "other.yaml", "--no-live", timeout=60)
     assert second.code == 1
     assert "another mqpipe delivers this spool; stop it, or give each" in second.err

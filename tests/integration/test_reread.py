@@ -46,6 +46,7 @@ def test_a_right_configuration_is_taken_on_and_no_tick_is_lost(tmp_path: Path) -
     write(tmp_path, "old")
     process = start(tmp_path, "run", "c.yaml")
     wait_for_log(process, "run started")
+    wait_for_rows(tmp_path / "state" / "run" / "parquet" / "old")
     text = (tmp_path / "c.yaml").read_text()
     (tmp_path / "c.yaml").write_text(text.replace("{name: old}", "{name: old}, {name: new}"))
     process.send_signal(signal.SIGHUP)
@@ -68,6 +69,7 @@ def test_a_wrong_configuration_is_refused_and_the_old_goes_on(tmp_path: Path) ->
     (tmp_path / "c.yaml").write_text("intervall: 1s\n")
     process.send_signal(signal.SIGHUP)
     wait_for_log(process, "configuration refused, the old one goes on")
+    wait_for_rows(tmp_path / "state" / "run" / "parquet" / "old")
     write(tmp_path, "other")
     process.send_signal(signal.SIGHUP)
     for said in ("configuration reread", "run started"):

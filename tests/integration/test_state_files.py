@@ -115,7 +115,6 @@ def test_a_damaged_recovery_store_costs_no_row_that_waits(
     folder: Path, damage: Callable[[Path], None]
 ) -> None:
     """The file is named. Moved away, as it says, the job begins anew and publishes what waited."""
-    assert not list((folder / "samples").rglob("*.parquet"))
     store = folder / "state/run/recovery"
     for file in store.glob("part-2.sqlite3-*"):
         file.unlink()
@@ -125,8 +124,7 @@ def test_a_damaged_recovery_store_costs_no_row_that_waits(
     if damage is not Path.unlink:
         assert "state/run/recovery/part-2.sqlite3: damaged" in line
     assert "what waits for its sinks on disk is kept" in line
-    log = (folder / "state/run/parquet/demo/0000000000.log").stat().st_size
-    assert log
+    assert any(log.stat().st_size for log in (folder / "state/run/parquet/demo").glob("*.log"))
     store.rename(folder / "moved")
     again = run(folder)
     assert "recovery store lost, rows that waited are published" in again.err, again.err
