@@ -94,8 +94,9 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
     def look(self) -> None:
         """Publish what waits where nothing was written for the age at which rows are published.
 
-        The first rows wait no longer than until their snapshot is stored. Called from a thread of its own. By then the engine has stored the last snapshot; what is
-        final waits until that is certain.
+        The first rows wait no longer than until their snapshot is stored. Called from a thread of
+        its own. By then the engine has stored the last snapshot; what is final waits until that is
+        certain.
         """
         with self._lock:
             if self._closed or self._covered_since is None:
