@@ -142,9 +142,9 @@ def _lag_laws(
     for _, group in groups.group_by("entity_name", maintain_order=True):
         committed = group["consumerGroup.committedOffset"].diff().drop_nulls()
         assert (committed >= 0).all()
-        passed = committed - counts(group, "consumerGroup.messagesConsumedPerSecond")[1:]
-        assert (passed >= 0).all(), "read, or passed over"
-        assert (passed.cum_sum() <= group["consumerGroup.lostMessages"][1:].cum_sum()).all()
+        skipped = committed - counts(group, "consumerGroup.messagesConsumedPerSecond")[1:]
+        assert (skipped >= 0).all(), "read, or passed over"
+        assert (skipped.cum_sum() <= group["consumerGroup.lostMessages"][1:].cum_sum()).all()
         trend = counts(group, "consumerGroup.lagTrend")[1:]
         assert (group["consumerGroup.totalLag"].diff().drop_nulls() == trend).all()
 
