@@ -1,21 +1,16 @@
 """Brokers' metrics pages: what is read of them, and what a bad one costs."""
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +20,7 @@ from operators.collect.page import parse_page
 from operators.collect.page_settings import PagesSettings
 from operators.collect.pages import PageReader, Pages
 from operators.schema.logs import FIELDS
+from tests.certificates import certificate as self_signed
 from tests.ports import PortClaim
 
 PAGE = """\
@@ -431,27 +427,9 @@ def test_a_page_that_lets_nobody_in_says_what_to_check(status: int) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of 127.0.0.1 with its key, that signed itself; in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "page.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
+    made = self_signed(tmp_path_factory.mktemp("tls") / "page")
+    file = made.cert.with_name("page.pem")
+    file.write_bytes(made.key.read_bytes() + made.cert.read_bytes())
     return file
 
 
