@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -60,13 +61,17 @@ async def first_of(
     finally:
         for task in running:
             task.cancel()
+            # Also where whoever waits here is cancelled once more, as at a loop's end.
+            task.add_done_callback(partial(_discard_result, discard))
         # They are waited for, so that what they had opened is closed.
         try:
-            ended = await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
         except asyncio.CancelledError:
             if won is not None:
                 discard(won.result())
             raise
-        for late in ended:
-            if not isinstance(late, BaseException):
-                discard(late)
+
+
+def _discard_result(discard: Callable[[T], None], task: "asyncio.Task[T]") -> None:
+    if not task.cancelled() and task.exception() is None:
+        discard(task.result())

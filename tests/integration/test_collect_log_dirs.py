@@ -115,5 +115,9 @@ def test_it_gets_in_by_the_clients_own_properties(
     """SASL and TLS as the rest of the collection has them."""
     topic = create_topic(secured_kafka.cluster, 1)
     client = secured_kafka.client(listener, mechanism=mechanism)
-    topics = collect_once(secured_settings(client, log_dirs=True))["topics"]
+    settings = secured_settings(client, log_dirs=True)
+    topics = collect_once(settings)["topics"]
+    # A topic is in the metadata shortly before its logs are in their directories.
+    while size_of(topics, topic) is None:
+        topics = collect_once(settings)["topics"]
     assert (topics.error, size_of(topics, topic)) == (None, 0)

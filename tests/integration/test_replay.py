@@ -128,7 +128,12 @@ def test_messages_that_cannot_be_read_are_set_aside(kafka: Kafka, tmp_path: Path
     """With topic, partition, offset, bytes and reason; everything else is replayed."""
     topic = new_topic(kafka.bootstrap_servers, partitions=2)
     whole = encode(numbered([3]))
-    event = {"eventType": "KafkaBrokerSample", "clusterName": "c", "brokerId": 4}
+    event = {
+        "eventType": "KafkaBrokerSample",
+        "clusterName": "c",
+        "brokerId": 4,
+        "request.handlerIdle": 0.9,
+    }
     values = [
         (0, encode(numbered([1]))),
         (0, b"\x00garbage"),

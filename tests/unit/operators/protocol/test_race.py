@@ -84,3 +84,24 @@ def test_who_is_cancelled_cancels_the_attempts() -> None:
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(run())
+
+
+def test_what_came_is_given_back_though_who_waits_is_cancelled_twice() -> None:
+    """As when a client is closed and its loop ends at once."""
+
+    async def run() -> None:
+        event = asyncio.Event()
+        spare: list[str] = []
+        one = asyncio.ensure_future(first_of([after(event, "a")], 0.0, spare.append))
+        while len(asyncio.all_tasks()) < 3:
+            await asyncio.sleep(0)
+        event.set()
+        await asyncio.sleep(0)
+        one.cancel()
+        await asyncio.sleep(0)
+        one.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await one
+        assert spare == ["a"]
+
+    asyncio.run(run())
