@@ -1,7 +1,7 @@
 """`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class _Plan:
     simulated: Cost
     unknown: Sequence[str]
     """Simulated clusters whose generator is asked in a run only."""
+    notes: Mapping[str, str]
+    """By fleet: what it leaves out."""
     findings: "Sequence[Finding] | None"
     """None where nothing was reached for."""
 
@@ -61,8 +63,9 @@ class _Plan:
 def _plan(config: Config, *, connect: bool) -> _Plan:
     sinks = sinks_of(config)
     simulated, unknown = _simulated(config, sinks) if config.simulates else (NOTHING, [])
+    notes = left_out(by_cluster(config.simulation).values()) if config.simulates else {}
     findings = _reached(config, sinks) if connect else None
-    return _Plan(config, sinks, simulated, unknown, findings)
+    return _Plan(config, sinks, simulated, unknown, notes, findings)
 
 
 def _lines(plan: _Plan) -> Iterator[str]:
@@ -73,7 +76,7 @@ def _lines(plan: _Plan) -> Iterator[str]:
             yield f"  {cluster}: what its generator gives shows when it runs"
         fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
         yield f"simulates: {fleets}: {entities_of(plan.simulated)}"
-        for fleet, note in left_out(by_cluster(config.simulation).values()).items():
+        for fleet, note in plan.notes.items():
             yield f"  note: {visible(f'{fleet}: {note}')}"
     if config.collects:
         for name, place in _collected(config):
@@ -102,6 +105,8 @@ def _document(plan: _Plan) -> dict[str, Any]:
         "interval_seconds": config.interval,
         "simulates": [fleet.name for fleet in config.simulation.fleets if config.simulates],
         "collects": dict(_collected(config)),
+        "unknown": list(plan.unknown),
+        "notes": dict(plan.notes),
         "entities": dict(sorted(cost.entities.items())),
         "samples_per_minute": cost.samples * a_minute,
         "data_points_per_minute": cost.points * a_minute,

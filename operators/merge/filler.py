@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from copy import copy
+from dataclasses import replace
 from typing import Self
 
 import pyarrow as pa
@@ -12,14 +13,16 @@ from operators.merge.levels import Levels, Times, guids_of
 from operators.merge.plan import Names, Plan
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import BatchDecodeError, decode, encode
-from operators.schema.metrics import BROKER, BY_NAME, EntityType
+from operators.schema.metrics import BROKER, BY_NAME, CONSUMER_GROUP, EntityType
 
 
 class Filler:
     """Remembers the entities that one kind of target gives, and fills where one is missing.
 
     An entity is filled while it is expected, or once it has been silent for `stale_after` ms. It
-    is forgotten when a complete result no longer names it, unless it is expected.
+    is forgotten when a complete result no longer names it, unless it is expected. An expected
+    group's rows by topic and by partition are filled with it, once they were seen: which topics a
+    group reads is not made up.
 
     Brokers are the exception, for metadata lists only those that are up. One that is not named
     is down, not deleted; `forget_absent` says that it is.
@@ -34,8 +37,11 @@ class Filler:
         self._encoded: dict[str, tuple[Levels, bytes]] = {}
 
     def _empty(self, name: str) -> Levels:
+        groups = self._expected.get(CONSUMER_GROUP.name, {})
         return Levels.empty(
-            BY_NAME[name], pa.array(list(self._expected.get(name, ())), pa.string())
+            BY_NAME[name],
+            pa.array(list(self._expected.get(name, ())), pa.string()),
+            pa.array([group.identity[0] for group in groups.values()], pa.string()),
         )
 
     def __len__(self) -> int:
@@ -110,7 +116,7 @@ class Filler:
             except BatchDecodeError:
                 continue
             name = entity_type_of(rows).name
-            self._levels[name] = Levels(rows, self._empty(name).expected).seen_or_expected()
+            self._levels[name] = replace(self._empty(name), rows=rows).seen_or_expected()
         return self
 
 

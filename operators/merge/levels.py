@@ -1,6 +1,6 @@
 """What each entity of one type last was: the rows that a fill goes on from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -9,12 +9,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.schema.arrow import sample_batch
-from operators.schema.metrics import EntityType, Origin
+from operators.schema.arrow import entity_type_of, sample_batch
+from operators.schema.metrics import GROUP_TOPIC, PARTITION_OFFSET, EntityType, Origin
 
 Mask = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.int64]
 """Milliseconds since the Unix epoch."""
+
+PARTS_OF_GROUPS = frozenset({GROUP_TOPIC, PARTITION_OFFSET})
+"""Types whose rows are a group's in parts: they are missed when it is."""
 
 _COLLECTED = pa.scalar(Origin.COLLECTED.value, pa.string())
 
@@ -46,16 +49,19 @@ class Levels:
     `rows` has the shape `schema_of(entity_type)`. A row of origin `collected` is the entity's
     last collected sample and its `timestamp` says when that was; any other row holds the levels
     of an entity that was expected and never seen, as of the tick on which it was first filled.
-    `expected` are the GUIDs that the configuration names.
+    `expected` are the GUIDs that the configuration names, `groups` the consumer groups.
     """
 
     rows: pa.RecordBatch
     expected: pa.StringArray
+    groups: pa.StringArray
 
     @classmethod
-    def empty(cls, entity_type: EntityType, expected: pa.StringArray) -> Self:
+    def empty(
+        cls, entity_type: EntityType, expected: pa.StringArray, groups: pa.StringArray
+    ) -> Self:
         """Nothing seen yet."""
-        return cls(sample_batch(entity_type, 0, {}), expected)
+        return cls(sample_batch(entity_type, 0, {}), expected, groups)
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
@@ -80,6 +86,13 @@ class Levels:
         """Whether the configuration names the entity."""
         return _is_in(self.guids, self.expected)
 
+    @cached_property
+    def parts(self) -> Mask:
+        """Whether a row is a part of a group that the configuration names."""
+        if not len(self.groups) or entity_type_of(self.rows) not in PARTS_OF_GROUPS:
+            return np.zeros(len(self), np.bool_)
+        return _is_in(self.rows.column("consumer_group").dictionary_decode(), self.groups)
+
     @property
     def unknown(self) -> pa.StringArray:
         """Expected GUIDs of which there is no row yet."""
@@ -98,14 +111,14 @@ class Levels:
             batch = batch.filter(pc.invert(overtaken))
             guids = guids_of(batch)
         if guids.equals(self.guids):
-            return Levels(batch, self.expected)
+            return replace(self, rows=batch)
         return self._keep(~_is_in(self.guids, guids)).with_rows(batch)
 
     def with_rows(self, rows: pa.RecordBatch) -> "Levels":
         """With rows of entities that have none."""
         if not len(self):
-            return Levels(rows, self.expected)
-        return Levels(pa.concat_batches([rows, self.rows]), self.expected)
+            return replace(self, rows=rows)
+        return replace(self, rows=pa.concat_batches([rows, self.rows]))
 
     def named(self, guids: pa.StringArray | None, tick: int) -> "Levels":
         """Without those that a complete answer of `tick` (ms) does not name: they are deleted.
@@ -125,28 +138,28 @@ class Levels:
             return self
         column = self.rows.schema.get_field_index("timestamp")
         times = pa.array(np.minimum(self.at, tick)).cast(self.rows.schema.field(column).type)
-        return Levels(self.rows.set_column(column, "timestamp", times), self.expected)
+        return replace(self, rows=self.rows.set_column(column, "timestamp", times))
 
     def seen_or_expected(self) -> "Levels":
         """Without those that were never seen and that the configuration no longer names."""
-        return self._keep(self.seen | self.wanted)
+        return self._keep(self.seen | self.wanted | self.parts)
 
     def _keep(self, mask: Mask) -> "Levels":
         if mask.all():
             return self
-        return Levels(_compact(self.rows.filter(pa.array(mask))), self.expected)
+        return replace(self, rows=_compact(self.rows.filter(pa.array(mask))))
 
     def absent(self, ticks: Times, stale_after: int) -> tuple[npt.NDArray[np.intp], Times]:
         """Which rows have to be filled at which of `ticks` (ascending, ms).
 
-        An entity is filled where it has no collected sample and is expected, or has been silent
-        for `stale_after` ms. Returns row indices and their ticks, tick by tick.
+        An entity is filled where it has no collected sample and is expected, or is a part of a group
+        that is, or has been silent for `stale_after` ms. Returns row indices and their ticks, tick by tick.
         """
         silent = np.flatnonzero((self.at < ticks[-1]) | ~self.seen)
         if not len(silent):
             return silent, ticks[:0]
         silence = ticks[:, None] - self.at[silent][None, :]
-        seen, wanted = self.seen[silent], self.wanted[silent]
+        seen, wanted = self.seen[silent], (self.wanted | self.parts)[silent]
         due = np.where(seen, (silence > 0) & (wanted | (silence >= stale_after)), wanted)
         which, rows = np.nonzero(due)
         return silent[rows], ticks[which]

@@ -1,5 +1,6 @@
 """What `mqpipe check` says of a plan."""
 
+import json
 from typing import Any
 
 import pytest
@@ -36,3 +37,7 @@ def test_rows_of_a_fleet_that_are_left_out_are_told(
     logged = [r.getMessage() for r in caplog.records]
     assert logged == ["too many groups and topics"] * says
     assert ("allows for 5 rows" in printed) is says
+    assert check(config, connect=False, as_json=True) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert list(notes) == ["fleet"] * says
+    assert all("allows for 5 rows" in note for note in notes.values())
