@@ -11,7 +11,7 @@ from flows.config import NO_SINK, Config
 from flows.cost import NOTHING, Cost, cost_of, entities_of
 from flows.errors import CommandError
 from flows.sinks import sinks_of
-from flows.visible import visible
+from flows.visible import say, visible
 from operators.schedule import at_or_after, wall_clock
 from operators.simulate.generators import GeneratorError
 from operators.simulate.shard import Shard
@@ -39,7 +39,7 @@ def check(config: Config, *, connect: bool, as_json: bool = False) -> int:
         typer.echo(json.dumps(_document(plan) | {"config": effective(config)}, indent=2))
     else:
         for line in _lines(plan):
-            typer.echo(line)
+            say(line)
     return 1 if any(finding.problems for finding in plan.findings or ()) else 0
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 import bytewax.operators as op
-import typer
 from bytewax.dataflow import Dataflow
 
 from flows import again
@@ -18,6 +17,7 @@ from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, parquet_at
 from flows.state import JobState, hold
 from flows.times import show_time
+from flows.visible import say
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
@@ -106,7 +106,7 @@ def export(config: Config, options: ExportOptions) -> int:
         span = _span(config, shards, options, state)
         if not _begin(store, state, span, options):
             log.info("nothing started", cause="this export is complete", out=parquet.path)
-            typer.echo(f"{without_password(parquet.path)}: already complete")
+            say(f"{without_password(parquet.path)}: already complete")
             return 0
         began = time.monotonic()
         drain = Drain(grace=config.shutdown.grace, settle=0)
@@ -127,7 +127,7 @@ def export(config: Config, options: ExportOptions) -> int:
                 config.shutdown.grace,
             )
         if drain.requested:
-            typer.echo("stopped; go on with --resume", err=True)
+            say("stopped; go on with --resume", err=True)
             return 0
         store.write_table(anomaly_table(shards.values(), span.start, span.end), ANOMALIES_FILE)
         store.delete_folder_if_empty(OPEN)
@@ -222,7 +222,7 @@ def _samples(shards: Mapping[str, ShardSpec], span: Span) -> int:
 
 def _warn_of_no_tick(span: Span) -> None:
     if not _ticks(span):
-        typer.echo(
+        say(
             f"mqpipe: no tick lies in [{show_time(span.start)}, {show_time(span.end)}): ticks are the "
             f"multiples of the interval, {span.interval / 1000:g} s; nothing was written",
             err=True,
@@ -231,7 +231,7 @@ def _warn_of_no_tick(span: Span) -> None:
 
 def _report(store: Store, shards: Mapping[str, ShardSpec], span: Span, seconds: float) -> None:
     samples = _samples(shards, span)
-    typer.echo(
+    say(
         f"{without_password(store.path)}: {samples:,} samples at {_ticks(span):,} ticks from "
         f"{show_time(span.start)} to {show_time(span.end)}, {size(store.size())} of Parquet, "
         f"in {seconds:.1f} s ({samples / seconds:,.0f} samples/s)"

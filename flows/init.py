@@ -1,10 +1,10 @@
 """`mqpipe init`: a commented configuration to start from."""
 
+import shlex
 from pathlib import Path
 
-import typer
-
 from flows.templates import COMMENTED, template
+from flows.visible import say
 
 
 def init(file: Path) -> int:
@@ -18,12 +18,11 @@ def write_new(file: Path, text: str) -> int:
         with file.open("x", encoding="utf-8") as target:
             target.write(text)
     except FileExistsError:
-        typer.echo(f"mqpipe: {file} exists; name another file, or remove it first", err=True)
+        say(f"mqpipe: {file} exists; name another file, or remove it first", err=True)
         return 1
     except OSError as error:
-        typer.echo(
-            f"mqpipe: {file}: cannot be written: {error.strerror}; name another file", err=True
-        )
+        say(f"mqpipe: {file}: cannot be written: {error.strerror}; name another file", err=True)
         return 1
-    typer.echo(f"wrote {file}; next: mqpipe check {file}, then mqpipe run {file}")
+    quoted = shlex.quote(str(file))
+    say(f"wrote {file}; next: mqpipe check {quoted}, then mqpipe run {quoted}")
     return 0

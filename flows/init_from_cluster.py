@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import typer
 import yaml
 
 from flows.cluster_shape import ClusterShape, GroupShape, TopicShape, describe_shape
@@ -15,6 +14,7 @@ from flows.config import PROVIDERS, Config
 from flows.errors import CommandError, ConfigError, UsageError
 from flows.init import write_new
 from flows.loading import parse
+from flows.visible import say
 from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
 from operators.schema.names import NAME_BYTES, file_part
@@ -43,7 +43,7 @@ def init_from_cluster(file: Path, config: Config, name: str) -> int:
         raise UsageError(
             f"`{name}` is of {PROVIDERS[cluster.provider]}: measured are Kafka clusters"
         )
-    typer.echo(f"measuring {name} for {_MEASURED:g} s", err=True)
+    say(f"measuring {name} for {_MEASURED:g} s", err=True)
     try:
         shape = asyncio.run(describe_shape(cluster, _MEASURED, _TIMEOUT))
     except CollectionError as error:

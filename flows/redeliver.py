@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-import typer
-
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.sinks import job_context, sinks_of, usage_errors
 from flows.state import JobState, hold
-from flows.visible import visible
+from flows.visible import say
 from sinks.dead_letters import unreadable_messages
 from sinks.patience import Patience
 from sinks.redeliver import Redelivery
@@ -46,7 +44,7 @@ def redeliver(config: Config) -> int:
                 raise CommandError(str(error)) from error
             codes.append(_report(name, outcome))
         if unreadable := unreadable_messages(job.letters.path):
-            typer.echo(
+            say(
                 f"{unreadable:,} messages that held no samples stay in {job.letters.path}: no sink takes them"
             )
     return max(codes)
@@ -54,13 +52,13 @@ def redeliver(config: Config) -> int:
 
 def _report(sink: str, outcome: Redelivery) -> int:
     routes = sorted(route for route in {*outcome.delivered_by, *outcome.dead_by} if route)
-    typer.echo(
+    say(
         f"{sink}: {_by_route(outcome.delivered_by, routes)} samples delivered, "
         f"{_by_route(outcome.dead_by, routes)} stay dead letters, "
         f"{outcome.spool_bytes:,} bytes wait in the spool"
     )
     if outcome.problem is not None:
-        typer.echo(visible(f"mqpipe: {sink}: {outcome.problem}"), err=True)
+        say(f"mqpipe: {sink}: {outcome.problem}", err=True)
     return 1 if outcome.problem or outcome.dead or outcome.spool_bytes else 0
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import bytewax.operators as op
 import pyarrow as pa
-import typer
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
@@ -20,6 +19,7 @@ from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, parquet_at, sinks_of, spool_sizes, where_files_appear
 from flows.state import JobState, hold, read_document
 from flows.times import show_time
+from flows.visible import say
 from operators.drain import Drain
 from operators.recorded.message import UnreadableMessage
 from operators.recorded.operator import recorded
@@ -104,17 +104,17 @@ def replay(config: Config, options: ReplayOptions) -> int:
             clean = _run(config, sinks, source, state, drain, options, seen)
             picture = seen.picture()
         if not clean or drain.requested:
-            typer.echo("stopped; the same command goes on where it was", err=True)
+            say("stopped; the same command goes on where it was", err=True)
             return 0 if clean else 1
         state.remember("replay", {})
         state.forget()
-    typer.echo(
+    say(
         f"replayed {source.messages:,} messages of {plan.topic}, samples from "
         f"{show_time(plan.start)} to {show_time(plan.end)}"
         + (", since it went on" if goes_on else "")
     )
     for line in _went(picture, config.dead_letters.path):
-        typer.echo(line)
+        say(line)
     return 0
 
 

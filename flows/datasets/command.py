@@ -8,8 +8,6 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
-import typer
-
 from flows.config import Config
 from flows.datasets.card import card
 from flows.datasets.files import write_table
@@ -20,6 +18,7 @@ from flows.errors import CommandError, UsageError
 from flows.export import ExportOptions, export
 from flows.samples import SamplesError, find_samples
 from flows.score.truth import truth_of
+from flows.visible import say
 from operators.schema.metrics import ENTITY_TYPES
 from operators.schema.settings import nearest
 
@@ -75,7 +74,7 @@ def export_dataset(config: Config, options: ExportOptions, dataset: DatasetOptio
         if target.exists():
             shutil.rmtree(target)
         made.rename(target)
-    typer.echo(f"{out}: {files:,} series, with series.csv, causes.csv and a card in README.md")
+    say(f"{out}: {files:,} series, with series.csv, causes.csv and a card in README.md")
     return 0
 
 

@@ -136,6 +136,8 @@ def _health(picture: Picture, causes: list[Cause]) -> dict[str, Any]:
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
+    # Of the library's five the sixth who comes at the same time, a probe maybe, waits a second and more.
+    request_queue_size = 128
 
     def __init__(
         self, address: tuple[str, int], handler: type[WSGIRequestHandler], tls: Tls | None

@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
 from flows.errors import CommandError
 from flows.observe.progress import stages
 from flows.report import library
@@ -17,6 +15,7 @@ from flows.report.page import page
 from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
 from flows.report.summary import summarize
 from flows.samples import clear_read_errors, find_samples
+from flows.visible import say
 from operators.schema.names import short_file_part
 
 
@@ -63,9 +62,9 @@ def report(uri: str, options: ReportOptions) -> int:
                 f"{error.filename or options.out}: the report cannot be written there: {error.strerror}; "
                 "name another place by --out or --png"
             ) from error
-    typer.echo(f"{options.out}: {summary.rows:,} samples of {table.height} clusters")
+    say(f"{options.out}: {summary.rows:,} samples of {table.height} clusters")
     if options.png is not None:
-        typer.echo(f"{options.png}: {len(plots)} plots")
+        say(f"{options.png}: {len(plots)} plots")
     return 0
 
 

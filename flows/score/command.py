@@ -17,7 +17,7 @@ from flows.score.events import EventScore, score_events
 from flows.score.figures import Figures
 from flows.score.truth import Truth, truth_of
 from flows.score.volume import WINDOW
-from flows.visible import visible
+from flows.visible import say
 from operators.schema.settings import nearest
 
 DAY_MS = 86_400_000
@@ -84,7 +84,7 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
         typer.echo(json.dumps(summary(result, truth, days), indent=2))
     else:
         for line in lines(result, truth, days):
-            typer.echo(visible(line))
+            say(line)
     if options.out is not None:
         _write_page(detected, samples, (first, last), result, truth, options)
     return 0
@@ -229,7 +229,7 @@ def _name_strangers(alerts: pl.DataFrame, result: Evaluation) -> None:
 
 
 def _say(text: str) -> None:
-    typer.echo(visible(text), err=True)
+    say(text, err=True)
 
 
 def _precision(result: Evaluation) -> float | None:

@@ -7,20 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-
-import typer
 
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.tail.lines import heading, json_line, table_line
 from flows.tail.places import Place, Row, of_config, of_uri
+from flows.visible import say
 from operators.recorded.plan import ReplayError
 from operators.schema.metrics import ENTITY_TYPES, EntityType
 from operators.schema.settings import nearest
 
 _LOOK = 0.5
 """Seconds between two looks for what is new."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+"""Where a sample without a time is among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,14 @@ def _is_config(place: str) -> bool:
 
 
 def _show(samples: Place, options: TailOptions) -> None:
-    typer.echo(f"{samples.name}{': until Ctrl-C' if options.follow else ''}", err=True)
-    there = sorted(_chosen(samples, options), key=lambda item: item[1]["timestamp"])
+    say(f"{samples.name}{': until Ctrl-C' if options.follow else ''}", err=True)
+    there = sorted(_chosen(samples, options), key=lambda item: item[1]["timestamp"] or _NEVER)
     if not options.as_json:
         _write(heading())
     for entity_type, row in there[len(there) - options.lines :] if options.lines else ():
         _print(entity_type, row, options)
     if not there:
-        typer.echo("no samples there yet", err=True)
+        say("no samples there yet", err=True)
     sys.stdout.flush()
     while options.follow and not _reader_is_gone():
         time.sleep(_LOOK)

@@ -26,7 +26,7 @@ def table_line(entity_type: EntityType, row: Row, width: int | None) -> str:
     """When, what, and its metrics, as far as they fit into `width` characters; None is all."""
     metrics = "  ".join(_metrics(entity_type, row))
     first = (
-        _plain(row["timestamp"]),
+        _plain(row["timestamp"]) or "-",
         entity_type.label,
         row.get("entity_name") or row.get("cluster_name") or "-",
         row.get("origin") or "-",

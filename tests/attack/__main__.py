@@ -1,7 +1,7 @@
 """Attacks mqpipe for some minutes: `python -m tests.attack [--minutes 10] [--seed S] [KIND …]`.
 
-Configurations, state, streams, clocks, names, pages and batches that nobody means, each made of the seed and its
-number. What is found (a traceback, a hang, lost or doubled samples, a file outside its place) is
+Configurations, state, streams, clocks, names, pages, batches, files, answers and scrapes that nobody means, each
+made of the seed and its number. What is found (a traceback, a hang, lost or doubled samples, a file outside its place) is
 told with how to repeat it, and makes the exit code 1. Everything happens in temporary folders
 and on loopback.
 """
@@ -16,7 +16,18 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 
-from tests.attack import batches, clocks, configs, names, pages, state, streams
+from tests.attack import (
+    answers,
+    batches,
+    clocks,
+    configs,
+    files,
+    names,
+    pages,
+    scrapes,
+    state,
+    streams,
+)
 from tests.attack.place import Found, Place, place
 
 Attack = Callable[[random.Random, Place], str]
@@ -29,6 +40,9 @@ ATTACKS: dict[str, tuple[Attack, int]] = {
     "clocks": (clocks.attack, 1),
     "pages": (pages.attack, 2),
     "batches": (batches.attack, 2),
+    "files": (files.attack, 4),
+    "answers": (answers.attack, 1),
+    "scrapes": (scrapes.attack, 1),
 }
 """Each, and how often it comes in a round."""
 

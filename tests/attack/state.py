@@ -1,10 +1,12 @@
 """State that is damaged: a job goes on, or says what is wrong with which file."""
 
+import json
 import random
 import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.attack import hostile
 from tests.attack.jobs import INTERVAL, job
@@ -37,7 +39,7 @@ def attack(chance: random.Random, place: Place) -> str:
         raise Found(f"published nothing in 40 s: {place.said()}")
     place.forget_what_was_said()
     before = {label: frame.height for label, frame in place.keys().items()}
-    files = sorted(p for p in (place.work / "state").rglob("*") if p.is_file())
+    files = sorted(p for p in (place.work / "state").rglob("*") if p.is_file() and _told_apart(p))
     stray = chance.random() < 0.3
     if stray:
         folder = chance.choice(sorted({file.parent for file in files}))
@@ -82,8 +84,17 @@ def _says_where(harmed: Path, said: str) -> bool:
     )
 
 
+def _told_apart(file: Path) -> bool:
+    """Whether it can be known that it was harmed.
+
+    A database without its `-wal`, or with one that ends early, is a whole one as it was before:
+    docs/running.md says that these files are one.
+    """
+    return not file.name.endswith(("-wal", "-shm"))
+
+
 def _harm(file: Path, chance: random.Random) -> str:
-    how = chance.randrange(4)
+    how = chance.randrange(5)
     if how == 0:
         file.unlink()
         return "removed"
@@ -94,5 +105,19 @@ def _harm(file: Path, chance: random.Random) -> str:
     if how == 2 and file.parent.name in ("recovery", "spool-0", "parquet"):
         shutil.rmtree(file.parent)
         return "removed with its folder"
+    if how == 3 and file.suffix == ".json":
+        document = _with_another(json.loads(file.read_bytes()), chance)
+        file.write_text(json.dumps(document, default=str))
+        return f"now {document!r}"[:300]
     file.write_bytes(hostile.damage(file.read_bytes(), chance))
     return "damaged"
+
+
+def _with_another(document: Any, chance: random.Random) -> Any:
+    """The document with another value somewhere, or another for the whole."""
+    if not document or not isinstance(document, dict | list) or chance.random() < 0.2:
+        return hostile.value(chance)
+    changed = document.copy()
+    where: Any = chance.choice([*document] if isinstance(document, dict) else range(len(document)))
+    changed[where] = _with_another(document[where], chance)
+    return changed

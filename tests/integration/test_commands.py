@@ -19,6 +19,16 @@ def test_init_writes_a_config_that_check_and_export_take(tmp_path: Path) -> None
     assert mqpipe(tmp_path, "export", "mqpipe.yaml", *short).code == 0
 
 
+def test_a_files_name_cannot_make_a_terminal_do_anything(tmp_path: Path) -> None:
+    """It is shown, and quoted where it is part of a command."""
+    made = mqpipe(tmp_path, "init", "a \x1b[2J.yaml")
+    assert made.code == 0, made.err
+    assert (
+        made.out == "wrote a \\x1b[2J.yaml; next: mqpipe check 'a \\x1b[2J.yaml', "
+        "then mqpipe run 'a \\x1b[2J.yaml'\n"
+    )
+
+
 def test_init_leaves_an_existing_file_alone(tmp_path: Path) -> None:
     """A config is never overwritten."""
     (tmp_path / "mqpipe.yaml").write_text("mine")

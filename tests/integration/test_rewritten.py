@@ -147,6 +147,19 @@ def test_one_file_of_all_entity_types_is_read_too(day: Path, tmp_path: Path) -> 
     same(summary_of(tmp_path), summary_of(day))
 
 
+def test_samples_without_a_time_are_shown_before_the_others(day: Path, tmp_path: Path) -> None:
+    """A last look at them is no place to fail."""
+
+    def timeless(source: Path, target: Path) -> None:
+        none = pl.lit(None, dtype=pl.Datetime("ms", "UTC")).alias("timestamp")
+        pl.read_parquet(source, hive_partitioning=False).with_columns(none).write_parquet(target)
+
+    rewritten(day, tmp_path / "s", timeless)
+    shown = mqpipe(tmp_path, "tail", "s", "--no-follow")
+    assert shown.code == 0, shown.err
+    assert {line.split()[0] for line in shown.out.splitlines()[1:]} == {"-"}
+
+
 def test_the_commands_read_what_duckdb_wrote(day: Path, tmp_path: Path) -> None:
     """The table of anomalies too."""
     path = rewritten(day, tmp_path / "s", by_duckdb)
