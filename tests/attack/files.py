@@ -4,7 +4,7 @@ import json
 import random
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from polars import selectors
@@ -86,7 +86,7 @@ def _change(file: Path, chance: random.Random) -> str:
     column = chance.choice(frame.columns)
     match how:
         case "units":
-            unit = chance.choice(["us", "ns"])
+            unit: Literal["us", "ns"] = chance.choice(["us", "ns"])
             frame = frame.with_columns(selectors.datetime().dt.cast_time_unit(unit))
         case "strings":
             frame = frame.with_columns(

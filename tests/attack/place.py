@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -50,14 +51,15 @@ class Place:
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
         """Start mqpipe; its streams go to files unless `more` says otherwise."""
         env = {**os.environ, **self.env, **more.pop("env", {})}
-        streams = {
-            "stdin": subprocess.DEVNULL,
-            "stdout": (self.root / "out").open("ab"),
-            "stderr": (self.root / "err").open("ab"),
-        }
-        return subprocess.Popen(
-            [str(SCRIPT), *arguments], cwd=self.work, env=env, **{**streams, **more}
-        )
+        with ExitStack() as ours:
+            streams = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": ours.enter_context((self.root / "out").open("ab")),
+                "stderr": ours.enter_context((self.root / "err").open("ab")),
+            }
+            return subprocess.Popen(
+                [str(SCRIPT), *arguments], cwd=self.work, env=env, **{**streams, **more}
+            )
 
     def run(self, *arguments: str, timeout: float = LONGEST) -> int:
         """Run mqpipe to its end; what it said must be for people, and it must have ended well."""

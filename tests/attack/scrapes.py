@@ -1,5 +1,6 @@
 """Clients of the metrics page that speak no HTTP, never read, or never end: others are served."""
 
+import contextlib
 import random
 import socket
 import time
@@ -36,8 +37,8 @@ def attack(chance: random.Random, place: Place) -> str:
         try:
             if not wait_until(lambda: _page(listen), 40):
                 raise Found(f"no page in 40 s: {place.said()}")
-            for _ in range(chance.choice([1, 20, 200])):
-                clients.append(_client(claim.port, chance))
+            count = chance.choice([1, 20, 200])
+            clients.extend(_client(claim.port, chance) for _ in range(count))
             end = time.monotonic() + 2 * chance.random()
             if not wait_until(lambda: _page(listen), 20):
                 raise Found(f"no page beside {len(clients)} odd clients: {place.said()}")
@@ -68,10 +69,8 @@ def _client(port: int, chance: random.Random) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", port), timeout=5)
     how = chance.randrange(4)
     data = [_GOOD * 50, _GOOD[: chance.randrange(len(_GOOD))], hostile.damage(_GOOD, chance)]
-    try:
+    with contextlib.suppress(OSError):  # it was refused before it had said all
         client.sendall(chance.choice(_ODD) if how == 3 else data[how])
-    except OSError:
-        pass  # it was refused before it had said all
     if chance.random() < 0.3:
         client.close()
     return client

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.attack import batches, configs, hostile
+from tests.attack import answers, batches, configs, files, hostile, scrapes
+from tests.attack.__main__ import Attack
 from tests.attack.place import Found, Place, place, within
 from tests.samples import NEW_YEAR, tick
 
@@ -95,6 +96,14 @@ def test_some_configurations_and_batches_are_attacked() -> None:
         with place() as here:
             configs.attack(random.Random(f"1/{number}"), here)
             batches.attack(random.Random(f"1/{number}"), here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", [answers.attack, files.attack, scrapes.attack])
+def test_jobs_and_commands_are_attacked(attack: Attack) -> None:
+    """Once each, by one seed."""
+    with place() as here:
+        attack(random.Random("1/1"), here)
 
 
 def test_the_command_ends_in_time_and_says_what_it_did(tmp_path: Path) -> None:
