@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -172,7 +172,8 @@ def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
     measured = sum(spec.entities for specs in fleets.values() for spec in specs[:_ALIKE])
     number = min(_TICKS, max(1, _SAMPLES // max(1, measured)))
     for specs in fleets.values():
-        for spec in specs[:_ALIKE]:
+        for bare in specs[:_ALIKE]:
+            spec = replace(bare, partition_lag=any(sink.takes_points for sink in sinks))
             ticks = Ticks(spec.cluster, now, config.interval_ms, number)
             try:
                 made = Shard(spec, config.account_id).step(ticks)

@@ -51,15 +51,18 @@ def collection(
     asked: Shards,
     watch: Callable[[Pool], None],
     observer: Observer,
+    *,
+    partition_lag: bool = False,
 ) -> Iterator[Collection]:
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
     `targets` are those of `targets_of`, `asked` the simulated clusters whose generator does I/O,
     by name. `watch` is told of every pool, `observer` of what happens in them and of ticks that
-    lack a part.
+    lack a part. With `partition_lag` the lag of each group on each partition is collected too, to
+    be sent as data points.
     """
     background = Background()
-    collectors = Collectors(_collectors(config, asked), observer.hear)
+    collectors = Collectors(_collectors(config, asked, partition_lag), observer.hear)
     pools: dict[str, Pool] = {}
     try:
         kinds = dict.fromkeys([*KAFKA_KINDS, *(target.kind for target in targets)])
@@ -101,7 +104,7 @@ def targets_of(config: Config, asked: Shards) -> Sequence[Target]:
     ]
 
 
-def _collectors(config: Config, asked: Shards) -> Mapping[str, Collects]:
+def _collectors(config: Config, asked: Shards, partition_lag: bool) -> Mapping[str, Collects]:
     """What collects, by cluster; only that is imported which there is some of."""
     account = config.account_id
     collectors: dict[str, Collects] = {}
@@ -110,7 +113,9 @@ def _collectors(config: Config, asked: Shards) -> Mapping[str, Collects]:
 
         collectors |= {name: PooledGenerator(spec, account) for name, spec in asked.items()}
     if config.collects:
-        collectors |= {c.name: c.collector(account) for c in config.clusters}
+        collectors |= {
+            c.name: c.collector(account, partition_lag=partition_lag) for c in config.clusters
+        }
     if config.collects and config.collectors:
         from operators.collect.custom import OwnCollector
 

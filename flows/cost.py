@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, only_points
 from operators.schema.metrics import EntityType
 from sinks.sink import Sink
 
@@ -57,21 +57,23 @@ NOTHING = Cost(Counter(), 0, Counter(), Counter())
 def cost_of(batches: Iterable[pa.RecordBatch], ticks: int, sinks: Sequence[Sink]) -> Cost:
     """The cost of one tick, measured on the samples of so many, by encoding them."""
     cost = NOTHING
-    measured = {sink.name: sink.size_of for sink in sinks if sink.size_of is not None}
     for batch in batches:
         if batch.num_rows == 0:
             continue
+        rows = not only_points(batch)
+        taking = [sink for sink in sinks if rows or sink.takes_points]
         entity_type = entity_type_of(batch)
+        measured = {sink.name: sink.size_of for sink in taking if sink.size_of is not None}
         sizes = Counter({name: round(size_of(batch) / ticks) for name, size_of in measured.items()})
         points_at: Counter[str] = Counter()
-        for sink in sinks:
+        for sink in taking:
             for shape, measure in sink.shapes.items():
                 size = measure(batch)
                 sizes[f"{sink.name} {shape}"] = round(size.bytes / ticks)
                 points_at[f"{sink.name} {shape}"] = round(size.points / ticks)
         cost += Cost(
-            Counter({entity_type.label: round(batch.num_rows / ticks)}),
-            round(_points(batch, entity_type) / ticks),
+            Counter({entity_type.label: round(batch.num_rows / ticks)} if rows else {}),
+            round(_points(batch, entity_type) / ticks) if rows else 0,
             sizes,
             points_at,
         )

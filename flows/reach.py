@@ -83,7 +83,8 @@ async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink
 
 async def _cluster(config: Config, cluster: AnyCluster, sinks: Sequence[Sink]) -> Finding:
     """Collect each kind once, as a tick would: what fails here would fail there."""
-    collector = cluster.collector(config.account_id)
+    lag = any(sink.takes_points for sink in sinks)
+    collector = cluster.collector(config.account_id, partition_lag=lag)
     kinds = [kind for kind in cluster.kinds if kind != PROBE_KIND]
     now = at_or_after(wall_clock(), config.interval_ms)
 

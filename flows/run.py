@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -68,11 +68,13 @@ def run(config: Config, options: RunOptions) -> int:
     Raises:
         StateError, FlowError, ListenError: see there.
     """
+    sinks = sinks_of(config)
+    points_to = [sink.name for sink in sinks if sink.takes_points]
     shards = by_cluster(config.simulation) if config.simulates else {}
+    shards = {c: replace(spec, partition_lag=bool(points_to)) for c, spec in shards.items()}
     computed = {name: spec for name, spec in shards.items() if not spec.does_io}
     asked = {name: spec for name, spec in shards.items() if spec.does_io}
     targets = targets_of(config, asked)
-    sinks = sinks_of(config)
     grace = config.shutdown.grace
     drain = Drain(grace, look=look_for(len(targets) + len(computed), grace))
     kept = again.kept()
@@ -88,7 +90,12 @@ def run(config: Config, options: RunOptions) -> int:
         ) as seen,
         pool_events(config, options.workers.process_id) as more,
         collection(
-            config, targets, asked, seen.watch, observers(seen.observer, more)
+            config,
+            targets,
+            asked,
+            seen.watch,
+            observers(seen.observer, more),
+            partition_lag=bool(points_to),
         ) as collectors,
     ):
         clusters = frozenset(computed) | collectors.plans.keys()
@@ -107,7 +114,17 @@ def run(config: Config, options: RunOptions) -> int:
         )
         schedule = _schedule(config, options, kept, steps, seen)
         flow = stream(
-            _parts(config, schedule, state, drain, computed, collectors, seen, outputs.outputs)
+            _parts(
+                config,
+                schedule,
+                state,
+                drain,
+                computed,
+                collectors,
+                seen,
+                outputs.outputs,
+                points_to,
+            )
         )
         sink_steps = {f"{flow.flow_id}.{name}" for name in outputs.outputs}
         state.written_by(version("mqpipe"), stateful_steps(flow) - sink_steps)
@@ -166,6 +183,7 @@ def _parts(
     collectors: Collection,
     seen: Observation,
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
+    points_to: Sequence[str],
 ) -> Stream:
     catch_up = round(config.catch_up * 1000)
     began = state.began([*collectors.targets, *shards], schedule.first(config.interval_ms))
@@ -194,6 +212,7 @@ def _parts(
         sinks=sinks,
         saw=seen.saw,
         hear=seen.observer.hear,
+        points_to=points_to,
         measured=seen.measured,
     )
 

@@ -1,6 +1,6 @@
 """The dataflow of `mqpipe run`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import bytewax.operators as op
@@ -17,6 +17,7 @@ from operators.joint_drain import drain_together
 from operators.merge.operator import merge
 from operators.merge.settings import FillSettings
 from operators.offload import offload
+from operators.schema.arrow import only_points
 from operators.targets import TargetSource
 from operators.ticks import TickResult, Ticks
 
@@ -40,6 +41,8 @@ class Stream:
     """Told of every batch on its way to the sinks."""
     hear: Callable[[object], None]
     """Told of what happens in the dataflow."""
+    points_to: Sequence[str] = ()
+    """The sinks that take what is no row, but data points alone."""
     measured: Callable[[TickResult], None] | None = None
     """Told of every collected tick while it has its raw measures."""
 
@@ -53,8 +56,9 @@ def stream(parts: Stream) -> Dataflow:
     derived = derive("derive", collected, parts.collection.plans.keys(), parts.measured)
     merged = _merge(ticks, derived, parts)
     samples = _observed(op.merge("samples", merged, simulated), parts)
+    rows = op.filter("rows", samples, lambda item: not only_points(item[1]))
     for name, sink in parts.sinks.items():
-        op.output(name, samples, sink)
+        op.output(name, samples if name in parts.points_to else rows, sink)
     drain_together("drain", flow, parts.drain)
     return flow
 
@@ -88,7 +92,8 @@ def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: S
 
 def _observed(samples: Samples, parts: Stream) -> Samples:
     def look(item: tuple[str, pa.RecordBatch]) -> tuple[str, pa.RecordBatch]:
-        parts.saw(*item)
+        if not only_points(item[1]):
+            parts.saw(*item)
         return item
 
     return op.map("observe", samples, look)

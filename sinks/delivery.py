@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, only_points
 from operators.schema.logs import Log
 from sinks.events import (
     DeliveryRetried,
@@ -339,9 +339,10 @@ def halve(samples: Sequence[pa.RecordBatch]) -> list[Samples]:
 
 def merged(samples: Sequence[pa.RecordBatch]) -> Samples:
     """One batch an entity type (and schema): many small ones cost more than one large."""
-    groups: dict[tuple[str, pa.Schema], list[pa.RecordBatch]] = {}
+    groups: dict[tuple[str, bool, pa.Schema], list[pa.RecordBatch]] = {}
     for batch in samples:
-        groups.setdefault((entity_type_of(batch).name, batch.schema), []).append(batch)
+        kind = entity_type_of(batch).name, only_points(batch), batch.schema
+        groups.setdefault(kind, []).append(batch)
     return tuple(_one(batches) for batches in groups.values())
 
 

@@ -78,6 +78,8 @@ class Sink:
     """About how many bytes a batch becomes there; None is not known."""
     shapes: Mapping[str, Callable[[pa.RecordBatch], "Size"]] = field(default_factory=dict)
     """By the name of a shape in which it could send a batch: what that would become."""
+    takes_points: bool = False
+    """Whether it takes what is there to be sent as data points alone, and is no row elsewhere."""
     spool: SpoolSettings | None = None
     """Where samples wait for the network; None where it does not spool."""
     roll: RollSettings | None = None

@@ -16,6 +16,7 @@ from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.page import Page
 from operators.collect.pages import Pages
+from operators.collect.partition_lag import partition_lag
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples
@@ -121,6 +122,15 @@ def groups(
         limits,
     )
     return _result("groups", number, found, partial)
+
+
+def lag_by_partition(
+    number: int, ends: Ends, commits: Mapping[str, Mapping[str, Sequence[int]]], most: int
+) -> pa.RecordBatch:
+    """Groups' lag by partition of tick `number`, of at most so many partitions."""
+    cluster = _topology(ends, frozenset())
+    joined = commits_of(_groups(number, commits, {}), cluster)
+    return partition_lag(IDENTITY, ms(number), joined, _offsets(cluster, ends, number, 0, 0), most)
 
 
 def page(

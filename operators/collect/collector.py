@@ -21,6 +21,7 @@ from operators.collect.log_dirs import LogDirs
 from operators.collect.offsets import Offsets
 from operators.collect.open_transactions import OpenTransactions
 from operators.collect.pages import PageReader
+from operators.collect.partition_lag import partition_lag
 from operators.collect.probe import Probe
 from operators.collect.reading import Reading
 from operators.collect.samples import ClusterIdentity
@@ -46,8 +47,16 @@ READINGS_KEPT = 2
 class ClusterCollector:
     """Collects from one cluster. Its kinds share one client, and what a tick reads."""
 
-    def __init__(self, settings: ClusterSettings, account_id: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: ClusterSettings,
+        account_id: int | None = None,
+        *,
+        partition_lag: bool = False,
+    ) -> None:
+        """With `partition_lag` groups' lag by partition is collected, where it has no rows anyway."""
         self._settings = settings
+        self._partition_lag = partition_lag and not settings.partition_offsets
         self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
         self._client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
@@ -205,6 +214,9 @@ class ClusterCollector:
             limits,
             open_rows,
         )
+        if self._partition_lag and not isinstance(offsets, Problem):
+            lag = partition_lag(self._identity_of(topology), tick, commits, offsets, most)
+            collected = replace(collected, batches=(*collected.batches, lag))
         return _partial(collected, problems)
 
     async def _limits(

@@ -178,11 +178,14 @@ class ClusterSettings(Settings):
         """Where it is reached."""
         return self.bootstrap_servers
 
-    def collector(self, account_id: int | None) -> Any:
-        """What collects from it; see `operators.collect.collectors.Collects`."""
+    def collector(self, account_id: int | None, *, partition_lag: bool = False) -> Any:
+        """What collects from it; see `operators.collect.collectors.Collects`.
+
+        With `partition_lag` it tells groups' lag by partition too, to be sent as data points.
+        """
         from operators.collect.collector import ClusterCollector
 
-        return ClusterCollector(self, account_id)
+        return ClusterCollector(self, account_id, partition_lag=partition_lag)
 
     async def lacks(
         self, samples: "Sequence[RecordBatch]", timeout: float, *, known: bool

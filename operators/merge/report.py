@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from operators.collect.samples import OWN, Identity, collected_batch
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, only_points
 from operators.schema.metrics import CLUSTER, COLLECTION
 from operators.ticks import Outcome, TickResult
 
@@ -19,7 +19,11 @@ def collection_row(identity: Identity, result: TickResult, *, known: bool = True
     kind = str(result.tick.kind)
     tried = result.attempts > 0
     complete = result.outcome is Outcome.COMPLETED and result.error_class is None
-    entities = sum(b.num_rows for b in result.batches if entity_type_of(b) is not CLUSTER)
+    entities = sum(
+        batch.num_rows
+        for batch in result.batches
+        if entity_type_of(batch) is not CLUSTER and not only_points(batch)
+    )
     error_class = result.error_class
     if error_class is None and result.outcome is not Outcome.COMPLETED:
         error_class = result.outcome.value

@@ -151,8 +151,11 @@ class RabbitSettings(Settings):
                         lines.append(f"expect: there is no {what} `{path}`; {hint}")
         return lines
 
-    def collector(self, account_id: int | None) -> Any:
-        """What collects from it; see `operators.collect.collectors.Collects`."""
+    def collector(self, account_id: int | None, *, partition_lag: bool = False) -> Any:
+        """What collects from it; see `operators.collect.collectors.Collects`.
+
+        A queue has no partitions whose lag there could be.
+        """
         from operators.rabbitmq.collector import RabbitCollector
 
         return RabbitCollector(self, account_id)

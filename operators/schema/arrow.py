@@ -32,6 +32,7 @@ COMMON: tuple[tuple[str, pa.DataType, str], ...] = (
 
 ENTITY_TYPE_KEY = b"mqpipe.entity_type"
 SCHEMA_VERSION_KEY = b"mqpipe.schema_version"
+ONLY_POINTS_KEY = b"mqpipe.only_points"
 
 
 @cache
@@ -62,6 +63,17 @@ def entity_type_of(batch: pa.RecordBatch | pa.Schema) -> EntityType:
     if name not in BY_NAME:
         raise ValueError(f"no entity type `{name}` in the metric table (schema metadata)")
     return BY_NAME[name]
+
+
+def as_only_points(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, marked as no rows of anyone's: it is sent as data points, and nowhere else."""
+    return batch.replace_schema_metadata({**(batch.schema.metadata or {}), ONLY_POINTS_KEY: b"1"})
+
+
+def only_points(batch: pa.RecordBatch | pa.Schema) -> bool:
+    """Whether a batch is there to be sent as data points alone."""
+    schema = batch if isinstance(batch, pa.Schema) else batch.schema
+    return ONLY_POINTS_KEY in (schema.metadata or {})
 
 
 class NoSamplesError(ValueError):

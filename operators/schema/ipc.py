@@ -15,7 +15,9 @@ from operators.schema.arrow import (
     SCHEMA_VERSION,
     SCHEMA_VERSION_KEY,
     TIMESTAMP,
+    as_only_points,
     entity_type_of,
+    only_points,
     schema_of,
 )
 
@@ -175,7 +177,7 @@ def _fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
         if TOTALS in batch.schema.names and pa.types.is_struct(batch.schema.field(TOTALS).type):
             fitted = fitted.append_column(batch.schema.field(TOTALS), batch.column(TOTALS))
     _check_timestamps(fitted.column("timestamp"))
-    return fitted
+    return as_only_points(fitted) if only_points(batch) else fitted
 
 
 def _check_timestamps(timestamps: pa.Array) -> None:

@@ -33,6 +33,8 @@ class ShardSpec:
     settings: FleetSettings
     anomalies: tuple[AnomalySettings, ...] = ()
     """Those that may happen in this cluster, and perhaps in others."""
+    partition_lag: bool = False
+    """Whether the lag of each group on each partition is made, to be sent as data points."""
 
     @property
     def provider(self) -> str:
@@ -72,14 +74,7 @@ class ShardSpec:
     @property
     def fingerprint(self) -> str:
         """Changes with the seed and with what the cluster holds: then its state is of no use."""
-        shape: tuple[object, ...] = (
-            self.seed,
-            self.cluster,
-            self.topology,
-            self.settings.generator,
-        )
-        if self.topology.nodes:
-            shape = (*shape, self.topology.nodes, self.settings.quorum_queues)
+        shape = (self.seed, self.cluster, self.topology, self.settings.generator)
         return sha256(repr(shape).encode()).hexdigest()[:16]
 
     @property

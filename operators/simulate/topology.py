@@ -47,14 +47,12 @@ class QueueShape:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everything that a cluster holds. Queue providers have queues, RabbitMQ nodes too, Kafka the rest."""
+    """Everything that a cluster holds. Queue providers have queues, Kafka has the rest."""
 
     brokers: tuple[int, ...] = ()
     topics: tuple[TopicShape, ...] = ()
     groups: tuple[GroupShape, ...] = ()
     queues: tuple[QueueShape, ...] = ()
-    nodes: tuple[str, ...] = field(default=(), repr=False)
-    """Names of RabbitMQ's nodes; only its fleets' fingerprints have them."""
 
     @property
     def pairs(self) -> int:
@@ -64,5 +62,4 @@ class Topology:
     @property
     def entities(self) -> int:
         """Samples a tick, at most: the cluster's own and one of each entity."""
-        held = (self.brokers, self.topics, self.groups, self.queues, self.nodes)
-        return 1 + sum(map(len, held))
+        return 1 + sum(map(len, (self.brokers, self.topics, self.groups, self.queues)))

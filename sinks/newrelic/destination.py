@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from operators.schema.arrow import only_points
 from operators.schema.logs import Log
 from sinks.delivery import (
     Parcel,
@@ -78,7 +79,8 @@ class NewRelic:
         """Payloads within New Relic's limits; what is too old or too far ahead is refused."""
         together = merged(samples)
         for each in self._routes if not route else (route,):
-            taken, refused = by_age(together, _OLDEST[each], now)
+            own = tuple(b for b in together if each == METRICS or not only_points(b))
+            taken, refused = by_age(own, _OLDEST[each], now)
             yield from (Parcel(part, each, None, reason) for part, reason in refused)
             yield from self._packed(taken, each)
 

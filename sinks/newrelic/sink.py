@@ -32,6 +32,7 @@ def newrelic_sink(settings: NewRelicSettings) -> Sink:
         destination,
         probed,
         lambda batch: _size(settings.shape, batch).bytes,
+        takes_points=settings.shape is not Shape.EVENTS,
         shapes={_SHAPES[shape]: partial(_size, shape) for shape in (None, *Shape)},
     )
 
@@ -58,12 +59,15 @@ _INTERVAL = 30_000
 
 def _size(shape: Shape | None, batch: pa.RecordBatch) -> Size:
     """What a batch becomes in a shape."""
+    from operators.schema.arrow import only_points
     from sinks.newrelic.destination import EVENTS, ROUTES
     from sinks.newrelic.encode import events, metric_blocks, point_count
     from sinks.newrelic.payloads import payloads
 
     size = points = 0
     for route in ROUTES[shape]:
+        if route == EVENTS and only_points(batch):
+            continue
         if route == EVENTS:
             rows = events(batch)
         else:

@@ -25,6 +25,8 @@ def network_sink(
     size_of: Callable[[pa.RecordBatch], int] | None = None,
     running: "Callable[[JobContext], Running] | None" = None,
     shapes: Mapping[str, Callable[[pa.RecordBatch], Size]] | None = None,
+    *,
+    takes_points: bool = False,
 ) -> Sink:
     """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`.
 
@@ -55,6 +57,7 @@ def network_sink(
         probe,
         size_of=size_of,
         shapes=shapes or {},
+        takes_points=takes_points,
         spool=spool,
         redeliver=again,
     )

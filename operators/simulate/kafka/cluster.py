@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
+from operators.schema.arrow import as_only_points
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
     CONSUMER_GROUP,
     GROUP_TOPIC,
+    PARTITION_OFFSET,
     TOPIC,
     EntityType,
     Origin,
@@ -37,6 +39,7 @@ from operators.simulate.kafka.brokers import Brokers, load_of, without_dead
 from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.groups import Groups, pairs_of
 from operators.simulate.kafka.layout import Layout, Layouts
+from operators.simulate.kafka.partition_lag import PartitionLag
 from operators.simulate.kafka.placement import Partitions
 from operators.simulate.kafka.shaping import Shaping, label
 from operators.simulate.kafka.topics import Flow, Topics
@@ -63,6 +66,9 @@ class KafkaCluster:
         ages = Ages(partial(pattern_factor, spec))
         self._groups = Groups(topology, self._pairs, self._table.largest, ages, spec.key)
         self._group_topics = GroupTopics(spec, self._pairs)
+        self._partition_lag = None
+        if spec.partition_lag and self._group_topics.names:
+            self._partition_lag = PartitionLag(spec, self._group_topics, self._table)
         self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
         self._churn = Churn(topology, spec.key)
         self._present: Present | None = None
@@ -76,6 +82,8 @@ class KafkaCluster:
             (CONSUMER_GROUP, self._groups.names, self._groups.constants(self._topics.partitions)),
             (GROUP_TOPIC, self._group_topics.names, self._group_topics.constants()),
         )
+        if (lag := self._partition_lag) is not None:
+            parts = (*parts, (PARTITION_OFFSET, lag.names, lag.constants()))
         self._columns = [
             Columns(kind, spec, account_id, origin, names, constants)
             for kind, names, constants in parts
@@ -148,6 +156,8 @@ class KafkaCluster:
             CONSUMER_GROUP: of_groups,
             GROUP_TOPIC: self._group_topics.metrics(on_topics),
         }
+        if self._partition_lag is not None:
+            metrics[PARTITION_OFFSET] = self._partition_lag.metrics(on_topics)
         if not (layout.calm and before.calm):
             metrics[BROKER] |= self._brokers.trouble(block, load, layout, before, levers)
             unclean = metrics[BROKER]["replication.uncleanLeaderElectionPerSecond"]
@@ -169,6 +179,8 @@ class KafkaCluster:
                 levers_before=levers_before,
             )
             labels = label(shaping, happening, pairs, self._aftermath, self._group_topics)
+            if self._partition_lag is not None:
+                self._partition_lag.label(labels)
         return self._batches(block, metrics, labels)
 
     def _metrics(
@@ -266,7 +278,7 @@ class KafkaCluster:
             there = None if self._present is None else self._there(kind, self._present)
             if there is not None and not there.all():
                 batch = batch.filter(pa.array(np.repeat(there, block.ticks)))
-            batches.append(batch)
+            batches.append(as_only_points(batch) if kind is PARTITION_OFFSET else batch)
         return batches
 
     # Churn
@@ -285,6 +297,8 @@ class KafkaCluster:
         return there is None or bool(there[anomaly.root])
 
     def _there(self, kind: EntityType, present: Present) -> Any:
+        if self._partition_lag is not None and kind is PARTITION_OFFSET:
+            return self._partition_lag.there(self._group_topics.there(present))
         return self._group_topics.there(present) if kind is GROUP_TOPIC else present.of(kind)
 
     def _counts(self, present: Present, ticks: int) -> Metrics:

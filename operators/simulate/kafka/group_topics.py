@@ -24,12 +24,13 @@ class GroupTopics:
         topology = spec.topology
         level = np.array([t.messages for t in topology.topics])[pairs.topic]
         order = np.argsort(-level, kind="stable")[: spec.group_topics]
-        self._chosen = np.sort(order)
-        self._group, self._topic = pairs.group[self._chosen], pairs.topic[self._chosen]
+        self.chosen = np.sort(order)
+        """Which pairs they are."""
+        self._group, self.topic = pairs.group[self.chosen], pairs.topic[self.chosen]
         self._partitions = np.array([t.partitions for t in topology.topics], np.int64)
         self.names = [
             (topology.groups[group].name, topology.topics[topic].name)
-            for group, topic in zip(self._group.tolist(), self._topic.tolist(), strict=True)
+            for group, topic in zip(self._group.tolist(), self.topic.tolist(), strict=True)
         ]
 
     def metrics(self, on: OnTopics) -> dict[str, Any]:
@@ -39,16 +40,16 @@ class GroupTopics:
         lagSeconds = its age, committedOffset = end offset − lag; activeConsumers = the group's
         members, at most one a partition.
         """
-        lag, end = on.lag[self._chosen], on.end[self._chosen]
-        members = np.minimum(on.consumers[self._group], self._partitions[self._topic][:, None])
+        lag, end = on.lag[self.chosen], on.end[self.chosen]
+        members = np.minimum(on.consumers[self._group], self._partitions[self.topic][:, None])
         return {
             "consumerGroup.totalLag": lag,
-            "consumerGroup.maxLag": on.fullest[self._chosen],
-            "consumerGroup.lagSeconds": on.age[self._chosen],
+            "consumerGroup.maxLag": on.fullest[self.chosen],
+            "consumerGroup.lagSeconds": on.age[self.chosen],
             "consumerGroup.activeConsumers": np.broadcast_to(members, lag.shape),
             "consumerGroup.committedOffset": end - lag,
             "consumerGroup.endOffset": end,
-            **columns(some(on.ahead, self._chosen)),
+            **columns(some(on.ahead, self.chosen)),
         }
 
     def constants(self) -> dict[str, Any]:
@@ -61,22 +62,22 @@ class GroupTopics:
 
     def there(self, present: Present) -> Any:
         """Whether each of these pairs is there."""
-        return present.topics[self._topic] & present.groups[self._group]
+        return present.topics[self.topic] & present.groups[self._group]
 
     def label(self, labels: Labels, levers: Levers, shaped: Shaped) -> None:
         """Mark the rows that anomalies have shaped.
 
         By a lag, a hot partition, fewer members, or a shorter retention.
         """
-        codes = labels.codes(GROUP_TOPIC, len(self._chosen))
-        of_pairs = labels.blank(int(self._chosen.max(initial=-1)) + 1)
+        codes = labels.codes(GROUP_TOPIC, len(self.chosen))
+        of_pairs = labels.blank(int(self.chosen.max(initial=-1)) + 1)
         kept = shaped.pairs < len(of_pairs)
         of_pairs[shaped.pairs[kept]] = shaped.lag[kept]
-        np.maximum(codes, of_pairs[self._chosen], out=codes)
+        np.maximum(codes, of_pairs[self.chosen], out=codes)
         for lever, owner in (
-            (Lever.HOT, self._topic),
+            (Lever.HOT, self.topic),
             (Lever.CONSUMERS, self._group),
-            (Lever.RETENTION, self._topic),
+            (Lever.RETENTION, self.topic),
         ):
             for pull in levers.of(lever):
                 reached: Ints = np.flatnonzero(np.isin(owner, pull.entities))

@@ -1,5 +1,6 @@
 """Rows of a group and topic: they sum to the group's and to the topic's, whatever is known."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,10 +10,10 @@ from hypothesis import strategies as st
 
 from operators.collect.group_topics import left_out
 from operators.derive.operator import ClusterDerivation
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, only_points
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC, EntityType
 from operators.ticks import TickResult
-from tests.tick_results import groups, ms, topics
+from tests.tick_results import groups, lag_by_partition, ms, topics
 
 LAG, OLDEST = "consumerGroup.totalLag", "consumerGroup.lagSeconds"
 COMMITTED, END = "consumerGroup.committedOffset", "consumerGroup.endOffset"
@@ -94,6 +95,23 @@ def test_the_largest_lags_have_rows_where_not_all_may() -> None:
         assert [f"{r['consumer_group']}/{r['topic']}" for r in made] == expected
         of_groups = [rows_of(r, CONSUMER_GROUP) for r in (whole, collected(ends, commits, most))]
         assert of_groups[0] == of_groups[1]
+
+
+@given(ENDS, COMMITS)
+def test_lag_by_partition_sums_to_the_rows_of_groups_on_topics(
+    ends: Mapping[str, Sequence[int | None]], commits: Mapping[str, Mapping[str, Sequence[int]]]
+) -> None:
+    """Where all of a topic's partitions are known; the samples are data points and no rows."""
+    batch = lag_by_partition(0, ends, commits, 100)
+    assert only_points(batch)
+    sums: Counter[tuple[str, str]] = Counter()
+    for row in batch.to_pylist():
+        sums[row["consumer_group"], row["topic"]] += row["consumer.lag"]
+    for row in rows_of(collected(ends, commits), GROUP_TOPIC):
+        if row[LAG] is not None:
+            assert sums[row["consumer_group"], row["topic"]] == row[LAG]
+    fewer = lag_by_partition(0, ends, commits, 3).column("consumer.lag").to_pylist()
+    assert sorted(fewer) == sorted(batch.column("consumer.lag").to_pylist())[-3:]
 
 
 def test_what_is_left_out_is_said_in_numbers() -> None:
