@@ -93,6 +93,8 @@ def kept_pages(now: Raw, before: Raw) -> Raw:
     came = pages.filter(pages.column("at").is_valid())
     if came.num_rows == pages.num_rows:
         return {"pages": pages, "counters": counters}
+    if not before["pages"].num_rows and not before["counters"].num_rows:
+        return {"pages": came, "counters": counters}
     missing = pages.filter(pages.column("at").is_null()).column("broker")
     return {
         name: concat([fresh, before[name].filter(pc.is_in(before[name].column("broker"), missing))])

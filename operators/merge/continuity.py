@@ -17,7 +17,8 @@ From a row of tick s, the filled row of tick t has
 A metric that was null stays null.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.merge.levels import Times, times_of
-from operators.schema.arrow import TIMESTAMP, entity_type_of, repeated
-from operators.schema.metrics import Kind, Metric, Origin
+from operators.schema.arrow import TIMESTAMP, entity_type_of, repeated, schema_of
+from operators.schema.metrics import EntityType, Kind, Metric, Origin
 
 Factors = npt.NDArray[np.float64]
 Pattern = Callable[[Times], Factors]
@@ -41,7 +42,8 @@ GROWS_BY = {
 CPU_AT_REST, HANDLERS_AT_REST = 10.0, 91.0
 """Use of the processor, and idle share of the handlers, of a simulated broker without traffic."""
 
-_FALSE = pa.scalar(False, pa.bool_())
+_MOVING = frozenset({Kind.RATE, Kind.COUNT})
+_LOADED = frozenset({"broker.cpuUsage", "request.handlerIdle"})
 _NONE, _ALL = pa.scalar(0.0, pa.float64()), pa.scalar(100.0, pa.float64())
 _CPU, _HANDLERS = (pa.scalar(v, pa.float64()) for v in (CPU_AT_REST, HANDLERS_AT_REST))
 
@@ -56,6 +58,7 @@ class Course:
 
     def __init__(self, pattern: Pattern, interval: int) -> None:
         self._pattern = pattern
+        self._at = lru_cache(maxsize=16)(self._factor_at)
         self.interval = interval
         self._base = 0
         self._sums: Factors = np.zeros(0)
@@ -79,8 +82,14 @@ class Course:
         return np.where(flat, (end - start) / 1000, grown / np.where(flat, 1.0, before))
 
     def _factor(self, times: Times) -> Factors:
+        if len(times) and (times == times[0]).all():
+            # Of one tick, as mostly: each kind and each entity type asks for it.
+            return np.full(len(times), self._at(int(times[0])))
         unique, inverse = np.unique(times, return_inverse=True)
         return self._pattern(unique)[inverse]
+
+    def _factor_at(self, time: int) -> float:
+        return float(self._pattern(np.array([time]))[0])
 
     def _index(self, times: Times) -> npt.NDArray[np.int64]:
         return (times - self._base) // self.interval
@@ -110,24 +119,42 @@ def filled(
     rows = levels.num_rows
     since = times_of(levels)
     ratio = pa.array(course.ratio(since, ticks))
-    columns = {name: levels.column(name) for name in levels.schema.names}
-    columns["timestamp"] = pa.array(ticks, pa.int64()).cast(TIMESTAMP)
-    columns["origin"] = repeated(Origin.FILLED.value, rows)
-    columns["environment"] = repeated(environment, rows)
-    columns["anomaly"] = repeated(None, rows)
-    columns["late"] = pa.repeat(_FALSE, rows)
-    for metric in entity_type_of(levels).metrics:
-        columns[metric.name] = _continued(metric, levels, ratio)
+    entity_type = entity_type_of(levels)
+    columns, places = levels.columns, _places(entity_type)
+    columns[places["timestamp"]] = pa.array(ticks, pa.int64()).view(TIMESTAMP)
+    columns[places["origin"]] = repeated(Origin.FILLED.value, rows)
+    columns[places["environment"]] = repeated(environment, rows)
+    columns[places["anomaly"]] = repeated(None, rows)
+    columns[places["late"]] = repeated(False, rows, pa.bool_())
+    for metric in _moving(entity_type):
+        place = places[metric.name]
+        columns[place] = _continued(metric, columns[place], ratio)
     for offset, rate in GROWS_BY.items():
-        if offset in columns and rate in columns:
-            growth = pc.multiply(levels.column(rate), pa.array(course.seconds(since, ticks)))
+        if offset in places and rate in places:
+            last = levels.column(places[rate])
+            if last.null_count == rows:
+                continue
+            growth = pc.multiply(last, pa.array(course.seconds(since, ticks)))
             whole = pc.cast(pc.round(pc.coalesce(growth, _NONE)), pa.int64())
-            columns[offset] = pc.add(levels.column(offset), whole)
-    return pa.RecordBatch.from_arrays(list(columns.values()), schema=levels.schema)
+            columns[places[offset]] = pc.add(columns[places[offset]], whole)
+    return pa.RecordBatch.from_arrays(columns, schema=levels.schema)
 
 
-def _continued(metric: Metric, levels: pa.RecordBatch, ratio: pa.DoubleArray) -> pa.Array:
-    last = levels.column(metric.name)
+@cache
+def _places(entity_type: EntityType) -> Mapping[str, int]:
+    """Where each column is."""
+    return {name: place for place, name in enumerate(schema_of(entity_type).names)}
+
+
+@cache
+def _moving(entity_type: EntityType) -> tuple[Metric, ...]:
+    """The metrics that are not simply what they last were."""
+    return tuple(m for m in entity_type.metrics if m.kind in _MOVING or m.name in _LOADED)
+
+
+def _continued(metric: Metric, last: pa.Array, ratio: pa.DoubleArray) -> pa.Array:
+    if last.null_count == len(last):
+        return last
     if metric.kind is Kind.RATE:
         return pc.multiply(last, ratio)
     if metric.kind is Kind.COUNT:

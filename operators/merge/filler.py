@@ -5,11 +5,12 @@ from copy import copy
 from dataclasses import replace
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.merge.continuity import Course, filled
-from operators.merge.levels import Levels, Times, guids_of
+from operators.merge.levels import Levels, Times, compact, guids_of
 from operators.merge.plan import Names, Plan
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import BatchDecodeError, decode, encode
@@ -62,8 +63,8 @@ class Filler:
             name = entity_type_of(batch).name
             if name not in self._levels:
                 self._levels[name] = self._empty(name)
-            self._levels[name] = self._levels[name].collected(batch)
-            named[name] = guids_of(batch)
+            levels = self._levels[name] = self._levels[name].collected(batch)
+            named[name] = levels.guids if levels.rows is batch else guids_of(batch)
         if complete:
             for name in self._levels.keys() - {BROKER.name}:
                 self._levels[name] = self._levels[name].named(named.get(name), tick)
@@ -84,7 +85,9 @@ class Filler:
         for levels in self._levels.values():
             which, when = levels.absent(ticks, self._stale_after)
             if len(which):
-                rows = levels.rows.take(pa.array(which))
+                rows = levels.rows
+                if len(which) != len(rows) or (which != np.arange(len(rows))).any():
+                    rows = rows.take(pa.array(which))
                 batches.append(filled(rows, when, course, self._plan.environment))
         return batches
 
@@ -133,7 +136,7 @@ def never_seen(
         if entity_type_of(batch) is entity_type:
             guids = guids_of(batch)
             known = pc.is_in(guids, value_set=pa.array(list(left), pa.string()))
-            rows.append(batch.filter(known))
+            rows.append(compact(batch.filter(known)))
             for guid in guids.filter(known).to_pylist():
                 del left[guid]
     if left:

@@ -29,7 +29,7 @@ def guids_of(rows: pa.RecordBatch) -> pa.StringArray:
 
 def times_of(rows: pa.RecordBatch) -> Times:
     """The rows' ticks in milliseconds."""
-    times: Times = rows.column("timestamp").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    times: Times = rows.column("timestamp").view(pa.int64()).to_numpy(zero_copy_only=False)
     return times
 
 
@@ -79,7 +79,10 @@ class Levels:
     @cached_property
     def seen(self) -> Mask:
         """Whether a sample of the entity was ever collected."""
-        return _mask(pc.equal(self.rows.column("origin"), _COLLECTED))
+        origins = self.rows.column("origin")
+        if not origins.null_count and len(origins.dictionary) == 1:
+            return np.full(len(self), origins.dictionary[0] == _COLLECTED)
+        return _mask(pc.equal(origins, _COLLECTED))
 
     @cached_property
     def wanted(self) -> Mask:
@@ -104,14 +107,18 @@ class Levels:
         """With the collected samples of one tick; an entity's newer row stays."""
         if not len(batch):
             return self
-        guids = guids_of(batch)
+        same = batch.column("entity_guid").equals(self.rows.column("entity_guid"))
+        guids = self.guids if same else guids_of(batch)
         newer = self.seen & (self.at > times_of(batch).max())
         if newer.any():
             overtaken = pc.is_in(guids, value_set=self.guids.filter(pa.array(newer)))
             batch = batch.filter(pc.invert(overtaken))
             guids = guids_of(batch)
         if guids.equals(self.guids):
-            return replace(self, rows=batch)
+            after = replace(self, rows=batch)
+            # What is known of the same entities need not be found out again.
+            vars(after).update(guids=self.guids, wanted=self.wanted, parts=self.parts)
+            return after
         return self._keep(~_is_in(self.guids, guids)).with_rows(batch)
 
     def with_rows(self, rows: pa.RecordBatch) -> "Levels":
@@ -147,7 +154,7 @@ class Levels:
     def _keep(self, mask: Mask) -> "Levels":
         if mask.all():
             return self
-        return replace(self, rows=_compact(self.rows.filter(pa.array(mask))))
+        return replace(self, rows=compact(self.rows.filter(pa.array(mask))))
 
     def absent(self, ticks: Times, stale_after: int) -> tuple[npt.NDArray[np.intp], Times]:
         """Which rows have to be filled at which of `ticks` (ascending, ms).
@@ -165,7 +172,7 @@ class Levels:
         return silent[rows], ticks[which]
 
 
-def _compact(rows: pa.RecordBatch) -> pa.RecordBatch:
+def compact(rows: pa.RecordBatch) -> pa.RecordBatch:
     """The rows with dictionaries that hold only what they use, lest dictionaries grow for ever."""
     columns = [
         column.dictionary_decode().dictionary_encode()

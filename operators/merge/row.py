@@ -7,8 +7,11 @@ import pyarrow as pa
 
 from operators.collect.samples import Identity, cluster_part
 from operators.health import Causes, health_score
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, schema_of
 from operators.schema.metrics import CLUSTER
+
+_FIRST_METRIC = len(schema_of(CLUSTER)) - len(CLUSTER.metrics)
+"""Where its metrics begin, which are the last columns."""
 
 
 def cluster_row(identity: Identity, tick: int, parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -21,10 +24,10 @@ def cluster_row(identity: Identity, tick: int, parts: Sequence[pa.RecordBatch]) 
     known: dict[str, Any] = {}
     for part in parts:
         if entity_type_of(part) is CLUSTER and part.num_rows:
-            for metric in CLUSTER.metrics:
-                value = part.column(metric.name)[0]
-                if value.is_valid:
-                    known[metric.name] = value.as_py()
+            for place, metric in enumerate(CLUSTER.metrics, _FIRST_METRIC):
+                column = part.column(place)
+                if column.null_count < len(column) and column[0].is_valid:
+                    known[metric.name] = column[0].as_py()
     if "cluster.availability" in known:
         known["cluster.healthScore"] = float(health_score(_causes(known)))
     return cluster_part(identity, tick, known)

@@ -98,7 +98,7 @@ def require_samples(given: Any, maker: str) -> pa.RecordBatch:
     return given
 
 
-def repeated(value: str | bool | None, rows: int, type_: pa.DataType = STRING) -> pa.Array:
+def repeated(value: str | bool | int | None, rows: int, type_: pa.DataType = STRING) -> pa.Array:
     """One value in every row; a string is dictionary-encoded."""
     # Small batches are made many times a second, most of their columns like the ones before.
     return _kept(value, rows, type_) if rows <= _SMALL else _repeated(value, rows, type_)
@@ -108,7 +108,7 @@ _SMALL = 2_000
 """Rows up to which a column of one value is kept for the next batch of as many rows."""
 
 
-def _repeated(value: str | bool | None, rows: int, type_: pa.DataType) -> pa.Array:
+def _repeated(value: str | bool | int | None, rows: int, type_: pa.DataType) -> pa.Array:
     if value is None:
         return pa.nulls(rows, type_)
     if type_ != STRING:
@@ -178,11 +178,18 @@ def _bare_columns(entity_type: EntityType, rows: int) -> Sequence[pa.Array]:
 _bare = lru_cache(maxsize=200)(_bare_columns)
 
 
+def _is_common(value: Any) -> bool:
+    """Whether it is likely to come again in another batch of one row."""
+    return value is None or isinstance(value, str) or (type(value) is int and 0 <= value < 256)
+
+
 def _column(value: Any, type_: pa.DataType, rows: int) -> pa.Array:
     if value is None or isinstance(value, str | bool):
         return repeated(value, rows, type_)
     if isinstance(value, pa.Array):
         return value if value.type == type_ else value.cast(type_)
+    if rows == 1 and isinstance(value, list) and len(value) == 1 and _is_common(value[0]):
+        return repeated(value[0], 1, type_)
     if type_ == STRING:
         return pa.array(value, pa.string()).dictionary_encode()
     return pa.array(value, type_)
