@@ -12,11 +12,11 @@ from flows import again
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.observe.progress import samples_progress
-from flows.observe.units import size
 from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, parquet_at
 from flows.state import JobState, hold
 from flows.times import show_time
+from flows.units import size
 from flows.visible import say
 from operators.drain import Drain
 from operators.fleets import FleetSource

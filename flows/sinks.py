@@ -137,7 +137,7 @@ def where_files_appear(
     `first_tick` is in milliseconds since the Unix epoch, None where rows come at once; `epoch` is
     in seconds.
     """
-    from flows.observe.units import duration  # which a plan has no use for
+    from flows.units import duration  # which a plan has no use for
 
     words = {}
     for sink in sinks:

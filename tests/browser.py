@@ -71,6 +71,11 @@ class Browser:
             assert time.monotonic() < end, f"not within {seconds} s: {expression}"
             time.sleep(0.05)
 
+    def picture(self) -> bytes:
+        """What the window shows, as PNG."""
+        image: bytes = self._driver.get_screenshot_as_png()
+        return image
+
     def errors(self) -> list[str]:
         """What the page wrote to the console since the last call, warnings too."""
         log: list[dict[str, Any]] = self._driver.get_log("browser")  # type: ignore[no-untyped-call]

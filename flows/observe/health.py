@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flows.observe.picture import Picture
-from flows.observe.units import duration, size
+from flows.units import duration, size
 from operators.ticks import Outcome
 
 NOT_READY_AFTER = 3

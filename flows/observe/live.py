@@ -28,8 +28,8 @@ from flows.observe.picture import (
     Target,
 )
 from flows.observe.standing import Figures
-from flows.observe.units import age, count, duration, rate, size
 from flows.observe.view import HELP, View
+from flows.units import age, count, duration, rate, size
 from flows.visible import visible
 from operators.ticks import Outcome
 

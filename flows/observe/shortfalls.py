@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from flows.observe.picture import Picture
-from flows.observe.units import size
+from flows.units import size
 
 
 def shortfalls(picture: Picture) -> Sequence[str]:

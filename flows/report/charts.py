@@ -13,6 +13,7 @@ import polars as pl
 import polars.selectors as cs
 
 from flows.report.marks import Marks
+from flows.units import short
 
 Spec = dict[str, Any]
 
@@ -21,6 +22,14 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 LANE = 17
 """Height of a lane of anomalies, in pixels."""
+BAND = 44
+"""Height of a series' band, in pixels."""
+_NAME = 14
+"""Height of its name above it."""
+NARROW = 480
+"""Width in pixels below which a band's name stands with its highest value alone."""
+_SPIKE, _ABOVE = 8, 4
+"""A series whose highest value is so many times what 95 % of it stay below is cut at so many times that."""
 ROW = 15
 """Height of a heat map's row, in pixels."""
 WIDE = 520
@@ -92,7 +101,7 @@ def lines(
     """Lines over time, or a stack of areas; `y` titles the axis with its unit.
 
     `frame` has `time` (ms) and the series' columns; a null breaks a line. `band` names two
-    columns between which an area is shaded.
+    columns between which an area is shaded. What is beyond `domain` is cut off and bears a mark.
     """
     top = 0 if marks is None or not marks.lanes else marks.lanes * LANE + 4
     names = {one.column: one.title for one in series}
@@ -100,7 +109,7 @@ def lines(
     if domain is None and not frame.select(pl.max_horizontal(pl.col(list(names)).max())).item():
         domain = (0, 1)
     if domain is not None:
-        scale |= {"domain": list(domain), "zero": False, "nice": False}
+        scale |= {"domain": list(domain), "zero": False, "nice": False, "clamp": True}
     step = 1 if all(one.format == WHOLE for one in series) else 0
     values: Spec = {
         "field": "value",
@@ -127,8 +136,106 @@ def lines(
     layers = [_frame(axis), *_behind(axis, marks)]
     if band is not None:
         layers.append(_band(band, axis, values))
-    layers += [drawn, _hover(series, axis), *_anomalies(axis, marks)]
+    layers.append(drawn)
+    if domain is not None:
+        beyond = frame.filter(pl.any_horizontal(pl.col(list(names)) > domain[1]))["time"]
+        layers += _cut_marks(axis, [(int(time), top + 3.0) for time in beyond])
+    layers += [_hover(series, axis), *_anomalies(axis, marks)]
     return _plot(_broken(frame, marks), height + top, layers)
+
+
+def bands(
+    frame: pl.DataFrame,
+    series: Sequence[Series],
+    axis: Axis,
+    marks: Marks | None = None,
+    *,
+    unit: str,
+) -> Spec:
+    """A band for each series, below each other, from 0 to its own highest value, its name above.
+
+    `frame` is as for `lines`. A series that is mostly a small part of its highest value is cut off
+    (`_cut`) so that the rest is seen; what is cut off bears a mark.
+    """
+    top = 0 if marks is None or not marks.lanes else marks.lanes * LANE + 4
+    columns: list[pl.Series] = []
+    labels: list[Spec] = []
+    beyond: list[tuple[int, float]] = []
+    for n, one in enumerate(series):
+        floor = float(top + (n + 1) * BAND)
+        values = frame[one.column].cast(pl.Float64)
+        highest, limit = _highest(values), cut(values)
+        share = (values.clip(upper_bound=limit) / limit if limit else values * 0.0) * (BAND - _NAME)
+        columns.append((floor - share).alias(f"y{n}"))
+        written = f"{short(highest)} {unit}"
+        above = f", cut off at {short(limit)} {unit}" if limit < highest else ""
+        labels.append(
+            {
+                "time": axis.end,
+                "y": floor - BAND + _NAME / 2,
+                "name": f"{one.title}  highest {written}{above}",
+                "brief": f"{one.title}  {written}",
+            }
+        )
+        cut_off = frame.filter(pl.col(one.column) > limit)["time"]
+        beyond += [(int(time), floor - (BAND - _NAME)) for time in cut_off]
+    drawn = frame.with_columns(columns)
+    areas: list[Spec] = [
+        {
+            "mark": {"type": "area", "style": "band", "clip": True, "line": {"strokeWidth": 1.2}},
+            "encoding": {
+                "x": axis.time(),
+                "y": _pixels(f"y{n}"),
+                "y2": {"datum": float(top + (n + 1) * BAND), "type": "quantitative"},
+            },
+        }
+        for n in range(len(series))
+    ]
+    names: Spec = {
+        "data": _rows(labels),
+        "transform": [{"calculate": f"width >= {NARROW} ? datum.name : datum.brief", "as": "text"}],
+        "mark": {
+            "type": "text",
+            "style": "band-name",
+            "align": "right",
+            "dx": -2,
+            "limit": {"expr": "width - 4"},
+        },
+        "encoding": {"x": axis.time(), "y": _pixels("y"), "text": {"field": "text"}},
+    }
+    layers = [_frame(axis), *_behind(axis, marks), *areas, names, *_cut_marks(axis, beyond)]
+    layers += [_hover(series, axis), *_anomalies(axis, marks)]
+    return _plot(_broken(drawn, marks), top + BAND * len(series), layers)
+
+
+def cut(values: pl.Series) -> float:
+    """Where a series is cut off: its highest value, or less where a spike would flatten the rest."""
+    usual, most = values.quantile(0.95), _highest(values)
+    if usual is None or usual <= 0 or most <= _SPIKE * usual:
+        return most
+    return _ABOVE * usual
+
+
+def _highest(values: pl.Series) -> float:
+    return float(values.max() or 0.0)  # type: ignore[arg-type]
+
+
+def _cut_marks(axis: Axis, beyond: Sequence[tuple[int, float]]) -> list[Spec]:
+    """Triangles where lines are cut off: at a time, so many pixels from the top."""
+    if not beyond:
+        return []
+    return [
+        {
+            "data": _rows([{"time": time, "y": y} for time, y in beyond]),
+            "mark": {"type": "point", "style": "cut", "shape": "triangle-up", "size": 22},
+            "encoding": {"x": axis.time(), "y": _pixels("y")},
+        }
+    ]
+
+
+def _pixels(field: str) -> Spec:
+    """Encoding of a column that says how many pixels from the top something is."""
+    return {"field": field, "type": "quantitative", "scale": None, "axis": None}
 
 
 def heat_map(
@@ -140,13 +247,13 @@ def heat_map(
     width: int,
     metrics: Mapping[str, str],
     range_: str = "heatmap",
-    domain: tuple[float, float] | None = None,
+    domain: Sequence[float] = (),
 ) -> Spec:
     """Cells of `width` ms over time; a cell that is not there has no samples.
 
     `frame` has `row` (one of `rows`, in their order), `time` (ms), a column for each of
     `metrics` (column to title; of several, the reader chooses), and `filled`, the share of
-    filled samples, which underlines a cell.
+    filled samples, which underlines a cell. `domain` has the values of the range's colours.
     """
     top = 0 if marks is None or not marks.lanes else marks.lanes * LANE + 4
     place: Spec = {
@@ -195,7 +302,8 @@ def heat_map(
             "tooltip": [_when("time"), {"field": "filled", "title": "filled", "format": ".0%"}],
         },
     }
-    layers = [_frame(axis), cells, *_anomalies(axis, marks)]
+    layers = [_frame(axis), cells, *_hatched(frame, axis, rows, width, list(metrics), top)]
+    layers += _anomalies(axis, marks)
     if frame["filled"].max():
         layers.insert(2, filled)
     spec = _plot(frame, top + ROW * len(rows), layers)
@@ -209,6 +317,40 @@ def heat_map(
             "name": "show ",
         }
     return spec | {"params": [choice]}
+
+
+def _hatched(
+    frame: pl.DataFrame,
+    axis: Axis,
+    rows: Sequence[str],
+    width: int,
+    metrics: Sequence[str],
+    top: int,
+) -> list[Spec]:
+    """Strokes across the cells that are not there while others of the same time are."""
+    told = frame.filter(pl.any_horizontal(pl.col(metrics).is_not_null())).select("row", "time")
+    places = {name: float(top + ROW * n) for n, name in enumerate(rows)}
+    every = pl.DataFrame({"row": list(rows)}).join(told.select("time").unique(), how="cross")
+    absent = every.join(told, on=["row", "time"], how="anti").sort("row", "time")
+    if not absent.height:
+        return []
+    strokes = [
+        {"time": time, "until": time + width, "row": row, "from": places[row] + ROW - 1, "to": places[row] + 1}
+        for row, time in absent.iter_rows()
+    ]  # fmt: skip
+    return [
+        {
+            "data": _rows(strokes),
+            "mark": {"type": "rule", "style": "missing", "clip": True},
+            "encoding": {
+                "x": axis.time(),
+                "x2": {"field": "until"},
+                "y": _pixels("from"),
+                "y2": {"field": "to"},
+                "tooltip": [_when("time"), {"field": "row", "title": "no figures of"}],
+            },
+        }
+    ]
 
 
 def bars(
@@ -453,15 +595,11 @@ def _anomalies(axis: Axis, marks: Marks | None, *, shade: bool = True) -> list[S
         for p in marks.anomalies
     ]
     tooltip = [{"field": "label", "title": "anomaly"}, _when("from", "from"), _when("to", "to")]
-
-    def pixels(field: str) -> Spec:
-        return {"field": field, "type": "quantitative", "scale": None, "axis": None}
-
     x = {"x": axis.time("from"), "x2": {"field": "to"}}
     band: Spec = {"mark": {"type": "rect", "style": "anomaly-band", "clip": True}, "encoding": x}
     bar: Spec = {
         "mark": {"type": "rect", "style": "anomaly", "clip": True},
-        "encoding": {**x, "y": pixels("top"), "y2": {"field": "bottom"}, "tooltip": tooltip},
+        "encoding": {**x, "y": _pixels("top"), "y2": {"field": "bottom"}, "tooltip": tooltip},
     }
     label: Spec = {
         "transform": [
@@ -479,7 +617,7 @@ def _anomalies(axis: Axis, marks: Marks | None, *, shade: bool = True) -> list[S
         },
         "encoding": {
             "x": axis.time("from"),
-            "y": pixels("middle"),
+            "y": _pixels("middle"),
             "text": {"field": "text"},
             "tooltip": tooltip,
         },

@@ -92,5 +92,5 @@ def _images(plots: Sequence[Plot], folder: Path, tell: Callable[[str], None]) ->
     for number, plot in enumerate(plots, 1):
         tell(f"drawing {number} of {len(plots)}: {plot.name}")
         title = f"{plot.cluster}: {plot.title}" if plot.cluster else plot.title
-        image = library.png(plot.spec, title)
+        image = library.png(plot.spec, title, plot.note)
         (folder / f"{short_file_part(plot.name)}.png").write_bytes(image)

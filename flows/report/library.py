@@ -36,13 +36,13 @@ def script() -> str:
     return text
 
 
-def png(spec: Spec, title: str, width: int = 1000, scale: float = 2.0) -> bytes:
-    """A plot as PNG, on white, `width` pixels wide before it is scaled.
+def png(spec: Spec, title: str, note: str, width: int = 1000, scale: float = 2.0) -> bytes:
+    """A plot as PNG, on white, `width` pixels wide before it is scaled, what it shows above it.
 
     Raises:
         MissingExtraError: the extra is not installed.
     """
-    plot = {**spec, "width": width, "title": title}
+    plot = {**spec, "width": width, "title": {"text": title, "subtitle": note}}
     config = {**themes.LIGHT, "background": "white", "font": "Liberation Sans, Arial, sans-serif"}
     image: bytes = _package().vegalite_to_png(
         plot, vl_version=VERSION, config=config, scale=scale, allowed_base_urls=[]

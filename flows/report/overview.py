@@ -13,6 +13,7 @@ from operators.schema.metrics import (
     CLUSTER,
     COLLECTION,
     CONSUMER_GROUP,
+    NODE,
     QUEUE,
     TOPIC,
     Origin,
@@ -23,7 +24,7 @@ def overview(summary: Summary, found: Sequence[Anomaly], missing: Sequence[Gap])
     """One row a cluster, by name.
 
     Columns: `cluster`, `provider`, `environment`, a number of entities for each of `broker`,
-    `topic`, `consumer_group`, `queue`, and of all (`entities`), `samples`, those of them that are
+    `node`, `topic`, `consumer_group`, `queue`, and of all (`entities`), `samples`, those of them that are
     of entities (`measured`) and not of a target's ticks, `filled`, `late`,
     `messages` (mean/s), `peak`, `lag` (highest), `health` (lowest), `anomalies`, `missing`
     (ticks of the cluster's own rows).
@@ -46,6 +47,7 @@ def overview(summary: Summary, found: Sequence[Anomaly], missing: Sequence[Gap])
     table = clusters.join(levels, on="cluster", how="left")
     counts = {
         BROKER.label: summary.cells,
+        NODE.label: summary.nodes,
         TOPIC.label: summary.topics,
         CONSUMER_GROUP.label: summary.groups,
         QUEUE.label: summary.queues,

@@ -6,6 +6,7 @@ from html import escape
 from importlib.metadata import version
 from importlib.resources import files
 from string import Template
+from typing import Any
 from urllib.parse import quote
 
 import polars as pl
@@ -13,10 +14,12 @@ import polars as pl
 from flows.report import themes
 from flows.report.anomalies import Anomaly
 from flows.report.gaps import Gap
-from flows.report.plots import MOST_CLUSTERS, Plot, words
+from flows.report.plots import MOST_CLUSTERS, Plot
 from flows.report.summary import RANKED, Summary
+from flows.report.worst import worst
 from flows.times import show_time
-from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC
+from flows.units import duration, period, short, size
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC
 
 LISTED = 200
 """Rows of the tables of anomalies and of gaps."""
@@ -44,16 +47,18 @@ def page(
         "collection": _targets(summary),
     }
     sections = [
+        _worst(summary, plots, missing),
         _fleet(summary, overview, plots, found, missing),
         *(_cluster(name, summary, overview, plots) for name in drawn),
         *ends.values(),
     ]
-    links = ["fleet", *(name for name, section in ends.items() if section)]
+    links = {"worst": "Worst", "fleet": "Fleet" if overview.height > 1 else "In figures"}
+    links |= {name: name.capitalize() for name, section in ends.items() if section}
     return document(
         f"mqpipe report: {summary.samples.uri}",
         _name(summary.samples.uri),
         _span(summary),
-        {name: name.capitalize() for name in links},
+        links,
         sections,
         plots,
         library,
@@ -88,6 +93,53 @@ def document(
     )
 
 
+def _worst(summary: Summary, plots: Sequence[Plot], missing: Sequence[Gap]) -> str:
+    """What was worst, and when; it says so where nothing was."""
+    drawn = {plot.cluster for plot in plots}
+    found = worst(summary, missing)
+    rows = [
+        (
+            one.what,
+            one.value,
+            _Link(one.where, f"#{_anchor(one.cluster)}") if one.cluster in drawn else one.where,
+            show_time(one.start),
+            _lasted(one.lasted),
+        )
+        for one in found
+    ]
+    heads = ("what", "at worst", "where", "from", "for")
+    body = (
+        f'<div class="worst">{table(heads, rows, words=5)}</div>'
+        if rows
+        else "<p>No broker was down, no partition without a leader or a replica, no group a minute behind.</p>"
+    )
+    return f'<section id="worst"><h2>Worst</h2>{body}</section>'
+
+
+_HEADS = (
+    "lowest health", "highest lag", "messages/s", "highest messages/s", "missing ticks", "anomalies",
+    "brokers, nodes", "topics", "groups, queues", "samples", "filled", "late",
+)  # fmt: skip
+
+
+def _figures_of(row: Mapping[str, Any]) -> Sequence[Cell]:
+    """A cluster's figures, below _HEADS."""
+    return (
+        _number(row["health"]),
+        _short(row["lag"]),
+        _short(row["messages"]),
+        _short(row["peak"]),
+        row["missing"],
+        row["anomalies"],
+        row[BROKER.label] + row[NODE.label],
+        row[TOPIC.label],
+        row[CONSUMER_GROUP.label] + row[QUEUE.label],
+        _short(row["samples"]),
+        _share(row["filled"], row["measured"]),
+        _short(row["late"]),
+    )
+
+
 def _fleet(
     summary: Summary,
     overview: pl.DataFrame,
@@ -95,6 +147,11 @@ def _fleet(
     found: Sequence[Anomaly],
     missing: Sequence[Gap],
 ) -> str:
+    """What tells of all clusters; of a single one its figures, which need no table."""
+    if overview.height == 1:
+        figures_of = zip(_HEADS, _figures_of(overview.row(0, named=True)), strict=True)
+        shown = [(head, "–" if value is None else value) for head, value in figures_of]
+        return f'<section id="fleet"><h2>In figures</h2>{cards(shown)}</section>'
     filled = _share(float(overview["filled"].sum()), float(overview["measured"].sum()))
     numbers = [
         ("clusters", f"{overview.height:,}"),
@@ -110,35 +167,20 @@ def _fleet(
             _Link(row["cluster"], f"#{_anchor(row['cluster'])}")
             if row["cluster"] in drawn
             else row["cluster"],
+            *_figures_of(row),
             row["provider"],
             row["environment"],
-            row[BROKER.label],
-            row[TOPIC.label],
-            row[CONSUMER_GROUP.label] + row[QUEUE.label],
-            _short(row["samples"]),
-            _short(row["messages"]),
-            _short(row["peak"]),
-            _short(row["lag"]),
-            _number(row["health"]),
-            _share(row["filled"], row["measured"]),
-            _short(row["late"]),
-            row["anomalies"],
-            row["missing"],
         )
         for row in overview.iter_rows(named=True)
     ]
-    heads = (
-        "cluster", "provider", "environment", "brokers", "topics", "groups, queues", "samples",
-        "messages/s", "highest", "highest lag", "lowest health", "filled", "late", "anomalies",
-        "missing ticks",
-    )  # fmt: skip
+    heads = ("cluster", *_HEADS, "provider", "environment")
     note = ""
     if overview.height > MOST_CLUSTERS:
         note = f"<p>The {MOST_CLUSTERS} clusters with the most messages are drawn one by one.</p>"
     own = [plot for plot in plots if plot.cluster is None]
     return (
         f'<section id="fleet"><h2>Fleet</h2>{cards(numbers)}'
-        f"{table(heads, rows, words=3)}{note}{figures(own)}</section>"
+        f"{table(heads, rows, words=1)}{note}{figures(own)}</section>"
     )
 
 
@@ -151,19 +193,25 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
         tables.append(
             details(
                 "Groups by highest lag",
-                ("group", "highest lag", "mean lag", "highest lag, s", "most members changed"),
+                (
+                    "group", "highest lag", "highest lag, s", "lost messages", "least margin, s",
+                    "longest to catch up, s", "mean lag", "most members changed",
+                ),
                 [
                     (
                         _entity(r["entity"]),
                         _short(r["lag"]),
-                        _short(r["mean"]),
                         _number(r["seconds"]),
+                        _short(r["lost"]),
+                        _short(r["margin"]),
+                        _short(r["catch_up"]),
+                        _short(r["mean"]),
                         r["changes"],
                     )
                     for r in groups.head(RANKED).iter_rows(named=True)
                 ],
             )
-        )
+        )  # fmt: skip
     queues = summary.queues.filter((pl.col("cluster") == name) & (pl.col("lag") > 0))
     if queues.height:
         tables.append(
@@ -181,6 +229,29 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
                 ],
             )
         )
+    nodes = summary.nodes.filter(pl.col("cluster") == name)
+    if nodes.height:
+        tables.append(
+            details(
+                "Nodes",
+                ("node", "was down", "memory alarm", "disk alarm", "highest memory", "its limit",
+                 "lowest free disk", "most file descriptors", "of them"),
+                [
+                    (
+                        _entity(r["entity"]),
+                        _yes(None if r["up"] is None else not r["up"]),
+                        _yes(r["memory_alarm"]),
+                        _yes(r["disk_alarm"]),
+                        _size(r["memory"]),
+                        _size(r["memory_limit"]),
+                        _size(r["disk"]),
+                        r["files"],
+                        r["files_limit"],
+                    )
+                    for r in nodes.head(LISTED).iter_rows(named=True)
+                ],
+            )
+        )  # fmt: skip
     topics = summary.topics.filter(pl.col("cluster") == name)
     if topics.height:
         tables.append(
@@ -235,16 +306,16 @@ def _gaps(missing: Sequence[Gap]) -> str:
         (
             g.cluster,
             g.type,
+            g.ticks,
             show_time(g.start),
             "the end" if g.open else show_time(g.end),
-            g.ticks,
         )
         for g in sorted(longest, key=lambda g: (g.start, g.cluster, g.type))
     ]
-    heads = ("cluster", "samples of", "last sample before", "first after", "missing ticks")
+    heads = ("cluster", "samples of", "missing ticks", "last sample before", "first after")
     return (
         f'<section id="gaps"><h2>Gaps</h2>{_only(len(missing))}'
-        f"{table(heads, rows, words=4)}</section>"
+        f"{table(heads, rows, words=2)}</section>"
     )
 
 
@@ -354,10 +425,10 @@ def _name(uri: str) -> str:
 
 def _span(summary: Summary) -> str:
     first, last = summary.presence["first"].min(), summary.presence["last"].max()
-    ticks = f", a tick every {words(summary.interval)}" if summary.interval else ""
+    ticks = f", a tick every {period(summary.interval)}" if summary.interval else ""
     return (
         f"{show_time(int(first))} to {show_time(int(last))}{ticks}; "  # type: ignore[arg-type]
-        f"a point is {words(summary.buckets.width)}"
+        f"a point is {period(summary.buckets.width)}"
     )
 
 
@@ -366,13 +437,19 @@ def _number(value: float | None) -> Cell:
 
 
 def _short(value: float | None) -> Cell:
-    """A number in at most five characters: `950`, `12.3k`, `4.1M`."""
-    if value is None:
-        return None
-    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
+    return None if value is None else short(value)
+
+
+def _lasted(ms: int) -> str:
+    return period(ms) if ms < 3_600_000 else duration(ms // 1000)
+
+
+def _size(value: int | None) -> Cell:
+    return None if value is None else size(value)
+
+
+def _yes(value: int | bool | None) -> Cell:
+    return None if value is None else "yes" if value else "no"
 
 
 def _share(part: float, whole: float) -> str:

@@ -10,8 +10,9 @@ from flows.report.anomalies import Anomaly, place
 from flows.report.charts import WHOLE, Axis, Series, Spec
 from flows.report.gaps import Gap
 from flows.report.marks import Marks, marks_of
-from flows.report.summary import OF_BROKERS, TOP, Measure, Summary
+from flows.report.summary import OF_BROKERS, OF_CLUSTERS, TOP, Measure, Summary
 from flows.report.themes import ORIGIN_COLOURS
+from flows.units import period, short
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
@@ -28,6 +29,8 @@ MOST_CLUSTERS = 40
 """Clusters that are drawn one by one; the table has all of them."""
 MOST_ROWS = 40
 """Rows of a heat map."""
+HEALTH = (0, 50, 80, 95, 100)
+"""Scores of a heat map's five colours: an offline partition is at most the second, a dead broker the third."""
 
 _FLEET_LANES = 12
 _METRICS: Mapping[str, Metric] = {m.name: m for t in ENTITY_TYPES for m in t.metrics}
@@ -73,17 +76,19 @@ class _Drawing:
     @property
     def each(self) -> str:
         """How long a bucket is, in words."""
-        return words(self.summary.buckets.width)
+        return period(self.summary.buckets.width)
 
     def fleet(self) -> Iterator[Plot]:
-        """What tells of all clusters at once."""
+        """What tells of all clusters at once; of a single one its own plots do."""
+        if self.summary.presence["cluster"].n_unique() == 1:
+            return
         clusters = self.summary.clusters
         if clusters["messages"].count():
             yield self._fleet_traffic()
         # What a group lags on single topics is told of the cluster.
         whole = pl.col("type") != GROUP_TOPIC.label
-        worst = self.summary.lags.filter(whole & (pl.col("lag") > 0))
-        if worst.height:
+        worst = self.summary.lags.filter(whole)
+        if worst.filter(pl.col("lag") > 0).height:
             yield self._fleet_lags(worst)
         if clusters["health"].count():
             yield self._fleet_health()
@@ -112,24 +117,44 @@ class _Drawing:
                 cluster,
             )
         if own["lag"].count():
-            yield Plot(
-                f"cluster-{cluster}-lag",
-                "Lag",
-                f"{_unit('cluster.totalLag')}, all groups together: highest of {self.each}"
-                f"{_left_out(marks)}",
-                charts.lines(
-                    own,
-                    [Series("lag", "lag", WHOLE)],
-                    self.axis,
-                    marks,
-                    y=_unit("cluster.totalLag"),
-                ),
-                cluster,
+            of = "queues" if self._has_queues(cluster) else "groups"
+            yield self._spiky(
+                own, "lag", "Lag", f"{_unit('cluster.totalLag')}, all {of} together", marks, WHOLE
             )
         yield from self._lags_of(cluster)
         yield from self._health_of(cluster, own, marks)
         yield from self._brokers_of(cluster)
         yield self._coverage(cluster)
+
+    def _spiky(
+        self, own: pl.DataFrame, column: str, title: str, what: str, marks: Marks, format_: str
+    ) -> Plot:
+        """One line of a cluster's, cut off where a spike would flatten the rest."""
+        cluster = own["cluster"][0]
+        metric = next(m.metric for m in OF_CLUSTERS if m.column == column)
+        unit = _unit(metric)
+        values = own[column].cast(pl.Float64)
+        highest, limit = values.max() or 0.0, charts.cut(values)
+        note = f"{what}: highest of {self.each}"
+        if limit < highest:  # type: ignore[operator]
+            note += f", cut off at {short(limit)}; its highest is {short(highest)}"  # type: ignore[arg-type]
+        return Plot(
+            f"cluster-{cluster}-{column}",
+            title,
+            note + _left_out(marks),
+            charts.lines(
+                own,
+                [Series(column, f"{title.lower()}, {unit}", format_)],
+                self.axis,
+                marks,
+                y=unit,
+                domain=(0, limit) if limit < highest else None,  # type: ignore[operator]
+            ),
+            cluster,
+        )
+
+    def _has_queues(self, cluster: str) -> bool:
+        return bool(self.summary.queues.filter(pl.col("cluster") == cluster).height)
 
     def _marks(self, cluster: str, *types: str) -> Marks:
         return marks_of(cluster, types, self.summary, self.found, self.missing)
@@ -158,7 +183,7 @@ class _Drawing:
             "fleet-lag",
             "Top lagging groups and queues",
             f"{_unit('consumerGroup.totalLag')}: highest of {self.each}",
-            charts.lines(frame, series, self.axis, y=_unit("consumerGroup.totalLag"), height=220),
+            charts.bands(frame, series, self.axis, unit=_unit("consumerGroup.totalLag")),
         )
 
     def _fleet_health(self) -> Plot:
@@ -175,7 +200,7 @@ class _Drawing:
         return Plot(
             "fleet-health",
             "Health",
-            f"health score (0 to 100) of each cluster: lowest of {words(wide.width)}"
+            f"health score (0 to 100) of each cluster: lowest of {period(wide.width)}"
             + ("" if worst.height <= MOST_ROWS else f", the {MOST_ROWS} lowest"),
             charts.heat_map(
                 frame,
@@ -184,7 +209,7 @@ class _Drawing:
                 width=self._cell(wide.width),
                 metrics={"health": "health score"},
                 range_="diverging",
-                domain=(0, 100),
+                domain=HEALTH,
             ),
             wide=True,
         )
@@ -213,7 +238,7 @@ class _Drawing:
         return Plot(
             "fleet-coverage" if cluster is None else f"cluster-{cluster}-coverage",
             "Coverage",
-            f"samples of {self.each} by origin",
+            f"samples of {self.each}{' by origin' if len(there) > 1 else f', all {next(iter(there))}'}",
             charts.bars(
                 frame,
                 self.axis,
@@ -239,16 +264,30 @@ class _Drawing:
             (QUEUE.label, "queues", "Deepest queues", "queue.depth"),
         ):
             own = lags.filter(pl.col("type") == type_)
-            if own.height == 0:
+            waiting = own.filter(pl.col("lag").max().over("entity") > 0)
+            if waiting.height == 0 or (type_ == GROUP_TOPIC.label and _same(waiting, lags)):
                 continue
             marks = self._marks(cluster, type_)
-            named = own.select(_without(cluster, "entity"), "time", value="lag")
+            named = waiting.select(_without(cluster, "entity"), "time", value="lag")
             frame, series = _widest(named, "entity", "value", TOP, format_=WHOLE, highest=True)
             yield Plot(
                 f"cluster-{cluster}-{name}",
                 title,
                 f"{_unit(metric)}: highest of {self.each}{_left_out(marks)}",
-                charts.lines(frame, series, self.axis, marks, y=_unit(metric)),
+                charts.bands(frame, series, self.axis, marks, unit=_unit(metric)),
+                cluster,
+            )
+            late = own.filter(pl.col("seconds").max().over("entity") > 0)
+            if type_ == GROUP_TOPIC.label or not late.height:
+                continue
+            named = late.select(_without(cluster, "entity"), "time", value="seconds")
+            frame, series = _widest(named, "entity", "value", TOP, highest=True)
+            yield Plot(
+                f"cluster-{cluster}-{name}-seconds",
+                "Groups furthest behind" if name == "groups" else "Oldest messages",
+                f"s, age of the oldest message that waits: highest of {self.each}"
+                f"{_left_out(marks)}",
+                charts.bands(frame, series, self.axis, marks, unit="s"),
                 cluster,
             )
 
@@ -274,7 +313,7 @@ class _Drawing:
         )
         rows = sorted(frame["row"].unique(), key=_natural)
         wide = self.summary.cell_buckets.width
-        note = ", ".join(f"{_title(m)} ({m.how.value} of {words(wide)})" for m in shown[:1])
+        note = ", ".join(f"{_title(m)} ({m.how.value} of {period(wide)})" for m in shown[:1])
         yield Plot(
             f"cluster-{cluster}-brokers",
             "Brokers",
@@ -308,13 +347,7 @@ class _Drawing:
                 cluster,
             )
         if own["errors"].count():
-            yield Plot(
-                f"cluster-{cluster}-errors",
-                "Errors",
-                f"% of requests that failed: highest of {self.each}{_left_out(marks)}",
-                charts.lines(own, [Series("errors", "errors %", ",.2f")], self.axis, marks, y="%"),
-                cluster,
-            )
+            yield self._spiky(own, "errors", "Errors", "% of requests that failed", marks, ",.2f")
         partitions = [
             Series("under_replicated", "under-replicated", WHOLE),
             Series("offline", "offline", WHOLE),
@@ -335,14 +368,6 @@ class _Drawing:
         return max(width, self.summary.interval or 0)
 
 
-def words(ms: int) -> str:
-    """A duration as a person writes it: `90 s`, `5 min`, `6 h`, `2 d`."""
-    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
-        if ms >= size and ms % size == 0:
-            return f"{ms // size} {unit}"
-    return f"{ms / 1000:g} s"
-
-
 def _widest(
     frame: pl.DataFrame,
     key: str,
@@ -355,7 +380,11 @@ def _widest(
 ) -> tuple[pl.DataFrame, list[Series]]:
     """The largest series side by side, a column each, `time` first; the rest as one if asked."""
     size = pl.col(value).max() if highest else pl.col(value).mean()
-    ranked = frame.group_by(key).agg(size).sort([value, key], descending=[True, False])[key]
+    ranked = (
+        frame.group_by(key)
+        .agg(size)
+        .sort([value, key], descending=[True, False], nulls_last=True)[key]
+    )
     chosen = list(ranked[:most])
     series = [Series(f"s{n}", name, format_) for n, name in enumerate(chosen)]
     columns = [
@@ -366,6 +395,19 @@ def _widest(
         columns.append(pl.col(value).filter(~pl.col(key).is_in(chosen)).sum().alias("others"))
         series.append(Series("others", f"{len(ranked) - most} others", format_))
     return frame.group_by("time").agg(columns).sort("time"), series
+
+
+def _same(topics: pl.DataFrame, lags: pl.DataFrame) -> bool:
+    """Whether groups' lag on topics is that of the groups, each of which reads one."""
+    groups = lags.filter(pl.col("type") == CONSUMER_GROUP.label)
+    highest = [
+        frame.group_by("entity")
+        .agg(pl.col("lag").max())["lag"]
+        .sort(descending=True)[:TOP]
+        .to_list()
+        for frame in (topics, groups)
+    ]
+    return highest[0] == highest[1]
 
 
 def _without(cluster: str, column: str) -> pl.Expr:

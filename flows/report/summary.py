@@ -20,11 +20,15 @@ from operators.schema.metrics import (
     COLLECTION,
     CONSUMER_GROUP,
     GROUP_TOPIC,
+    NODE,
     QUEUE,
     TOPIC,
     EntityType,
     Origin,
 )
+
+_READ = (CLUSTER, BROKER, CONSUMER_GROUP, GROUP_TOPIC, QUEUE, NODE, TOPIC, COLLECTION)
+"""Entity types of which more is read than that they are there."""
 
 TOP = 8
 """Entities of a ranking that a cluster's plot draws."""
@@ -38,7 +42,7 @@ class How(StrEnum):
     MEAN = "mean"
     LOWEST = "min"
     HIGHEST = "max"
-    LAST = "last"
+    SUM = "sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,14 @@ class Measure:
     def expr(self) -> pl.Expr:
         """The aggregation, named `column`."""
         value = pl.col(self.metric)
-        return {
-            How.MEAN: value.mean,
-            How.LOWEST: value.min,
-            How.HIGHEST: value.max,
-            How.LAST: value.last,
-        }[self.how]().alias(self.column)
+        aggregated = {
+            How.MEAN: value.mean(),
+            How.LOWEST: value.min(),
+            How.HIGHEST: value.max(),
+            # What is not known at all is not 0.
+            How.SUM: pl.when(value.count() > 0).then(value.sum()),
+        }
+        return aggregated[self.how].alias(self.column)
 
 
 OF_CLUSTERS = (
@@ -72,6 +78,10 @@ OF_CLUSTERS = (
     Measure("under_replicated", "cluster.underReplicatedPartitions", How.HIGHEST),
     Measure("offline", "cluster.offlinePartitionsCount", How.HIGHEST),
     Measure("brokers_up", "cluster.activeBrokerCount", How.LOWEST),
+    Measure("brokers_known", "cluster.knownBrokerCount", How.HIGHEST),
+    Measure("nodes_up", "cluster.runningNodeCount", How.LOWEST),
+    Measure("nodes_known", "cluster.nodeCount", How.HIGHEST),
+    Measure("alarms", "cluster.alarmCount", How.HIGHEST),
 )
 OF_BROKERS = (
     Measure("cpu", "broker.cpuUsage", How.MEAN),
@@ -84,11 +94,26 @@ OF_GROUPS = (
     Measure("mean", "consumerGroup.totalLag", How.MEAN),
     Measure("seconds", "consumerGroup.lagSeconds", How.HIGHEST),
     Measure("changes", "consumerGroup.membershipChanges", How.HIGHEST),
+    Measure("margin", "consumerGroup.marginSeconds", How.LOWEST),
+    Measure("catch_up", "consumerGroup.catchUpSeconds", How.HIGHEST),
+    Measure("lost", "consumerGroup.lostMessages", How.SUM),
 )
+_OVER_TIME = ("lag", "seconds", "lost")
+"""What of a group or queue is kept over time too."""
 OF_QUEUES = (
     Measure("lag", "queue.depth", How.HIGHEST),
     Measure("mean", "queue.depth", How.MEAN),
     Measure("seconds", "queue.oldestMessageAge", How.HIGHEST),
+)
+OF_NODES = (
+    Measure("up", "node.running", How.LOWEST),
+    Measure("memory", "node.totalMemoryUsedInBytes", How.HIGHEST),
+    Measure("memory_limit", "node.memoryLimitInBytes", How.HIGHEST),
+    Measure("disk", "node.diskSpaceFreeInBytes", How.LOWEST),
+    Measure("memory_alarm", "node.hostMemoryAlarm", How.HIGHEST),
+    Measure("disk_alarm", "node.diskAlarm", How.HIGHEST),
+    Measure("files", "node.fileDescriptorsTotalUsed", How.HIGHEST),
+    Measure("files_limit", "node.fileDescriptorsLimit", How.HIGHEST),
 )
 OF_TOPICS = (
     Measure("messages", "topic.messagesInPerSecond", How.MEAN),
@@ -105,10 +130,10 @@ class Summary:
     Frames: `presence` has `type` (label), `cluster`, `origin`, `provider`, `environment`, `time`,
     `rows`, `late`, `first`, `last`; `clusters` has `cluster`, `time` and OF_CLUSTERS; `cells`
     has `cluster`, `entity`, `time` (of the wider `cell_buckets`), `filled` (share of samples) and
-    OF_BROKERS; `groups`,
-    `queues` and `topics` have `cluster`, `entity` and their measures over the whole span;
-    `lags` has `cluster`, `entity`, `type`, `time`, `lag` of each cluster's TOP; `shaped` has
-    `type`, `cluster`, `anomaly`, `rows`, `first`, `last`; `targets` has `cluster`, `kind`,
+    OF_BROKERS; `groups`, `queues`, `nodes` and `topics` have `cluster`, `entity` and their measures
+    over the whole span; `lags` has `cluster`, `entity`, `type`, `time` and what is kept over time
+    (of a group on a topic the lag alone) of each cluster's TOP by any of it;
+    `shaped` has `type`, `cluster`, `anomaly`, `rows`, `first`, `last`; `targets` has `cluster`, `kind`,
     `error_class`, `ticks`, `missed`, `error`.
     """
 
@@ -121,6 +146,7 @@ class Summary:
     cells: pl.DataFrame
     groups: pl.DataFrame
     queues: pl.DataFrame
+    nodes: pl.DataFrame
     topics: pl.DataFrame
     lags: pl.DataFrame
     shaped: pl.DataFrame
@@ -150,16 +176,16 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
         here, labels, *found[entity_type] = pl.collect_all(queries, engine="streaming")
         presence.append(here.with_columns(type=pl.lit(entity_type.label)))
         shaped.append(labels.with_columns(type=pl.lit(entity_type.label)))
-    for entity_type in (CLUSTER, BROKER, CONSUMER_GROUP, GROUP_TOPIC, QUEUE, TOPIC, COLLECTION):
+    for entity_type in _READ:
         if entity_type not in found:
             nothing = _own(entity_type, samples.scan(entity_type), narrow, wide)
             found[entity_type] = pl.collect_all(nothing)
     tell("reading the lag of the top groups and queues")
     groups, queues = found[CONSUMER_GROUP][0], found[QUEUE][0]
     lags = [
-        _lags(samples, CONSUMER_GROUP, OF_GROUPS[0], groups, narrow),
-        _lags(samples, GROUP_TOPIC, OF_GROUPS[0], found[GROUP_TOPIC][0], narrow),
-        _lags(samples, QUEUE, OF_QUEUES[0], queues, narrow),
+        _lags(samples, CONSUMER_GROUP, OF_GROUPS, groups, narrow),
+        _lags(samples, GROUP_TOPIC, OF_GROUPS[:1], found[GROUP_TOPIC][0], narrow),
+        _lags(samples, QUEUE, OF_QUEUES, queues, narrow),
     ]
     return Summary(
         samples=samples,
@@ -171,8 +197,9 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
         cells=with_visible_names(found[BROKER][0]).sort("cluster", "entity", "time"),
         groups=_ranked(groups, "lag"),
         queues=_ranked(queues, "lag"),
+        nodes=with_visible_names(found[NODE][0]).sort("cluster", "entity"),
         topics=_ranked(found[TOPIC][0], "messages"),
-        lags=with_visible_names(pl.concat(lags)).sort("cluster", "entity", "time"),
+        lags=with_visible_names(pl.concat(lags, how="diagonal")).sort("cluster", "entity", "time"),
         shaped=with_visible_names(pl.concat(shaped)).sort("first", "anomaly", "type"),
         targets=with_visible_names(found[COLLECTION][0]).sort("cluster", "kind", "error_class"),
     )
@@ -224,6 +251,8 @@ def _own(
         return [_grouped(scan, (_CLUSTER, _ENTITY), OF_GROUPS[:1])]
     if entity_type is QUEUE:
         return [_grouped(scan, (_CLUSTER, _ENTITY), OF_QUEUES)]
+    if entity_type is NODE:
+        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_NODES)]
     if entity_type is TOPIC:
         return [_grouped(scan, (_CLUSTER, _ENTITY), OF_TOPICS)]
     if entity_type is COLLECTION:
@@ -239,14 +268,23 @@ def _grouped(
 
 
 def _lags(
-    samples: Samples, entity_type: EntityType, lag: Measure, ranked: pl.DataFrame, over: Buckets
+    samples: Samples,
+    entity_type: EntityType,
+    measures: Sequence[Measure],
+    ranked: pl.DataFrame,
+    over: Buckets,
 ) -> pl.DataFrame:
-    """Lag over time of each cluster's TOP of a ranking."""
-    place = pl.col("lag").rank("ordinal", descending=True).over("cluster")
-    chosen = ranked.filter((pl.col("lag") > 0) & (place <= TOP))["entity"]
+    """What is kept over time of each cluster's TOP by any of it."""
+    kept = [m for m in measures if m.column in _OVER_TIME]
+
+    def leads(column: str) -> pl.Expr:
+        place = pl.col(column).rank("ordinal", descending=True).over("cluster")
+        return (pl.col(column) > 0) & (place <= TOP)
+
+    chosen = ranked.filter(pl.any_horizontal(leads(m.column) for m in kept))["entity"]
     scan = samples.scan(entity_type).filter(pl.col("entity_name").is_in(chosen.implode()))
     return (
-        _grouped(scan, (_CLUSTER, _ENTITY, over.time()), [lag])
+        _grouped(scan, (_CLUSTER, _ENTITY, over.time()), kept)
         .with_columns(type=pl.lit(entity_type.label))
         .collect(engine="streaming")
     )

@@ -102,7 +102,7 @@ EXPORT = {
     "operators.outlook",
     "flows.export",
     "flows.observe.progress",
-    "flows.observe.units",
+    "flows.units",
     "flows.peers",
     "flows.state_disk",
     "flows.runtime",

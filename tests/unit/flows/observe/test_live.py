@@ -10,8 +10,8 @@ from rich.console import Console
 from flows.observe.live import JobTable, live_table
 from flows.observe.picture import ClusterPicture, Picture, PoolPicture, Target
 from flows.observe.standing import Figures, Groups
-from flows.observe.units import age, count, duration, rate, size
 from flows.observe.view import View
+from flows.units import age, count, duration, rate, size
 from operators.pool.stats import PoolStats
 from tests import job_pictures as p
 

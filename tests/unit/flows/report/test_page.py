@@ -19,8 +19,16 @@ from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
 from flows.report.summary import Summary, summarize
 from flows.samples import find_samples
 from flows.visible import visible
-from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    CONSUMER_GROUP,
+    GROUP_TOPIC,
+    NODE,
+    QUEUE,
+)
 from tests.hybrid_morning import cluster_rows, hybrid, rows, truth, write
+from tests.samples import INTERVAL
 
 HOSTILE = """</script><img src=x onerror=alert(1)>'"\\"""
 
@@ -138,7 +146,7 @@ def test_tables_list_anomaly_gap_and_failed_targets(
     """What the plots mark can be read too."""
     text = report[2]
     assert "<td>broker_down</td><td>sim-eu/broker-2</td>" in text
-    assert "<td>prod-us</td><td>cluster</td><td>2026-01-01T00:59:30Z</td>" in text
+    assert '<td>prod-us</td><td>cluster</td><td class="n">20</td>' in text
     assert "broker-1:9092: no answer in 10 s" in text
 
 
@@ -164,7 +172,127 @@ def test_a_plot_is_drawn_whatever_a_group_is_called(tmp_path: Path, odd: str) ->
     (plot,) = [plot for plot in plots if plot.name == "cluster-mq-groups"]
     svg = vl_convert.vegalite_to_svg(plot.spec | {"width": 500}, vl_version=VERSION)
     assert visible(name) in html.unescape(svg)
-    assert png(plot.spec, plot.title).startswith(b"\x89PNG")
+    assert png(plot.spec, plot.title, plot.note).startswith(b"\x89PNG")
+
+
+def plot_of(path: Path, name: str) -> Plot:
+    """One plot of the samples below a path."""
+    (plot,) = [plot for plot in drawn(path)[1] if plot.name == name]
+    return plot
+
+
+def texts(plot: Plot) -> list[str]:
+    """What a plot's bands are called."""
+    return [
+        row["name"]
+        for layer in plot.spec["layer"]
+        if layer["mark"]["type"] == "text"
+        for row in layer["data"]["values"]
+    ]
+
+
+def lag_of(names: dict[str, list[int]]) -> list[Any]:
+    """Samples of groups with a lag each at every tick; seconds are a hundredth of it."""
+    return [
+        rows(CONSUMER_GROUP, "eu", range(len(lag)), name, consumerGroup__totalLag=lag,
+             consumerGroup__lagSeconds=[n / 100 for n in lag])
+        for name, lag in names.items()
+    ]  # fmt: skip
+
+
+def test_lag_is_plotted_in_messages_and_in_seconds_a_band_a_group(tmp_path: Path) -> None:
+    """Each band has its name, its highest value and the unit."""
+    write(tmp_path, lag_of({"audit": [500] * 50, "billing": [7_000] * 50}))
+    assert texts(plot_of(tmp_path, "cluster-eu-groups")) == [
+        "billing  highest 7k messages",
+        "audit  highest 500 messages",
+    ]
+    assert texts(plot_of(tmp_path, "cluster-eu-groups-seconds")) == [
+        "billing  highest 70 s",
+        "audit  highest 5 s",
+    ]
+
+
+def test_a_spike_does_not_flatten_the_rest(tmp_path: Path) -> None:
+    """A band and the cluster's line are cut off well above what is usual, marked, and say so."""
+    lag = [100 + tick % 7 for tick in range(100)]
+    lag[50] = 1_000_000
+    cluster = rows(CLUSTER, "eu", range(100), cluster__totalLag=lag)
+    write(tmp_path, [cluster, *lag_of({"audit": lag})])
+    bands = plot_of(tmp_path, "cluster-eu-groups")
+    assert texts(bands) == ["audit  highest 1M messages, cut off at 424 messages"]
+    assert marked(bands, "cut") == 1
+    line = plot_of(tmp_path, "cluster-eu-lag")
+    assert "cut off at 424; its highest is 1M" in line.note
+    assert marked(line, "cut") == 1
+    write(tmp_path / "level", lag_of({"audit": [100] * 100}))
+    assert marked(plot_of(tmp_path / "level", "cluster-eu-groups"), "cut") == 0
+
+
+def test_a_broker_that_gives_nothing_is_hatched(tmp_path: Path) -> None:
+    """In the cells in which others give something, and in no other."""
+    down = range(40, 60)
+    batches = [
+        rows(BROKER, "eu", [t for t in range(100) if broker != 2 or t not in down], broker,
+             broker__cpuUsage=9.0)
+        for broker in (1, 2)
+    ]  # fmt: skip
+    write(tmp_path, batches)
+    summary = drawn(tmp_path)[0]
+    ticks = summary.cell_buckets.width // INTERVAL
+    assert marked(plot_of(tmp_path, "cluster-eu-brokers"), "missing") == len(down) // ticks
+
+
+def test_groups_on_topics_are_drawn_where_they_tell_more_than_the_groups(tmp_path: Path) -> None:
+    """Not where each group reads one topic: that would be the same picture again."""
+
+    def on(topics: dict[str, int]) -> list[Any]:
+        return [
+            rows(GROUP_TOPIC, "eu", range(20), f"audit/{topic}", consumerGroup__totalLag=lag)
+            for topic, lag in topics.items()
+        ]
+
+    audit = lag_of({"audit": [30] * 20})
+    write(tmp_path / "one", [*audit, *on({"orders": 30})])
+    write(tmp_path / "two", [*audit, *on({"orders": 20, "invoices": 10})])
+    there = [
+        "cluster-eu-group-topics" in {plot.name for plot in drawn(tmp_path / name)[1]}
+        for name in ("one", "two")
+    ]
+    assert there == [False, True]
+
+
+def test_one_cluster_has_figures_and_no_table_of_one_row(tmp_path: Path) -> None:
+    """Nothing stands twice: neither a plot of the fleet nor a row for what the figures say."""
+    write(tmp_path, cluster_rows("eu", range(20)))
+    _, plots, text = drawn(tmp_path)
+    assert {plot.cluster for plot in plots} == {"eu"}
+    assert "<dt>lowest health</dt><dd>99.0</dd>" in text
+    assert "<th>cluster</th>" not in text
+    assert text.index('id="worst"') < text.index('id="fleet"')
+
+
+def test_groups_table_tells_what_may_be_lost(tmp_path: Path) -> None:
+    """The least margin, the longest time to catch up, and what was lost in all."""
+    group = rows(CONSUMER_GROUP, "eu", range(3), "audit", consumerGroup__totalLag=9,
+                 consumerGroup__lagSeconds=5.0, consumerGroup__lostMessages=[0, 3, 4],
+                 consumerGroup__marginSeconds=[90.0, 50.0, 70.0],
+                 consumerGroup__catchUpSeconds=[20.0, 30.0, 10.0])  # fmt: skip
+    text = drawn(write(tmp_path, [group]))[2]
+    cells = "".join(
+        f'<td class="n">{cell}</td>' for cell in ("9", "5.0", "7", "50", "30", "9", "–")
+    )
+    assert f"<td>audit</td>{cells}" in text
+
+
+def test_nodes_have_a_table(tmp_path: Path) -> None:
+    """Of RabbitMQ: whether it was down, its alarms, and how near it came to its limits."""
+    node = rows(NODE, "mq", range(3), "rabbit@a", node__running=[1, 0, 1],
+                node__totalMemoryUsedInBytes=2_000_000, node__hostMemoryAlarm=0)  # fmt: skip
+    text = drawn(write(tmp_path, [node]))[2]
+    assert "<summary>Nodes</summary>" in text
+    assert '<td>rabbit@a</td><td class="n">yes</td><td class="n">no</td>' in text
+    assert '<td class="n">2.00MB</td>' in text
 
 
 def test_no_name_of_a_cluster_takes_a_plot_of_the_fleet(tmp_path: Path) -> None:

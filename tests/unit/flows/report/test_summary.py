@@ -12,13 +12,14 @@ from flows.report.summary import (
     OF_BROKERS,
     OF_CLUSTERS,
     OF_GROUPS,
+    OF_NODES,
     OF_QUEUES,
     OF_TOPICS,
     Summary,
     summarize,
 )
 from flows.samples import SamplesError, find_samples
-from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
+from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
 from tests.hybrid_morning import FILLED, GONE, LABEL, SICK, TICKS, cluster_rows, hybrid, rows, write
 from tests.samples import INTERVAL, NEW_YEAR
 
@@ -162,6 +163,7 @@ def test_no_samples_is_an_error_that_says_where_and_what_to_do(tmp_path: Path, u
         (BROKER, OF_BROKERS),
         (CONSUMER_GROUP, OF_GROUPS),
         (QUEUE, OF_QUEUES),
+        (NODE, OF_NODES),
         (TOPIC, OF_TOPICS),
     ],
 )

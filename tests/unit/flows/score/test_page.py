@@ -81,7 +81,7 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     """By the library that carries the page's own."""
     page = written(tmp_path, f"entity,time\nsim-eu,{ONSET}\nprod-eu,{ONSET}\n")
     for name, spec in pictures(page).items():
-        assert library.png(spec, name).startswith(b"\x89PNG")
+        assert library.png(spec, name, "").startswith(b"\x89PNG")
 
 
 def test_scores_have_a_page_too(tmp_path: Path) -> None:

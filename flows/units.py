@@ -1,4 +1,4 @@
-"""Numbers as people read them, in few characters."""
+"""Numbers and lengths of time as people read them, in few characters."""
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -41,6 +41,23 @@ def duration(seconds: float) -> str:
 def age(seconds: float) -> str:
     """How long ago something was, in whole seconds; a clock that went back reads as now."""
     return f"{duration(round(seconds))} ago" if seconds >= 0.5 else "now"
+
+
+def short(number: float) -> str:
+    """A number of any kind in three figures: `0.05`, `950`, `12.3k`, `4.1M`."""
+    # What rounds up to the next unit takes it.
+    for step, unit in _STEPS:
+        if abs(number) >= step * 0.9995:
+            return f"{number / step:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+def period(ms: int) -> str:
+    """A round length of time in one unit: `90 s`, `5 min`, `6 h`, `2 d`."""
+    for one, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
+        if ms >= one and ms % one == 0:
+            return f"{ms // one} {unit}"
+    return f"{ms / 1000:g} s"
 
 
 def _scaled(number: float) -> str:

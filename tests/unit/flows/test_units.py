@@ -1,0 +1,32 @@
+"""Numbers and lengths of time as people read them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.units import period, short
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (0.05, "0.05"), (950, "950"), (999.7, "1k"), (12_345, "12.3k"), (999_700, "1M"),
+     (4_100_000, "4.1M"), (-2_000, "-2k")],
+)  # fmt: skip
+def test_short_numbers_have_three_figures(number: float, text: str) -> None:
+    """What rounds up to the next unit takes it."""
+    assert short(number) == text
+
+
+@given(number=st.floats(1, 1e14))
+def test_short_numbers_are_never_in_powers_of_ten(number: float) -> None:
+    """`1e+03` is nothing that people read."""
+    assert "e" not in short(number)
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(90_000, "90 s"), (300_000, "5 min"), (21_600_000, "6 h"), (172_800_000, "2 d"), (250, "0.25 s")],
+)  # fmt: skip
+def test_periods_are_in_the_largest_whole_unit(ms: int, text: str) -> None:
+    """As a configuration has them."""
+    assert period(ms) == text
