@@ -43,7 +43,7 @@ requirements.lock: ## pin what running takes (make -B requirements.lock)
 	$(COMPILE) -o $@
 
 requirements-dev.lock: requirements.lock ## pin what development takes too, extras among it
-	$(COMPILE) --constraint requirements.lock --extra report --extra deltalake --extra msk --group dev --group docs -o $@
+	$(COMPILE) --constraint requirements.lock --extra report --extra deltalake --extra msk --extra detectors --group dev --group docs -o $@
 
 run: .venv/.runs ## a simulated fleet, streamed into ./samples
 	$(BIN)/mqpipe run

@@ -1,4 +1,4 @@
-"""Alert conditions: lag, partitions in trouble, brokers that are gone, silence.
+"""Alert conditions: lag, partitions and brokers in trouble, requests that fail, silence.
 
 Filled samples never count: they are what should have been, not what is.
 """
@@ -9,7 +9,14 @@ from math import ceil
 from typing import Any
 
 from flows.dashboard.nrql import Query, quoted
-from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, CONSUMER_GROUP, EntityType
+from operators.schema.metrics import (
+    BROKER,
+    CLUSTER,
+    COLLECTION,
+    CONSUMER_GROUP,
+    TOPIC,
+    EntityType,
+)
 
 MEASURED = (("origin", "!= 'filled'"),)
 
@@ -93,6 +100,34 @@ def conditions(brokers: Mapping[str, int] | None = None) -> Iterator[Condition]:
         _of(CONSUMER_GROUP, "sum", "consumerGroup.lostMessages", "clusterName", "consumerGroup"),
         critical=0,
         once=True,
+    )
+    yield Condition(
+        "Requests fail",
+        "Brokers refuse what is produced to a topic: full disks, too few in-sync replicas, wrong messages.",
+        _of(TOPIC, "max", "topic.errorRate", "clusterName", "topic"),
+        critical=5,
+        warning=1,
+    )
+    yield Condition(
+        "Slow requests",
+        "Produce requests of a broker wait: its disk, its network or its processor is at its limit.",
+        _of(BROKER, "max", "request.produceTime99Percentile", "clusterName", "brokerId"),
+        critical=1_000,
+        warning=250,
+    )
+    yield Condition(
+        "Broker memory",
+        "A broker's memory fills up.",
+        _of(BROKER, "max", "broker.memoryUsage", "clusterName", "brokerId"),
+        critical=95,
+        warning=80,
+    )
+    yield Condition(
+        "Broker processor",
+        "A broker's processor has next to nothing left.",
+        _of(BROKER, "max", "broker.cpuUsage", "clusterName", "brokerId"),
+        critical=95,
+        warning=85,
     )
     yield Condition(
         "No data",

@@ -262,6 +262,8 @@ def _path(labels: Mapping[str, Any]) -> str | None:
             return str(labels[name])
     cluster = labels.get("cluster") or labels.get("cluster_name")
     place = next((str(labels[name]) for name in _PLACES if labels.get(name)), None)
+    if place is None and str(labels.get("node", "")).startswith("rabbit"):
+        place = f"node-{labels['node']}"
     if cluster is None:
         return place
     if place is None:

@@ -80,9 +80,12 @@ def like_fleet(
 def _expected_queues(
     fleet: FleetSettings, seed: int, cluster: str, expect: RabbitExpectSettings
 ) -> Topology:
+    own = {"queues": len(expect.queues)} if expect.queues else {}
+    topology = topology_of(fleet.model_copy(update=own), seed, cluster)
+    if expect.nodes:
+        topology = replace(topology, nodes=expect.nodes)
     if not expect.queues:
-        return topology_of(fleet, seed, cluster)
-    topology = topology_of(fleet.model_copy(update={"queues": len(expect.queues)}), seed, cluster)
+        return topology
     names = map(queue_at, expect.queues)
     named = zip(topology.queues, names, strict=True)
     return replace(

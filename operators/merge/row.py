@@ -37,6 +37,8 @@ def _causes(known: dict[str, Any]) -> Causes:
     """What a joined row says is wrong."""
     of = {name.removeprefix("cluster."): value for name, value in known.items()}
     brokers, up = of.get("knownBrokerCount"), of.get("activeBrokerCount")
+    if "nodeCount" in of:
+        return _causes_of_rabbitmq(of)
     return Causes(
         down=None if brokers is None or up is None else brokers - up,
         known=brokers,
@@ -47,4 +49,15 @@ def _causes(known: dict[str, Any]) -> Causes:
         errors=of.get("errorRate"),
         stalled=of.get("stalledGroupCount"),
         groups=of.get("consumerGroupCount"),
+    )
+
+
+def _causes_of_rabbitmq(of: dict[str, Any]) -> Causes:
+    """Nodes stand for brokers, queues for partitions."""
+    queues = of.get("queueCount")
+    return Causes(
+        down=of["nodeCount"] - of.get("runningNodeCount", of["nodeCount"]),
+        known=of["nodeCount"],
+        offline=None if queues is None else round(queues * (1 - of["availability"] / 100)),
+        partitions=queues,
     )

@@ -92,7 +92,9 @@ class EntityType:
     identity: tuple[Identity, ...]
     metrics: tuple[Metric, ...]
     provider_events: tuple[tuple[str, str], ...] = ()
-    """Providers whose events have a type of their own, which New Relic's integration of them has."""
+    """Providers whose events have a type of their own, as New Relic's integration of them has."""
+    aliases_of: str | None = None
+    """The one provider whose events have second names of metrics; None for each."""
 
     @property
     def event_types(self) -> tuple[str, ...]:
@@ -129,8 +131,8 @@ def _whole(
     return Metric(name, Kind.GAUGE, unit, meaning, pa.int64(), otel, tuple(attributes.items()))
 
 
-def _count(name: str, unit: str, meaning: str) -> Metric:
-    return Metric(name, Kind.COUNT, unit, meaning, pa.int64())
+def _count(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
+    return Metric(name, Kind.COUNT, unit, meaning, pa.int64(), otel)
 
 
 def _flag(name: str, meaning: str, otel: str | None = None) -> Metric:
@@ -250,6 +252,7 @@ CLUSTER = EntityType(
         _whole("cluster.channelCount", "channels", "channels in them"),
         _whole("cluster.consumerCount", "consumers", "consumers of all queues"),
     ),
+    provider_events=(("rabbitmq", "RabbitmqClusterSample"),),
 )
 
 BROKER = EntityType(
@@ -700,14 +703,41 @@ QUEUE = EntityType(
         _gauge("queue.processingTime", "ms", "mean time to process a message"),
         _gauge("queue.oldestMessageAge", "s", "age of the oldest waiting message"),
         _gauge("queue.errorRate", "%", "share of messages that failed"),
-        _whole("queue.messagesReady", "messages", "messages that wait for a consumer"),
-        _whole("queue.messagesUnacknowledged", "messages", "delivered, and not yet acknowledged"),
-        _count("queue.messagesPublished", "messages", "messages published to it"),
-        _count("queue.messagesDelivered", "messages", "messages delivered by it"),
-        _rate("queue.acknowledgedPerSecond", "messages/s", "messages acknowledged"),
+        _whole(
+            "queue.messagesReady",
+            "messages",
+            "messages that wait for a consumer",
+            "rabbitmq.message.current",
+            state="ready",
+        ),
+        _whole(
+            "queue.messagesUnacknowledged",
+            "messages",
+            "delivered, and not yet acknowledged",
+            "rabbitmq.message.current",
+            state="unacknowledged",
+        ),
+        _count(
+            "queue.messagesPublished",
+            "messages",
+            "messages published to it",
+            "rabbitmq.message.published",
+        ),
+        _count(
+            "queue.messagesDelivered",
+            "messages",
+            "messages delivered by it",
+            "rabbitmq.message.delivered",
+        ),
+        _rate(
+            "queue.acknowledgedPerSecond",
+            "messages/s",
+            "messages acknowledged",
+            "rabbitmq.message.acknowledged",
+        ),
         _rate("queue.redeliveredPerSecond", "messages/s", "messages delivered once more"),
         _rate("queue.deadLetteredPerSecond", "messages/s", "messages that were dead-lettered"),
-        _whole("queue.consumers", "consumers", "consumers of it"),
+        _whole("queue.consumers", "consumers", "consumers of it", "rabbitmq.consumer.count"),
         _gauge(
             "queue.consumerCapacity",
             "0-1",
@@ -722,6 +752,7 @@ QUEUE = EntityType(
         _word("queue.leader", "the node that leads it"),
     ),
     provider_events=(("rabbitmq", "RabbitmqQueueSample"),),
+    aliases_of="rabbitmq",
 )
 
 NODE = EntityType(

@@ -8,6 +8,7 @@ import pyarrow as pa
 from operators.schema.arrow import TIMESTAMP
 from operators.schema.metrics import (
     BROKER,
+    CLUSTER,
     CONSUMER_GROUP,
     GROUP_TOPIC,
     QUEUE,
@@ -16,10 +17,12 @@ from operators.schema.metrics import (
 )
 from operators.simulate import queues
 from operators.simulate.anomalies.kinds import Effect, Lever
-from operators.simulate.anomalies.occurrences import Anomaly, Schedule, paths_of
+from operators.simulate.anomalies.occurrences import Anomaly, Paths, Schedule, paths_of
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.kafka import cluster
 from operators.simulate.noise import Ints
+from operators.simulate.rabbitmq.cluster import touched_by
+from operators.simulate.rabbitmq.layout import Layout
 from operators.simulate.spec import ShardSpec
 
 ANOMALIES = pa.schema(
@@ -45,7 +48,9 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
     """The anomalies that are under way in [start, end), ms since 1970; schema: ANOMALIES."""
     rows = []
     for spec in specs:
-        relations = (cluster if spec.provider == "kafka" else queues).relations_of(spec)
+        layout = Layout.of(spec) if spec.topology.nodes else None
+        physics = cluster if spec.provider == "kafka" else queues
+        relations = layout.relations if layout else physics.relations_of(spec)
         schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
         paths = paths_of(spec.cluster, spec.topology)
         paths[GROUP_TOPIC] = [
@@ -59,7 +64,9 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
                 "label": anomaly.label,
                 "cluster_name": spec.cluster,
                 "entity": anomaly.entity,
-                "entities": touched(anomaly, relations, spec.cluster, paths),
+                "entities": touched(anomaly, relations, spec.cluster, paths)
+                if layout is None
+                else _touched(anomaly, layout, paths),
                 "start": anomaly.start,
                 "peak": anomaly.peak,
                 "end": anomaly.end,
@@ -68,6 +75,16 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
         ]
     rows.sort(key=lambda row: (row["start"], row["label"]))
     return pa.Table.from_pylist(rows, ANOMALIES)
+
+
+def _touched(anomaly: Anomaly, layout: Layout, paths: Paths) -> list[str]:
+    """The same of a cluster of RabbitMQ."""
+    found: dict[str, None] = {anomaly.entity: None}
+    for effect in anomaly.effects(layout.relations):
+        for entity_type, places in touched_by(effect, layout).items():
+            here = [anomaly.entity.split("/")[0]] if entity_type is CLUSTER else paths[entity_type]
+            found.update((here[place], None) for place in places.tolist())
+    return list(found)
 
 
 def touched(

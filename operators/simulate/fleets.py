@@ -21,11 +21,17 @@ def topology_of(fleet: FleetSettings, seed: int, cluster: str) -> Topology:
     """What one cluster of a fleet holds; the same for the same seed and cluster name."""
     key = key_of(seed, cluster, "topology")
     if fleet.provider != "kafka":
-        return Topology(queues=_queues(fleet, key))
+        return Topology(queues=_queues(fleet, key), nodes=_nodes(fleet))
     brokers = fleet.brokers
     ids = tuple(range(1, brokers + 1)) if isinstance(brokers, int) else tuple(sorted(brokers))
     topics = _topics(fleet, key, len(ids))
     return Topology(brokers=ids, topics=topics, groups=_groups(fleet, topics, key))
+
+
+def _nodes(fleet: FleetSettings) -> tuple[str, ...]:
+    if fleet.provider != "rabbitmq":
+        return ()
+    return tuple(f"rabbit@node-{number}" for number in range(1, fleet.nodes + 1))
 
 
 def _topics(fleet: FleetSettings, key: int, brokers: int) -> tuple[TopicShape, ...]:

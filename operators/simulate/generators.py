@@ -11,6 +11,7 @@ from operators.schema.metrics import Origin
 from operators.simulate.block import Block
 from operators.simulate.kafka.cluster import KafkaCluster
 from operators.simulate.queues import QueueCluster
+from operators.simulate.rabbitmq.cluster import RabbitCluster
 from operators.simulate.spec import ShardSpec
 
 
@@ -61,8 +62,12 @@ def generator_of(spec: ShardSpec, account_id: int | None, origin: Origin) -> Gen
     own = spec.settings.generator
     if own is not None:
         return _Checked(own.use, own.options, spec, account_id, origin)
-    physics = KafkaCluster if spec.provider == "kafka" else QueueCluster
-    return physics(spec, account_id, origin)
+    match spec.provider:
+        case "kafka":
+            return KafkaCluster(spec, account_id, origin)
+        case "rabbitmq":
+            return RabbitCluster(spec, account_id, origin)
+    return QueueCluster(spec, account_id, origin)
 
 
 class _Checked:

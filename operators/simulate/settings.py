@@ -35,6 +35,7 @@ from operators.simulate.presets import REPLICATION_FACTOR, TOPIC_NAMES, Provider
 
 _NO_COLON_NO_SLASH = r"^[^:/]+$"
 MOST_BROKERS = 10_000
+MOST_NODES = 100
 MOST_MESSAGE_BYTES = 2**30
 MOST_ENTITIES = 200_000
 MOST_PARTITIONS = 2_000_000
@@ -113,7 +114,7 @@ class GeneratorSettings(Settings):
 class FleetSettings(Settings):
     """A simulated set of clusters. `brokers`, `topics`, `groups`, `queues` are those of a cluster.
 
-    Kafka has brokers, topics and groups, the other providers have queues.
+    Kafka has brokers, topics and groups, the other providers have queues, RabbitMQ nodes too.
     """
 
     model_config = ConfigDict(defer_build=False)  # a shard's digest dumps it by itself
@@ -141,6 +142,15 @@ class FleetSettings(Settings):
     )
     queues: _Entities = Field(
         default=10, ge=1, description="queues of the providers that have queues"
+    )
+    nodes: Annotated[int, Field(ge=1), at_most(MOST_NODES, "no cluster has more nodes")] = Field(
+        default=3, description="nodes of a RabbitMQ cluster"
+    )
+    quorum_queues: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of RabbitMQ's queues that are quorum queues; the others are classic",
     )
     partitions: _Partitions | None = Field(
         default=None, description="partitions of a topic; without, by its name's preset"
@@ -215,7 +225,10 @@ class FleetSettings(Settings):
         kafka_only = {
             "brokers", "topics", "groups", "partitions", "replication_factor", "churn", "retention",
         }  # fmt: skip
-        return {"queues"} if self.provider == "kafka" else kafka_only
+        of_rabbitmq = {"nodes", "quorum_queues"}
+        if self.provider == "kafka":
+            return {"queues"} | of_rabbitmq
+        return kafka_only if self.provider == "rabbitmq" else kafka_only | of_rabbitmq
 
     @model_validator(mode="after")
     def _of_the_provider(self) -> "FleetSettings":
@@ -243,7 +256,8 @@ class FleetSettings(Settings):
     def entities(self) -> int:
         """What all clusters of the fleet hold, the clusters themselves among it."""
         if self.provider != "kafka":
-            return self.clusters * (1 + self.queues)
+            nodes = self.nodes if self.provider == "rabbitmq" else 0
+            return self.clusters * (1 + self.queues + nodes)
         return self.clusters * (1 + sum(map(_count, (self.brokers, self.topics, self.groups))))
 
     @property

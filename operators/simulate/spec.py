@@ -74,7 +74,14 @@ class ShardSpec:
     @property
     def fingerprint(self) -> str:
         """Changes with the seed and with what the cluster holds: then its state is of no use."""
-        shape = (self.seed, self.cluster, self.topology, self.settings.generator)
+        shape: tuple[object, ...] = (
+            self.seed,
+            self.cluster,
+            self.topology,
+            self.settings.generator,
+        )
+        if self.topology.nodes:
+            shape = (*shape, self.topology.nodes, self.settings.quorum_queues)
         return sha256(repr(shape).encode()).hexdigest()[:16]
 
     @property

@@ -47,12 +47,14 @@ class QueueShape:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everything that a cluster holds. Queue providers have queues, Kafka has the rest."""
+    """Everything that a cluster holds. Queue providers have queues, RabbitMQ nodes too, Kafka the rest."""
 
     brokers: tuple[int, ...] = ()
     topics: tuple[TopicShape, ...] = ()
     groups: tuple[GroupShape, ...] = ()
     queues: tuple[QueueShape, ...] = ()
+    nodes: tuple[str, ...] = field(default=(), repr=False)
+    """Names of RabbitMQ's nodes; only its fleets' fingerprints have them."""
 
     @property
     def pairs(self) -> int:
@@ -62,4 +64,5 @@ class Topology:
     @property
     def entities(self) -> int:
         """Samples a tick, at most: the cluster's own and one of each entity."""
-        return 1 + sum(map(len, (self.brokers, self.topics, self.groups, self.queues)))
+        held = (self.brokers, self.topics, self.groups, self.queues, self.nodes)
+        return 1 + sum(map(len, held))

@@ -6,7 +6,7 @@ samples.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 
 import numpy as np
@@ -19,7 +19,9 @@ from operators.schema.metrics import (
     CLUSTER,
     CONSUMER_GROUP,
     GROUP_TOPIC,
+    NODE,
     PARTITION_OFFSET,
+    QUEUE,
     TOPIC,
     EntityType,
     Kind,
@@ -27,6 +29,11 @@ from operators.schema.metrics import (
 )
 from sinks.newrelic.entity_names import DISPLAY_NAME, EVENT_NAME, with_names
 from sinks.newrelic.fragments import TEXT, Part, joined, members, never_null, numbers, rows_of
+
+RABBITMQ = "rabbitmq"
+"""The provider whose events and entities are its own."""
+
+_PLACE = "place"
 
 _MAX_NAME = 255
 _MAX_EVENT_ATTRIBUTES = 254
@@ -65,6 +72,26 @@ _OTEL_COLUMNS = {
 }
 _OTEL_ENTITIES = (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET)
 
+_RABBITMQ_COMMON = {
+    **_OTEL_COMMON,
+    "otel.library.name": (
+        "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/rabbitmqreceiver"
+    ),
+}
+"""What the rules for RabbitMQ's nodes and queues ask of a point; they have none for its clusters.
+
+Source: newrelic/entity-definitions, entity-types/infra-rabbitmq{node,queue}.
+"""
+
+_RABBITMQ_COLUMNS = {
+    NODE: {"node": "rabbitmq.node.name"},
+    QUEUE: {
+        "queue.leader": "rabbitmq.node.name",
+        "queue": "rabbitmq.queue.name",
+        "vhost": "rabbitmq.vhost.name",
+    },
+}
+
 
 def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
     """Each sample as an event: a JSON object followed by a comma.
@@ -77,18 +104,31 @@ def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
     """
     entity_type = entity_type_of(batch)
     check_event(entity_type)
-    for provider, event_type in entity_type.provider_events:
-        theirs = pc.fill_null(pc.equal(batch.column("provider"), provider), False)
-        if pc.all(theirs).as_py() and len(batch):
-            return _events(batch, entity_type, event_type, also_called=True)
-        if pc.any(theirs).as_py():
-            # Of several clusters: each sample keeps its place.
-            own, others = batch.filter(theirs), batch.filter(pc.invert(theirs))
-            rows = pa.concat_arrays([events(own), events(others)])
-            places = np.argsort(np.argsort(~np.asarray(theirs), kind="stable"))
-            return rows.take(pa.array(places))
-    also_called = not entity_type.provider_events
-    return _events(batch, entity_type, entity_type.event_type, also_called=also_called)
+    own = _own_of(batch, RABBITMQ) if entity_type.provider_events else None
+    if own is not None:
+        # Of several clusters: each sample keeps its place.
+        parts = [events(batch.filter(own)), events(batch.filter(pc.invert(own)))]
+        return pa.concat_arrays(parts).take(_places(own))
+    provider = _provider_of(batch)
+    event_type = dict(entity_type.provider_events).get(provider or "", entity_type.event_type)
+    also_called = entity_type.aliases_of in (None, provider)
+    return _events(batch, entity_type, event_type, also_called=also_called)
+
+
+def _own_of(batch: pa.RecordBatch, provider: str) -> pa.BooleanArray | None:
+    """Which samples are a provider's, where some are and others are not."""
+    theirs = pc.fill_null(pc.equal(batch.column("provider"), provider), False)
+    return theirs if 0 < pc.sum(theirs.cast(pa.int64())).as_py() < len(batch) else None
+
+
+def _places(own: pa.BooleanArray) -> pa.Array:
+    """Where each row is once those that are `own` stand before the others."""
+    return pa.array(np.argsort(np.argsort(~np.asarray(own), kind="stable")))
+
+
+def _provider_of(batch: pa.RecordBatch) -> str | None:
+    """The provider of a batch that is all RabbitMQ's, or not at all: then any of its samples'."""
+    return batch.column("provider")[0].as_py() if len(batch) else None
 
 
 def _events(
@@ -139,6 +179,15 @@ def metric_blocks(
     """
     entity_type = entity_type_of(batch)
     check_points(entity_type)
+    own = _own_of(batch, RABBITMQ) if entity_type in (CLUSTER, QUEUE) else None
+    if own is not None:
+        numbered = batch.append_column(_PLACE, pa.array(range(len(batch))))
+        parts = [numbered.filter(own), numbered.filter(pc.invert(own))]
+        both = [metric_blocks(part, interval, known_only=known_only) for part in parts]
+        left = pa.concat_batches([samples for _, samples in both])
+        order = pc.sort_indices(left.column(_PLACE))
+        rows = pa.concat_arrays([rows for rows, _ in both]).take(order)
+        return rows, left.take(order).drop_columns([_PLACE])
     named = with_names(batch)
     metrics, batch = _metrics(_points(named, entity_type, interval, known_only), named)
     if len(batch) == 0 or not metrics:
@@ -226,11 +275,20 @@ def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[Pa
     words = {m.name: m.name for m in entity_type.metrics if m not in entity_type.numeric}
     attributes: list[Part] = [f'"entityType":"{entity_type.name}"']
     attributes += members(batch, {**_COMMON, **identity, **words})
-    if entity_type in _OTEL_ENTITIES:
-        attributes += [f',"{key}":"{value}"' for key, value in _OTEL_COMMON.items()]
-        columns = {c: a for c, a in _OTEL_COLUMNS.items() if c in batch.schema.names}
-        attributes += members(batch, columns, quoted=True)
+    common, columns = _otel_of(entity_type, _provider_of(batch))
+    attributes += [f',"{key}":"{value}"' for key, value in common.items()]
+    attributes += members(batch, columns, quoted=True)
     return attributes
+
+
+def _otel_of(
+    entity_type: EntityType, provider: str | None
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """What New Relic's rules ask of a point: constants, and the names of columns."""
+    if provider == RABBITMQ or entity_type is NODE:
+        columns = _RABBITMQ_COLUMNS.get(entity_type)
+        return (_RABBITMQ_COMMON, columns) if columns else ({}, {})
+    return (_OTEL_COMMON, _OTEL_COLUMNS) if entity_type in _OTEL_ENTITIES else ({}, {})
 
 
 @cache
@@ -259,6 +317,7 @@ def check_points(entity_type: EntityType) -> None:
         *_COMMON.values(),
         *_OTEL_COMMON,
         *_OTEL_COLUMNS.values(),
+        *_RABBITMQ_COLUMNS.get(entity_type, {}).values(),
     ]
     names += [i.attribute for i in entity_type.identity] + words
     names += [key for m in entity_type.metrics for key, _ in m.otel_attributes]

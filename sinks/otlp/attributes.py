@@ -66,9 +66,20 @@ def attribute(field: int, name: str, value: str | int) -> bytes:
 
 def point_attributes(batch: pa.RecordBatch) -> Pieces:
     """The attributes that all points of a row have, as fields of `NumberDataPoint`."""
+    theirs = pc.fill_null(pc.equal(batch.column("provider"), "rabbitmq"), False)
+    if pc.all(theirs).as_py():
+        return _point_attributes(batch, "rabbitmq")
+    others = _point_attributes(batch, None)
+    if not pc.any(theirs).as_py():
+        return others
+    return pc.if_else(theirs, _point_attributes(batch, "rabbitmq"), others)
+
+
+def _point_attributes(batch: pa.RecordBatch, provider: str | None) -> Pieces:
+    """Those that samples of a provider have."""
     parts = [
         spread(name, batch.column(column), text=text)
-        for column, (name, text) in point_columns(entity_type_of(batch)).items()
+        for column, (name, text) in point_columns(entity_type_of(batch), provider).items()
         if column in batch.schema.names
     ]
     return side_by_side(parts, len(batch))

@@ -3,7 +3,9 @@
 New Relic makes entities of Kafka clusters, brokers and topics by the names that the Collector's
 receivers use (newrelic/entity-definitions, `infra-kafka*`), so these are used here: the scope of
 the kafkametrics receiver, `kafka.cluster.name` of the resource, `broker.id`, `topic`, `group` and
-`partition` of points. What semantic conventions have a name for has that one.
+`partition` of points. Of RabbitMQ's nodes and queues (`infra-rabbitmq*`) they are the rabbitmq
+receiver's: `rabbitmq.node.name`, `rabbitmq.queue.name`, `rabbitmq.vhost.name`. What semantic conventions
+have a name for has that one.
 """
 
 import re
@@ -22,12 +24,24 @@ SCOPES = {
     "kafka": (
         "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/kafkametricsreceiver"
     ),
+    "rabbitmq": (
+        "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/rabbitmqreceiver"
+    ),
 }
 """By provider, the instrumentation scope that New Relic's rules ask for; elsewhere `mqpipe`."""
 
 VERSION = version("mqpipe")
 
 _ATTRIBUTES = {"broker_id": "broker.id", "consumer_group": "group"}
+_OF_RABBITMQ = {
+    "node": {"node": "rabbitmq.node.name"},
+    "queue": {
+        "queue.leader": "rabbitmq.node.name",
+        "queue": "rabbitmq.queue.name",
+        "vhost": "rabbitmq.vhost.name",
+    },
+}
+"""By label of the entity type, what RabbitMQ's columns are called."""
 _WORDS = {"broker_id"}
 """Numbers that are sent as text: parts of New Relic's entity identifiers are."""
 
@@ -62,12 +76,18 @@ RESOURCE_COLUMNS = ("cluster_name", "cluster_id", "provider", "environment")
 """The columns that tell of which resource a sample is; not every schema has all of them."""
 
 
-def point_columns(entity_type: EntityType) -> dict[str, tuple[str, bool]]:
+def point_columns(
+    entity_type: EntityType, provider: str | None = None
+) -> dict[str, tuple[str, bool]]:
     """The columns that are attributes of points: their names there, and whether they are text."""
-    identity = {
-        i.column: (_ATTRIBUTES.get(i.column, i.attribute), i.column in _WORDS)
-        for i in entity_type.identity
-    }
+    theirs = _OF_RABBITMQ.get(entity_type.label) if provider == "rabbitmq" else None
+    if theirs is not None:
+        identity = {column: (name, True) for column, name in theirs.items()}
+    else:
+        identity = {
+            i.column: (_ATTRIBUTES.get(i.column, i.attribute), i.column in _WORDS)
+            for i in entity_type.identity
+        }
     return {**identity, "origin": ("origin", True), "anomaly": ("anomaly", True)}
 
 

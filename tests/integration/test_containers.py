@@ -19,7 +19,7 @@ from flows.config import Config
 from flows.loading import parse
 from flows.observe.metrics import JobCollector
 from flows.observe.samples.names import families
-from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC
+from operators.schema.metrics import ENTITY_TYPES
 from tests import job_pictures
 from tests.docker.steps import ROOT, run_stage, stages
 from tests.documents import PAGES
@@ -171,7 +171,7 @@ def test_the_unit_is_what_systemd_takes(tmp_path: Path) -> None:
 
 def test_alert_rules_are_promql_over_metrics_that_there_are() -> None:
     """Each rule parses, names metrics that a job serves, and says what to do."""
-    samples = {f.name for t in (CONSUMER_GROUP, GROUP_TOPIC) for f in families(t)}
+    samples = {f.name for t in ENTITY_TYPES for f in families(t)}
     there = {"up", *_series(), *samples}
     for rule in _alerts():
         promql_parser.parse(rule["expr"])

@@ -12,13 +12,13 @@ from enum import StrEnum
 import numpy as np
 
 from operators import plugins
-from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.noise import Floats, Ints
 
 
 class Lever(StrEnum):
-    """What an anomaly may take hold of. Topics stand for queues too, and so do groups."""
+    """What an anomaly may take hold of. Topics stand for queues too, and so do groups; brokers for nodes."""
 
     MESSAGES = "messages"
     """× messages that come into topics."""
@@ -41,7 +41,9 @@ class Lever(StrEnum):
     CPU = "cpu"
     """+ points of brokers' processors."""
     MEMORY = "memory"
-    """+ points of brokers' memory."""
+    """+ points of brokers' memory, of RabbitMQ's nodes in percent of its limit."""
+    DISK = "disk"
+    """+ share of nodes' free disk that is taken."""
     LATENCY = "latency"
     """+ ms of brokers' request times."""
     REFUSED = "refused"
@@ -240,6 +242,37 @@ def _poison_message(case: Case) -> Iterable[Effect]:
     yield Effect(Lever.CAPACITY, readers, case.factor(0.1), begin=0.05)
 
 
+def _redelivery_storm(case: Case) -> Iterable[Effect]:
+    """Consumers fail on half of what they get and leave: it is requeued and delivered again."""
+    yield Effect(Lever.ERRORS, case.itself, case.share(0.5))
+    yield Effect(Lever.CONSUMERS, case.itself, case.factor(0.6))
+    yield Effect(Lever.CAPACITY, case.itself, case.factor(0.3), begin=0.05)
+
+
+def _node_down(case: Case) -> Iterable[Effect]:
+    """The node dies: its classic queues with it, quorum queues are led elsewhere after a pause."""
+    queues, _ = case.relations.led_by(case.root)
+    yield Effect(Lever.DOWN, case.itself, 1.0)
+    yield Effect(Lever.CAPACITY, queues, case.factor(0.3), end=0.2, onset=0)
+
+
+def _quorum_lost(case: Case) -> Iterable[Effect]:
+    """Most nodes die: quorum queues that had most of their members there stand still."""
+    count = case.relations.brokers
+    most = (case.root + np.arange(count // 2 + 1)) % max(count, 1)
+    yield Effect(Lever.DOWN, most.astype(np.int64), 1.0)
+
+
+def _memory_alarm(case: Case) -> Iterable[Effect]:
+    """The node's memory fills up beyond its limit: all publishers are blocked until it abates."""
+    yield Effect(Lever.MEMORY, case.itself, 80 * case.magnitude)
+
+
+def _disk_alarm(case: Case) -> Iterable[Effect]:
+    """Something fills the node's disk: all publishers are blocked until it abates."""
+    yield Effect(Lever.DISK, case.itself, case.share(1.0))
+
+
 KINDS: dict[str, Kind] = {
     "spike": Kind((TOPIC, QUEUE), _spike),
     "drop": Kind((TOPIC, QUEUE), _drop),
@@ -256,6 +289,11 @@ KINDS: dict[str, Kind] = {
     "disk_full": Kind((BROKER,), _disk_full),
     "network_congestion": Kind((BROKER,), _network_congestion),
     "latency_spike": Kind((BROKER,), _latency_spike),
+    "redelivery_storm": Kind((QUEUE,), _redelivery_storm),
+    "node_down": Kind((NODE,), _node_down, onset=0.0),
+    "quorum_lost": Kind((NODE,), _quorum_lost, onset=0.0),
+    "memory_alarm": Kind((NODE,), _memory_alarm),
+    "disk_alarm": Kind((NODE,), _disk_alarm),
 }
 """The built-in kinds by name."""
 

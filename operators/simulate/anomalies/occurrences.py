@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from operators.schema.metrics import BROKER, CONSUMER_GROUP, QUEUE, TOPIC, EntityType
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
 from operators.simulate.anomalies.kinds import Case, Effect, Kind, kind_of
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.churn import Churn
@@ -192,6 +192,7 @@ def paths_of(cluster: str, topology: Topology) -> Paths:
         TOPIC: [t.name for t in topology.topics],
         CONSUMER_GROUP: [g.name for g in topology.groups],
         QUEUE: [q.name for q in topology.queues],
+        NODE: [f"node-{name}" for name in topology.nodes],
     }
     return {t: [f"{cluster}/{name}" for name in found] for t, found in names.items()}
 

@@ -210,7 +210,7 @@ def test_laws_of_queues(
     spec = spec_of(
         seed,
         at_queues,
-        provider="rabbitmq",
+        provider="sqs",
         queues=6,
         capacity=capacity,
         pattern=pattern,

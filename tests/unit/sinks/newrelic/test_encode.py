@@ -110,7 +110,7 @@ def expected_event(entity_type: EntityType, row: dict[str, Any]) -> dict[str, An
     for metric in entity_type.metrics:
         if metric.event_factor != 1 and row[metric.name] is not None:
             values[metric.name] = row[metric.name] * metric.event_factor
-        if metric.event_alias and event_type == entity_type.event_types[-1]:
+        if metric.event_alias and entity_type.aliases_of in (None, row["provider"]):
             values[metric.event_alias] = row[metric.name]
     values["entityName"], values["displayName"] = event_names(entity_type, row)
     for name, value in values.items():

@@ -1,0 +1,46 @@
+"""An isolation forest a series, by scikit-learn. Scores: `entity` (path), `time` (ms), `score`.
+
+Source: Liu, Ting, Zhou: Isolation Forest, ICDM 2008.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from flows.detectors.features import as_scores, features
+from flows.errors import CommandError
+from flows.samples import Samples
+from operators.schema.extras import bring
+
+
+class MissingExtraError(CommandError):
+    """The extra `detectors` is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the forest is of a package that is not here: {bring('scikit-learn>=1.7')}"
+        )
+
+
+def isolation_forest(samples: Samples, seed: int = 0) -> Iterator[pl.DataFrame]:
+    """How few cuts at random part a tick from the others of its series.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+    """
+    forest = _forest()
+    for one in features(samples):
+        ordinary = np.nanmedian(one.values, axis=0)
+        values = np.where(np.isnan(one.values), ordinary, one.values)
+        trees = forest(n_estimators=100, random_state=seed).fit(values)
+        yield as_scores(one, -trees.score_samples(values))
+
+
+def _forest() -> Any:
+    try:
+        from sklearn.ensemble import IsolationForest
+    except ImportError:
+        raise MissingExtraError from None
+    return IsolationForest

@@ -1,0 +1,307 @@
+"""A simulated RabbitMQ cluster as a whole: all metrics follow from the messages that are published."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from operators.health import Causes, health_score, stands_still
+from operators.schema.metrics import CLUSTER, NODE, QUEUE, EntityType, Origin
+from operators.schema.rabbitmq import path_of
+from operators.simulate.anomalies.kinds import Effect, Lever
+from operators.simulate.anomalies.labels import NONE, Labels, paint
+from operators.simulate.anomalies.levers import Levers, Timeline
+from operators.simulate.anomalies.occurrences import Schedule
+from operators.simulate.block import Block
+from operators.simulate.columns import Columns
+from operators.simulate.noise import Floats, Ints, Lanes, distinct, draws, lanes
+from operators.simulate.rabbitmq.layout import Layout, Standing
+from operators.simulate.rabbitmq.nodes import Nodes
+from operators.simulate.rabbitmq.queues import Queues, metrics_of
+from operators.simulate.rabbitmq.queues import State as QueuesState
+from operators.simulate.spec import ShardSpec
+from operators.simulate.traffic import Traffic, error_rate
+
+Metrics = dict[EntityType, dict[str, Any]]
+
+Mark = tuple[str, int, int, str]
+"""Label of an entity type, place, and the anomaly that shaped it at the last tick: start and label. One of
+no entity type tells of the anomaly that began last."""
+
+State = tuple[QueuesState, QueuesState | None, tuple[Mark, ...], bool]
+"""The queues; what they would be without anomalies, where they are not that; whose samples were shaped;
+and whether publishers were blocked at the last tick."""
+
+_WHILE_DOWN = {"node.running"}
+"""What is told of that which is down."""
+
+_LEADER, _ONLINE = "leader", "online"
+"""Beside the columns of queues, by which it is seen whether they differ."""
+
+
+class RabbitCluster:
+    """One simulated RabbitMQ cluster: its parts, its state, and the step over a block.
+
+    What is shaped by anomalies is not guessed: while there are some, and until nothing is left of them,
+    the cluster without them is moved on too, and a sample is shaped where the two differ.
+    """
+
+    def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin) -> None:
+        topology = spec.topology
+        self._spec = spec
+        self._layout = Layout.of(spec)
+        self._traffic = Traffic(spec, [queue.messages for queue in topology.queues])
+        self._queues, self._calm = Queues(spec, self._layout), Queues(spec, self._layout)
+        self._nodes = Nodes(spec, self._layout)
+        schedule = Schedule(spec.cluster, topology, spec.anomalies, spec.key)
+        self._timeline = Timeline(schedule, self._layout.relations)
+        self._apart = False
+        self._marks: tuple[Mark, ...] = ()
+        self._blocked = False
+        names = [queue.name for queue in topology.queues]
+        paths = [path_of(queue.vhost, queue.name) for queue in topology.queues]
+        types = ["quorum" if quorum else "classic" for quorum in self._layout.quorum]
+        # What is filled has no type, leader or members: those of a real queue are not known.
+        self._tells_of_queues = origin is not Origin.FILLED
+        own = {"queue": names, "vhost": [queue.vhost for queue in topology.queues]}
+        if self._tells_of_queues:
+            own["queue.type"] = types
+        self._columns = (
+            Columns(CLUSTER, spec, account_id, origin, [None], {}),
+            Columns(QUEUE, spec, account_id, origin, paths, own),
+            Columns(
+                NODE,
+                spec,
+                account_id,
+                origin,
+                [f"node-{name}" for name in self._nodes.names],
+                {"node": self._nodes.names},
+            ),
+        )
+
+    def state(self) -> State:
+        """What the next block goes on from."""
+        calm = self._calm.state() if self._apart else None
+        return self._queues.state(), calm, self._marks, self._blocked
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`."""
+        queues, calm, self._marks, self._blocked = state
+        self._queues.restore(queues)
+        self._apart = calm is not None
+        if calm is not None:
+            self._calm.restore(calm)
+
+    def step(self, block: Block) -> list[pa.RecordBatch]:
+        """Samples of a block: one batch for the cluster, one for its queues, one for its nodes."""
+        happening = self._timeline.over(block)
+        levers = Levers(happening, block.times)
+        drawn = draws(self._spec.key, block.first, block.ticks, len(self._spec.topology.queues))
+        uniform = lanes(drawn)
+        expected = self._traffic.expected(block)
+        messages = self._traffic.messages(expected, uniform, block.seconds)
+
+        labels = None
+        apart = self._apart or self._blocked or bool(happening)
+        if apart and not self._apart:
+            self._calm.restore(self._queues.state())
+        drawn_ones = (block, expected, messages, uniform)
+        real, down = self._moved(self._queues, *drawn_ones, levers, blocked=self._blocked)
+        self._blocked = bool(real[CLUSTER]["cluster.alarmCount"][-1])
+        if apart:
+            none = Levers((), block.times)
+            calm, _ = self._moved(self._calm, *drawn_ones, none, blocked=False)
+            known = [(anomaly.start, anomaly.label) for anomaly, _ in happening]
+            known += [(start, label) for _, _, start, label in self._marks]
+            labels = Labels(known, block.ticks)
+            self._label(block, levers, labels, real, calm)
+            self._apart = self._calm.state() != self._queues.state()
+        if not self._apart and not self._blocked:
+            self._marks = tuple(m for m in self._marks if happening)
+        return [
+            columns.batch(
+                block.times,
+                _without_the_down(real[columns.entity_type], down.get(columns.entity_type)),
+                labels.column(columns.entity_type) if labels else None,
+            )
+            for columns in self._columns
+        ]
+
+    def _moved(
+        self,
+        queues: Queues,
+        block: Block,
+        expected: Floats,
+        messages: Ints,
+        uniform: Lanes,
+        levers: Levers,
+        *,
+        blocked: bool,
+    ) -> tuple[Metrics, dict[EntityType, Any]]:
+        """All metrics of a block, and which queues and nodes are down.
+
+        An alarm of any node blocks all publishers, from the tick at which it is seen to the one at which
+        it is gone: what they would have sent meanwhile is never sent. The cluster's columns are the sums
+        of the queues' that are not down.
+        """
+        condition = self._nodes.condition(block, levers)
+        standing = self._layout.at(condition.down)
+        held_up = np.concatenate([[blocked], condition.alarms[:-1] > 0])
+        published = levers.scaled(Lever.MESSAGES, messages)
+        published = np.where(standing.down | held_up, 0, published)
+        moved = queues.advance(block, expected, published, uniform, levers, standing)
+        of_nodes = self._nodes.metrics(block, condition, standing, moved)
+        of_queues: dict[str, Any] = dict(metrics_of(moved, block.seconds))
+        of_queues |= {_LEADER: standing.leader, _ONLINE: standing.online}
+        down = np.broadcast_to(standing.down, moved.depth.shape)
+        if self._tells_of_queues:
+            of_queues |= self._words(standing, moved.depth.shape)
+        there = ~down
+        count, total = len(self._nodes.names), (moved.published * there).sum(axis=0)
+        running = (~condition.down).sum(axis=0)
+        failed = (moved.failed * there).sum(axis=0)
+        stalled = stands_still(moved.acknowledged, moved.age) & there
+        errors = error_rate(failed, total)
+        causes = Causes(
+            down=count - running,
+            known=count,
+            offline=down.sum(axis=0),
+            partitions=len(down),
+            errors=errors,
+            stalled=stalled.sum(axis=0),
+            groups=len(down),
+        )
+        consumers = (moved.consumers * there).sum(axis=0)
+        connections = consumers + there.sum(axis=0)
+        of_cluster = {
+            "cluster.totalLag": (moved.depth * there).sum(axis=0),
+            "cluster.messagesInPerSecond": total / block.seconds,
+            "cluster.bytesInPerSecond": (moved.published * moved.size * there).sum(axis=0)
+            / block.seconds,
+            "cluster.errorRate": errors,
+            "cluster.healthScore": health_score(causes),
+            "cluster.availability": 100 * there.mean(axis=0),
+            "cluster.nodeCount": np.full(block.ticks, count),
+            "cluster.runningNodeCount": running,
+            "cluster.alarmCount": condition.alarms,
+            "cluster.partitionedNodeCount": np.zeros(block.ticks, np.int64),
+            "cluster.queueCount": np.full(block.ticks, len(down)),
+            "cluster.connectionCount": connections,
+            "cluster.channelCount": connections,
+            "cluster.consumerCount": consumers,
+        }
+        of_nodes["node.running"] = (~condition.down).astype(np.int8)
+        return (
+            {CLUSTER: of_cluster, QUEUE: of_queues, NODE: of_nodes},
+            {QUEUE: down, NODE: condition.down},
+        )
+
+    def _words(self, standing: Standing, shape: tuple[int, ...]) -> dict[str, pa.Array]:
+        """State, leader and members of queues; a classic queue has no members to be told."""
+        down = np.broadcast_to(standing.down, shape)
+        quorum = np.broadcast_to(self._layout.quorum[:, None], shape)
+        state = np.where(down, np.where(quorum, 2, 1), 0).reshape(-1)
+        leader = np.broadcast_to(standing.leader, shape).reshape(-1)
+        members = np.broadcast_to(self._layout.there.sum(axis=1)[:, None], shape)
+        online = np.broadcast_to(standing.online, shape)
+        classic = ~quorum.reshape(-1)
+        return {
+            "queue.state": _spelled(state, ["running", "down", "minority"]),
+            "queue.leader": _spelled(leader, self._nodes.names),
+            "queue.members": pa.array(members.reshape(-1), pa.int64(), mask=classic),
+            "queue.membersOnline": pa.array(online.reshape(-1), pa.int64(), mask=classic),
+        }
+
+    def _label(
+        self, block: Block, levers: Levers, labels: Labels, real: Metrics, calm: Metrics
+    ) -> None:
+        """Label what differs: by the anomaly that pulls at it, or by which it was shaped before.
+
+        What is pulled at by none has the label of the one that began last.
+        """
+        starts = np.array([start for start, _ in labels.known], np.int64)
+        newest = np.searchsorted(starts, block.times, side="right") - 1
+        marks: list[Mark] = []
+        for entity_type, metrics in real.items():
+            shaped = _differ(metrics, calm[entity_type], block.ticks)
+            before = np.full(len(shaped), NONE, np.int64)
+            for name, place, _, label in self._marks:
+                if name == entity_type.label:
+                    before[place] = labels.code(label)
+            codes = labels.codes(entity_type, len(shaped))
+            codes[:] = _carried(
+                self._pulled(entity_type, len(shaped), levers, labels), shaped, before, newest
+            )
+            marks += [
+                (entity_type.label, int(place), *labels.known[codes[place, -1]])
+                for place in np.flatnonzero(codes[:, -1] != NONE)
+            ]
+        if newest[-1] != NONE:
+            marks.append(("", 0, *labels.known[newest[-1]]))
+        self._marks = tuple(marks)
+
+    def _pulled(self, entity_type: EntityType, count: int, levers: Levers, labels: Labels) -> Ints:
+        """The codes of the anomalies that pull at entities, or at what these depend on."""
+        codes = labels.blank(count)
+        for pull in levers.of(*Lever):
+            touched = touched_by(pull.effect, self._layout)
+            paint(codes, touched[entity_type], pull.span, labels.code(pull.anomaly.label))
+        return codes
+
+
+def touched_by(effect: Effect, layout: Layout) -> dict[EntityType, Ints]:
+    """Places of the entities that an effect may shape: the cluster, queues and nodes.
+
+    What is pulled at nodes touches the queues that they hold, an alarm all of them, for it blocks all
+    publishers; what is pulled at queues touches the nodes that hold them.
+    """
+    queue, member = np.nonzero(layout.there)
+    node = layout.members[queue, member]
+    if effect.lever in (Lever.DOWN, Lever.MEMORY, Lever.DISK):
+        mine = np.isin(node, effect.entities)
+        queues = distinct(queue[mine]) if effect.lever is Lever.DOWN else distinct(queue)
+        nodes = distinct(np.concatenate([effect.entities, node[np.isin(queue, queues)]]))
+    else:
+        queues = effect.entities
+        nodes = distinct(node[np.isin(queue, queues)])
+    return {CLUSTER: np.zeros(1, np.int64), QUEUE: queues, NODE: nodes}
+
+
+def _carried(direct: Ints, shaped: Any, before: Ints, newest: Ints) -> Ints:
+    """Codes of shaped samples: what pulls at one, else that of the tick before, else the `newest`."""
+    ticks = direct.shape[1]
+    was = np.concatenate([(before != NONE)[:, None], shaped[:, :-1]], axis=1)
+    first = shaped & ~was
+    known = shaped & ((direct != NONE) | first)
+    codes = np.where(direct != NONE, direct, newest)
+    last = np.maximum.accumulate(np.where(known, np.arange(1, ticks + 1), 0), axis=1)
+    full = np.concatenate([before[:, None], codes], axis=1)
+    return np.where(shaped, np.take_along_axis(full, last, axis=1), NONE)
+
+
+def _differ(metrics: Mapping[str, Any], others: Mapping[str, Any], ticks: int) -> Any:
+    """Where any number differs; shape (entities, ticks). Times since ever do not count."""
+    shaped = np.zeros((1, ticks), np.bool_)
+    for name, values in metrics.items():
+        if name != "node.uptime" and isinstance(values, np.ndarray):
+            shaped = shaped | np.atleast_2d(values != others[name])
+    return shaped
+
+
+def _without_the_down(metrics: Mapping[str, Any], down: Any) -> Mapping[str, Any]:
+    """Numbers of what is down are not told."""
+    if down is None or not down.any():
+        return metrics
+    mask = np.ascontiguousarray(down).reshape(-1)
+    return {
+        name: values
+        if isinstance(values, pa.Array) or name in _WHILE_DOWN
+        else pa.array(np.ascontiguousarray(values).reshape(-1), mask=mask)
+        for name, values in metrics.items()
+    }
+
+
+def _spelled(places: Ints, words: list[str]) -> pa.Array:
+    """Words by their places, as the schema has them."""
+    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(words))

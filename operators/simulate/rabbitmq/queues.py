@@ -1,0 +1,186 @@
+"""What simulated queues of RabbitMQ do with messages: prefetch, acknowledgement, redelivery."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from operators.simulate.age import Ages
+from operators.simulate.anomalies.kinds import Lever
+from operators.simulate.anomalies.levers import Levers
+from operators.simulate.block import Block
+from operators.simulate.consumption import Consumption, backlog_of
+from operators.simulate.noise import Floats, Ints, Lanes
+from operators.simulate.rabbitmq.layout import Layout, Standing
+from operators.simulate.spec import ShardSpec, pattern_factor
+from operators.simulate.traffic import error_rate, failures
+
+PREFETCH = 20
+"""Messages that a consumer may hold without having acknowledged them."""
+
+BUSIEST = 0.95
+"""Utilisation above which processing gets no slower."""
+
+IN_MEMORY = 16 << 20
+"""Bytes of a queue's messages that its process holds at most; the others are on disk."""
+
+PROCESS, INDEX = 35_000, 100
+"""Bytes of an empty queue's process, and of the index of a message that it holds."""
+
+State = tuple[bytes, ...]
+"""Backlog, messages in work, unacknowledged ones, and those that will be delivered once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a block moved; arrays of whole numbers, shape (queues, ticks)."""
+
+    published: Ints
+    acknowledged: Ints
+    delivered: Ints
+    redelivered: Ints
+    depth: Ints
+    unacknowledged: Ints
+    failed: Ints
+    consumers: Ints
+    age: Floats
+    capacity: Floats
+    """See `queue.consumerCapacity`."""
+    processing: Floats
+    """ms a message."""
+    size: Ints
+    """Bytes of a message, shape (queues, ticks or 1)."""
+
+
+class Queues:
+    """The queues of a cluster: what is ordinary for them, and what is in them."""
+
+    def __init__(self, spec: ShardSpec, layout: Layout) -> None:
+        queues = spec.topology.queues
+        themselves = np.arange(len(queues))
+        capacity = np.array([queue.capacity for queue in queues])
+        self._quorum = layout.quorum[:, None]
+        self._size = np.array([queue.message_size for queue in queues], np.int64)[:, None]
+        self._processing = np.array([queue.processing_time for queue in queues])[:, None]
+        needed = capacity * self._processing[:, 0] / 1000 / PREFETCH
+        self.consumers: Ints = np.maximum(1, np.ceil(needed)).astype(np.int64)[:, None]
+        """So many that what they may hold is what they can process at once; shape (queues, 1)."""
+        self._ages = Ages(partial(pattern_factor, spec))
+        self._pairs = Consumption(
+            group=themselves,
+            topic=themselves,
+            capacity=capacity,
+            delay=self._processing[:, 0] / 1000,
+            groups=len(queues),
+            topics=len(queues),
+        )
+        self._unacknowledged: Ints = np.zeros(len(queues), np.int64)
+        self._again: Ints = np.zeros(len(queues), np.int64)
+
+    def state(self) -> State:
+        """What the next block goes on from."""
+        pairs = self._pairs
+        kept = (pairs.backlog, pairs.uncommitted, self._unacknowledged, self._again)
+        return tuple(array.tobytes() for array in kept)
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state`."""
+        kept = [np.frombuffer(array, np.int64).copy() for array in state]
+        self._pairs.backlog, self._pairs.uncommitted, self._unacknowledged, self._again = kept
+
+    def advance(
+        self,
+        block: Block,
+        expected: Floats,
+        messages: Ints,
+        uniform: Lanes,
+        levers: Levers,
+        standing: Standing,
+    ) -> Moved:
+        """Move on by a block in which publishers send `messages`, shape (queues, ticks).
+
+        depth' = depth + published − acknowledged, where acknowledged is what consumers can process;
+        unacknowledged' = min(depth', consumers · prefetch), ready is the rest;
+        unacknowledged' = unacknowledged + delivered − acknowledged − requeued, where messages are
+        requeued that failed, and that consumers held which left;
+        redelivered = what was requeued and not yet delivered again, as far as it is delivered.
+        Of a queue that is down nothing is published, and nothing is delivered.
+        """
+        seconds, pairs = block.seconds, self._pairs
+        failed = failures(messages, uniform)
+        errors = levers.added(Lever.ERRORS, len(messages))
+        if errors is not None:
+            failed += (messages * np.minimum(errors, 1)).astype(np.int64)
+        ordinary = pairs.capacities(seconds)
+        capacity = np.where(standing.down, 0, levers.scaled(Lever.CAPACITY, ordinary))
+        before, held = pairs.backlog[:, None], self._unacknowledged[:, None]
+        done = pairs.advance(messages, capacity, uniform[:, :, 3], seconds)
+
+        consumers = levers.scaled(Lever.CONSUMERS, self.consumers)
+        consumers = np.where(standing.down, 0, np.broadcast_to(consumers, messages.shape))
+        unacknowledged: Ints = np.minimum(done.lag, consumers * PREFETCH)
+        change = np.diff(unacknowledged, axis=1, prepend=held)
+        requeued = np.maximum(0, -(done.out + change)) + np.minimum(failed, done.out)
+        delivered = done.out + change + requeued
+        waiting = self._again[:, None]
+        again = backlog_of(waiting, requeued - delivered)
+        redelivered = requeued - np.diff(again, axis=1, prepend=waiting)
+        self._unacknowledged, self._again = unacknowledged[:, -1].copy(), again[:, -1].copy()
+
+        came = np.concatenate([before, done.backlog[:, :-1]], axis=1) + messages
+        share = np.minimum(1.0, capacity / np.maximum(came, 1))
+        share = np.where(self._quorum | (done.backlog == 0), 1.0, share)
+        return Moved(
+            published=messages,
+            acknowledged=done.out,
+            delivered=delivered,
+            redelivered=redelivered,
+            depth=done.lag,
+            unacknowledged=unacknowledged,
+            failed=failed,
+            consumers=consumers,
+            age=self._ages.of(done.lag, expected, block),
+            capacity=share,
+            processing=self._processing_time(messages, ordinary, uniform, levers),
+            size=levers.scaled(Lever.SIZE, self._size),
+        )
+
+    def _processing_time(
+        self, messages: Ints, capacity: Ints, uniform: Lanes, levers: Levers
+    ) -> Floats:
+        """ProcessingTime = preset · (½ + ¼ / (1 − messages / capacity)) ± 10 %, × what is pulled."""
+        busy = np.minimum(messages / np.maximum(capacity, 1), BUSIEST)
+        time: Floats = self._processing * (0.5 + 0.25 / (1 - busy))
+        time *= uniform[:, :, 2] * (0.2 / 65536) + 0.9
+        for pull in levers.of(Lever.PROCESSING):
+            time[pull.entities, pull.span] *= pull.pulled
+        return time
+
+
+def memory_of(moved: Moved) -> Ints:
+    """Bytes of the queues' processes: 35,000, 100 a message, and of its messages at most 16 MiB."""
+    bodies = np.minimum(moved.depth * moved.size, IN_MEMORY)
+    memory: Ints = PROCESS + INDEX * np.minimum(moved.depth, 10**6) + bodies
+    return memory
+
+
+def metrics_of(moved: Moved, seconds: float) -> dict[str, Floats | Ints]:
+    """Columns of the queues, by the names of the table."""
+    return {
+        "queue.depth": moved.depth,
+        "queue.messagesInPerSecond": moved.published / seconds,
+        "queue.messagesOutPerSecond": moved.delivered / seconds,
+        "queue.processingTime": moved.processing,
+        "queue.oldestMessageAge": moved.age,
+        "queue.errorRate": error_rate(moved.failed, moved.published),
+        "queue.messagesReady": moved.depth - moved.unacknowledged,
+        "queue.messagesUnacknowledged": moved.unacknowledged,
+        "queue.messagesPublished": moved.published,
+        "queue.messagesDelivered": moved.delivered,
+        "queue.acknowledgedPerSecond": moved.acknowledged / seconds,
+        "queue.redeliveredPerSecond": moved.redelivered / seconds,
+        "queue.consumers": moved.consumers,
+        "queue.consumerCapacity": moved.capacity,
+        "queue.messageBytes": moved.depth * moved.size,
+        "queue.memory": memory_of(moved),
+    }
