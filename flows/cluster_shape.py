@@ -1,17 +1,21 @@
-"""What a cluster is like: its brokers, topics with their levels, and who reads them."""
+"""What a cluster is like: its brokers, topics and queues with their levels, and who reads them."""
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from operators.collect.collector import ClusterCollector
+from operators.collect.collectors import Collects
 from operators.collect.settings import ClusterSettings
 from operators.derive.operator import ClusterDerivation
+from operators.rabbitmq.settings import NODES, QUEUES, RabbitSettings
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC, EntityType
+from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
+from operators.schema.rabbitmq import DEFAULT_VHOST
 from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
 
 
@@ -47,6 +51,59 @@ class ClusterShape:
     """Groups that commit to a topic of `topics`."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueShape:
+    """A queue of RabbitMQ: its type and its level."""
+
+    name: str
+    """With its virtual host before it, where that is not `/`."""
+    type: str | None
+    messages_per_second: float | None
+    """Mean over the time that was measured; None where nothing was ever published."""
+    message_size: int | None
+    """Mean bytes of the messages in it; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RabbitShape:
+    """What a simulated RabbitMQ has to have to be like the real one."""
+
+    nodes: int
+    queues: tuple[QueueShape, ...]
+
+
+async def describe_rabbit(settings: RabbitSettings, seconds: float, timeout: float) -> RabbitShape:
+    """Measure a RabbitMQ twice, `seconds` apart, each within `timeout` seconds.
+
+    Raises:
+        CollectionError: a kind of it cannot be collected.
+    """
+    collector = settings.collector(None)
+    derivation = ClusterDerivation(settings.name)
+    interval = round(1000 * (seconds + timeout))
+    kinds = settings.kinds
+    try:
+        await _measured(collector, derivation, settings.name, 0, interval, timeout, kinds)
+        await asyncio.sleep(seconds)
+        found = await _measured(collector, derivation, settings.name, 1, interval, timeout, kinds)
+    finally:
+        await collector.close()
+    return RabbitShape(
+        len(_rows(found, NODES, NODE)), tuple(map(_queue, _rows(found, QUEUES, QUEUE)))
+    )
+
+
+def _queue(row: dict[str, Any]) -> QueueShape:
+    held, depth = row["queue.messageBytes"], row["queue.depth"]
+    vhost = "" if row["vhost"] == DEFAULT_VHOST else f"{row['vhost']}/"
+    return QueueShape(
+        f"{vhost}{row['queue']}",
+        row["queue.type"],
+        row["queue.messagesInPerSecond"],
+        max(1, round(held / depth)) if held and depth else None,
+    )
+
+
 async def describe_shape(settings: ClusterSettings, seconds: float, timeout: float) -> ClusterShape:
     """Measure a cluster twice, `seconds` apart, each within `timeout` seconds.
 
@@ -80,27 +137,27 @@ async def describe_shape(settings: ClusterSettings, seconds: float, timeout: flo
 
 
 async def _measured(
-    collector: ClusterCollector,
+    collector: Collects,
     derivation: ClusterDerivation,
     cluster: str,
     number: int,
     interval: int,
     timeout: float,
-) -> dict[TargetKind, Collected]:
+    kinds: Sequence[str] = tuple(TargetKind),
+) -> dict[str, Collected]:
     """One tick of each kind, with its derived columns and its raw measures."""
 
-    async def measure(kind: TargetKind) -> Collected:
+    async def measure(kind: str) -> Collected:
         tick = Ticks(cluster, number * interval, interval, kind=kind)
         found = await collector.collect(tick, timeout)
         result = TickResult(tick, Outcome.COMPLETED, found.batches, found.raw, attempts=1)
         return Collected(derivation.derive(result).batches, found.raw)
 
-    kinds = list(TargetKind)
     return dict(zip(kinds, await asyncio.gather(*map(measure, kinds)), strict=True))
 
 
 def _rows(
-    found: dict[TargetKind, Collected], kind: TargetKind, entity_type: EntityType
+    found: Mapping[str, Collected], kind: str, entity_type: EntityType
 ) -> list[dict[str, Any]]:
     batches = [b for b in found[kind].batches if entity_type_of(b) is entity_type]
     return pa.Table.from_batches(batches).to_pylist() if batches else []

@@ -9,14 +9,24 @@ from typing import Any
 
 import yaml
 
-from flows.cluster_shape import ClusterShape, GroupShape, TopicShape, describe_shape
-from flows.config import PROVIDERS, Config
+from flows.cluster_shape import (
+    ClusterShape,
+    GroupShape,
+    QueueShape,
+    RabbitShape,
+    TopicShape,
+    describe_rabbit,
+    describe_shape,
+)
+from flows.config import Config
 from flows.errors import CommandError, ConfigError, UsageError
 from flows.init import write_new
 from flows.loading import parse
 from flows.visible import say
+from operators.collect.clusters import AnyCluster
 from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
+from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.names import NAME_BYTES, file_part
 from operators.simulate.settings import MOST_MESSAGE_BYTES, NAME_CHARACTERS
 
@@ -39,16 +49,19 @@ def init_from_cluster(file: Path, config: Config, name: str) -> int:
     if cluster is None:
         there = ", ".join(cluster.name for cluster in config.clusters) or "none"
         raise UsageError(f"no cluster `{name}` in the config; there are: {there}")
-    if not isinstance(cluster, ClusterSettings):
-        raise UsageError(
-            f"`{name}` is of {PROVIDERS[cluster.provider]}: measured are Kafka clusters"
-        )
     say(f"measuring {name} for {_MEASURED:g} s", err=True)
     try:
-        shape = asyncio.run(describe_shape(cluster, _MEASURED, _TIMEOUT))
+        text = asyncio.run(_measured(cluster))
     except CollectionError as error:
         raise CommandError(str(error)) from error
-    return write_new(file, checked(fleet_like(cluster, shape), name))
+    return write_new(file, checked(text, name))
+
+
+async def _measured(cluster: AnyCluster) -> str:
+    """The configuration that a cluster's measures make."""
+    if isinstance(cluster, RabbitSettings):
+        return rabbit_like(cluster, await describe_rabbit(cluster, _MEASURED, _TIMEOUT))
+    return fleet_like(cluster, await describe_shape(cluster, _MEASURED, _TIMEOUT))
 
 
 def checked(text: str, name: str) -> str:
@@ -63,7 +76,7 @@ def checked(text: str, name: str) -> str:
         faults = "\n".join(f"  {fault.path}: {fault.message}" for fault in error.faults[:_TOLD])
         raise CommandError(
             f"{name}: what was measured is like no fleet that can be simulated, and nothing was "
-            f"written; leave some of it out by the cluster's `topics` and `groups`:\n{faults}"
+            f"written; leave some of it out by the cluster's `topics` and `groups`, or `queues`:\n{faults}"
         ) from error
     return text
 
@@ -80,6 +93,24 @@ def fleet_like(cluster: ClusterSettings, shape: ClusterShape) -> str:
         "groups": [dict(_group(group, groups, topics)) for group in shape.groups],
         "pattern": "constant",
     }
+    return _config(cluster.name, fleet, "its brokers, topics and groups, and")
+
+
+def rabbit_like(cluster: RabbitSettings, shape: RabbitShape) -> str:
+    """A configuration, as YAML, that simulates a RabbitMQ of this shape."""
+    queues = _names(queue.name for queue in shape.queues)
+    fleet: dict[str, Any] = {
+        "name": _said(_fleet_name(cluster.name)),
+        "provider": "rabbitmq",
+        "environment": _said(cluster.environment),
+        "nodes": shape.nodes,
+        "queues": [dict(_queue(queue, queues)) for queue in shape.queues],
+        "pattern": "constant",
+    }
+    return _config(cluster.name, fleet, "its nodes and queues, and")
+
+
+def _config(name: str, fleet: Mapping[str, Any], what: str) -> str:
     config = {
         "mode": "simulation",
         "interval": "30s",
@@ -87,7 +118,7 @@ def fleet_like(cluster: ClusterSettings, shape: ClusterShape) -> str:
         "sinks": {"parquet": {"path": "./samples"}},
     }
     return (
-        f"# A fleet that is like the cluster {_in_a_comment(cluster.name)}: its brokers, topics and groups, and\n"
+        f"# A fleet that is like the cluster {_in_a_comment(name)}: {what}\n"
         f"# the levels that it had over {_MEASURED:g} s. Its pattern is constant; give it the\n"
         "# pattern that the real traffic has.\n"
         + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
@@ -111,6 +142,16 @@ def _group(
     yield "topics", [_said(topics[topic]) for topic in group.topics]
     if group.consumers:
         yield "consumers", group.consumers
+
+
+def _queue(queue: QueueShape, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    yield "name", _said(names[queue.name])
+    if queue.messages_per_second is not None:
+        yield "messages_per_second", round(queue.messages_per_second, 3)
+    if queue.message_size is not None:
+        yield "message_size", min(queue.message_size, MOST_MESSAGE_BYTES)
+    if queue.type in ("classic", "quorum"):
+        yield "type", queue.type
 
 
 def _names(found: Iterable[str]) -> dict[str, str]:

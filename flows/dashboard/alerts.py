@@ -1,4 +1,4 @@
-"""Alert conditions: lag, partitions and brokers in trouble, requests that fail, silence.
+"""Alert conditions: lag, partitions, brokers, nodes and queues in trouble, requests that fail, silence.
 
 Filled samples never count: they are what should have been, not what is.
 """
@@ -14,6 +14,8 @@ from operators.schema.metrics import (
     CLUSTER,
     COLLECTION,
     CONSUMER_GROUP,
+    NODE,
+    QUEUE,
     TOPIC,
     EntityType,
 )
@@ -128,6 +130,38 @@ def conditions(brokers: Mapping[str, int] | None = None) -> Iterator[Condition]:
         _of(BROKER, "max", "broker.cpuUsage", "clusterName", "brokerId"),
         critical=95,
         warning=85,
+    )
+    yield Condition(
+        "RabbitMQ node down",
+        "A node that the cluster knows does not run.",
+        _of(NODE, "min", "node.running", "clusterName", "node"),
+        least=1,
+    )
+    yield Condition(
+        "RabbitMQ blocks publishers",
+        "A node has an alarm, for want of memory or disk: nobody can publish to the cluster.",
+        _of(CLUSTER, "max", "cluster.alarmCount", "clusterName"),
+        critical=0,
+    )
+    yield Condition(
+        "RabbitMQ queues are down",
+        "Queues are down with their node, or have lost most of their members.",
+        Query(
+            "min(cluster.availability)",
+            (CLUSTER,),
+            ("cluster.availability",),
+            (("provider", "= 'rabbitmq'"), *MEASURED),
+            ("clusterName",),
+            filtered=False,
+        ),
+        least=100,
+    )
+    yield Condition(
+        "Messages wait in a queue",
+        "The oldest message in a queue is old.",
+        _of(QUEUE, "max", "queue.oldestMessageAge", "entityPath"),
+        critical=600,
+        warning=120,
     )
     yield Condition(
         "No data",

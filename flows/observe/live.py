@@ -1,12 +1,13 @@
 """The live table of a running job, drawn on a terminal from pictures of it.
 
-Kafka comes first: how its clusters stand and which groups are behind; below are the job's own parts.
+Clusters come first: how they stand, which groups are behind and which queues are full; below are the job's own parts.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf, isnan
 from typing import Any
 
@@ -44,6 +45,9 @@ _LEAST = 3
 # Colours only repeat what a word or a number says, and none of them is one that a light or a
 # dark background swallows.
 _GOOD, _BAD, _HEAD = "green", "bold red", "bold"
+
+_UNUSABLE = frozenset({"down", "crashed", "stopped", "minority", "terminated"})
+"""States in which nobody can use a queue of RabbitMQ."""
 
 _NONE: NDArray[np.float64] = np.empty(0)
 
@@ -154,7 +158,11 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
         # Beside the figures there would be room for a word.
         failing = (sink for sink in picture.sinks if sink.error)
         top += [_on_one_line(Text(visible(f"{s.name}: {s.error}"), _BAD)) for s in failing]
-    kafka = [_clusters(picture, wide=wide), _groups(picture, wide=wide)]
+    kafka = [
+        _clusters(picture, wide=wide),
+        _groups(picture, wide=wide),
+        _queues(picture, wide=wide),
+    ]
     own = [
         _sinks(picture, wide=wide),
         _targets(picture),
@@ -165,7 +173,8 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
     chosen = [*kafka, *own]
     view.shown = ""
     if chosen:
-        usual = next((n for n, part in enumerate(chosen) if part.name == "groups"), 0)
+        lagging = ("groups", "queues")
+        usual = next((n for n, part in enumerate(chosen) if part.name in lagging), 0)
         view.shown = chosen[(usual if view.part is None else view.part) % len(chosen)].name
     bottom = [_help(view, chosen)] if view.keys and not picture.ended and chosen else []
     rest = height - len(top) - len(bottom)
@@ -228,7 +237,9 @@ def _help(view: View, parts: Sequence[Part]) -> Text:
 
 def _clusters(picture: Picture, *, wide: bool) -> Part:
     covered = any(cluster.expected for cluster in picture.clusters)
-    heads = ["cluster", "brokers", "under-repl", "offline", "msgs/s", "bytes/s"]
+    alarmed = any(not isnan(of.alarms) for of in picture.figures.values())
+    heads = ["cluster", "nodes" if alarmed else "brokers", "under-repl", "offline"]
+    heads += [*(["alarms"] if alarmed else []), "msgs/s", "bytes/s"]
     heads += [*(["lag", "health"] if wide else []), "tick"]
     heads += ["came", *(["filled", "late"] if wide else [])] if covered else []
     nothing = Figures()
@@ -253,6 +264,7 @@ def _clusters(picture: Picture, *, wide: bool) -> Part:
             Text(brokers, _BAD if now.up < known else ""),
             _trouble(now.under_replicated),
             _trouble(now.offline),
+            *([_trouble(now.alarms)] if alarmed else []),
             _number(now.messages, rate),
             _number(now.bytes, lambda b: size(round(b))),
             *(more if wide else []),
@@ -265,7 +277,8 @@ def _clusters(picture: Picture, *, wide: bool) -> Part:
         expected, collected, _ = cluster.recent
         came = collected / expected if expected else 1.0
         down = now.known - now.up
-        return -_or(now.offline, 0), -_or(down, 0), -_or(now.under_replicated, 0), came
+        trouble = (now.offline, down, now.alarms, now.under_replicated)
+        return *(-_or(number, 0) for number in trouble), came
 
     return Part(
         "clusters",
@@ -321,6 +334,46 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
             "trend": largest("trend"),
             "safe for": lambda p: (_or(groups.figure("margin", p), inf), groups.names[p]),
             "name": lambda p: groups.names[p],
+        },
+    )
+
+
+def _queues(picture: Picture, *, wide: bool) -> Part:
+    queues = picture.queues
+    held = not np.isnan(queues.figures.get("unacknowledged", _NONE)).all()
+    said = any(queues.states)
+    more = [*(["unacked"] if held else []), "in/s", "out/s", "oldest"]
+    more += ["consumers"] if held and wide else []
+    heads = ["queue", "depth", *more, *(["state"] if said else [])]
+
+    def row(place: int) -> Sequence[Cell]:
+        state = queues.states[place] or "-"
+        figure = partial(queues.figure, place=place)
+        return [
+            queues.names[place],
+            _number(figure("depth"), _whole),
+            *([_number(figure("unacknowledged"), _whole)] if held else []),
+            _number(figure("in"), rate),
+            _number(figure("out"), rate),
+            _number(figure("seconds"), duration),
+            *([_number(figure("consumers"), _whole)] if held and wide else []),
+            *([Text(state, _BAD if state in _UNUSABLE else "")] if said else []),
+        ]
+
+    def largest(figure: str) -> Order:
+        return lambda place: (-_or(queues.figure(figure, place), -inf), queues.names[place])
+
+    return Part(
+        "queues",
+        heads,
+        range(len(queues.names)),
+        row,
+        lambda place: queues.names[place],
+        {
+            "depth": largest("depth"),
+            "oldest": largest("seconds"),
+            "messages": largest("in"),
+            "name": lambda p: queues.names[p],
         },
     )
 

@@ -198,6 +198,7 @@ class Picture:
     figures: Mapping[str, Figures] = field(default_factory=dict)
     """By cluster, its last figures, where they are shown."""
     groups: Groups = Groups()
+    queues: Groups = Groups()
     """The consumer groups of all clusters, where they are shown."""
     ended: str = ""
     """`ended` or `failed` once the job did; empty while it runs."""

@@ -1,9 +1,9 @@
-"""What the latest samples say of clusters and consumer groups, for the live table."""
+"""What the latest samples say of clusters, consumer groups and queues, for the live table."""
 
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import isnan, nan
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import CLUSTER, CONSUMER_GROUP
+from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE
 
 _CLUSTER_COLUMNS = {
     "up": "cluster.activeBrokerCount",
@@ -22,6 +22,11 @@ _CLUSTER_COLUMNS = {
     "bytes": "cluster.bytesInPerSecond",
     "lag": "cluster.totalLag",
     "health": "cluster.healthScore",
+    "running": "cluster.runningNodeCount",
+    "nodes": "cluster.nodeCount",
+    "queues": "cluster.queueCount",
+    "available": "cluster.availability",
+    "alarms": "cluster.alarmCount",
 }
 _GROUP_COLUMNS = {
     "lag": "consumerGroup.totalLag",
@@ -31,7 +36,15 @@ _GROUP_COLUMNS = {
     "catch_up": "consumerGroup.catchUpSeconds",
     "members": "consumerGroup.activeConsumers",
 }
-_STATE = "consumerGroup.lagState"
+_QUEUE_COLUMNS = {
+    "depth": "queue.depth",
+    "unacknowledged": "queue.messagesUnacknowledged",
+    "in": "queue.messagesInPerSecond",
+    "out": "queue.messagesOutPerSecond",
+    "seconds": "queue.oldestMessageAge",
+    "consumers": "queue.consumers",
+}
+_STATE, _QUEUE_STATE = "consumerGroup.lagState", "queue.state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +52,12 @@ class Figures:
     """The last figures of one cluster; what was not measured is not a number."""
 
     up: float = nan
-    """Brokers."""
+    """Brokers, or RabbitMQ's nodes."""
     known: float = nan
     """Brokers that were ever seen or are expected."""
     under_replicated: float = nan
     offline: float = nan
-    """Partitions."""
+    """Partitions, or RabbitMQ's queues."""
     messages: float = nan
     bytes: float = nan
     """A second."""
@@ -52,19 +65,21 @@ class Figures:
     """Messages, of all groups."""
     health: float = nan
     """0 to 100."""
+    alarms: float = nan
+    """Memory and disk alarms of RabbitMQ's nodes."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """The last figures of all consumer groups, a place in each array a group."""
+    """The last figures of all consumer groups, or of all queues, a place in each array one of them."""
 
     names: Sequence[str] = ()
-    """`<cluster>/<group>`."""
+    """`<cluster>/<group>`, `<cluster>/<queue>`."""
     states: Sequence[str | None] = ()
-    """Whether it keeps up, in a word."""
+    """Whether a group keeps up, how a queue is, in a word."""
     figures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    """`lag` (messages), `seconds`, `trend` (messages/s), `margin` (s), `catch_up` (s), `members`;
-    what was not measured is not a number."""
+    """Of groups `lag` (messages), `seconds`, `trend` (messages/s), `margin` (s), `catch_up` (s), `members`;
+    of queues `depth`, `unacknowledged` (messages), `in`, `out` (messages/s), `seconds`, `consumers`. What was not measured is not a number."""
 
     def figure(self, name: str, place: int) -> float:
         """One figure of a group."""
@@ -83,10 +98,11 @@ class Standing:
         self._kept: dict[str, dict[str, tuple[int, list[pa.RecordBatch]]]] = {
             CLUSTER.label: {},
             CONSUMER_GROUP.label: {},
+            QUEUE.label: {},
         }
         self._changed = True
         self._clusters: Mapping[str, Figures] = {}
-        self._groups = Groups()
+        self._groups = self._queues = Groups()
 
     def saw(self, cluster: str, batch: pa.RecordBatch) -> None:
         """Keep a batch if no later tick came before; it is not looked into."""
@@ -101,17 +117,21 @@ class Standing:
             kept[cluster] = tick, [*batches, batch] if tick == last else [batch]
             self._changed = True
 
-    def figures(self) -> tuple[Mapping[str, Figures], Groups]:
-        """Of each cluster by name, and of all groups."""
+    def figures(self) -> tuple[Mapping[str, Figures], Groups, Groups]:
+        """Of each cluster by name, of all groups, and of all queues."""
         with self._lock:
             if not self._changed:
-                return self._clusters, self._groups
+                return self._clusters, self._groups, self._queues
             self._changed = False
             clusters = dict(self._kept[CLUSTER.label])
             groups = dict(self._kept[CONSUMER_GROUP.label])
+            queues = dict(self._kept[QUEUE.label])
         self._clusters = {name: _cluster(*kept) for name, kept in clusters.items()}
-        self._groups = _groups([_rows(*kept) for kept in groups.values()])
-        return self._clusters, self._groups
+        self._groups = _groups([_rows(*kept) for kept in groups.values()], _STATE, _GROUP_COLUMNS)
+        self._queues = _groups(
+            [_rows(*kept) for kept in queues.values()], _QUEUE_STATE, _QUEUE_COLUMNS
+        )
+        return self._clusters, self._groups, self._queues
 
 
 def _rows(tick: int, batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -122,6 +142,8 @@ def _rows(tick: int, batches: Sequence[pa.RecordBatch]) -> pa.Table:
         _STATE,
         *_CLUSTER_COLUMNS.values(),
         *_GROUP_COLUMNS.values(),
+        _QUEUE_STATE,
+        *_QUEUE_COLUMNS.values(),
     ]
     parts = []
     for batch in batches:
@@ -142,16 +164,22 @@ def _numbers(rows: pa.Table, column: str) -> NDArray[np.float64]:
 
 def _cluster(tick: int, batches: Sequence[pa.RecordBatch]) -> Figures:
     rows = _rows(tick, batches)
-    return Figures(**{name: _numbers(rows, c)[-1] for name, c in _CLUSTER_COLUMNS.items()})
+    of = {name: float(_numbers(rows, c)[-1]) for name, c in _CLUSTER_COLUMNS.items()}
+    running, nodes, queues = (of.pop(name) for name in ("running", "nodes", "queues"))
+    available = of.pop("available")
+    if not isnan(nodes):
+        down = round(queues * (1 - available / 100)) if not isnan(queues * available) else nan
+        of |= {"up": running, "known": nodes, "offline": down}
+    return Figures(**of)
 
 
-def _groups(tables: Sequence[pa.Table]) -> Groups:
+def _groups(tables: Sequence[pa.Table], state: str, columns: Mapping[str, str]) -> Groups:
     names = [name for rows in tables for name in rows.column("entity_name").to_pylist()]
     states = [
-        state
+        word
         for rows in tables
-        for state in (
-            rows.column(_STATE).to_pylist() if _STATE in rows.column_names else [None] * len(rows)
+        for word in (
+            rows.column(state).to_pylist() if state in rows.column_names else [None] * len(rows)
         )
     ]
     if not names:
@@ -163,6 +191,6 @@ def _groups(tables: Sequence[pa.Table]) -> Groups:
         [states[place] for place in last],
         {
             figure: np.concatenate([_numbers(rows, column) for rows in tables])[last]
-            for figure, column in _GROUP_COLUMNS.items()
+            for figure, column in columns.items()
         },
     )

@@ -191,7 +191,9 @@ class Tally:
     def picture(self) -> Picture:
         """How things stand at this moment."""
         now = self._clock()
-        figures, groups = self._standing.figures() if self._standing else ({}, Groups())
+        figures, groups, queues = (
+            self._standing.figures() if self._standing else ({}, Groups(), Groups())
+        )
         with self._lock:
             return Picture(
                 job=self._job,
@@ -211,6 +213,7 @@ class Tally:
                 dead_letters_dropped=self._dead_letters_dropped,
                 unreadable=self._messages_unreadable,
                 figures=figures,
+                queues=queues,
                 groups=groups,
                 ended=self._ended,
             )

@@ -13,7 +13,7 @@ from operators.simulate.presets import (
     queue_preset,
     topic_preset,
 )
-from operators.simulate.settings import FleetSettings, GroupSettings, TopicSettings
+from operators.simulate.settings import FleetSettings, GroupSettings, QueueSettings, TopicSettings
 from operators.simulate.topology import GroupShape, QueueShape, TopicShape, Topology
 
 
@@ -95,20 +95,30 @@ def _spread(groups: int, topics: int) -> list[list[int]]:
 
 
 def _queues(fleet: FleetSettings, key: int) -> tuple[QueueShape, ...]:
-    names = names_of(QUEUE_NAMES, fleet.queues)
-    presets = [queue_preset(n) for n in names]
-    skew = _zipf(len(names), fleet.skew, key)
-    levels = _scaled(fleet, np.array([p.messages for p in presets]) * skew, counted=True)
+    counted = isinstance(fleet.queues, int)
+    listed = (
+        [QueueSettings.model_construct(name=n) for n in names_of(QUEUE_NAMES, fleet.queues)]
+        if isinstance(fleet.queues, int)
+        else list(fleet.queues)
+    )
+    presets = [queue_preset(queue.name) for queue in listed]
+    skew = _zipf(len(listed), fleet.skew, key) if counted else np.ones(len(listed))
+    scaled = _scaled(fleet, np.array([p.messages for p in presets]) * skew, counted)
+    levels = [
+        float(level) if queue.messages_per_second is None else queue.messages_per_second
+        for queue, level in zip(listed, scaled, strict=True)
+    ]
     return tuple(
         QueueShape(
-            name=name,
-            messages=float(level),
-            capacity=float(level) * fleet.capacity * p.capacity / p.messages,
+            name=queue.name,
+            messages=level,
+            capacity=level * fleet.capacity * p.capacity / p.messages,
             processing_time=p.processing_time,
-            message_size=int(size),
+            message_size=queue.message_size or int(size),
+            quorum=None if queue.type is None else queue.type == "quorum",
         )
-        for name, p, level, size in zip(
-            names, presets, levels, _sizes(fleet, len(names), key), strict=True
+        for queue, p, level, size in zip(
+            listed, presets, levels, _sizes(fleet, len(listed), key), strict=True
         )
     )
 

@@ -4,7 +4,7 @@ import difflib
 import inspect
 from collections.abc import Sized
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
@@ -84,6 +84,17 @@ class GroupSettings(Settings):
     )
 
 
+class QueueSettings(Settings):
+    """A queue of a fleet by name; what is left out comes from the preset of its name."""
+
+    name: Name = Field(description="the queue's name")
+    messages_per_second: _Level | None = Field(default=None, description="level at a factor of 1")
+    message_size: _Bytes | None = Field(default=None, description="bytes of a message")
+    type: Literal["classic", "quorum"] | None = Field(
+        default=None, description="RabbitMQ's type of it; by `quorum_queues` without"
+    )
+
+
 class GeneratorSettings(Settings):
     """What makes a fleet's samples instead of the built-in physics."""
 
@@ -140,8 +151,8 @@ class FleetSettings(Settings):
     groups: _Entities | tuple[GroupSettings, ...] = Field(
         default=5, description="consumer groups, or a list of them"
     )
-    queues: _Entities = Field(
-        default=10, ge=1, description="queues of the providers that have queues"
+    queues: _Entities | tuple[QueueSettings, ...] = Field(
+        default=10, description="queues of the providers that have queues, or a list of them"
     )
     nodes: Annotated[int, Field(ge=1), at_most(MOST_NODES, "no cluster has more nodes")] = Field(
         default=3, description="nodes of a RabbitMQ cluster"
@@ -202,7 +213,7 @@ class FleetSettings(Settings):
             raise ValueError(f"no time zone `{name}`; {hint}") from None
         return name
 
-    @field_validator("brokers", "topics", "groups")
+    @field_validator("brokers", "topics", "groups", "queues")
     @classmethod
     def _countable(cls, value: Any) -> Any:
         if isinstance(value, int):
@@ -240,6 +251,12 @@ class FleetSettings(Settings):
             raise ValueError("`churn` is of counted topics and groups; the listed ones last")
         if self.provider == "kafka" and self.brokers in (0, ()):
             raise ValueError("a Kafka cluster has at least one broker")
+        if self.provider != "kafka" and not _count(self.queues):
+            raise ValueError("a cluster of queues has at least one queue")
+        if self.provider != "rabbitmq" and not isinstance(self.queues, int):
+            typed = next((queue.name for queue in self.queues if queue.type), None)
+            if typed is not None:
+                raise ValueError(f"queue `{typed}`: a {self.provider} queue has no type")
         return self
 
     @model_validator(mode="after")
@@ -257,7 +274,7 @@ class FleetSettings(Settings):
         """What all clusters of the fleet hold, the clusters themselves among it."""
         if self.provider != "kafka":
             nodes = self.nodes if self.provider == "rabbitmq" else 0
-            return self.clusters * (1 + self.queues + nodes)
+            return self.clusters * (1 + _count(self.queues) + nodes)
         return self.clusters * (1 + sum(map(_count, (self.brokers, self.topics, self.groups))))
 
     @property

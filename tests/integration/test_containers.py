@@ -88,12 +88,16 @@ def test_the_image_is_pinned_and_runs_as_nobody() -> None:
     assert [step.text for step in last if step.name == "USER"] == ["10001:10001"]
 
 
-def test_compose_file_fits_its_schema() -> None:
+COMPOSE = pytest.mark.parametrize("compose", ["compose.yaml", "compose.rabbitmq.yaml"])
+
+
+@COMPOSE
+def test_compose_file_fits_its_schema(compose: str) -> None:
     """The compose file is what the Compose Specification says."""
     checked = subprocess.run(
         [
             *(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"),
-            str(DOCKER / "compose.yaml"),
+            str(DOCKER / compose),
         ],
         capture_output=True,
         text=True,
@@ -102,9 +106,10 @@ def test_compose_file_fits_its_schema() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_compose_mounts_and_builds_what_is_there() -> None:
+@COMPOSE
+def test_compose_mounts_and_builds_what_is_there(compose: str) -> None:
     """Each file and folder that a service names is in the tree, and each image has a version."""
-    for name, service in _yaml(DOCKER / "compose.yaml")["services"].items():
+    for name, service in _yaml(DOCKER / compose)["services"].items():
         assert re.search(r":v?\d+\.\d+", service["image"]), name
         if "build" in service:
             assert (DOCKER / service["build"]["context"]).resolve() == ROOT
@@ -127,6 +132,7 @@ def test_configurations_are_valid() -> None:
     environment = {**os.environ, "KAFKA_PASSWORD": "placeholder"}
     for text in (
         (DOCKER / "mqpipe.yaml").read_text(encoding="utf-8"),
+        (DOCKER / "rabbitmq/mqpipe.yaml").read_text(encoding="utf-8"),
         config_map["data"]["mqpipe.yaml"],
     ):
         parse(Config, text, "mqpipe.yaml", environment)

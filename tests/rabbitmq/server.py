@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -136,7 +137,8 @@ class Node:
             try:
                 # The first to answer is Erlang, then the API, and only then what it knows.
                 if any(node["name"] == self.name for node in self.api("nodes")):
-                    return
+                    with socket.create_connection(("127.0.0.1", self.amqp), 5):
+                        return
             except (OSError, ServerError):
                 pass
             if self._process is not None and self._process.poll() is not None:

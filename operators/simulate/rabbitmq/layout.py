@@ -34,6 +34,10 @@ class Layout:
         queues, nodes = len(spec.topology.queues), len(spec.topology.nodes)
         places = np.arange(queues)
         quorum = hashed(key_of(spec.key, "quorum"), places) < spec.settings.quorum_queues
+        said = [queue.quorum for queue in spec.topology.queues]
+        quorum = np.array(
+            [q if told is None else told for q, told in zip(quorum, said, strict=True)]
+        )
         size = min(MEMBERS, nodes)
         members = (places[:, None] + np.arange(size)) % nodes
         there = quorum[:, None] | (np.arange(size) == 0)

@@ -5,12 +5,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flows.cluster_shape import ClusterShape, GroupShape, TopicShape
+from flows.cluster_shape import ClusterShape, GroupShape, QueueShape, RabbitShape, TopicShape
 from flows.config import Config
 from flows.errors import CommandError
-from flows.init_from_cluster import checked, fleet_like
+from flows.init_from_cluster import checked, fleet_like, rabbit_like
 from flows.loading import parse
 from operators.collect.settings import ClusterSettings
+from operators.rabbitmq.settings import RabbitSettings
 from operators.simulate.settings import FleetSettings
 
 CLUSTER = ClusterSettings(name="prod", environment="staging", bootstrap_servers="b:9092")
@@ -129,3 +130,44 @@ def test_a_cluster_that_no_fleet_can_be_like_is_said() -> None:
     topic = TopicShape("orders", 3_000_000, 1, None, None)
     with pytest.raises(CommandError, match=r"nothing was written; .*\n.* holds no more partitions"):
         checked(fleet_like(CLUSTER, ClusterShape((1,), (topic,), ())), "prod")
+
+
+def test_a_rabbitmq_becomes_a_fleet_of_its_nodes_and_queues() -> None:
+    """Names, types, levels and sizes as measured; a stream and what never was used by the presets."""
+    cluster = RabbitSettings.model_validate(
+        {
+            "name": "shop",
+            "provider": "rabbitmq",
+            "url": "http://r:15672",
+            "user": "u",
+            "password": "p",
+        }
+    )
+    shape = RabbitShape(
+        3,
+        (
+            QueueShape("orders", "quorum", 12.34567, 700),
+            QueueShape("eu/west/orders", "classic", 0.0, None),
+            QueueShape("log", "stream", None, None),
+        ),
+    )
+    text = checked(rabbit_like(cluster, shape), "shop")
+    expected = FleetSettings.model_validate(
+        {
+            "name": "sim-shop",
+            "provider": "rabbitmq",
+            "nodes": 3,
+            "queues": [
+                {
+                    "name": "orders",
+                    "messages_per_second": 12.346,
+                    "message_size": 700,
+                    "type": "quorum",
+                },
+                {"name": "eu-west-orders", "messages_per_second": 0.0, "type": "classic"},
+                {"name": "log"},
+            ],
+            "pattern": "constant",
+        }
+    )
+    assert parse(Config, text, "written", {}).simulation.fleets == (expected,)

@@ -362,3 +362,30 @@ def test_the_last_frame_says_that_the_job_ended() -> None:
     ended = shown(replace(KAFKA, ended="ended"), view=View(keys=True)).splitlines()
     assert ended[0].endswith("ended")
     assert "scroll" not in ended[-1]
+
+
+def test_queues_stand_where_groups_do_the_deepest_first() -> None:
+    """Depth, unacknowledged, rates, age and state; the cluster tells its nodes and alarms."""
+    picture = replace(
+        p.picture(targets=(), pools=(), sinks=(), clusters=(p.cluster("shop"),)),
+        figures={"shop": Figures(up=2, known=3, offline=1, messages=10.0, alarms=1)},
+        queues=Groups(
+            ["shop/a", "shop/b"],
+            ["running", "down"],
+            {
+                "depth": np.array([5.0, np.nan]),
+                "unacknowledged": np.array([2.0, np.nan]),
+                "in": np.array([3.0, np.nan]),
+                "out": np.array([4.0, np.nan]),
+                "seconds": np.array([60.0, np.nan]),
+                "consumers": np.array([1.0, np.nan]),
+            },
+        ),
+    )
+    lines = shown(picture, 100, 24).splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith("cluster"))
+    assert lines[place].split()[:5] == ["cluster", "nodes", "under-repl", "offline", "alarms"]
+    assert lines[place + 1].split()[:5] == ["shop", "2/3", "-", "1", "1"]
+    place = next(n for n, line in enumerate(lines) if line.startswith("queue"))
+    assert lines[place + 1].split() == ["shop/a", "5", "2", "3.0", "4.0", "1m", "0s", "running"]
+    assert lines[place + 2].split()[-1] == "down"

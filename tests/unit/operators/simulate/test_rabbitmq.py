@@ -276,3 +276,17 @@ def test_a_cluster_of_other_nodes_starts_anew(caplog: pytest.LogCaptureFixture) 
     samples(shard, [5])
     samples(Shard(cluster_of([], nodes=5), 1, shard.snapshot()), [1], START + 5 * INTERVAL)
     assert "starts anew" in caplog.text
+
+
+def test_listed_queues_have_their_names_types_and_levels() -> None:
+    """What is left out is by the fleet."""
+    listed = [
+        {"name": "a", "type": "quorum", "messages_per_second": 100.0, "message_size": 7},
+        {"name": "b", "type": "classic"},
+    ]
+    made = samples(Shard(spec_of(provider="rabbitmq", queues=listed, pattern="constant"), 1), [20])
+    types = {q: set(of["queue.type"]) for (q,), of in made[QUEUE].group_by("queue")}
+    assert types == {"a": {"quorum"}, "b": {"classic"}}
+    first = at(made[QUEUE], "sim/a")
+    assert first["queue.messagesInPerSecond"].mean() == pytest.approx(100, rel=0.2)
+    assert (first["queue.messageBytes"] == first["queue.depth"] * 7).all()
