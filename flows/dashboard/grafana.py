@@ -27,6 +27,8 @@ _ROWS = 100
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _CHOSEN = '{cluster=~"$cluster"}'
 _UNITS = {"seconds": "s", "bytes": "bytes", "ratio": "percentunit"}
+_MARGIN = "consumerGroup.marginSeconds"
+"""The less, the worse."""
 _EVERY = "mqpipe_cluster_last_tick_timestamp_seconds"
 """What a job has of each of its clusters."""
 
@@ -182,7 +184,8 @@ def _number(metric: Metric, family: Family) -> dict[str, Any]:
 
 
 def _lines(entity: EntityType, metric: Metric, family: Family) -> dict[str, Any]:
-    query = f"topk({_LINES}, {family.name}{_CHOSEN})"
+    worst = "bottomk" if metric.name == _MARGIN else "topk"
+    query = f"{worst}({_LINES}, {family.name}{_CHOSEN})"
     unit = _unit(metric, family)
     panel = _panel("timeseries", title(metric), family.help, unit, 8, 8, query)
     panel["targets"][0]["legendFormat"] = " ".join(f"{{{{{label}}}}}" for label in _labels(entity))
@@ -211,16 +214,27 @@ def _tables(entity: EntityType) -> Iterator[dict[str, Any]]:
             f"max by (cluster, group, {states}) ({words.name}_info{_CHOSEN}))"
         )
         yield _table("Groups by lag in seconds, with their state", "s", query)
+    if entity in (CONSUMER_GROUP, GROUP_TOPIC):
+        margin, lost = (
+            next(f.name for f in families(entity) if f.column == column)
+            for column in (_MARGIN, "consumerGroup.lostMessages")
+        )
+        name = entity.label.replace("_", " and ").replace("consumer and ", "")
+        margins = f"bottomk({_ROWS}, {margin}{_CHOSEN})"
+        yield _table(f"May lose messages, by {name}, the soonest", "s", margins, most=False)
+        yield _table(
+            f"Messages lost unread, by {name}", "short", f"topk({_ROWS}, {lost}{_CHOSEN} > 0)"
+        )
     if entity in (GROUP_TOPIC, PARTITION_OFFSET):
         lag = next(f.name for f in families(entity) if f.column.lower().endswith("lag"))
         name = entity.label.replace("_", " and ").replace("offset", "group")
         yield _table(f"Lag by {name}, the most", "short", f"topk({_ROWS}, {lag}{_CHOSEN})")
 
 
-def _table(name: str, unit: str, query: str) -> dict[str, Any]:
+def _table(name: str, unit: str, query: str, *, most: bool = True) -> dict[str, Any]:
     panel = _panel("table", name, "", unit, WIDTH, 8, query)
     panel["targets"][0] |= {"format": "table", "instant": True}
     left_out = {"Time": True, "__name__": True, "instance": True, "job": True}
     organize = {"id": "organize", "options": {"excludeByName": left_out}}
-    options = {"showHeader": True, "sortBy": [{"displayName": "Value", "desc": True}]}
+    options = {"showHeader": True, "sortBy": [{"displayName": "Value", "desc": most}]}
     return {**panel, "options": options, "transformations": [organize]}

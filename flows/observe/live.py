@@ -298,13 +298,15 @@ def _clusters(picture: Picture, *, wide: bool) -> Part:
 def _groups(picture: Picture, *, wide: bool) -> Part:
     groups = picture.groups
     safe = not np.isnan(groups.figures.get("margin", _NONE)).all()
+    loses = (groups.figures.get("lost", _NONE) > 0).any()
     said = any(groups.states)
-    more = [*(["safe for"] if safe else []), *(["catches up", "members"] if wide else [])]
+    ahead = [*(["safe for"] if safe else []), *(["lost"] if loses else [])]
+    more = [*ahead, *(["catches up", "members"] if wide else [])]
     heads = ["group", "lag", "behind", "trend", *more, *(["state"] if said else [])]
 
     def row(place: int) -> Sequence[Cell]:
         state = groups.states[place] or "-"
-        margin = groups.figure("margin", place)
+        margin, lost = groups.figure("margin", place), groups.figure("lost", place)
         others = [
             _number(groups.figure("catch_up", place), duration),
             _number(groups.figure("members", place), _whole),
@@ -315,6 +317,7 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
             _number(groups.figure("seconds", place), duration),
             _number(groups.figure("trend", place), lambda t: f"{_signed(t)}/s"),
             *([Text(_number(margin, duration), _BAD if margin < 3600 else "")] if safe else []),
+            *([Text(_number(lost, _whole), _BAD if lost > 0 else "")] if loses else []),
             *(others if wide else []),
             *([Text(state, _BAD if state in ("losing", "stalled") else "")] if said else []),
         ]

@@ -34,6 +34,7 @@ _GROUP_COLUMNS = {
     "trend": "consumerGroup.lagTrend",
     "margin": "consumerGroup.marginSeconds",
     "catch_up": "consumerGroup.catchUpSeconds",
+    "lost": "consumerGroup.lostMessages",
     "members": "consumerGroup.activeConsumers",
 }
 _QUEUE_COLUMNS = {

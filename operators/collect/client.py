@@ -45,11 +45,14 @@ from operators.protocol.errors import RequestError
 
 T = TypeVar("T")
 
-EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
+EARLIEST, LATEST, MAX_TIMESTAMP, EARLIEST_LOCAL = -2, -1, -3, -4
 """What can be asked of a partition's offsets besides the first one at or after a time (ms)."""
 
 MAX_TIMESTAMP_VERSION = 7
 """Of ListOffsets: the first that knows MAX_TIMESTAMP (Kafka 3.0)."""
+
+EARLIEST_LOCAL_VERSION = 8
+"""The first that knows EARLIEST_LOCAL (KIP-405)."""
 
 _UNKNOWN_TOPIC, _GROUP_NOT_FOUND, _CLUSTER_NOT_AUTHORIZED = 3, 69, 31
 
@@ -120,7 +123,8 @@ class KafkaClient:
     ) -> FoundOffsets:
         """The offset that each of a leader's partitions has for what is asked of it.
 
-        That is EARLIEST, LATEST, MAX_TIMESTAMP, or a time (ms): the first offset at or after it.
+        That is EARLIEST, LATEST, MAX_TIMESTAMP, EARLIEST_LOCAL (the first on the leader's own disk), or a
+        time (ms): the first offset at or after it.
         `topic` is an index into `names`, whose rows lie together. `what` says in an error what
         was being done. Of what is `committed` alone LATEST is the last stable offset.
         """
@@ -133,6 +137,11 @@ class KafkaClient:
         """Whether a broker knows MAX_TIMESTAMP."""
         version = await self._version("ListOffsets", timeout, broker, "list offsets")
         return version >= MAX_TIMESTAMP_VERSION
+
+    async def tells_local(self, broker: int, timeout: float) -> bool:
+        """Whether a broker knows EARLIEST_LOCAL."""
+        version = await self._version("ListOffsets", timeout, broker, "list offsets")
+        return version >= EARLIEST_LOCAL_VERSION
 
     # Groups
 

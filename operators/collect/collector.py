@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.commits import Commits
-from operators.collect.configs import TopicConfigs
+from operators.collect.configs import TopicConfig, TopicConfigs
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.group_topics import left_out, pairs_of
 from operators.collect.groups import group_samples
@@ -26,9 +26,10 @@ from operators.collect.probe import Probe
 from operators.collect.reading import Reading
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings, Selected
+from operators.collect.tiered import local_starts, remote_unread
 from operators.collect.timeline import Timelines
 from operators.collect.topics import topic_samples
-from operators.collect.topology import UNKNOWN, Topology
+from operators.collect.topology import UNKNOWN, Ints, Topology
 from operators.protocol.client import Client
 from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
@@ -161,6 +162,7 @@ class ClusterCollector:
             log_dirs = LogDirs({}, (log_dirs,))
         if log_dirs is not None:
             problems += log_dirs.problems
+        local = await self._local(topology, configs, budget)
         collected = topic_samples(
             self._identity_of(topology),
             tick,
@@ -171,6 +173,7 @@ class ClusterCollector:
             pages,
             log_dirs,
             configs,
+            local,
         )
         return _partial(collected, problems)
 
@@ -184,11 +187,11 @@ class ClusterCollector:
         if isinstance(offsets, Problem):
             problems.append(offsets)
             message_at = np.full(len(commits.row), UNKNOWN, np.int64)
-            limits, open_rows = NOT_KNOWN, None
+            limits, open_rows, remote = NOT_KNOWN, None, None
         else:
             problems += offsets.problems
             what = f"{self._identity.cluster}: find when messages were written"
-            message_at, limits = await asyncio.gather(
+            message_at, (limits, local) = await asyncio.gather(
                 self._timelines.first_uncommitted(
                     self._client, topology, commits, offsets, budget.until(1, what)
                 ),
@@ -197,6 +200,7 @@ class ClusterCollector:
             open_rows = await self._open.of(
                 self._client, topology, commits, offsets, budget.until(1, what)
             )
+            remote = remote_unread(commits, offsets, local)
         most = self._settings.group_topics
         pairs = pairs_of(commits) if most else None
         if pairs is not None and len(pairs) > most:
@@ -213,6 +217,7 @@ class ClusterCollector:
             most,
             limits,
             open_rows,
+            remote,
         )
         if self._partition_lag and not isinstance(offsets, Problem):
             lag = partition_lag(self._identity_of(topology), tick, commits, offsets, most)
@@ -226,8 +231,8 @@ class ClusterCollector:
         offsets: Offsets,
         reading: Reading,
         budget: Budget,
-    ) -> Limits:
-        """How long, and how much, the topics keep that groups read."""
+    ) -> tuple[Limits, Ints | None]:
+        """How long, and how much, the topics keep that groups read; what of it is on brokers' disks."""
         what = f"{self._identity.cluster}: read the topics' configurations"
         read = [topic for topic in commits.topics if topic in topology.index]
         try:
@@ -235,15 +240,26 @@ class ClusterCollector:
                 self._client, read, budget.until(CONFIGS_SHARE, what), topology.index
             )
         except CollectionError:  # no time left; what was known is enough for the next tick
-            return NOT_KNOWN
+            return NOT_KNOWN, None
+        local = await self._local(topology, configs, budget)
         sizes: dict[str, float] = {}
         if limits_bytes(configs):
             pages, log_dirs = await asyncio.gather(
                 reading.pages(budget), _or_problem(reading.log_dirs(budget))
             )
             on_disk = log_dirs.sizes if isinstance(log_dirs, LogDirs) else pages.sizes
-            sizes = message_sizes(configs, topology, offsets, on_disk)
-        return Limits(configs, sizes)
+            sizes = message_sizes(configs, topology, offsets, on_disk, local)
+        return Limits(configs, sizes), local
+
+    async def _local(
+        self, topology: Topology, configs: Mapping[str, TopicConfig], budget: Budget
+    ) -> Ints | None:
+        """See `local_starts`; None too where no time is left."""
+        try:
+            left = budget.until(1, f"{self._identity.cluster}: read local offsets")
+        except CollectionError:
+            return None
+        return await local_starts(self._client, topology, configs, left)
 
     def _note(self, event: str, note: str) -> None:
         """Log what is worth to know, once for all ticks."""

@@ -28,9 +28,17 @@ class TopicConfig:
     retention_bytes: int | None
     cleanup_policy: str | None
     """`delete`, `compact`, or `compact,delete`."""
+    tiered: bool = False
+    """Whether its older messages lie in remote storage."""
 
 
-KEYS = ("min.insync.replicas", "retention.ms", "retention.bytes", "cleanup.policy")
+KEYS = (
+    "min.insync.replicas",
+    "retention.ms",
+    "retention.bytes",
+    "cleanup.policy",
+    "remote.storage.enable",
+)
 
 
 class TopicConfigs:
@@ -101,6 +109,7 @@ def _config(told: Mapping[str, str]) -> TopicConfig:
         _number(told.get("retention.ms")),
         _number(told.get("retention.bytes")),
         _policy(told.get("cleanup.policy")),
+        told.get("remote.storage.enable") == "true",
     )
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 VERSIONS: Mapping[str, int] = {
     "Metadata": 11,
-    "ListOffsets": 7,
+    "ListOffsets": 8,
     "OffsetFetch": 8,
     "ListGroups": 5,
     "DescribeGroups": 5,
@@ -242,7 +242,7 @@ def offsets_request(
     asked: Ints | int,
     committed: bool = False,
 ) -> bytes:
-    """Ask ListOffsets for what is `asked` (a time in ms, or one of -1 to -3) of each partition.
+    """Ask ListOffsets for what is `asked` (a time in ms, or one of -1 to -4) of each partition.
 
     `topic` is an index into `names`; the rows of a topic lie together. Where only what is `committed`
     counts, the latest offset is the last stable one.

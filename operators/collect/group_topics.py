@@ -9,6 +9,7 @@ from operators.collect.commits import Commits
 from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.samples import Identity, collected_batch
+from operators.collect.tiered import known_sums
 from operators.collect.topology import UNKNOWN, Flags, Ints
 from operators.schema.metrics import GROUP_TOPIC
 
@@ -50,6 +51,7 @@ def group_topic_samples(
     most: int,
     limits: Limits = NOT_KNOWN,
     open_rows: Flags | None = None,
+    remote: Ints | None = None,
 ) -> pa.RecordBatch:
     """One GROUP_TOPIC row for each pair, at most `most`: those with the largest lags.
 
@@ -102,6 +104,9 @@ def group_topic_samples(
             "consumerGroup.openTransaction": None
             if open_rows is None
             else _any(pairs, there & open_rows)[chosen].astype(np.int8),
+            "consumerGroup.remoteMessages": None
+            if remote is None
+            else known_sums(remote, pairs.of_row, count).take(pa.array(chosen)),
             "consumerGroup.endOffset": pa.array(ends[chosen], mask=~has_end[chosen]),
         },
     )

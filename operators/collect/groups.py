@@ -14,6 +14,7 @@ from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.raw import commits_batch, known, members_batch
 from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.collect.tiered import known_sums
 from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
 from operators.ticks import Collected
@@ -31,6 +32,7 @@ def group_samples(
     group_topics: int = 0,
     limits: Limits = NOT_KNOWN,
     open_rows: Flags | None = None,
+    remote: Ints | None = None,
 ) -> Collected:
     """One CONSUMER_GROUP row for each group that answered, whether it has members or not.
 
@@ -41,7 +43,8 @@ def group_samples(
     there is a PARTITION_OFFSET row for each partition with a commit, and for each that is
     assigned without one. Of `pairs` there are `group_topics` GROUP_TOPIC rows at most.
     `limits` are what is known of the topics' retention,
-    `open_rows` which commits are before a transaction that is not ended.
+    `open_rows` which commits are before a transaction that is not ended, `remote` how many unread messages
+    each has in tiered storage alone.
     """
     groups = commits.groups.groups
     ids = [group.id for group in groups]
@@ -68,6 +71,8 @@ def group_samples(
         waits = np.bincount(commits.group[open_rows], minlength=len(groups)) > 0
         columns["consumerGroup.openTransaction"] = waits.astype(np.int8)
     columns["consumerGroup.readsCompacted"] = _compacted(commits, limits)
+    if remote is not None:
+        columns["consumerGroup.remoteMessages"] = known_sums(remote, commits.group, len(groups))
     total_lag = None
     if offsets is not None:
         lag = commits.lag(offsets)
@@ -98,7 +103,7 @@ def group_samples(
     if pairs is not None and group_topics and offsets is not None:
         batches.append(
             group_topic_samples(
-                identity, tick, commits, pairs, offsets, group_topics, limits, open_rows
+                identity, tick, commits, pairs, offsets, group_topics, limits, open_rows, remote
             )
         )
     if partition_offsets and offsets is not None:

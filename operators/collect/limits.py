@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from operators.collect.commits import Commits
 from operators.collect.configs import TopicConfig
 from operators.collect.offsets import Offsets
-from operators.collect.topology import UNKNOWN, Topology
+from operators.collect.topology import UNKNOWN, Ints, Topology
 
 Floats = NDArray[np.float64]
 
@@ -68,17 +68,26 @@ def message_sizes(
     topology: Topology,
     offsets: Offsets,
     by_broker: Mapping[int, Mapping[str, int]],
+    local: Ints | None = None,
 ) -> dict[str, float]:
     """Mean bytes of a message on disk of topics that `retention.bytes` limits.
 
     `by_broker` is what each broker's disks hold of topics; it tells nothing where a live broker is
-    missing.
+    missing. Disks have what is after the `local` offsets of topics with tiered storage, which tell nothing
+    where these are not known.
     """
-    wanted = [topic for topic, config in limited.items() if _by_bytes(config)]
+    start = offsets.start
+    if local is not None:
+        start = np.where(local == UNKNOWN, start, local)
+    wanted = [
+        topic
+        for topic, config in limited.items()
+        if _by_bytes(config) and not (config.tiered and not _told(topology, topic, local))
+    ]
     if not wanted or not by_broker or not by_broker.keys() >= topology.brokers.keys():
         return {}
-    known = (offsets.start != UNKNOWN) & (offsets.end != UNKNOWN)
-    held = np.where(known, offsets.end - offsets.start, 0) * topology.in_sync
+    known = (start != UNKNOWN) & (offsets.end != UNKNOWN)
+    held = np.where(known, offsets.end - start, 0) * topology.in_sync
     messages = topology.per_topic(held)
     sizes = {}
     for topic in wanted:
@@ -92,6 +101,13 @@ def message_sizes(
 def limits_bytes(configs: Mapping[str, TopicConfig]) -> bool:
     """Whether any of these topics is limited by `retention.bytes`."""
     return any(map(_by_bytes, configs.values()))
+
+
+def _told(topology: Topology, topic: str, local: Ints | None) -> bool:
+    if local is None or topic not in topology.index:
+        return False
+    of_topic = local[topology.topic == topology.index[topic]]
+    return bool((of_topic != UNKNOWN).all())
 
 
 def _deletes(config: TopicConfig) -> bool:

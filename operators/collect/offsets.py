@@ -86,12 +86,12 @@ async def read_offsets(
         )
         now = time.time_ns() // 1_000_000
         if isinstance(latest, FoundOffsets):
-            answered, places = _answered(topology, latest)
-            end[answered], epoch[answered] = latest.offset[places], latest.epoch[places]
-            at[answered] = now
+            told, places = answered(topology, latest)
+            end[told], epoch[told] = latest.offset[places], latest.epoch[places]
+            at[told] = now
         if isinstance(earliest, FoundOffsets):
-            answered, places = _answered(topology, earliest)
-            start[answered] = earliest.offset[places]
+            told, places = answered(topology, earliest)
+            start[told] = earliest.offset[places]
         problems.extend(_problems(client, topology, leader, (latest, earliest)))
 
     asked = [
@@ -119,8 +119,8 @@ async def stable_offsets(
                 _what(topology, leader, topology.topic[led]),
                 committed=True,
             )
-            answered, places = _answered(topology, found)
-            stable[answered] = found.offset[places]
+            told, places = answered(topology, found)
+            stable[told] = found.offset[places]
 
     asked = [ask(of, led) for of, parts in by_leader(topology, rows).items() for led in parts]
     await asyncio.gather(*asked)
@@ -152,7 +152,7 @@ async def ask_leader(
     )
 
 
-def _answered(topology: Topology, found: FoundOffsets) -> tuple[Ints, Ints]:
+def answered(topology: Topology, found: FoundOffsets) -> tuple[Ints, Ints]:
     """The topology's rows that have an answer without an error, and where each answer is."""
     rows = topology.rows(found.topics, found.topic, found.partition)
     places = np.flatnonzero((found.error == 0) & (rows != UNKNOWN))

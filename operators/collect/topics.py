@@ -19,6 +19,7 @@ from operators.collect.raw import (
 )
 from operators.collect.samples import Identity, cluster_part, collected_batch
 from operators.collect.settings import Selected, SelectionSettings
+from operators.collect.tiered import messages_on_disk
 from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
 from operators.schema.metrics import TOPIC
 from operators.ticks import Collected
@@ -34,6 +35,7 @@ def topic_samples(
     pages: Pages,
     log_dirs: LogDirs | None = None,
     configs: Mapping[str, TopicConfig] | None = None,
+    local: Ints | None = None,
 ) -> Collected:
     """One TOPIC row for each selected topic, those that did not answer among them.
 
@@ -43,7 +45,8 @@ def topic_samples(
     partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
     lag of the groups that answered. `topic.diskSize` sums what the brokers' log directories hold,
     or where `log_dirs` is None what their pages say; it is null where a live broker's is missing.
-    `configs` are what topics' configurations say, as far as that is known.
+    `configs` are what topics' configurations say, as far as that is known, `local` the first offsets on
+    brokers' own disks, where topics have tiered storage.
     """
     chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
     refused = sorted(name for name in topology.errors if selection.selects(name))
@@ -89,6 +92,10 @@ def topic_samples(
         retained = topology.per_topic(np.where(ended & started, offsets.end - offsets.start, 0))
         columns["topic.offset"] = column(ends, all_ended)
         columns["topic.retainedMessages"] = column(retained, both)
+        if local is not None:
+            columns["topic.localMessages"] = column(
+                *messages_on_disk(topology, offsets, local, configs or {})
+            )
         rows = np.flatnonzero(np.isin(topology.topic, index))
         raw["offsets"] = offsets_batch(topology, offsets, rows)
         raw["layout"] = layout_batch(topology, rows)

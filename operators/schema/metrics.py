@@ -508,6 +508,11 @@ TOPIC = EntityType(
         ),
         _whole("topic.offset", "messages", "sum of its partitions' end offsets"),
         _whole("topic.retainedMessages", "messages", "sum of end minus start offsets"),
+        _whole(
+            "topic.localMessages",
+            "messages",
+            "those of them on the brokers' own disks, where older ones are in tiered storage",
+        ),
         _whole("topic.diskSize", "bytes", "size of its logs on all brokers"),
         _whole(
             "topic.inSyncReplicas",
@@ -535,6 +540,11 @@ TOPIC = EntityType(
 
 OUTLOOK: tuple[Metric, ...] = (
     _whole("consumerGroup.unreadMessages", "messages", "the part of its lag that still exists"),
+    _whole(
+        "consumerGroup.remoteMessages",
+        "messages",
+        "unread messages that are in tiered storage alone; null where it reads no such topic",
+    ),
     _count(
         "consumerGroup.lostMessages",
         "messages",

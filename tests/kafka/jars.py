@@ -108,14 +108,29 @@ def old_agent_jar() -> Path:
         MissingToolError: it is not there yet and neither is Maven.
         UnresolvedJarsError: Maven failed.
     """
-    jar = _cache() / f"jmx_prometheus_javaagent-{OLD_AGENT}.jar"
+    return _one_jar("io.prometheus.jmx:jmx_prometheus_javaagent", OLD_AGENT)
+
+
+def tiered_jar() -> Path:
+    """Kafka's own LocalTieredStorage, which keeps remote segments in a directory; brought by Maven.
+
+    Raises:
+        MissingToolError: it is not there yet and neither is Maven.
+        UnresolvedJarsError: Maven failed.
+    """
+    return _one_jar("org.apache.kafka:kafka-storage", VERSION, "test")
+
+
+def _one_jar(artifact: str, version: str, classifier: str = "") -> Path:
+    name = "-".join((artifact.partition(":")[2], version, *filter(None, (classifier,)))) + ".jar"
+    jar = _cache() / name
     if not jar.exists():
         maven = command("mvn", "maven")
-        with TemporaryDirectory(prefix="agent.", dir=_cache()) as unfinished:
-            artifact = f"io.prometheus.jmx:jmx_prometheus_javaagent:{OLD_AGENT}"
+        with TemporaryDirectory(prefix="jar.", dir=_cache()) as unfinished:
+            what = f"{artifact}:{version}" + (f":jar:{classifier}" if classifier else "")
             plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
-            _run([maven, "-B", "-q", plugin, f"-Dartifact={artifact}"], Path(unfinished))
-            (Path(unfinished) / jar.name).rename(jar)
+            _run([maven, "-B", "-q", plugin, f"-Dartifact={what}"], Path(unfinished))
+            (Path(unfinished) / name).rename(jar)
     return jar
 
 

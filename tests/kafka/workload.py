@@ -34,12 +34,13 @@ def delete_topic(kafka: Kafka, topic: str) -> None:
         pass
 
 
-def produce(kafka: Kafka, topic: str, counts: Sequence[int], at: int = 0) -> None:
-    """So many messages to each partition, with the timestamp `at` (ms) if it is given."""
+def produce(kafka: Kafka, topic: str, counts: Sequence[int], at: int = 0, *, size: int = 0) -> None:
+    """So many messages of `size` bytes to each partition, with the timestamp `at` (ms) if it is given."""
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "acks": "all"})
     for partition, count in enumerate(counts):
         for number in range(count):
-            producer.produce(topic, str(number).encode(), partition=partition, timestamp=at)
+            value = str(number).encode().ljust(size)
+            producer.produce(topic, value, partition=partition, timestamp=at)
     assert producer.flush(30) == 0
 
 

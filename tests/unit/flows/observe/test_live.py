@@ -304,6 +304,20 @@ def test_the_groups_with_the_most_lag_are_shown_until_another_order_is_chosen() 
     ]  # fmt: skip
 
 
+def test_lost_messages_are_shown_where_a_group_loses_any() -> None:
+    """Beside how long nothing is lost; no column of zeros."""
+    view = View()
+    heads = next(line for line in lines_of(view) if line.startswith("group"))
+    assert "lost" not in heads
+    view.press("s", KAFKA)
+    lost = np.array([0.0] * 29 + [np.nan, 1234.0])
+    groups = replace(KAFKA.groups, figures={**KAFKA.groups.figures, "lost": lost})
+    lines = shown(replace(KAFKA, groups=groups), 80, 24, view=view).splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith("group"))
+    assert lines[place].split()[-2:] == ["lost", "state"]
+    assert lines[place + 1].split()[-2:] == ["1,234", "losing"]
+
+
 def test_names_are_filtered_as_they_are_typed() -> None:
     """In every part; escape shows all again."""
     view = View(keys=True)
