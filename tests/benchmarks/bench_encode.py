@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from newrelic_telemetry_sdk import Event, EventBatch, EventClient, MetricBatch, MetricClient
 
 from operators.schema.arrow import entity_type_of
@@ -30,9 +31,11 @@ from operators.simulate.shard import Shard
 from operators.simulate.spec import shards
 from operators.ticks import Ticks
 from sinks.newrelic.encode import events, metric_blocks
+from sinks.newrelic.entity_names import with_names
 from sinks.newrelic.payloads import payloads
 from sinks.spool.store import CHUNK_ROWS
 from tests.benchmarks.options import keep, parser_of
+from tests.newrelic.conversions import COMMON
 
 NEW_YEAR = 1_767_225_600_000
 INTERVAL = 30_000
@@ -69,26 +72,29 @@ def as_metrics(batch: pa.RecordBatch) -> int:
     return sum(len(payload.body) for payload in payloads(rows))
 
 
+NAMES = COMMON | {"event_name": "entityName", "display_name": "displayName"}
+
+
 def event_dicts(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Each sample as the SDK takes it: nulls left out, the time in milliseconds."""
     entity_type = entity_type_of(batch)
-    names = {
-        "entity_guid": "entityGuid",
-        "entity_type": "entityType",
-        "entity_name": "entityName",
-        "cluster_name": "clusterName",
-        **{i.column: i.attribute for i in entity_type.identity},
-    }
-    columns = [column for column in batch.schema.names if column != "late"]
-    times = batch.column("timestamp").cast(pa.int64())
-    named = batch.select(columns).set_column(0, "timestamp", times)
-    named = named.rename_columns([names.get(column, column) for column in columns])
+    named = with_names(batch)
+    columns = {"timestamp": named.column("timestamp").cast(pa.int64())}
+    columns |= {name: named.column(column) for column, name in NAMES.items()}
+    columns |= {i.attribute: named.column(i.column) for i in entity_type.identity}
+    for metric in entity_type.metrics:
+        values = named.column(metric.name)
+        if metric.event_alias:
+            columns[metric.event_alias] = values
+        scaled = metric.event_factor != 1
+        columns[metric.name] = pc.multiply(values, metric.event_factor) if scaled else values
+    rows = pa.RecordBatch.from_pydict(columns).to_pylist()
     return [
         {
             "eventType": entity_type.event_type,
             **{name: value for name, value in row.items() if value is not None},
         }
-        for row in named.to_pylist()
+        for row in rows
     ]
 
 
