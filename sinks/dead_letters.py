@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from operators.schema.arrow import TIMESTAMP, entity_type_of
+from operators.schema.arrow import TIMESTAMP, entity_type_of, only_points
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from sinks.delivery import DeadLetter
@@ -81,7 +81,7 @@ class DeadLetters:
         self._settings = settings
         self._listener = listener
         self._lock = threading.Lock()
-        self._growing: dict[str, tuple[Path, pa.Table]] = {}
+        self._growing: dict[tuple[str, bool], tuple[Path, pa.Table]] = {}
 
     @property
     def path(self) -> Path:
@@ -99,13 +99,14 @@ class DeadLetters:
             DiskFullError, UnwritableError: the disk is full, or the directory cannot be written.
             OSError: the disk failed otherwise.
         """
-        by_label: dict[str, list[pa.Table]] = {}
+        # What is data points alone lies apart: a file's schema says it of all its rows.
+        by_kind: dict[tuple[str, bool], list[pa.Table]] = {}
         for letter in letters:
             for batch in letter.samples:
-                label = entity_type_of(batch).label
-                by_label.setdefault(label, []).append(_table(letter, batch))
-        for label, tables in by_label.items():
-            self._keep(label, tables)
+                kind = entity_type_of(batch).label, only_points(batch)
+                by_kind.setdefault(kind, []).append(_table(letter, batch))
+        for kind, tables in by_kind.items():
+            self._keep(kind, tables)
 
     def put_unreadable(self, messages: Sequence[Unreadable]) -> None:
         """Keep messages that could not be read.
@@ -123,21 +124,21 @@ class DeadLetters:
                 [m.data for m in messages],
             )
             arrays = [pa.array(c, f.type) for c, f in zip(columns, UNREADABLE, strict=True)]
-            self._keep("unreadable", [pa.Table.from_arrays(arrays, schema=UNREADABLE)])
+            self._keep(("unreadable", False), [pa.Table.from_arrays(arrays, schema=UNREADABLE)])
             self._listener(MessagesUnreadable(len(messages)))
 
-    def _keep(self, label: str, tables: list[pa.Table]) -> None:
+    def _keep(self, kind: tuple[str, bool], tables: list[pa.Table]) -> None:
         with self._lock, clear_errors(self._settings.path, "dead letters"):
-            path, table = self._growing.get(label, (None, None))
+            path, table = self._growing.get(kind, (None, None))
             if path is None or not path.exists():
-                path, table = self._new_file(label), None
+                path, table = self._new_file(kind[0]), None
             table = _concatenated([*([] if table is None else [table]), *tables])
             table = table.unify_dictionaries().combine_chunks()
             write_file(path, table)
             if path.stat().st_size < _FILE_BYTES:
-                self._growing[label] = (path, table)
+                self._growing[kind] = (path, table)
             else:
-                self._growing.pop(label, None)
+                self._growing.pop(kind, None)
             self._bound(path)
 
     def _new_file(self, label: str) -> Path:
