@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ from operators.protocol.client import Client
 from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 log = Log("mqpipe.collect")
@@ -130,7 +131,7 @@ class ClusterCollector:
         topology, pages, fenced = await asyncio.gather(
             reading.topology(budget),
             reading.pages(budget),
-            _or_problem(self._client.fenced_brokers(left)),
+            _or_problem(self._client.fenced_brokers, left),
         )
         read_at = time.time_ns() // 1_000_000
         lacking = (fenced,) if isinstance(fenced, Problem) else ()
@@ -147,10 +148,10 @@ class ClusterCollector:
         )
         selected = filter(self._settings.topics.selects, topology.topics)
         offsets, commits, pages, log_dirs, configs = await asyncio.gather(
-            _or_problem(reading.offsets(budget)),
-            _or_problem(reading.commits(budget)),
+            _or_problem(reading.offsets, budget),
+            _or_problem(reading.commits, budget),
             reading.pages(budget),
-            _or_problem(reading.log_dirs(budget)),
+            _or_problem(reading.log_dirs, budget),
             self._configs.of(self._client, selected, left, topology.index),
         )
         if self._configs.problem is not None:
@@ -181,7 +182,7 @@ class ClusterCollector:
         topology, commits, offsets = await asyncio.gather(
             reading.topology(budget),
             reading.commits(budget),
-            _or_problem(reading.offsets(budget)),
+            _or_problem(reading.offsets, budget),
         )
         problems = list(commits.groups.problems)
         if isinstance(offsets, Problem):
@@ -245,7 +246,7 @@ class ClusterCollector:
         sizes: dict[str, float] = {}
         if limits_bytes(configs):
             pages, log_dirs = await asyncio.gather(
-                reading.pages(budget), _or_problem(reading.log_dirs(budget))
+                reading.pages(budget), _or_problem(reading.log_dirs, budget)
             )
             on_disk = log_dirs.sizes if isinstance(log_dirs, LogDirs) else pages.sizes
             sizes = message_sizes(configs, topology, offsets, on_disk, local)
@@ -273,9 +274,12 @@ def _partial(collected: Collected, problems: Sequence[Problem]) -> Collected:
     return replace(collected, error_class=error_class, error=error)
 
 
-async def _or_problem(asked: Awaitable[T]) -> T | Problem:
-    """What was asked for, or why it could not be had."""
+async def _or_problem(ask: Callable[[A], Awaitable[T]], within: A) -> T | Problem:
+    """What was asked for, or why it could not be had.
+
+    It is asked for here, so that one who is cancelled before leaves nothing behind.
+    """
     try:
-        return await asked
+        return await ask(within)
     except CollectionError as error:
         return error.problem

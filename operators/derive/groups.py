@@ -18,6 +18,7 @@ from operators.derive.store import (
     match,
     nullable,
     numbers,
+    same,
     seconds_between,
     with_columns,
 )
@@ -212,6 +213,8 @@ def _stalled(columns: dict[str, dict[str, float]]) -> int:
 
 def _membership_changes(now: pa.RecordBatch, before: pa.RecordBatch) -> dict[str, int]:
     """By group that was described twice: members that joined or left between."""
+    if same(now, before, ("group", "member")):
+        return dict.fromkeys(_groups_of(now).to_pylist(), 0)
     now, before = _coded(now), _coded(before)
     current, earlier = _groups_of(now), _groups_of(before)
     there = pc.is_in(current, value_set=earlier)

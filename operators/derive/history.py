@@ -28,6 +28,8 @@ def remembered(history: pa.RecordBatch, commits: pa.RecordBatch, wanted: Flags) 
     Shape: HISTORY. Partitions that are not wanted are dropped. An end offset that went back drops
     what was higher: the topic was made anew, or truncated.
     """
+    if not wanted.any():
+        return history.slice(0, 0)
     ends = commits.filter(pc.and_(pa.array(wanted), commits.column("end").is_valid()))
     ends = _first_of_each(ends.select(HISTORY.names))
     if not ends.num_rows:

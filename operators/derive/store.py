@@ -26,7 +26,7 @@ def match(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> I
 
     Keys are unique in `before`, or it is `now` itself: then the first row that has them is found.
     """
-    if now is not before and now.num_rows == before.num_rows and _same(now, before, keys):
+    if now is not before and now.num_rows == before.num_rows and same(now, before, keys):
         return np.arange(now.num_rows)
     now_key = np.zeros(now.num_rows, np.int64)
     before_key = np.zeros(before.num_rows, np.int64)
@@ -42,7 +42,7 @@ def match(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> I
     return np.where(before_key[found] == now_key, found, NOWHERE)
 
 
-def _same(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> bool:
+def same(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> bool:
     """Whether nothing came, went or moved, as mostly; to see that is a tenth of the work."""
     return all(now.column(name).equals(before.column(name)) for name in keys)
 
@@ -70,7 +70,8 @@ def carried(
     in place of those that did not come; for `most` seconds, after which nothing is compared with
     them. So what is deleted goes, also where every tick lacks something.
     """
-    measured = now.filter(now.column(known).is_valid())
+    there = now.column(known)
+    measured = now.filter(there.is_valid()) if there.null_count else now
     if not before.num_rows or (measured.num_rows == now.num_rows and not partial):
         return measured
     old = match(before, measured, keys) == NOWHERE
@@ -97,7 +98,7 @@ def _filled(column: pa.Array, null: int) -> Ints:
     """Whole numbers, `null` in place of nulls."""
     # To look is a twentieth of the work, and mostly there are none.
     filled = pc.fill_null(column, null) if column.null_count else column
-    return np.asarray(filled).astype(np.int64)
+    return np.asarray(filled).astype(np.int64, copy=False)
 
 
 def at(values: NDArray[Any], rows: Ints, otherwise: float) -> NDArray[Any]:
@@ -127,9 +128,7 @@ def seconds_between(now: pa.RecordBatch, before: pa.RecordBatch, rows: Ints, mos
 
 def with_columns(batch: pa.RecordBatch, columns: Mapping[str, Any]) -> pa.RecordBatch:
     """The batch with some of its columns put in; values as Arrow arrays or sequences."""
-    if not columns:
-        return batch
-    arrays, schema = batch.columns, batch.schema
+    schema = batch.schema
     for name, values in columns.items():
         index = schema.get_field_index(name)
         field = schema.field(index)
@@ -138,8 +137,8 @@ def with_columns(batch: pa.RecordBatch, columns: Mapping[str, Any]) -> pa.Record
             if pa.types.is_dictionary(field.type):
                 array = array.cast(pa.string()).dictionary_encode()
             array = array.cast(field.type)
-        arrays[index] = array
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+        batch = batch.set_column(index, field, array)
+    return batch
 
 
 def nullable(values: Floats) -> pa.Array:

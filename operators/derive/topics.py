@@ -138,8 +138,10 @@ def _messages_out(now: pa.RecordBatch, before: pa.RecordBatch, most: float) -> R
     rows = match(now, before, ["group", "topic"])
     rate = grown_between(now, before, "committed", rows) / seconds_between(now, before, rows, most)
     known = ~np.isnan(rate)
-    topics = pc.filter(now.column("topic"), pa.array(known))
-    return _summed(topics, rate[known])
+    topics = now.column("topic")
+    if known.all():
+        return _summed(topics, rate)
+    return _summed(pc.filter(topics, pa.array(known)), rate[known])
 
 
 def _summed(topics: pa.DictionaryArray, values: Floats) -> Rates:
