@@ -13,7 +13,7 @@ from typing import Any
 from tests.newrelic.payload import RefusedError
 
 HOUR = 3_600_000
-MAX_EVENT_ATTRIBUTES = 255
+MAX_EVENT_ATTRIBUTES = 254
 MAX_POINT_ATTRIBUTES = 100
 MAX_NAME = 255
 MAX_VALUE = 4096

@@ -207,7 +207,7 @@ def test_posts_over_the_rate_are_too_many_until_the_next_minute() -> None:
         ({"x": {"y": 1}}, "`x` is of a type"),
         ({"n" * 256: 1}, "256 characters, over 255"),
         ({"x": "v" * 4097}, "4097 characters, over 4096"),
-        ({f"a{i}": i for i in range(253)}, "256 attributes are over 255"),
+        ({f"a{i}": i for i in range(252)}, "255 attributes are over 254"),
         ({"appId": "1"}, "appId"),
         ({"appId": 1.5}, "appId"),
         ({"entity.guid": "g"}, "undefined"),
@@ -231,15 +231,15 @@ def test_an_event_over_a_limit_is_dropped_without_a_word(
 
 
 def test_an_event_at_its_limits_is_kept() -> None:
-    """255 attributes, 255 characters of a name, 4,096 of a value, 24 hours of age."""
+    """254 attributes, 255 characters of a name, 4,096 of a value, 24 hours of age."""
     event: dict[str, Any] = {
         "eventType": "A_b:9",
         "timestamp": NOW - 24 * HOUR,
         "n" * 255: "v" * 4096,
         "appId": 7,
-        **{f"a{i}": 0.5 for i in range(251)},
+        **{f"a{i}": 0.5 for i in range(250)},
     }
-    assert len(event) == 255
+    assert len(event) == 254
     assert _judge_json(EVENTS, [event]).samples.kept == [event]
 
 
