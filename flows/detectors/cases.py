@@ -64,7 +64,73 @@ class Case:
         return START + self.days * DAY
 
 
+_OVERLAP = """\
+  fleets: [{name: bench}]
+  anomalies:
+    - {kind: spike, rate: 0.2, duration: 30m, overlap: consumer_stall}
+    - {kind: slow_drain, rate: 0.3, duration: 30m, overlap: rebalance_storm}
+    - {kind: broker_down, rate: 0.3, duration: 30m, overlap: poison_message}
+    - {kind: latency_spike, rate: 0.3, duration: 30m, overlap: disk_full}"""
+
+_HOLIDAY = """\
+  fleets: [{name: bench, time_zone: Europe/Berlin, holidays: [2026-01-06]}]
+  anomalies:
+    - {kind: lull, rate: 0.15, duration: 24h, at: "00:00"}
+    - {kind: consumer_stall, rate: 0.3, duration: 30m}"""
+
+_SEAM = """\
+  fleets: [{name: bench, time_zone: Europe/Berlin}]
+  anomalies:
+    - {kind: spike, rate: 0.2, duration: 30m, at: "00:00"}
+    - {kind: consumer_stall, rate: 0.3, duration: 30m, at: "00:00"}
+    - {kind: broker_down, rate: 0.5, duration: 30m, at: "00:00"}"""
+
+_DRIFT = """\
+  fleets:
+    - name: bench
+      pattern:
+        kind: product
+        of:
+          - business_hours
+          - {kind: growth, rate: 2, since: 2026-01-05}
+          - {kind: step, start: 2026-01-07, factor: 1.3}
+  anomalies:
+    - {kind: spike, rate: 0.2, duration: 30m}
+    - {kind: slow_drain, rate: 0.3, duration: 30m}
+    - {kind: cpu_spike, rate: 0.5, duration: 30m}"""
+
+_GAPS = """\
+  fleets: [{name: bench, gaps: 0.05}]
+  anomalies:
+    - {kind: drop, rate: 0.2, duration: 30m}
+    - {kind: rebalance_storm, rate: 0.4, duration: 30m}
+    - {kind: broker_down, rate: 1, duration: 30m}"""
+
 CASES = (
     Case("ordinary", "Each kind at a rate, of its ordinary strength, in a week.", _ORDINARY, 7),
+    Case(
+        "overlap", "Half-way through each, another begins: where it is, or elsewhere.", _OVERLAP, 4
+    ),
+    Case(
+        "holiday",
+        "Topics fall to what a holiday brings on days that are none, and there is a holiday.",
+        _HOLIDAY,
+        4,
+    ),
+    Case("seam of a day", "Everything begins at midnight, when batch jobs do.", _SEAM, 4),
+    Case("drift", "Traffic grows by the day and steps up on the third, which is well.", _DRIFT, 4),
+    Case(
+        "gaps",
+        "A twentieth of each entity's samples does not come, ten minutes at a time.",
+        _GAPS,
+        2,
+    ),
 )
-"""What the page of docs/detectors.md shows."""
+"""What the page of docs/detectors.md shows; the last is the smallest."""
+
+DIFFICULTIES = (0.0, 0.25, 0.5, 0.75)
+
+
+def harder(difficulty: float, days: int = 3) -> Case:
+    """The ordinary case at a difficulty."""
+    return Case(f"difficulty {difficulty}", "", f"  difficulty: {difficulty}\n{_ORDINARY}", days)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import polars as pl
 
 from flows.detectors.bench import NAMES, SHIPPED, Result, held_against
-from flows.detectors.cases import CASES, SEED, START, Case
+from flows.detectors.cases import CASES, DIFFICULTIES, SEED, START, Case, harder
 
 _HEAD = f"""\
 # Detectors
@@ -35,12 +35,20 @@ $ mqpipe score scores.parquet --against ./samples
 """
 
 
+_DIFFICULTY = """\
+## Difficulty
+
+`difficulty` of a simulation makes all its anomalies weaker and shorter by that share, at the same times and
+places. VUS-PR of three days of the ordinary case falls with it for every detector:
+"""
+
+
 def page(cases: Iterable[Case] = CASES) -> str:
     """The whole page."""
     parts = [_HEAD]
     for place, case in enumerate(cases):
         parts.append(section(case, by_kind=place == 0))
-    return "\n".join(parts)
+    return "\n".join([*parts, scale()])
 
 
 def section(case: Case, *, by_kind: bool) -> str:
@@ -52,6 +60,20 @@ def section(case: Case, *, by_kind: bool) -> str:
         parts += ["", "VUS-PR, the mean of the series that a kind touched:", "", *_volumes(results)]
     parts += ["", f"Of {case.days} days of this configuration:", "", "```yaml"]
     return "\n".join([*parts, case.text + "```"]) + "\n"
+
+
+def scale() -> str:
+    """What is said of the scale of difficulty."""
+    every = {
+        f"{difficulty:g}": held_against(case.config, START, case.end, NAMES)
+        for difficulty, case in ((d, harder(d)) for d in DIFFICULTIES)
+    }
+    rows = (
+        (f"`{name}`", *(_share(results[name].vus_pr) for results in every.values()))
+        for name in NAMES
+    )
+    head = ("difficulty", *every)
+    return "\n".join([_DIFFICULTY, *_table(head, rows)]) + "\n"
 
 
 def _in_all(results: Mapping[str, Result]) -> Iterator[str]:

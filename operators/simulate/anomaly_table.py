@@ -17,7 +17,7 @@ from operators.schema.metrics import (
 )
 from operators.simulate import queues
 from operators.simulate.anomalies.kinds import Effect, Lever
-from operators.simulate.anomalies.occurrences import Anomaly, Paths, Schedule, paths_of
+from operators.simulate.anomalies.occurrences import Anomaly, Paths, paths_of
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.kafka import cluster
 from operators.simulate.noise import Ints
@@ -51,7 +51,7 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
         layout = Layout.of(spec) if spec.topology.nodes else None
         physics = cluster if spec.provider == "kafka" else queues
         relations = layout.relations if layout else physics.relations_of(spec)
-        schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
+        schedule = spec.schedule
         paths = paths_of(spec.cluster, spec.topology)
         paths[GROUP_TOPIC] = [
             f"{spec.cluster}/{group.name}/{spec.topology.topics[topic].name}"

@@ -1,6 +1,6 @@
 """Local clock of a time zone for arrays of UTC times, daylight saving included."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,15 @@ def to_local(times: Ints, zone: str) -> Ints:
     quarters, place = np.unique(times // _QUARTER, return_inverse=True)
     offsets = np.array([_offset(zone, int(q)) for q in quarters], np.int64)
     return times + offsets[place]
+
+
+def at_local(day: int, at: time, zone: str) -> int:
+    """Milliseconds since 1970 at which clocks of a zone show a time on a day since 1970.
+
+    Of a time that they show twice the first counts; one that they skip is as if they did not.
+    """
+    local = datetime.combine(date(1970, 1, 1) + timedelta(days=day), at, ZoneInfo(zone))
+    return round(local.timestamp()) * 1000
 
 
 def weekday(days: Ints) -> Ints:

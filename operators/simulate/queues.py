@@ -14,7 +14,7 @@ from operators.simulate.anomalies.aftermath import Aftermath, Driven, Trace
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
 from operators.simulate.anomalies.levers import Levers, Timeline
-from operators.simulate.anomalies.occurrences import Anomaly, Schedule
+from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
@@ -49,7 +49,7 @@ class QueueCluster:
             groups=len(queues),
             topics=len(queues),
         )
-        schedule = Schedule(spec.cluster, spec.topology, spec.anomalies, spec.key)
+        schedule = spec.schedule
         self._timeline = Timeline(schedule, relations_of(spec))
         self._aftermath = Aftermath()
         names = [q.name for q in queues]

@@ -3,7 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Sized
-from datetime import date
+from datetime import date, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -185,6 +185,12 @@ class FleetSettings(Settings):
     noise: float = Field(
         default=0.2, ge=0, le=0.9, description="largest stray of a topic's traffic"
     )
+    gaps: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.9,
+        description="share of an entity's samples that do not come, ten minutes of them at a time",
+    )
     churn: float = Field(
         default=0.0,
         ge=0,
@@ -335,14 +341,31 @@ class AnomalySettings(Settings):
         description="expected number an entity and day, over all fleets",
     )
     fleet: str | None = Field(default=None, description="the only fleet that `rate` is for")
+    at: time | None = Field(
+        default=None,
+        description="when on the fleet's local day those of a `rate` start; at any time without",
+    )
+    overlap: str | None = Field(
+        default=None,
+        description="a kind that sets in half-way through each: where this one started, or at a random "
+        "entity of the cluster where it cannot",
+    )
 
-    @field_validator("kind")
+    @field_validator("kind", "overlap")
     @classmethod
-    def _is_there(cls, name: str) -> str:
+    def _is_there(cls, name: str | None) -> str | None:
         from operators.simulate.anomalies.kinds import kind_of
 
-        kind_of(name)
+        if name is not None:
+            kind_of(name)
         return name
+
+    @field_validator("at")
+    @classmethod
+    def _local(cls, at: time | None) -> time | None:
+        if at is not None and at.tzinfo is not None:
+            raise ValueError("is local time of the fleet's `time_zone`: write it without an offset")
+        return at
 
     @model_validator(mode="after")
     def _once_or_at_a_rate(self) -> "AnomalySettings":
@@ -350,8 +373,8 @@ class AnomalySettings(Settings):
             raise ValueError("give `entity` and `start`, or a `rate`")
         if self.rate is not None and (self.entity or self.start):
             raise ValueError("give `entity` and `start`, or a `rate`, not both")
-        if self.fleet is not None and self.rate is None:
-            raise ValueError("`fleet` goes with `rate` only")
+        if self.rate is None and (self.fleet is not None or self.at is not None):
+            raise ValueError("`fleet` and `at` go with `rate` only")
         if (self.onset or 0) + (self.recovery or 0) > 1:
             raise ValueError("`onset` and `recovery` together are at most 1")
         return self
@@ -361,6 +384,13 @@ class SimulationSettings(Settings):
     """What is simulated."""
 
     seed: int = Field(default=42, ge=0, description="the same seed gives the same samples")
+    difficulty: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="how hard anomalies are to find: the share of their strength and of their duration "
+        "that they lack",
+    )
     fleets: tuple[FleetSettings, ...] = Field(default=(), description="the simulated fleets")
     anomalies: tuple[AnomalySettings, ...] = Field(
         default=(), description="what goes wrong in them"

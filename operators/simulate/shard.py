@@ -7,6 +7,7 @@ import pyarrow as pa
 from operators.schema.logs import Log
 from operators.schema.metrics import Origin
 from operators.simulate.block import Block
+from operators.simulate.gaps import without_gaps
 from operators.simulate.generators import generator_of
 from operators.simulate.spec import ShardSpec
 from operators.ticks import Ticks
@@ -36,6 +37,8 @@ class Shard:
     ) -> None:
         self.spec = spec
         self._fingerprint = spec.fingerprint
+        # What fills for others has no gaps itself.
+        self._gaps = spec.settings.gaps if origin is Origin.SIMULATED else 0.0
         self._generator = generator_of(spec, account_id, origin)
         if state is not None:
             self._resume(state)
@@ -56,7 +59,8 @@ class Shard:
 
         Rows are entity-major. Blocks must follow each other in time.
         """
-        return self._generator.step(Block.of(ticks.start, ticks.interval, ticks.count))
+        batches = self._generator.step(Block.of(ticks.start, ticks.interval, ticks.count))
+        return without_gaps(batches, self._gaps, self.spec.key) if self._gaps else batches
 
     def snapshot(self) -> ShardState:
         """The state after the last step, small and plain."""

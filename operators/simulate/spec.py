@@ -2,14 +2,20 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 
 import numpy as np
 
 from operators.schema.settings import Misfit, MisfitError, nearest
-from operators.simulate.anomalies.occurrences import Paths, UnknownEntityError, paths_of, root_of
+from operators.simulate.anomalies.occurrences import (
+    Paths,
+    Schedule,
+    UnknownEntityError,
+    paths_of,
+    root_of,
+)
 from operators.simulate.fleets import topology_of
 from operators.simulate.noise import Floats, Ints, key_of
 from operators.simulate.patterns import AnyPattern, Scene
@@ -35,6 +41,8 @@ class ShardSpec:
     """Those that may happen in this cluster, and perhaps in others."""
     partition_lag: bool = False
     """Whether the lag of each group on each partition is made, to be sent as data points."""
+    difficulty: float = 0.0
+    """Share of their strength and duration that they lack."""
 
     @property
     def provider(self) -> str:
@@ -60,6 +68,18 @@ class ShardSpec:
     def key(self) -> int:
         """Key of the shard's random numbers."""
         return key_of(self.seed, self.cluster)
+
+    @property
+    def schedule(self) -> Schedule:
+        """When what goes wrong.
+
+        Raises:
+            UnknownEntityError: see there.
+        """
+        zone = self.settings.time_zone
+        return Schedule(
+            self.cluster, self.topology, self.anomalies, self.key, zone, self.difficulty
+        )
 
     @property
     def entities(self) -> int:
@@ -88,6 +108,7 @@ class ShardSpec:
     def digest(self) -> str:
         """Changes with all that the samples depend on, patterns and anomalies among it."""
         said = [s.model_dump_json() for s in (self.settings, *self.anomalies)]
+        said += [str(self.difficulty)] if self.difficulty else []
         return sha256(repr((self.fingerprint, said)).encode()).hexdigest()[:16]
 
 
@@ -131,7 +152,8 @@ def shards(settings: SimulationSettings) -> list[ShardSpec]:
                 )
                 misfits.append((("fleets", place, "name"), message))
             else:
-                specs[name] = shard_of(fleet, settings.seed, name, anomalies=settings.anomalies)
+                spec = shard_of(fleet, settings.seed, name, anomalies=settings.anomalies)
+                specs[name] = replace(spec, difficulty=settings.difficulty)
     misfits += _unknown_names(settings, specs)
     if misfits:
         raise MisfitError(misfits)

@@ -147,6 +147,11 @@ def _drop(case: Case) -> Iterable[Effect]:
     yield Effect(Lever.PROCESSING, case.itself, case.factor(case.between(5, 15)))
 
 
+def _lull(case: Case) -> Iterable[Effect]:
+    """Messages × 0.3, as on a holiday that is none, and nothing else."""
+    yield Effect(Lever.MESSAGES, case.itself, case.factor(0.3))
+
+
 def _broker_down(case: Case) -> Iterable[Effect]:
     """The broker dies; others lead in its place; its clients stumble while they find them."""
     topics, _ = case.relations.led_by(case.root)
@@ -276,6 +281,7 @@ def _disk_alarm(case: Case) -> Iterable[Effect]:
 KINDS: dict[str, Kind] = {
     "spike": Kind((TOPIC, QUEUE), _spike),
     "drop": Kind((TOPIC, QUEUE), _drop),
+    "lull": Kind((TOPIC, QUEUE), _lull, onset=0.02, recovery=0.02),
     "partition_skew": Kind((TOPIC,), _partition_skew),
     "poison_message": Kind((TOPIC, QUEUE), _poison_message),
     "consumer_stall": Kind((CONSUMER_GROUP, QUEUE), _consumer_stall, onset=0.05, recovery=0.05),

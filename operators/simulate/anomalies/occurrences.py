@@ -18,7 +18,7 @@ from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC,
 from operators.simulate.anomalies.kinds import Case, Effect, Kind, kind_of
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.churn import Churn
-from operators.simulate.local_time import DAY
+from operators.simulate.local_time import DAY, at_local
 from operators.simulate.noise import Ints, hashed, key_of
 from operators.simulate.settings import AnomalySettings
 from operators.simulate.topology import Topology
@@ -89,8 +89,15 @@ class Schedule:
     """
 
     def __init__(
-        self, cluster: str, topology: Topology, settings: tuple[AnomalySettings, ...], key: int
+        self,
+        cluster: str,
+        topology: Topology,
+        settings: tuple[AnomalySettings, ...],
+        key: int,
+        time_zone: str = "UTC",
+        difficulty: float = 0.0,
     ) -> None:
+        self._time_zone, self._ease = time_zone, 1 - difficulty
         self._paths = paths_of(cluster, topology)
         self._churn = Churn(topology, key)
         # Keyed by what they say, so that one more in the settings does not move the others.
@@ -99,16 +106,19 @@ class Schedule:
             for i, s in enumerate(settings)
         ]
         fixed = [self._scheduled(s, k) for s, k in keyed if s.entity is not None]
-        self._fixed = [a for a in fixed if self._is_there(a)]
+        self._fixed = [a for each in fixed for a in each if self._is_there(a)]
         self._rates = [(s, k) for s, k in keyed if s.rate is not None]
-        self._longest = max((round(s.duration * 1000) for s, _ in self._rates), default=0)
+        # One that overlaps ends half its length later, and local days begin up to a day apart.
+        lasting = [s.duration * (1500 if s.overlap else 1000) for s, _ in self._rates]
+        self._apart = DAY if any(s.at is not None for s, _ in self._rates) else 0
+        self._longest = round(max(lasting, default=0)) + self._apart
         self._days: dict[int, list[Anomaly]] = {}
 
     def between(self, start: int, end: int) -> list[Anomaly]:
         """Anomalies that are under way at some time of [start, end], by start, then label."""
         found = [a for a in self._fixed if a.start <= end and a.end >= start]
         if self._rates:
-            first, last = (start - self._longest) // DAY, end // DAY
+            first, last = (start - self._longest) // DAY, (end + self._apart) // DAY
             for day in [d for d in self._days if d < first]:
                 del self._days[day]
             for day in range(first, last + 1):
@@ -123,13 +133,14 @@ class Schedule:
         there = self._churn.at(anomaly.start).of(anomaly.entity_type)
         return there is None or bool(there[anomaly.root])
 
-    def _scheduled(self, settings: AnomalySettings, key: int) -> Anomaly:
+    def _scheduled(self, settings: AnomalySettings, key: int) -> list[Anomaly]:
         entity_type, root = root_of(settings, self._paths)
         assert settings.start is not None  # noqa: S101 - it goes with `entity`
         start = round(settings.start.timestamp()) * 1000
         chance = float(hashed(key, np.array([start // 1000]))[0])
         kind = kind_of(settings.kind)
-        return self._anomaly(settings, kind, entity_type, root, start, chance)
+        anomaly = self._anomaly(settings, kind, entity_type, root, start, chance)
+        return [anomaly, *self._overlapping(settings, anomaly, key)]
 
     def _drawn(self, day: int) -> Iterator[Anomaly]:
         """Anomalies that start on a day since 1970, by the rates of the settings."""
@@ -139,11 +150,37 @@ class Schedule:
                 count = len(self._paths[entity_type])
                 numbers = _poisson(settings.rate or 0.0, key, day, count)
                 for root in np.flatnonzero(numbers).tolist():
-                    for n in range(int(numbers[root])):
+                    # Of one time of day there is one.
+                    often = int(numbers[root]) if settings.at is None else 1
+                    for n in range(often):
                         draw = hashed(key_of(key, entity_type.name, day, root, n), np.arange(2))
                         start = day * DAY + int(draw[0] * DAY) // 1000 * 1000
+                        if settings.at is not None:
+                            start = at_local(day, settings.at, self._time_zone)
                         chance = float(draw[1])
-                        yield self._anomaly(settings, kind, entity_type, root, start, chance)
+                        one = self._anomaly(settings, kind, entity_type, root, start, chance)
+                        yield one
+                        yield from self._overlapping(settings, one, key)
+
+    def _overlapping(
+        self, settings: AnomalySettings, other: Anomaly, key: int
+    ) -> Iterator[Anomaly]:
+        """The one that sets in half-way through another, where the cluster has a place for it."""
+        if settings.overlap is None:
+            return
+        kind = kind_of(settings.overlap)
+        key = key_of(key, "overlap", other.label)
+        root_draw, chance = hashed(key, np.arange(2)).tolist()
+        if other.entity_type in kind.roots:
+            entity_type, root = other.entity_type, other.root
+        else:
+            places = [(t, n) for t in kind.roots for n in range(len(self._paths[t]))]
+            if not places:
+                return
+            entity_type, root = places[int(root_draw * len(places))]
+        start = other.start + other.duration // 2000 * 1000
+        second = settings.model_copy(update={"kind": settings.overlap})
+        yield self._anomaly(second, kind, entity_type, root, start, chance)
 
     def _anomaly(
         self,
@@ -162,10 +199,10 @@ class Schedule:
             entity_type=entity_type,
             root=root,
             start=start,
-            duration=round(settings.duration * 1000),
+            duration=max(1, round(settings.duration * 1000 * self._ease)),
             onset=onset,
             recovery=min(recovery, 1 - onset),
-            magnitude=settings.magnitude,
+            magnitude=settings.magnitude * self._ease,
             chance=chance,
         )
 

@@ -29,7 +29,7 @@ from operators.simulate.anomalies.aftermath import Aftermath, Driven, Trace
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.labels import Labels
 from operators.simulate.anomalies.levers import Levers, Timeline
-from operators.simulate.anomalies.occurrences import Anomaly, Schedule
+from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 from operators.simulate.churn import Churn, Present
@@ -72,7 +72,7 @@ class KafkaCluster:
         self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
         self._churn = Churn(topology, spec.key)
         self._present: Present | None = None
-        schedule = Schedule(spec.cluster, topology, spec.anomalies, spec.key)
+        schedule = spec.schedule
         self._timeline = Timeline(schedule, relations_of(spec))
         self._aftermath = Aftermath()
         parts: tuple[tuple[EntityType, Sequence[str | tuple[str, ...] | None], Any], ...] = (

@@ -12,7 +12,6 @@ from operators.schema.rabbitmq import path_of
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
 from operators.simulate.anomalies.levers import Levers, Timeline
-from operators.simulate.anomalies.occurrences import Schedule
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
 from operators.simulate.noise import Floats, Ints, Lanes, distinct, draws, lanes
@@ -54,7 +53,7 @@ class RabbitCluster:
         self._traffic = Traffic(spec, [queue.messages for queue in topology.queues])
         self._queues, self._calm = Queues(spec, self._layout), Queues(spec, self._layout)
         self._nodes = Nodes(spec, self._layout)
-        schedule = Schedule(spec.cluster, topology, spec.anomalies, spec.key)
+        schedule = spec.schedule
         self._timeline = Timeline(schedule, self._layout.relations)
         self._apart = False
         self._marks: tuple[Mark, ...] = ()

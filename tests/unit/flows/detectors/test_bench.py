@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from flows.detectors.__main__ import main
-from flows.detectors.bench import NAMES
-from flows.detectors.cases import CASES
+from flows.detectors.bench import NAMES, held_against
+from flows.detectors.cases import CASES, START, harder
 from flows.detectors.features import largest, standardised
 from flows.detectors.page import section
 from tests.hybrid_morning import hybrid, truth
@@ -31,7 +31,34 @@ def test_page_tells_of_every_case_and_every_detector() -> None:
         assert f"## {case.name.capitalize()}\n" in text
         assert case.text in text
     for name in NAMES:
-        assert text.count(f"\n| `{name}` |") == len(CASES) + 1
+        assert text.count(f"\n| `{name}` |") == len(CASES) + 2  # who it is, and the difficulty
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [10, 11])
+def test_harder_anomalies_are_found_less_by_every_detector(seed: int) -> None:
+    """VUS-PR of each falls with the difficulty."""
+    results = []
+    for difficulty in (0.0, 0.4, 0.8):
+        case = harder(difficulty, days=2)
+        simulation = case.config.simulation.model_copy(update={"seed": seed})
+        config = case.config.model_copy(update={"simulation": simulation})
+        results.append(held_against(config, START, case.end, NAMES))
+    for name in NAMES:
+        easy, middle, hard = (r[name].vus_pr for r in results)
+        assert easy > middle > hard, name
+
+
+def test_difficulty_of_the_page_is_monotone() -> None:
+    """Its last table, row by row."""
+    text = PAGE.read_text(encoding="utf-8").split("| difficulty |")[1]
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(NAMES)
+    for row in rows:
+        values = [float(cell) for cell in row.strip("|").split("|")[1:]]
+        assert values == sorted(values, reverse=True)
+        assert values[0] > values[-1]
 
 
 def test_no_alert_that_ships_is_last() -> None:

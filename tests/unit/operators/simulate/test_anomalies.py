@@ -41,6 +41,7 @@ OF_KAFKA = sorted(
 ROOTS: dict[str, str] = {
     "spike": "orders",
     "drop": "orders",
+    "lull": "orders",
     "partition_skew": "user-events",
     "poison_message": "payments",
     "consumer_stall": "billing",
