@@ -44,7 +44,8 @@ def rows(
 
 def ms(moment: Any) -> int:
     """Milliseconds since 1970."""
-    return round(moment.timestamp() * 1000)
+    milliseconds: float = moment.timestamp() * 1000
+    return round(milliseconds)
 
 
 def test_each_is_overlapped_by_one_from_its_middle() -> None:
