@@ -9,8 +9,8 @@ the exporters of others. `seconds` and `cpu_seconds` are medians; `cold` is the 
 connects too.
 
     python -m tests.benchmarks.bench_collect [--partitions 1000] [--groups 100] [--ticks 7]
-        [--full] [--partition-offsets] [--beside PATH] [--without-group-topics] [--kminion BINARY]
-        [--kafka-exporter BINARY] [--json FILE]
+        [--full] [--partition-offsets] [--beside PATH] [--without-group-topics] [--without-outlook]
+        [--kminion BINARY] [--kafka-exporter BINARY] [--json FILE]
 """
 
 import time

@@ -221,6 +221,7 @@ def measure(sink: str, rate: int, up: float, down: float) -> dict[str, Any]:
         "down_seconds": down,
         "written": round(rate * TICK / 5) * 5 * len(late),
         "arrived": sum(kept),
+        "ticks": len(late),
     }
     phases = {"before": (0.0, up), "during": (up, up + down), "after": (up + down, math.inf)}
     for phase, (start, end) in phases.items():

@@ -6,6 +6,7 @@ from readings that are made beforehand; beside it the same without the outlook, 
     python -m tests.benchmarks.bench_outlook [--groups 1000] [--rounds 15] [--json FILE]
 """
 
+from contextlib import ExitStack
 from statistics import median
 from time import process_time
 from unittest.mock import patch
@@ -40,15 +41,23 @@ def readings(groups: int, ticks: int) -> list[TickResult]:
     return made
 
 
-def seconds(results: list[TickResult]) -> list[float]:
-    """CPU seconds of deriving each tick, the first left out."""
-    derivation = ClusterDerivation("prod")
-    taken = []
-    for result in results:
-        begun = process_time()
-        derivation.derive(result)
-        taken.append(process_time() - begun)
-    return taken[1:]
+def seconds(derivation: ClusterDerivation, result: TickResult) -> float:
+    """CPU seconds of deriving a tick."""
+    begun = process_time()
+    derivation.derive(result)
+    return process_time() - begun
+
+
+def without() -> ExitStack:
+    """The outlook left out."""
+    patched = ExitStack()
+    for module, name, instead in (
+        (of_groups, "outlook_of", lambda *_: (None, None)),
+        (of_groups, "joined", lambda *_: {}),
+        (operator, "with_paces", lambda now, *_: now),
+    ):
+        patched.enter_context(patch.object(module, name, instead))
+    return patched
 
 
 def main() -> None:
@@ -57,14 +66,16 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=1_000)
     options = parser.parse_args()
     results = readings(options.groups, options.rounds + 1)
-    whole = seconds(results)
-    with (
-        patch.object(of_groups, "outlook_of", lambda *_: (None, None)),
-        patch.object(of_groups, "joined", lambda *_: {}),
-        patch.object(operator, "with_paces", lambda now, *_: now),
-    ):
-        without = seconds(results)
-    figures = {"with": 1000 * median(whole), "without": 1000 * median(without)}
+    both = ClusterDerivation("prod"), ClusterDerivation("prod")
+    taken: tuple[list[float], list[float]] = ([], [])
+    for result in results:
+        taken[0].append(seconds(both[0], result))
+        with without():
+            taken[1].append(seconds(both[1], result))
+    # The first tick has nothing to compare with.
+    figures = {
+        name: 1000 * median(of[1:]) for name, of in zip(("with", "without"), taken, strict=True)
+    }
     print(f"{options.groups:,} groups, {options.groups * PARTITIONS:,} partitions, CPU ms a tick:")
     print("  " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
     keep(figures, options.json)

@@ -52,6 +52,11 @@ def add_options(parser: ArgumentParser) -> None:
         action="store_true",
         help="this build without rows of a group and topic, measured in turn",
     )
+    parser.add_argument(
+        "--without-outlook",
+        action="store_true",
+        help="this build without what says whether groups will lose messages, measured in turn",
+    )
     parser.add_argument("--kminion", type=Path, metavar="BINARY", help="measured in turn")
     parser.add_argument("--kafka-exporter", type=Path, metavar="BINARY", help="measured in turn")
 
@@ -84,6 +89,8 @@ def builds(
         named.append(("beside", options.beside, arguments))
     if options.without_group_topics:
         named.append(("without", ROOT, [*arguments, "--no-group-topics"]))
+    if options.without_outlook:
+        named.append(("no outlook", ROOT, [*arguments, "--no-outlook"]))
     with ExitStack() as running:
         yield [
             running.enter_context(_ticking(name, root.resolve(), servers, given))

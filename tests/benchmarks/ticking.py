@@ -4,12 +4,14 @@ Each line on standard input is a tick: all kinds at once, collected and derived.
 standard output tells how many samples it gave. The script asks the build whose interpreter runs it:
 
     PATH/.venv/bin/python tests/benchmarks/ticking.py HOST:PORT [--partition-offsets]
-        [--no-group-topics]
+        [--no-group-topics] [--no-outlook]
 """
 
 import asyncio
 import gc
 import sys
+from contextlib import ExitStack
+from unittest.mock import patch
 
 from operators.collect.collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
@@ -36,6 +38,32 @@ async def tick(collector: ClusterCollector, derivation: ClusterDerivation, numbe
     return samples
 
 
+async def nothing(*_: object) -> None:
+    """In place of what is asked for the outlook's sake."""
+
+
+def without_outlook() -> ExitStack:
+    """Neither ask for retention and open transactions, nor say whether groups will lose messages."""
+    from operators.collect import collector
+    from operators.collect.limits import NOT_KNOWN
+    from operators.collect.open_transactions import OpenTransactions
+    from operators.derive import groups, operator
+
+    async def unlimited(*_: object) -> tuple[object, None]:
+        return NOT_KNOWN, None
+
+    patched = ExitStack()
+    for target, name, instead in (
+        (collector.ClusterCollector, "_limits", unlimited),
+        (OpenTransactions, "of", nothing),
+        (groups, "outlook_of", lambda *_: (None, None)),
+        (groups, "joined", lambda *_: {}),
+        (operator, "with_paces", lambda now, *_: now),
+    ):
+        patched.enter_context(patch.object(target, name, instead))
+    return patched
+
+
 async def main() -> None:
     """Tick as often as it is told."""
     given = {
@@ -45,6 +73,8 @@ async def main() -> None:
     }
     if "--no-group-topics" in sys.argv:
         given["group_topics"] = 0  # a build that knows no such rows is not told of them
+    if "--no-outlook" in sys.argv:
+        without_outlook()
     settings = ClusterSettings.model_validate(given)
     collector, derivation = ClusterCollector(settings), ClusterDerivation("bench")
     gc.freeze()  # As a run does.

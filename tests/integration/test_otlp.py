@@ -128,7 +128,7 @@ def test_an_outage_is_waited_for_over_a_restart(tmp_path: Path) -> None:
 def test_a_receiver_that_hangs_is_given_up_after_the_time_out(tmp_path: Path) -> None:
     """And asked again."""
     with Receiver() as receiver:
-        receiver.script(Hang())
+        receiver.script([Hang()])
         job = Job(receiver, tmp_path, timeout="200ms")
         job.deliver(recent(range(10)))
         assert values(receiver) == Counter(range(10))

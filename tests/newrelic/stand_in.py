@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.newrelic.behaviour import FAULTS, Behaviour, Hang, Ok, Reset, Script, Status
+from tests.backend import Backend
+from tests.newrelic.behaviour import Behaviour, Hang, Ok, Reset, Status
 from tests.newrelic.rules import Rules, Verdict, refusal
 from tests.newrelic.samples import Dropped
-from tests.newrelic.server import ServerThread, reset
-from tests.ports import PortClaim
+from tests.newrelic.server import reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +34,8 @@ class Request:
     """The header `x-request-id`."""
 
 
-class StandIn:
-    """A server on a loopback port, in a thread of its own; a context manager.
-
-    Its methods may be called from any thread.
+class StandIn(Backend[Request]):
+    """New Relic, as far as a sender sees it.
 
     Args:
         rules: what it answers by; New Relic's own without it.
@@ -56,32 +52,14 @@ class StandIn:
         on_request: Callable[[Request], None] = lambda _: None,
         port: int | None = None,
     ) -> None:
+        super().__init__(port)
         self.rules = rules or Rules()
         self._keep = keep
         self._on_request = on_request
-        self._script = Script()
-        self._changed = threading.Condition()
         self._events: list[dict[str, Any]] = []
         self._metrics: list[dict[str, Any]] = []
         self._dropped: list[Dropped] = []
-        self._requests: list[Request] = []
         self._kept = 0
-        self._resources = ExitStack()
-        self.port = port or self._resources.enter_context(PortClaim()).port
-        self._server = ServerThread(self._handle, self.port)
-        self._resources.callback(self._server.close)
-
-    def __enter__(self) -> Self:
-        self.up()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._resources.close()
-
-    @property
-    def endpoint(self) -> str:
-        """What stands in for the scheme and host of New Relic's URLs."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def license_key(self) -> str:
@@ -106,35 +84,6 @@ class StandIn:
         with self._changed:
             return list(self._dropped)
 
-    @property
-    def requests(self) -> list[Request]:
-        """All requests, in the order of their answers."""
-        with self._changed:
-            return list(self._requests)
-
-    def script(self, behaviours: Sequence[Behaviour]) -> None:
-        """What the next requests meet, one each, before the usual behaviour comes back."""
-        with self._changed:
-            self._script.extend(behaviours)
-
-    def always(self, behaviour: Behaviour) -> None:
-        """The usual behaviour from now on."""
-        with self._changed:
-            self._script.usual = behaviour
-
-    def faults(self, *, seed: int, rate: float, among: Sequence[Behaviour] = FAULTS) -> None:
-        """From now on a request meets a fault with probability `rate`; 0 ends it."""
-        with self._changed:
-            self._script.draw_faults(seed, rate, among)
-
-    def down(self) -> None:
-        """Closes the listening socket and every connection: further ones are refused."""
-        self._server.down()
-
-    def up(self) -> None:
-        """Listens again, at the same port."""
-        self._server.up()
-
     def wait_for(self, count: int, timeout: float = 30.0) -> None:
         """Returns when at least `count` samples (events and points) were kept.
 
@@ -143,25 +92,12 @@ class StandIn:
         """
         self.wait_until(lambda: self._kept >= count, timeout, f"{count} samples")
 
-    def wait_until(
-        self, condition: Callable[[], bool], timeout: float = 30.0, what: str = "such state"
-    ) -> None:
-        """Returns when `condition` holds; it is asked after each request.
-
-        Raises:
-            TimeoutError: it did not, after `timeout` seconds.
-        """
-        with self._changed:
-            if not self._changed.wait_for(condition, timeout):
-                raise TimeoutError(
-                    f"no {what} within {timeout} s: {self._kept} samples kept, "
-                    f"{len(self._dropped)} dropped, last requests {self._requests[-5:]}"
-                )
+    def _came(self) -> str:
+        return f"{self._kept} samples kept, {len(self._dropped)} dropped"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        with self._changed:
-            behaviour = self._script.next()
+        behaviour = self._next()
         if isinstance(behaviour, Status):
             verdict = refusal(behaviour.status, repr(behaviour), behaviour.retry_after)
             self._record(request, body, verdict)
