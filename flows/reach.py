@@ -94,10 +94,10 @@ async def _cluster(config: Config, cluster: AnyCluster, sinks: Sequence[Sink]) -
             async with asyncio.timeout(_TIMEOUT):
                 collected = await collector.collect(tick, _TIMEOUT)
         except TimeoutError:
-            return (), f"{kind}: no answer within {_TIMEOUT:g} s"
+            return (), f"no answer within {_TIMEOUT:g} s"
         except CollectionError as error:
-            return (), f"{kind}: {error}"
-        return collected.batches, collected.error and f"{kind}: {collected.error}"
+            return (), str(error)
+        return collected.batches, collected.error
 
     try:
         found = await asyncio.gather(*(collect(kind) for kind in kinds))
@@ -112,7 +112,11 @@ async def _cluster(config: Config, cluster: AnyCluster, sinks: Sequence[Sink]) -
         )
         samples.append(cluster_row(identity, now, batches))
     cost = cost_of(samples, 1, sinks)
-    problems = [problem for _, problem in found if problem]
+    causes: dict[str, list[str]] = {}
+    for kind, (_, problem) in zip(kinds, found, strict=True):
+        if problem:
+            causes.setdefault(problem, []).append(kind)
+    problems = [f"{', '.join(of)}: {cause}" for cause, of in causes.items()]
     if any(not problem for _, problem in found):
         # It answers: what is not shown may be for a permission.
         problems += await cluster.lacks(samples, _TIMEOUT, known=not problems)

@@ -43,6 +43,11 @@ def age(seconds: float) -> str:
     return f"{duration(round(seconds))} ago" if seconds >= 0.5 else "now"
 
 
+def of(number: int, one: str) -> str:
+    """So many of something: `1 cluster`, `2 clusters`."""
+    return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
 def short(number: float) -> str:
     """A number of any kind in three figures: `0.05`, `950`, `12.3k`, `4.1M`."""
     # What rounds up to the next unit takes it.

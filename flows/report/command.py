@@ -15,6 +15,7 @@ from flows.report.page import page
 from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
 from flows.report.summary import summarize
 from flows.samples import clear_read_errors, find_samples
+from flows.units import of
 from flows.visible import say
 from operators.schema.names import short_file_part
 
@@ -62,7 +63,7 @@ def report(uri: str, options: ReportOptions) -> int:
                 f"{error.filename or options.out}: the report cannot be written there: {error.strerror}; "
                 "name another place by --out or --png"
             ) from error
-    say(f"{options.out}: {summary.rows:,} samples of {table.height} clusters")
+    say(f"{options.out}: {of(summary.rows, 'sample')} of {of(table.height, 'cluster')}")
     if options.png is not None:
         say(f"{options.png}: {len(plots)} plots")
     return 0

@@ -202,7 +202,7 @@ def test_report_is_made_of_an_object_store(bucket: Bucket, tmp_path: Path) -> No
     partition.close()
     ended = mqpipe(tmp_path, "report", bucket.uri)
     assert ended.code == 0, ended.err
-    assert ended.out == "report.html: 12 samples of 1 clusters\n"
+    assert ended.out == "report.html: 12 samples of 1 cluster\n"
 
 
 def test_a_key_in_a_uri_is_used_and_never_shown(

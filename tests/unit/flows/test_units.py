@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.units import period, short
+from flows.units import of, period, short
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_short_numbers_are_never_in_powers_of_ten(number: float) -> None:
 def test_periods_are_in_the_largest_whole_unit(ms: int, text: str) -> None:
     """As a configuration has them."""
     assert period(ms) == text
+
+
+def test_one_of_something_has_no_plural() -> None:
+    """And many have separators."""
+    assert [of(n, "cluster") for n in (0, 1, 1200)] == ["0 clusters", "1 cluster", "1,200 clusters"]
