@@ -145,6 +145,8 @@ def found(cluster: KafkaCluster) -> Iterator[Found]:
                 with ExitStack() as until_it_leaves:
                     stack = live if how == "live" else until_it_leaves
                     more = {"group.protocol": protocol, "client.id": f"reads-{group}"}
+                    if how == "live":
+                        more["group.instance.id"] = f"static-{group}"
                     consumer = stack.enter_context(member(cluster, group, topics[group], **more))
                     committed = [TopicPartition(topics[group], p, 3 - 2 * p) for p in (0, 1)]
                     consumer.commit(offsets=committed, asynchronous=False)
@@ -210,14 +212,17 @@ def test_lag_and_offsets_are_those_of_the_tools(found: Found, group: str) -> Non
 
 @pytest.mark.parametrize("group", ["classic-live", "consumer-live"])
 def test_members_and_assignor_are_those_of_the_tool(found: Found, group: str) -> None:
-    """Who has each partition: client id and host."""
+    """Who has each partition: client id, host and static id."""
     told, partitions = found.told[group], found.partitions(group)
+    static = {row["CONSUMER-ID"]: row["GROUP-INSTANCE-ID"] for row in told.members}
     assert found.row(group)["consumerGroup.assignor"] == told.state["ASSIGNMENT-STRATEGY"]
     assert len(told.offsets) == found.row(group)["consumerGroup.assignedPartitions"] == 3
     for of_tool in told.offsets:
         partition = partitions[of_tool["TOPIC"], of_tool["PARTITION"]]
         assert partition["consumer.clientId"] == of_tool["CLIENT-ID"] == f"reads-{group}"
         assert f"/{partition['consumer.clientHost'].lstrip('/')}" == of_tool["HOST"]
+        assert partition["consumer.staticId"] == static[of_tool["CONSUMER-ID"]]
+        assert partition["consumer.staticId"] == f"static-{group}"
 
 
 def test_only_a_group_that_rebalances_says_so(found: Found) -> None:
