@@ -24,8 +24,12 @@ from flows.score.spans import Ints
 from operators.schema.metrics import CLUSTER, EntityType
 
 _SELECT = re.compile(r"(\w+)\(([\w.*]+)\)")
+_CONDITION = re.compile(r"(=|!=) '([^']*)'")
 _SHARE = re.compile(r"percentage\(count\(\*\), WHERE ([\w.]+) = (\d+)\)")
-_COMMON = {"clusterName": "cluster_name", "origin": "origin", "environment": "environment"}
+_COMMON = {
+    "clusterName": "cluster_name", "clusterId": "cluster_id", "entityPath": "entity_name",
+    "environment": "environment", "origin": "origin", "provider": "provider",
+}  # fmt: skip
 _OVER_WINDOW = {
     "max": pl.Expr.max, "min": pl.Expr.min, "sum": pl.Expr.sum, "average": pl.Expr.mean,
     "percentage": pl.Expr.mean, "count": pl.Expr.sum,
@@ -66,9 +70,11 @@ def _rows(samples: Samples, query: Query, entity_type: EntityType) -> pl.DataFra
     rows = samples.scan(entity_type).filter(has_metrics)  # one without is no event
     columns = _COMMON | {one.attribute: one.column for one in entity_type.identity}
     for attribute, rest in query.where:
-        operator, _, word = rest.partition(" ")
-        equal = pl.col(columns[attribute]).cast(pl.String) == word.strip("'")
-        rows = rows.filter(equal if operator == "=" else ~equal)
+        condition = _CONDITION.fullmatch(rest)
+        if condition is None or attribute not in columns:
+            raise UsageError(f"{query.select}: `{attribute} {rest}` cannot be evaluated on samples")
+        equal = pl.col(columns[attribute]).cast(pl.String) == condition[2]
+        rows = rows.filter(equal if condition[1] == "=" else ~equal)
     by = [pl.col(columns[name]).cast(pl.String) for name in query.facet]
     # A facet of a cluster tells of the cluster, whichever of its entities it counts.
     whole = set(query.facet) == {"clusterName"} or not query.facet

@@ -9,7 +9,7 @@ import pytest
 
 from flows.dashboard.alerts import Condition, conditions
 from flows.dashboard.nrql import Query
-from flows.detectors.newrelic_alerts import newrelic_alerts
+from flows.detectors.newrelic_alerts import _over_window, _rows, newrelic_alerts
 from flows.detectors.prometheus_rules import SHIPPED, prometheus_rules, rules
 from flows.errors import UsageError
 from flows.samples import Samples, find_samples
@@ -143,3 +143,13 @@ def test_rule_that_cannot_be_evaluated_is_named(tmp_path: Path, expression: str,
     file.write_text(f"groups: [{{rules: [{{alert: A, expr: '{expression}'}}]}}]", encoding="utf-8")
     with pytest.raises(UsageError, match=said):
         rules(file)
+
+
+def test_every_condition_that_ships_can_be_evaluated(tmp_path: Path) -> None:
+    """Whatever it is of, filters by and is faceted by."""
+    samples = lags(tmp_path, [1])
+    for condition in conditions({"sim": 3}):
+        (entity_type,) = condition.query.of
+        rows = _rows(samples, condition.query, entity_type)
+        assert rows.columns == ["time", "entity", "facet", "value"]
+        _over_window(condition.query)
