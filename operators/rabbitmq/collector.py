@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -12,7 +12,16 @@ from operators.collect.once import Once
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import Selected
 from operators.rabbitmq.api import Api
-from operators.rabbitmq.detailed import COUNTERS, QUEUES, Page, Queue, parse_page, unescaped
+from operators.rabbitmq.detailed import (
+    BRIEF,
+    COUNTERS,
+    DETAILS,
+    QUEUES,
+    Page,
+    Queue,
+    parse_page,
+    unescaped,
+)
 from operators.rabbitmq.nodes import COLUMNS, node_samples
 from operators.rabbitmq.queues import LISTED, MEASURED, Listed, Read, listing, measured
 from operators.rabbitmq.queues import queue_samples as samples_of
@@ -27,8 +36,18 @@ LISTED_FOR = 60.0
 """Seconds for which what a queue is (type, leader, members) is taken as it was, while no queue and no
 node comes or goes."""
 
+MANY, DETAILS_FOR = 2_000, 55.0
+"""Queues on a node from which on details of them (bytes, memory, capacity, the first message's time) are
+taken as they were for so many seconds: they are nine tenths of what a page costs."""
+
+PORT = 15692
+"""Where the Prometheus plugin listens, unless it is told otherwise."""
+
 API_FOR = 600.0
 """Seconds for which the API is read where no page was to be had; then pages are tried again."""
+
+CLUSTER_SHARE = 0.4
+"""Until which share of the time the API says what nodes there are; else they are the last that there were."""
 
 PAGES_SHARE = 0.7
 """Until which share of the time the nodes' pages come."""
@@ -37,6 +56,11 @@ _PORT = (
     "the plugin rabbitmq_prometheus is not to be reached, so queues are read by the API, which costs \
 RabbitMQ many times as much: enable it, open its port (15692) or say under `prometheus` where it is"
 )
+
+_NO_STATISTICS = "the management plugin keeps none (management.disable_stats or \
+management_agent.disable_metrics_collector, as in RabbitMQ's own image), so it tells of nodes no memory, disk or \
+alarm, of the cluster no channel, and by `reader: api` of queues no message: keep them, and have the \
+Prometheus plugin reached"
 
 log = Log("mqpipe.collect")
 
@@ -69,6 +93,8 @@ class RabbitCollector:
         self._listed: Mapping[Queue, Listed] = {}
         self._listed_at = -LISTED_FOR
         self._by_api_until = 0.0
+        self._known: tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]] | None = None
+        self._details: dict[str, tuple[float, Mapping[str, Mapping[Queue, float]]]] = {}
         self._noted: dict[str, str] = {}
 
     @property
@@ -117,6 +143,8 @@ class RabbitCollector:
         nodes, overview, _ = await asyncio.gather(
             self._nodes(topology, budget), self._overview(topology, budget), self._learn_id(budget)
         )
+        if not _keeps_statistics(overview):
+            self._note("RabbitMQ keeps no statistics", _NO_STATISTICS)
         return node_samples(self._identity, tick, nodes, overview)
 
     async def _nodes(self, topology: _Topology, budget: Budget) -> list[Mapping[str, Any]]:
@@ -148,9 +176,7 @@ class RabbitCollector:
     # Queues
 
     async def _collect_queues(self, tick: int, topology: _Topology, budget: Budget) -> Collected:
-        nodes, overview, _ = await asyncio.gather(
-            self._nodes(topology, budget), self._overview(topology, budget), self._learn_id(budget)
-        )
+        nodes, overview, hung = await self._cluster(topology, budget)
         running = frozenset(str(node["name"]) for node in nodes if node.get("running"))
         read: Read | None = None
         problems: list[Problem] = []
@@ -163,11 +189,35 @@ class RabbitCollector:
                 self._by_api_until = time.monotonic() + API_FOR
                 self._note("queues are read by the API", f"{problems[0].text}; {_PORT}")
             read, problems = await self._by_api(budget), []
+        problems += hung
         now = time.time_ns() // 1_000_000
         queues = [name for name in self._there(read) if self._selects(name)]
         collected = samples_of(self._identity, tick, read, queues, now)
         error_class, error = summary(problems)
         return Collected(collected.batches, collected.raw, error_class, error)
+
+    async def _cluster(
+        self, topology: _Topology, budget: Budget
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any], list[Problem]]:
+        """The nodes and the overview: the last that were told, and why, where the API hangs.
+
+        It asks all nodes, so it does as soon as one of them hangs.
+        """
+        what = f"{self._settings.name}: read the nodes"
+        try:
+            async with asyncio.timeout(budget.until(CLUSTER_SHARE, what)):
+                nodes, overview, _ = await asyncio.gather(
+                    self._nodes(topology, budget),
+                    self._overview(topology, budget),
+                    self._learn_id(budget),
+                )
+        except TimeoutError as error:
+            problem = Problem("timeout", f"{what}: no answer from the API: does a node hang?")
+            if self._known is None:
+                raise CollectionError(problem) from error
+            return *self._known, [problem]
+        self._known = nodes, overview
+        return nodes, overview, []
 
     def _selects(self, queue: Queue) -> bool:
         vhost, name = queue
@@ -221,18 +271,27 @@ class RabbitCollector:
         for listener in overview.get("listeners") or ():
             protocol, node = str(listener.get("protocol")), str(listener.get("node"))
             if protocol in ("http/prometheus", "https/prometheus") and node in running:
-                # The API's own host is known to be reached; others are by the name that they have.
-                alone = len(running) == 1
-                host = urlsplit(self._settings.url).hostname if alone else node.partition("@")[2]
-                host = f"[{host}]" if host and ":" in host else host
-                urls[node] = f"{protocol.partition('/')[0]}://{host}:{listener.get('port')}"
+                scheme = protocol.partition("/")[0]
+                urls[node] = f"{scheme}://{self._host(node, running)}:{listener.get('port')}"
+        if not _keeps_statistics(overview):
+            # Then the API tells of no listeners either.
+            urls = {node: f"http://{self._host(node, running)}:{PORT}" for node in running}
         return {**urls, **self._settings.prometheus}
+
+    def _host(self, node: str, running: frozenset[str]) -> str:
+        """Where a node is reached: the API's own host is known to be, others are by their names."""
+        alone = len(running) == 1
+        host = urlsplit(self._settings.url).hostname if alone else node.partition("@")[2]
+        return f"[{host}]" if host and ":" in host else f"{host}"
 
     async def _page(self, node: str, url: str | None, timeout: float) -> Page | Problem:
         if url is None:
             text = f"{self._settings.name}: {node} has no Prometheus plugin"
             return Problem("unsupported", text)
-        families = urlencode([("family", family) for family in (*QUEUES, *COUNTERS)])
+        known, details = self._details.get(node, (-DETAILS_FOR, {}))
+        brief = time.monotonic() < known + DETAILS_FOR
+        of_queues = BRIEF if brief else QUEUES
+        families = urlencode([("family", family) for family in (*of_queues, *COUNTERS)])
         where = f"{url.rstrip('/').removesuffix('/metrics')}/metrics/detailed?{families}"
         try:
             text = await self._api.page(where, timeout, node)
@@ -245,6 +304,13 @@ class RabbitCollector:
             text = f"{self._settings.name}: the page of {node} ({url}) is that of {page.node}"
             return Problem("page", text)
         self._cluster_id = page.cluster_id or self._cluster_id
+        if brief:
+            page.gauges |= _as_they_were(details, page.queues)
+        elif len(page.queues) >= MANY:
+            self._details[node] = (
+                time.monotonic(),
+                {column: page.gauges[column] for column in DETAILS},
+            )
         return page
 
     async def _list(
@@ -309,6 +375,25 @@ class RabbitCollector:
         if event not in self._noted:
             self._noted[event] = f"{event}: {note}"
             log.warning(event, cluster=self._settings.name, note=note)
+
+
+def _as_they_were(
+    details: Mapping[str, Mapping[Queue, float]], depths: Mapping[Queue, float]
+) -> dict[str, dict[Queue, float]]:
+    """Details of the queues that there are; what is empty holds no bytes."""
+    kept = {
+        column: {queue: value for queue, value in values.items() if queue in depths}
+        for column, values in details.items()
+    }
+    for queue in kept["queue.messageBytes"]:
+        if depths[queue] == 0:
+            kept["queue.messageBytes"][queue] = 0
+    return kept
+
+
+def _keeps_statistics(overview: Mapping[str, Any]) -> bool:
+    """Whether the management plugin does; without it tells of no listeners, among much else."""
+    return "listeners" in overview
 
 
 def _gauges(

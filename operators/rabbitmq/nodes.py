@@ -67,13 +67,21 @@ def node_samples(
         {
             "cluster.nodeCount": len(names),
             "cluster.runningNodeCount": sum(running),
-            "cluster.alarmCount": sum(alarm or 0 for alarm in alarms),
-            "cluster.partitionedNodeCount": sum(bool(cut) for cut in seen),
+            "cluster.alarmCount": _sum(alarms),
+            "cluster.partitionedNodeCount": _sum(
+                [None if cut is None else cut > 0 for cut in seen]
+            ),
             "cluster.connectionCount": whole(totals.get("connections")),
             "cluster.channelCount": whole(totals.get("channels")),
         },
     )
     return Collected((rows, cluster))
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    """What is known, added up; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def whole(value: Any) -> int | None:

@@ -189,8 +189,10 @@ def _age(depth: float | None, head: float | None, now: int) -> float | None:
     return max(0.0, now / 1000 - head) if head else None
 
 
-def _sum(values: Sequence[float | None]) -> int:
-    return int(sum(value or 0 for value in values))
+def _sum(values: Sequence[float | None]) -> int | None:
+    """What is known, added up; None where there are queues, and nothing is known of any."""
+    known = [value for value in values if value is not None]
+    return None if values and not known else int(sum(known))
 
 
 def _word(value: Any) -> str | None:

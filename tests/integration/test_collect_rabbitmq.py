@@ -1,17 +1,28 @@
 """Collection from a real RabbitMQ: queues and nodes as rabbitmqctl says they are."""
 
 import time
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import flows.init_from_cluster
+import operators.rabbitmq.collector
+from flows.config import Config
+from flows.init_from_cluster import init_from_cluster
+from flows.loading import load, parse
 from operators.collect.errors import CollectionError
 from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import CLUSTER, NODE, QUEUE
+from tests.certificates import certificate
+from tests.conftest import started
+from tests.mqpipe import mqpipe
+from tests.ports import PortClaim
 from tests.rabbitmq.collecting import noted, row_of, rows_of, settings_of, ticks
-from tests.rabbitmq.server import Node, RabbitServer
+from tests.rabbitmq.server import PASSWORD, USER, Node, RabbitServer
 from tests.rabbitmq.traffic import (
     channel,
     counted,
@@ -312,3 +323,151 @@ def test_a_page_is_asked_for_where_the_api_says_it_is(rabbit: RabbitServer) -> N
     """Nothing is configured, and nothing noted: the plugin was read."""
     notes, _ = noted(settings_of(rabbit.first))
     assert notes == ()
+
+
+@pytest.fixture(scope="module")
+def unmeasured(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[RabbitServer, dict[str, Any]]]:
+    """A RabbitMQ that keeps no statistics, and settings by which its API is asked by TLS."""
+    own = certificate(tmp_path_factory.mktemp("rabbitmq") / "tls")
+    with PortClaim() as claim:
+        more = f"""\
+management.ssl.ip = 127.0.0.1
+management.ssl.port = {claim.port}
+management.ssl.cacertfile = {own.cert}
+management.ssl.certfile = {own.cert}
+management.ssl.keyfile = {own.key}
+management.disable_stats = true
+management_agent.disable_metrics_collector = true
+"""
+        with started(lambda: RabbitServer(more=more)) as server:
+            secure = {"url": f"https://127.0.0.1:{claim.port}", "tls": {"ca": str(own.cert)}}
+            yield server, secure
+
+
+def test_without_statistics_queues_are_told_by_the_plugin(
+    unmeasured: tuple[RabbitServer, dict[str, Any]],
+) -> None:
+    """All figures of queues by TLS and pages; of nodes what is not kept is null, and that is noted."""
+    server, secure = unmeasured
+    node = server.first
+    settings = settings_of(
+        node, **secure, prometheus={node.name: node.prometheus_url}, **only("plain")
+    )
+    with channel(node) as on:
+        declare(on, "plain")
+        publish(on, "plain", 5)
+        _, tick = ticks(settings, lambda: publish(on, "plain", 2))
+        until(lambda: row_of(ticks(settings)[0], QUEUE, "plain")["queue.depth"] == 7)
+        *_, last = ticks(settings, lambda: None)
+    row = row_of(last, QUEUE, "plain")
+    assert (row["queue.depth"], row["queue.messagesReady"], row["queue.consumers"]) == (7, 7, 0)
+    assert row["queue.messageBytes"] == 70
+    assert row["queue.messagesInPerSecond"] == 0
+    assert tick["queues"].error is None
+    of_node = row_of(last, NODE, f"node-{node.name}")
+    assert of_node["node.running"] == 1
+    assert of_node["node.totalMemoryUsedInBytes"] is None
+    sums = {name for part in rows_of(last, CLUSTER) for name, v in part.items() if v is not None}
+    assert {"cluster.nodeCount", "cluster.totalLag", "cluster.consumerCount"} <= sums
+    assert not {"cluster.alarmCount", "cluster.partitionedNodeCount"} & sums
+    notes, _ = noted(settings)
+    assert [note for note in notes if "RabbitMQ keeps no statistics" in note]
+
+
+def test_without_statistics_the_api_tells_no_figures(
+    unmeasured: tuple[RabbitServer, dict[str, Any]],
+) -> None:
+    """What is not told is null, of the cluster too, and never 0."""
+    server, secure = unmeasured
+    with channel(server.first) as on:
+        declare(on, "bare")
+        publish(on, "bare", 3)
+        (tick,) = ticks(settings_of(server.first, **secure, reader="api", **only("bare")))
+    row = row_of(tick, QUEUE, "bare")
+    assert (row["queue.type"], row["queue.state"]) == ("classic", "running")
+    assert row["queue.depth"] is None
+    known = {name for part in rows_of(tick, CLUSTER) for name, v in part.items() if v is not None}
+    assert not {"cluster.totalLag", "cluster.consumerCount"} & known
+
+
+def test_a_certificate_that_is_not_trusted_is_said(
+    unmeasured: tuple[RabbitServer, dict[str, Any]],
+) -> None:
+    """And that https was asked of a port that does not speak it."""
+    server, secure = unmeasured
+    for url in (secure["url"], f"https://127.0.0.1:{server.first.management}"):
+        error = failure_of(settings_of(server.first, url=url))
+        assert error.error_class == "tls"
+        assert "check `tls`" in str(error)
+
+
+def test_check_reaches_it_and_init_writes_a_fleet_like_it(
+    rabbit: RabbitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found, and what `expect` names in vain; then a configuration with its queues."""
+    monkeypatch.setattr(flows.init_from_cluster, "_MEASURED", 0.1)
+    node = rabbit.first
+    with channel(node) as on:
+        for kind in ("classic", "quorum"):
+            declare(on, f"like-{kind}", kind)
+            publish(on, f"like-{kind}", 2)
+            wait_for_stats(node, f"like-{kind}", messages=2)
+    text = f"""
+mode: infrastructure
+clusters:
+  - name: shop
+    provider: rabbitmq
+    url: {node.url}
+    user: {USER}
+    password: {PASSWORD}
+    queues: {{include: ["^like-"]}}
+    expect: {{queues: [like-clasic]}}
+"""
+    (tmp_path / "c.yaml").write_text(text)
+    checked = mqpipe(tmp_path, "check", "c.yaml", "--connect")
+    assert checked.code == 1, checked.out
+    assert "cluster shop: 4 entities (1 cluster, 1 node, 2 queue)" in checked.out
+    assert "there is no queue `like-clasic`; did you mean `like-classic`?" in checked.out
+    file = tmp_path / "sim.yaml"
+    assert init_from_cluster(file, parse(Config, text, "c", {}), "shop") == 0
+    (fleet,) = load(Config, file).simulation.fleets
+    assert (fleet.name, fleet.provider, fleet.nodes) == ("sim-shop", "rabbitmq", 1)
+    assert not isinstance(fleet.queues, int)
+    types = {queue.name: (queue.type, queue.message_size) for queue in fleet.queues}
+    assert types == {"like-classic": ("classic", 10), "like-quorum": ("quorum", 10)}
+
+
+@pytest.mark.parametrize("many", [1, 1000])
+def test_details_of_many_queues_are_kept_for_a_while(
+    rabbit: RabbitServer, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """Depth and consumers are as they are; bytes as they were, but of what was emptied, or is new."""
+    monkeypatch.setattr(operators.rabbitmq.collector, "MANY", many)
+    node, name = rabbit.first, f"details-{many}"
+    with channel(node) as on:
+        for queue, count in (("grows", 2), ("drains", 3)):
+            declare(on, f"{name}-{queue}")
+            publish(on, f"{name}-{queue}", count)
+            wait_for_stats(node, f"{name}-{queue}", messages=count)
+
+        def move() -> None:
+            publish(on, f"{name}-grows", 4)
+            take(on, f"{name}-drains", 3, ack=True)
+            declare(on, f"{name}-new")
+            publish(on, f"{name}-new", 1)
+            for queue, count in (("grows", 6), ("drains", 0), ("new", 1)):
+                wait_for_stats(node, f"{name}-{queue}", messages=count)
+
+        settings = settings_of(node, **only(name, reader="prometheus"))
+        _, second = ticks(settings, move)
+    rows = {row["queue"].removeprefix(f"{name}-"): row for row in rows_of(second, QUEUE)}
+    told = {queue: (of["queue.depth"], of["queue.messageBytes"]) for queue, of in rows.items()}
+    kept = many == 1
+    assert told == {
+        "grows": (6, 20 if kept else 60),
+        "drains": (0, 0),
+        "new": (1, None if kept else 10),
+    }
+    assert {row["queue.consumers"] for row in rows.values()} == {0}
