@@ -130,8 +130,10 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
 
     def _is_due(self) -> bool:
         waited = self._clock() - self._waiting.since
+        # Rows of a time to come are of before the clock was set back, for who knows how long.
+        old = waited < 0 or waited >= self._roll.every * 1000
         return self._waiting.rows >= self._roll.rows or (
-            self._waiting.rows > 0 and (self._soon or waited >= self._roll.every * 1000)
+            self._waiting.rows > 0 and (self._soon or old)
         )
 
     def _see_published(self) -> None:

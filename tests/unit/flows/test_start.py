@@ -28,7 +28,7 @@ SETTINGS = {
     "typing_extensions",
     "typing_inspection",
 }
-ARROW = {"_cython", "cython_runtime", "dateutil", "numpy", "pyarrow", "six"}
+ARROW = {"_cython", "cloudpickle", "cython_runtime", "dateutil", "numpy", "pyarrow", "six"}
 
 COMMAND_LINE = {
     "flows",

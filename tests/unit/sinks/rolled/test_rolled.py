@@ -52,6 +52,19 @@ def test_rows_wait_no_longer_than_the_age(kind: Kind, tmp_path: Path) -> None:
     assert later.rows == [1]
 
 
+def test_rows_that_waited_when_the_clock_was_set_back_wait_no_longer(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """Not until the clock has come again to where it was."""
+    job = Job(kind, tmp_path, every=60.0)
+    job.write(1)
+    later = Job(kind, tmp_path, job.snapshot(), every=60.0)
+    later.now -= 3_600_000
+    later.snapshot()
+    later.snapshot()
+    assert later.rows == [1]
+
+
 def test_rows_that_no_snapshot_covers_are_not_published(kind: Kind, tmp_path: Path) -> None:
     """However old they are: they would come again after a kill."""
     job = Job(kind, tmp_path)
