@@ -1,8 +1,8 @@
 """The alert rules of `docker/prometheus/alerts.yml` on clusters, evaluated on samples.
 
 They are read from the file, so a rule that changes changes what is found. A rule's expression compares
-one metric of the samples page with a number or with another metric of the same entity; the alert fires
-once that has been so for its `for`, evaluated at every tick. Source: prometheus.io, alerting rules.
+a metric of the samples page with a number or with another metric of the same entity, or joins such
+comparisons by `and`; the alert fires once that has been so for its `for`, evaluated at every tick. Source: prometheus.io, alerting rules.
 """
 
 import re
@@ -20,13 +20,14 @@ from flows.errors import UsageError
 from flows.observe.samples.names import PREFIX, families
 from flows.samples import Samples
 from flows.score.spans import spans_of
-from operators.schema.metrics import ENTITY_TYPES, EntityType
+from operators.schema.metrics import CLUSTER, ENTITY_TYPES, EntityType
 from operators.schema.settings import nearest
 from operators.schema.units import parse_duration
 
 SHIPPED = Path(__file__).parents[2] / "docker/prometheus/alerts.yml"
 
 _COMPARISON = re.compile(r"(\w+)\s*(<=|>=|==|!=|<|>)\s*([\w.+-]+)")
+_AND = re.compile(r"\s+and(?:\s+on\s*\(cluster\))?\s+")
 _OPERATORS = {"<": lt, ">": gt, "<=": le, ">=": ge, "==": eq, "!=": ne}
 
 
@@ -79,11 +80,23 @@ def rules(file: Path) -> list[Rule]:
 
 
 def _rule(file: Path, said: Mapping[str, Any]) -> Rule:
-    comparison = _COMPARISON.fullmatch(str(said["expr"]).strip())
+    expression = str(said["expr"]).strip()
+    parts = [_comparison(file, expression, part) for part in _AND.split(expression)]
+    (entity_type, broken), *others = parts
+    joined = " on " in expression and entity_type is not CLUSTER
+    if joined or any(whose is not entity_type for whose, _ in others):
+        raise UsageError(f"{file}: `{expression}` is of different entities")
+    for _, more in others:
+        broken &= more
+    return Rule(entity_type, broken, round(1000 * parse_duration(said.get("for", "0s"))))
+
+
+def _comparison(file: Path, expression: str, part: str) -> tuple[EntityType, pl.Expr]:
+    comparison = _COMPARISON.fullmatch(part)
     if comparison is None:
         raise UsageError(
-            f"{file}: {said.get('alert')}: `{said['expr']}` cannot be evaluated on samples: write one "
-            "metric, a comparison, and a number or a metric of the same entity"
+            f"{file}: `{expression}` cannot be evaluated on samples: compare a metric with a number or with "
+            "a metric of the same entity, and join such comparisons by `and`"
         )
     name, operator, other = comparison.groups()
     entity_type, value = _metric(file, name)
@@ -93,8 +106,7 @@ def _rule(file: Path, said: Mapping[str, Any]) -> Rule:
         whose, limit = _metric(file, other)
         if whose is not entity_type:
             raise UsageError(f"{file}: `{name}` and `{other}` are of different entities") from None
-    holds = round(1000 * parse_duration(said.get("for", "0s")))
-    return Rule(entity_type, _OPERATORS[operator](value, limit), holds)
+    return entity_type, _OPERATORS[operator](value, limit)
 
 
 def _metric(file: Path, name: str) -> tuple[EntityType, pl.Expr]:

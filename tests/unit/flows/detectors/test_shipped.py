@@ -135,6 +135,7 @@ def test_every_rule_on_samples_that_ships_can_be_evaluated() -> None:
         ("mq_consumer_group_lag_second > 1", "did you mean `mq_consumer_group_lag_seconds`"),
         ("rate(mq_topic_offset[5m]) > 1", "cannot be evaluated on samples"),
         ("mq_topic_consumer_lag > mq_broker_leaders", "of different entities"),
+        ("mq_topic_consumer_lag > 1 and mq_broker_leaders > 1", "of different entities"),
     ],
 )
 def test_rule_that_cannot_be_evaluated_is_named(tmp_path: Path, expression: str, said: str) -> None:
