@@ -154,10 +154,9 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
         for sink in picture.sinks
         if sink.published is not None and not sink.published and not picture.ended
     ]
-    if not wide:
-        # Beside the figures there would be room for a word.
-        failing = (sink for sink in picture.sinks if sink.error)
-        top += [_on_one_line(Text(visible(f"{s.name}: {s.error}"), _BAD)) for s in failing]
+    # Beside a sink's figures there is room for a word of it.
+    failing = (sink for sink in picture.sinks if sink.error)
+    top += [_on_one_line(Text(visible(f"{s.name}: {s.error}"), _BAD)) for s in failing]
     kafka = [
         _clusters(picture, wide=wide),
         _groups(picture, wide=wide),

@@ -366,9 +366,10 @@ def test_a_wide_terminal_shows_more_beside_each_other() -> None:
     assert any("connection refused" in line and line.startswith("hurt") for line in lines)
 
 
-def test_a_sinks_error_is_a_line_where_the_terminal_is_narrow() -> None:
-    """It would have no room beside the figures."""
-    assert "newrelic: connection refused" in lines_of(View())
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+def test_a_sinks_error_is_a_line_of_its_own(width: int, height: int) -> None:
+    """Beside the figures there is room for a word of it at most."""
+    assert "newrelic: connection refused" in lines_of(View(), width, height)
 
 
 def test_the_last_frame_says_that_the_job_ended() -> None:
