@@ -128,7 +128,14 @@ def _measured(latest: "Latest", names: Sequence[str]) -> Callable[[TickResult], 
     def keep(result: TickResult) -> None:
         for name in names:
             if name in result.raw:
-                latest.came(result.tick.cluster, name, result.raw[name], result.tick.start)
+                latest.came(
+                    result.tick.cluster,
+                    name,
+                    result.raw[name],
+                    result.tick.start,
+                    # Of one that lacks something the last that is known stays.
+                    whole=result.error_class is None,
+                )
 
     return keep
 

@@ -169,8 +169,13 @@ def _rows(
         {"cluster": batch.column("cluster_name")}
         | {label: batch.column(column) for label, column in identity.items()}
     )
-    times = batch.column("timestamp") if "timestamp" in batch.schema.names else None
-    rows = last_rows(labels, times)
+    if "timestamp" in batch.schema.names:
+        rows = last_rows(labels, batch.column("timestamp"))
+    elif len({cluster for cluster, _ in kept}) == len(kept):
+        # A tick's measures have each label set once.
+        return labels, {name: batch.column(name) for name in batch.schema.names}
+    else:
+        rows = last_rows(labels)
     batch = batch.take(rows)
     return labels.take(rows), {name: batch.column(name) for name in batch.schema.names}
 

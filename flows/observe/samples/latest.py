@@ -45,8 +45,19 @@ class Latest:
         self._kept: dict[tuple[str, str], deque[Came]] = {}
         self._version = 0
 
-    def came(self, cluster: str, of: str, batch: pa.RecordBatch, tick: int | None = None) -> None:
-        """Keep a batch that is of something of a cluster; `tick` (ms) where it has no timestamps."""
+    def came(
+        self,
+        cluster: str,
+        of: str,
+        batch: pa.RecordBatch,
+        tick: int | None = None,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Keep a batch that is of something of a cluster; `tick` (ms) where it has no timestamps.
+
+        One that is all of that as a `whole` takes the place of those before it.
+        """
         if not batch.num_rows:
             return
         last = pc.max(batch.column("timestamp")).value if tick is None else tick
@@ -57,6 +68,8 @@ class Latest:
         at = self._steady()
         with self._lock:
             kept = self._kept.setdefault((cluster, of), deque())
+            if whole:
+                kept.clear()
             kept.append(Came(at, batch))
             self._forget(kept, at)
             self._version += 1

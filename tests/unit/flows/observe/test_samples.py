@@ -368,6 +368,41 @@ def test_a_certificate_that_cannot_be_used_is_a_clear_error(tmp_path: Any) -> No
         pass
 
 
+def layout(topics: list[str], leader: int) -> pa.RecordBatch:
+    """Topics of one partition each, all with one leader."""
+    count = len(topics)
+    columns: dict[str, Any] = {
+        "topic": pa.array(topics).dictionary_encode(),
+        "partition": [0] * count,
+        "leader": [leader] * count,
+        "preferred": [leader] * count,
+        "replicas": [1] * count,
+        "in_sync": [1] * count,
+    }
+    arrays = [pa.array(columns[f.name]).cast(f.type) for f in LAYOUT]
+    return pa.RecordBatch.from_arrays(arrays, schema=LAYOUT)
+
+
+def test_a_whole_ticks_measures_take_the_place_of_those_before(latest: Latest) -> None:
+    """So a topic that is gone is gone; where a tick lacks something the last of it stays."""
+
+    def leaders() -> dict[str, float]:
+        page = read(ClusterPage(latest, samples=False, more=kafka_exporter))
+        return {
+            dict(labels)["topic"]: value
+            for (name, labels), value in page.items()
+            if name == "kafka_topic_partition_leader"
+        }
+
+    tick = round(NOW * 1000)
+    latest.came("c", "layout", layout(["a", "b"], 1), tick, whole=True)
+    latest.came("c", "layout", layout(["b", "c"], 2), tick)
+    assert leaders() == {"a": 1, "b": 2, "c": 2}
+    latest.came("c", "layout", layout(["c"], 3), tick, whole=True)
+    assert leaders() == {"c": 3}
+    assert len(latest.kept()["layout"]) == 1
+
+
 def test_kafka_exporters_names_have_what_was_measured(latest: Latest) -> None:
     """Partitions' offsets, layout and commits, sums of them, and what samples have."""
     tick = round(NOW * 1000)
