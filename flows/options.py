@@ -67,7 +67,9 @@ _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
 
 
-def _chosen(variable: str, words: Sequence[str]) -> Callable[[str | None], None]:
+def _of_logs(metavar: str, variable: str, words: Sequence[str], what: str) -> Any:
+    """An option whose word is noted in the environment, where logs look for it."""
+
     def choose(word: str | None) -> None:
         if word is None:
             return
@@ -75,34 +77,22 @@ def _chosen(variable: str, words: Sequence[str]) -> Callable[[str | None], None]
             raise typer.BadParameter(f"{word!r}: write {', '.join(words[:-1])} or {words[-1]}")
         os.environ[variable] = word.lower()
 
-    return choose
-
-
-LogLevel = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LEVEL",
-        envvar=LOG_LEVEL,
-        show_envvar=False,
-        callback=_chosen(LOG_LEVEL, _LEVELS),
-        help="Of the log: debug, info, warning or error.",
-    ),
-]
-LogFormat = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FORMAT",
-        envvar=LOG_FORMAT,
-        show_envvar=False,
-        callback=_chosen(LOG_FORMAT, _FORMATS),
-        help="Of the log: json, or text for people.",
-    ),
-]
+    option = typer.Option(
+        metavar=metavar, envvar=variable, show_envvar=False, callback=choose, help=what
+    )
+    return Annotated[str | None, option]
 
 
 def with_logs(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of logs, which all have, before its name and after it."""
-    options = {"log_level": LogLevel, "log_format": LogFormat}
+    options = {
+        "log_level": _of_logs(
+            "LEVEL", LOG_LEVEL, _LEVELS, "Of the log: debug, info, warning or error."
+        ),
+        "log_format": _of_logs(
+            "FORMAT", LOG_FORMAT, _FORMATS, "Of the log: json, or text for people."
+        ),
+    }
 
     @wraps(command)
     def inner(*arguments: Any, **more: Any) -> None:
