@@ -25,7 +25,7 @@ seed {SEED}; figures are those of [`mqpipe score`](score.md).
 
 The first two are read from what ships, so that an alert that changes changes what it finds. A detector that gives
 scores has the threshold at which its flagged ticks do best, which no one knows beforehand: it is what it
-could do, where alerts are what they do. Each is one short module in `flows/detectors/`; one runs on samples of yours by
+could do, where alerts are what they do; these were tuned on such simulations, of another seed. Each is one short module in `flows/detectors/`; one runs on samples of yours by
 
 <!-- not run: it needs samples -->
 ```console
