@@ -228,7 +228,7 @@ def find_samples(uri: str) -> Samples:
     if not files:
         raise SamplesError(
             f"{uri}: no samples there (type=…/date=…/*.parquet); `mqpipe export --out {uri}` "
-            "makes some; a run's first files are there within 15 s"
+            "makes some; a run says when its first files are there"
         )
     prefix = _prefix(uri)
     return Samples(
