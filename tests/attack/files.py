@@ -26,8 +26,8 @@ _COMMANDS = [
     ("score", "ALERTS", "--against", "samples", "--out", "s.html"),
     ("report", "samples", "--out", "r.html"),
     ("tail", "samples", "--no-follow", "--json"),
-    ("export", "c.yaml", *_TIMES, "--out", "sets", "--format", "tsb-ad"),
-    ("export", "c.yaml", *_TIMES, "--out", "sets", "--format", "nab"),
+    ("export", "c.yaml", *_TIMES, "--out", "tsb", "--format", "tsb-ad"),
+    ("export", "c.yaml", *_TIMES, "--out", "nab", "--format", "nab"),
     ("init", "CONFIG"),
 ]
 
