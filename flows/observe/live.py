@@ -28,7 +28,7 @@ from flows.observe.picture import (
     SinkPicture,
     Target,
 )
-from flows.observe.standing import Figures
+from flows.observe.standing import Figures, Groups
 from flows.observe.view import HELP, View
 from flows.units import age, count, duration, rate, size
 from flows.visible import visible
@@ -321,9 +321,7 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
             *([Text(state, _BAD if state in ("losing", "stalled") else "")] if said else []),
         ]
 
-    def largest(figure: str) -> Order:
-        return lambda place: (-_or(groups.figure(figure, place), -inf), groups.names[place])
-
+    largest = partial(_largest, groups)
     return Part(
         "groups",
         heads,
@@ -338,6 +336,10 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
             "name": lambda p: groups.names[p],
         },
     )
+
+
+def _largest(of: Groups, figure: str) -> Order:
+    return lambda place: (-_or(of.figure(figure, place), -inf), of.names[place])
 
 
 def _queues(picture: Picture, *, wide: bool) -> Part:
@@ -362,9 +364,7 @@ def _queues(picture: Picture, *, wide: bool) -> Part:
             *([Text(state, _BAD if state in _UNUSABLE else "")] if said else []),
         ]
 
-    def largest(figure: str) -> Order:
-        return lambda place: (-_or(queues.figure(figure, place), -inf), queues.names[place])
-
+    largest = partial(_largest, queues)
     return Part(
         "queues",
         heads,

@@ -27,6 +27,7 @@ from operators.schema.metrics import (
 )
 from sinks.newrelic.encode import check_event, events, metric_blocks
 from sinks.newrelic.payloads import payloads
+from tests.newrelic.conversions import COMMON
 from tests.newrelic.samples import sort_events, sort_points
 from tests.samples import tick
 
@@ -89,15 +90,7 @@ def event_names(entity_type: EntityType, row: dict[str, Any]) -> tuple[str | Non
 def expected_event(entity_type: EntityType, row: dict[str, Any]) -> dict[str, Any]:
     """A sample's event, made in the plainest way."""
     names = {
-        "entity_guid": "entityGuid",
-        "entity_type": "entityType",
-        "entity_name": "entityPath",
-        "cluster_name": "clusterName",
-        "cluster_id": "clusterId",
-        "provider": "provider",
-        "environment": "environment",
-        "origin": "origin",
-        "anomaly": "anomaly",
+        **COMMON,
         **{i.column: i.attribute for i in entity_type.identity},
         **{m.name: m.name for m in entity_type.metrics},
     }
