@@ -2,10 +2,7 @@
 
 import shutil
 import tempfile
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Protocol, Self
 from tests.kafka.broker import Broker
 from tests.kafka.child import Spawner
 from tests.kafka.jars import VERSION, agent_jar, classpath, java, resolve_jars
+from tests.kafka.kept import ARCHIVING, archived_classes, copy_formatted, formatted, some_id
 from tests.kafka.settings import (
     Place,
     kraft_settings,
@@ -72,6 +70,8 @@ class KafkaCluster:
         heap: the heap of a broker, as `java -Xmx` takes it.
         rules: the exporter's, in place of docker/jmx-exporter.yml; read anew when they change.
         agent: the exporter's jar, in place of that in pom.xml.
+        classes: options by which a broker's JVM has or keeps its classes, in place of those that
+            are kept between starts.
 
     Raises:
         MissingToolError, UnresolvedJarsError: there is no Java, or no jars.
@@ -90,6 +90,7 @@ class KafkaCluster:
         heap: str = "256m",
         rules: Path = JMX_EXPORTER_CONFIG,
         agent: Path | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         security = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
         self._resources = ExitStack()
@@ -100,6 +101,9 @@ class KafkaCluster:
             self._resources.callback(self._spawner.close)
             self.version = version
             self._jars = resolve_jars(version)
+            if classes is None:
+                classes = archived_classes(version, partial(_end_a_broker, version))
+            self._classes = classes
             self._agent = f"{agent or agent_jar(self._jars)}=127.0.0.1:{{}}:{rules}"
             self._brokers = self._configure(
                 brokers, security, advertised or {}, settings or {}, heap
@@ -198,9 +202,8 @@ class KafkaCluster:
         for broker_id in ids:
             ports = {listener: self._port() for listener in security}
             metrics_port = self._port()
-            log_dir = self._directory / f"broker-{broker_id}"
             told = {name: port for (of, name), port in advertised.items() if of == broker_id}
-            place = Place(broker_id, ports, security, log_dir, told)
+            place = Place(broker_id, ports, security, self._log_dir(broker_id), told)
             _write(self._properties(broker_id), {**with_metadata(place), **settings})
             configured[broker_id] = Broker(
                 broker_id,
@@ -228,7 +231,7 @@ class KafkaCluster:
         return port
 
     def _command(self, broker_id: int, metrics_port: int, heap: str) -> list[str]:
-        options = self._java(heap, f"-javaagent:{self._agent.format(metrics_port)}")
+        options = self._java(heap, *self._classes, f"-javaagent:{self._agent.format(metrics_port)}")
         return [*options, "kafka.Kafka", str(self._properties(broker_id))]
 
     def _java(self, heap: str, *options: str) -> list[str]:
@@ -244,15 +247,26 @@ class KafkaCluster:
         ]
 
     def _format(self, format_args: Sequence[str]) -> None:
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        """Formats one directory by Kafka's own tool, where none is kept, and copies it to the others."""
+        first, *_ = self._brokers
 
-        def format_one(broker_id: int) -> None:
-            config = str(self._properties(broker_id))
-            format_command = ("format", f"--cluster-id={cluster_id}", "--config", config)
-            run_tool("kafka.tools.StorageTool", *format_command, *format_args, version=self.version)
+        def format_one(directory: Path) -> None:
+            config = str(self._properties(first))
+            command = ("format", f"--cluster-id={some_id()}", "--config", config)
+            run_tool("kafka.tools.StorageTool", *command, *format_args, version=self.version)
+            shutil.move(self._log_dir(first), directory)
 
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(format_one, self._brokers))
+        template = self._directory / "formatted"
+        if format_args:
+            format_one(template)
+        else:
+            template = formatted(self.version, format_one)
+        cluster_id = some_id()
+        for broker_id in self._brokers:
+            copy_formatted(template, self._log_dir(broker_id), broker_id, cluster_id)
+
+    def _log_dir(self, broker_id: int) -> Path:
+        return self._directory / f"broker-{broker_id}"
 
     def _properties(self, broker_id: int) -> Path:
         return self._directory / f"broker-{broker_id}.properties"
@@ -264,3 +278,9 @@ class KafkaCluster:
 
 def _write(file: Path, properties: Mapping[str, str]) -> None:
     file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+
+
+def _end_a_broker(version: str, option: str) -> None:
+    """Have a broker come up and end, with an option for its JVM."""
+    with KafkaCluster(version=version, classes=(option, *ARCHIVING)) as cluster:
+        cluster.stop(1)

@@ -4,8 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -72,27 +71,38 @@ def java() -> str:
 def resolve_jars(version: str = VERSION) -> Path:
     """The directory that holds the jars of pom.xml, brought by Maven at a version's first call.
 
-    The directory bears the hash of pom.xml, so a changed pom is resolved anew. Processes that
-    race for it wait for the first; it appears by rename, so a killed Maven leaves no half of it.
+    The directory bears the hash of pom.xml, so a changed pom is resolved anew.
 
     Raises:
         MissingToolError: the jars are not there yet and neither is Maven.
         UnresolvedJarsError: Maven failed.
     """
-    cache = _cache()
-    jars = cache / f"kafka-{version}-{sha256(POM.read_bytes()).hexdigest()[:12]}"
-    if jars.is_dir():
+
+    def copy(unfinished: Path) -> None:
+        unfinished.mkdir()
+        _copy_dependencies(maven, version, unfinished)
+
+    name = f"kafka-{version}-{sha256(POM.read_bytes()).hexdigest()[:12]}"
+    if (jars := _cache() / name).is_dir():
         return jars
     maven = command("mvn", "maven")
-    with _locked(cache / f"{jars.name}.lock"):
-        if not jars.is_dir():
-            unfinished = Path(tempfile.mkdtemp(prefix=f"{jars.name}.", dir=cache))
-            try:
-                _copy_dependencies(maven, version, unfinished)
-                unfinished.rename(jars)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
-    return jars
+    return kept(jars, copy)
+
+
+def kept(path: Path, make: Callable[[Path], None]) -> Path:
+    """A file or directory of the cache, which `make` writes, at a path that it is given, where it is not yet.
+
+    Processes that race for it wait for the first; it appears by rename, so one that is killed
+    leaves no half of it.
+    """
+    if not path.exists():
+        with _locked(path.with_name(f"{path.name}.lock")):
+            if not path.exists():
+                with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as unfinished:
+                    made = Path(unfinished) / path.name
+                    make(made)
+                    made.rename(path)
+    return path
 
 
 def agent_jar(jars: Path) -> Path:
@@ -123,15 +133,16 @@ def tiered_jar() -> Path:
 
 def _one_jar(artifact: str, version: str, classifier: str = "") -> Path:
     name = "-".join((artifact.partition(":")[2], version, *filter(None, (classifier,)))) + ".jar"
-    jar = _cache() / name
-    if not jar.exists():
-        maven = command("mvn", "maven")
-        with TemporaryDirectory(prefix="jar.", dir=_cache()) as unfinished:
-            what = f"{artifact}:{version}" + (f":jar:{classifier}" if classifier else "")
-            plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
-            _run([maven, "-B", "-q", plugin, f"-Dartifact={what}"], Path(unfinished))
-            (Path(unfinished) / name).rename(jar)
-    return jar
+
+    def copy(unfinished: Path) -> None:
+        what = f"{artifact}:{version}" + (f":jar:{classifier}" if classifier else "")
+        plugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+        _run([maven, "-B", "-q", plugin, f"-Dartifact={what}"], unfinished.parent)
+
+    if (jar := _cache() / name).exists():
+        return jar
+    maven = command("mvn", "maven")
+    return kept(jar, copy)
 
 
 def classpath(jars: Path) -> str:
