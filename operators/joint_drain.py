@@ -13,6 +13,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from operators.drain import Drain
 from operators.schedule import Alarm
+from operators.slack import rest
 from operators.thread_state import keep_thread_state
 
 EARS = 256
@@ -50,6 +51,8 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         self._alarm = Alarm()
 
     def next_batch(self) -> list[Notice]:
+        if not self._drain.under_way:
+            rest()
         if self._drain.requested and not self._told:
             self._told = True
             return [(str(ear), self._worker) for ear in range(EARS)]

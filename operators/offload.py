@@ -17,6 +17,7 @@ from operators.drain import Drain
 from operators.pool.pool import Pool
 from operators.pool.settings import Priority
 from operators.pool.task import Result
+from operators.slack import attend
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 
 LANES = 64
@@ -137,6 +138,7 @@ class _Lane(StatefulBatchLogic[Ticks, TickResult, State]):
                 self._accept(Ticks(cluster, start, interval, kind=kind), _LOST)
 
     def on_batch(self, values: list[Ticks]) -> tuple[Iterable[TickResult], bool]:
+        attend()
         missed = [missed_before(tick) for tick in values if tick.missed]
         for tick in values:
             if tick.count:

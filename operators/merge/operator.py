@@ -14,6 +14,7 @@ from operators.merge.coverage import Coverage
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.schedule import Clock, awake_at, wall_clock
+from operators.slack import attend
 from operators.ticks import TickResult, Ticks
 
 State = tuple[Any, ...]
@@ -91,6 +92,7 @@ class _Logic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, State | None
         self._account()
 
     def on_batch(self, values: list[Ticks | TickResult]) -> tuple[Iterable[pa.RecordBatch], bool]:
+        attend()
         rows: list[pa.RecordBatch] = []
         for value in values:
             if isinstance(value, Ticks):
