@@ -23,9 +23,13 @@ class Budget:
         Raises:
             CollectionError: it is over already.
         """
-        left = self._start + self._usable * share - self._clock()
+        left = self.left(share)
         if left <= 0:
             raise CollectionError(
                 Problem("timeout", f"{what}: what came before it took all of its time")
             )
         return left
+
+    def left(self, share: float) -> float:
+        """Seconds until `share` of the usable time is over; negative where it is."""
+        return self._start + self._usable * share - self._clock()

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +19,13 @@ from operators.schema.secrets import without_password
 MAX_ANSWER = 512 << 20
 """Bytes of an answer that is read; a bigger one is refused."""
 
+Alarms = frozenset[tuple[str, str]]
+"""Which nodes have raised what."""
+
+MEMORY, DISK = "memory", "disk space"
+"""What is scarce, as the API calls it."""
+
+_WELL = (200,)
 _CHUNK = 1 << 18
 _MONITORING = (
     "give the user the tag `monitoring` and permissions on the virtual hosts "
@@ -41,6 +48,28 @@ class Api:
         Raises:
             CollectionError: there is no answer within `timeout` seconds, or it says no.
         """
+        return await self._asked(path, timeout, _WELL, query)
+
+    async def alarms(self, timeout: float) -> Alarms:
+        """The alarms of all nodes, as the node that is asked knows them.
+
+        Raises:
+            CollectionError: there is no answer within `timeout` seconds, or it says no.
+        """
+        path = "health/checks/alarms"
+        # Where there are some it answers as if it were not available.
+        found = await self._asked(path, timeout, (*_WELL, 503), {})
+        if isinstance(found, dict) and found.get("status") == "ok":
+            return frozenset()
+        try:
+            return frozenset((str(a["node"]), str(a["resource"])) for a in found["alarms"])
+        except (TypeError, KeyError) as error:
+            text = f"{self._settings.name}: GET /api/{path}: tells of no alarms"
+            raise CollectionError(Problem("garbage", text)) from error
+
+    async def _asked(
+        self, path: str, timeout: float, statuses: Collection[int], query: Mapping[str, str | int]
+    ) -> Any:
         url = f"{self._settings.url}/api/{path}"
         what = f"{self._settings.name}: GET {without_password(url)}"
         try:
@@ -53,7 +82,7 @@ class Api:
         headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
         if query:
             url = f"{url}?{urlencode(query)}"
-        async with self._answer(url, headers, timeout, what) as body:
+        async with self._answer(url, headers, timeout, what, statuses) as body:
             try:
                 return await asyncio.to_thread(json.loads, body)
             except ValueError as error:
@@ -92,13 +121,18 @@ class Api:
 
     @asynccontextmanager
     async def _answer(
-        self, url: str, headers: Mapping[str, str], timeout: float, what: str
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        what: str,
+        statuses: Collection[int] = _WELL,
     ) -> AsyncIterator[bytes]:
         """An answer's body; what goes wrong until then is told as what it means."""
         try:
             session = await self._opened()
             async with asyncio.timeout(timeout):
-                body = await _body(session, url, headers, what)
+                body = await _body(session, url, headers, what, statuses)
         except OSError as error:
             if isinstance(error, TimeoutError):
                 text = f"{what}: no answer within {timeout:.1f} s: does a node hang?"
@@ -134,7 +168,11 @@ def _refused(body: bytes, what: str) -> Problem:
 
 
 async def _body(
-    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], what: str
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: Mapping[str, str],
+    what: str,
+    statuses: Collection[int],
 ) -> bytes:
     body = bytearray()
     async with session.get(url, headers=headers, allow_redirects=False) as response:
@@ -146,7 +184,7 @@ async def _body(
             )
         if response.status == 400:
             raise CollectionError(Problem("range", f"{what}: answers 400"))
-        if response.status != 200:
+        if response.status not in statuses:
             class_ = "unavailable" if response.status >= 500 else "page"
             raise CollectionError(Problem(class_, f"{what}: answers {response.status}"))
         async for chunk in response.content.iter_chunked(_CHUNK):

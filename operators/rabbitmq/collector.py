@@ -2,27 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 from operators.collect.budget import Budget
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.once import Once
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import Selected
-from operators.rabbitmq.api import Api
+from operators.rabbitmq.api import Alarms, Api
 from operators.rabbitmq.detailed import (
     BRIEF,
     COUNTERS,
     DETAILS,
+    NODES,
     QUEUES,
     Page,
     Queue,
+    identity_of,
     parse_page,
     unescaped,
 )
-from operators.rabbitmq.nodes import COLUMNS, node_samples
+from operators.rabbitmq.nodes import COLUMNS, node_samples, of_page, with_alarms
+from operators.rabbitmq.places import keeps_statistics, page_url, places
 from operators.rabbitmq.queues import LISTED, MEASURED, Listed, Read, listing, measured
 from operators.rabbitmq.queues import queue_samples as samples_of
 from operators.rabbitmq.settings import RabbitSettings
@@ -40,9 +42,6 @@ MANY, DETAILS_FOR = 2_000, 55.0
 """Queues on a node from which on details of them (bytes, memory, capacity, the first message's time) are
 taken as they were for so many seconds: they are nine tenths of what a page costs."""
 
-PORT = 15692
-"""Where the Prometheus plugin listens, unless it is told otherwise."""
-
 API_FOR = 600.0
 """Seconds for which the API is read where no page was to be had; then pages are tried again."""
 
@@ -58,9 +57,9 @@ RabbitMQ many times as much: enable it, open its port (15692) or say under `prom
 )
 
 _NO_STATISTICS = "the management plugin keeps none (management.disable_stats or \
-management_agent.disable_metrics_collector, as in RabbitMQ's own image), so it tells of nodes no memory, disk or \
-alarm, of the cluster no channel, and by `reader: api` of queues no message: keep them, and have the \
-Prometheus plugin reached"
+management_agent.disable_metrics_collector, as in RabbitMQ's own image), so it tells of the cluster no channel \
+and no partition, and where the Prometheus plugin is not reached of nodes no memory and disk, and of queues no \
+message: keep them, or have the plugin reached"
 
 log = Log("mqpipe.collect")
 
@@ -69,12 +68,17 @@ class _Topology:
     """Which nodes there are at a tick, and where their pages are; asked for once."""
 
     def __init__(self) -> None:
+        self.names: Once[list[Mapping[str, Any]]] = Once()
         self.nodes: Once[list[Mapping[str, Any]]] = Once()
         self.overview: Once[Mapping[str, Any]] = Once()
 
     def cancel(self) -> None:
-        self.nodes.cancel()
-        self.overview.cancel()
+        for asked in (self.names, self.nodes, self.overview):
+            asked.cancel()
+
+
+_Known = tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]
+"""Nodes, and the overview."""
 
 
 class RabbitCollector:
@@ -93,7 +97,7 @@ class RabbitCollector:
         self._listed: Mapping[Queue, Listed] = {}
         self._listed_at = -LISTED_FOR
         self._by_api_until = 0.0
-        self._known: tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]] | None = None
+        self._known: _Known | None = None
         self._details: dict[str, tuple[float, Mapping[str, Mapping[Queue, float]]]] = {}
         self._noted: dict[str, str] = {}
 
@@ -140,12 +144,68 @@ class RabbitCollector:
     # Nodes
 
     async def _collect_nodes(self, tick: int, topology: _Topology, budget: Budget) -> Collected:
-        nodes, overview, _ = await asyncio.gather(
-            self._nodes(topology, budget), self._overview(topology, budget), self._learn_id(budget)
-        )
-        if not _keeps_statistics(overview):
+        (nodes, overview), problems = await self._cluster(topology, budget)
+        silent: Collection[str] = ()
+        if problems:
+            pages, missing = await self._nodes_by_pages(nodes, overview, budget)
+            if pages:
+                problems = [*missing, *problems]
+                silent = [name for name in _running(nodes) if name not in pages]
+                # Of what was known before no more than that.
+                nodes = [{"name": node["name"], "running": node.get("running")} for node in nodes]
+                nodes = _told_by(pages, nodes)
+            else:
+                nodes, overview = await self._asked(topology, budget)
+                self._known, problems = (nodes, overview), []
+        if not problems and not keeps_statistics(overview):
             self._note("RabbitMQ keeps no statistics", _NO_STATISTICS)
-        return node_samples(self._identity, tick, nodes, overview)
+            pages, missing = await self._nodes_by_pages(nodes, overview, budget)
+            # Where no page is to be had, that is noted.
+            problems = missing if pages else []
+            nodes = _told_by(pages, nodes)
+        collected = node_samples(self._identity, tick, nodes, overview, silent)
+        error_class, error = summary(problems)
+        return Collected(collected.batches, collected.raw, error_class, error)
+
+    async def _nodes_by_pages(
+        self, nodes: Sequence[Mapping[str, Any]], overview: Mapping[str, Any], budget: Budget
+    ) -> tuple[Mapping[str, Mapping[str, Any]], list[Problem]]:
+        """What nodes' own pages tell of each that runs, as the API calls it, and what is missing of it."""
+        if self._settings.reader == "api":
+            return {}, []
+        running = _running(nodes)
+        names = sorted(running)
+        urls = places(self._settings, running, overview)
+        until = budget.until(PAGES_SHARE, f"{self._settings.name}: read the nodes' pages")
+        found, alarms = await asyncio.gather(
+            asyncio.gather(*(self._text(name, urls.get(name), NODES, until) for name in names)),
+            self._alarms(until),
+        )
+        pages: dict[str, Mapping[str, Any]] = {}
+        problems: list[Problem] = []
+        for name, text in zip(names, found, strict=True):
+            problem = text if isinstance(text, Problem) else self._foreign(name, urls[name], text)
+            if problem is None:
+                pages[name] = with_alarms(of_page(str(text)), name, alarms)
+            else:
+                problems.append(problem)
+        return pages, problems
+
+    async def _alarms(self, timeout: float) -> Alarms | None:
+        """Those of all nodes; None where it is not known."""
+        try:
+            return await self._api.alarms(timeout)
+        except CollectionError:
+            return None
+
+    async def _names(self, topology: _Topology, budget: Budget) -> list[Mapping[str, Any]]:
+        """The nodes, and whether they run. While one hangs, this alone is told, after five seconds."""
+        what = f"{self._settings.name}: read the nodes"
+        left = budget.until(PAGES_SHARE, what)
+        plain = {"disable_stats": "true", "columns": "name,running"}
+        return _listed(
+            await topology.names.get(lambda: self._api.ask("nodes", left, **plain)), what
+        )
 
     async def _nodes(self, topology: _Topology, budget: Budget) -> list[Mapping[str, Any]]:
         left = budget.until(1, f"{self._settings.name}: read the nodes")
@@ -176,8 +236,8 @@ class RabbitCollector:
     # Queues
 
     async def _collect_queues(self, tick: int, topology: _Topology, budget: Budget) -> Collected:
-        nodes, overview, hung = await self._cluster(topology, budget)
-        running = frozenset(str(node["name"]) for node in nodes if node.get("running"))
+        (nodes, overview), hung = await self._cluster(topology, budget)
+        running = _running(nodes)
         read: Read | None = None
         problems: list[Problem] = []
         if self._settings.reader != "api" and time.monotonic() >= self._by_api_until:
@@ -196,28 +256,30 @@ class RabbitCollector:
         error_class, error = summary(problems)
         return Collected(collected.batches, collected.raw, error_class, error)
 
-    async def _cluster(
-        self, topology: _Topology, budget: Budget
-    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any], list[Problem]]:
+    async def _cluster(self, topology: _Topology, budget: Budget) -> tuple[_Known, list[Problem]]:
         """The nodes and the overview: the last that were told, and why, where the API hangs.
 
         It asks all nodes, so it does as soon as one of them hangs.
         """
         what = f"{self._settings.name}: read the nodes"
+        known = self._known or (await self._names(topology, budget), {})
         try:
-            async with asyncio.timeout(budget.until(CLUSTER_SHARE, what)):
-                nodes, overview, _ = await asyncio.gather(
-                    self._nodes(topology, budget),
-                    self._overview(topology, budget),
-                    self._learn_id(budget),
-                )
-        except TimeoutError as error:
-            problem = Problem("timeout", f"{what}: no answer from the API: does a node hang?")
-            if self._known is None:
-                raise CollectionError(problem) from error
-            return *self._known, [problem]
-        self._known = nodes, overview
-        return nodes, overview, []
+            async with asyncio.timeout(budget.left(CLUSTER_SHARE)):
+                self._known = await self._asked(topology, budget)
+        except TimeoutError:
+            self._known = known
+            text = f"{what}: no answer from the API, which asks all of them: does one hang?"
+            return known, [Problem("timeout", text)]
+        return self._known, []
+
+    async def _asked(self, topology: _Topology, budget: Budget) -> _Known:
+        """The nodes and the overview; the cluster's id, where it is to be had, with them."""
+        nodes, overview, _ = await asyncio.gather(
+            self._nodes(topology, budget),
+            self._overview(topology, budget),
+            self._learn_id(budget),
+        )
+        return nodes, overview
 
     def _selects(self, queue: Queue) -> bool:
         vhost, name = queue
@@ -242,7 +304,7 @@ class RabbitCollector:
         self, running: frozenset[str], overview: Mapping[str, Any], budget: Budget
     ) -> tuple[Read | None, list[Problem]]:
         """What the nodes' pages tell, and the problems of those that do not; None where none does."""
-        urls = self._urls(running, overview)
+        urls = places(self._settings, running, overview)
         names = sorted(running)
         until = budget.until(PAGES_SHARE, f"{self._settings.name}: read the Prometheus pages")
         found = await asyncio.gather(*(self._page(name, urls.get(name), until) for name in names))
@@ -265,45 +327,39 @@ class RabbitCollector:
             [*problems, *lacking],
         )
 
-    def _urls(self, running: frozenset[str], overview: Mapping[str, Any]) -> dict[str, str]:
-        """Where the pages of nodes are: as the settings say, or at the port that each listens on."""
-        urls: dict[str, str] = {}
-        for listener in overview.get("listeners") or ():
-            protocol, node = str(listener.get("protocol")), str(listener.get("node"))
-            if protocol in ("http/prometheus", "https/prometheus") and node in running:
-                scheme = protocol.partition("/")[0]
-                urls[node] = f"{scheme}://{self._host(node, running)}:{listener.get('port')}"
-        if not _keeps_statistics(overview):
-            # Then the API tells of no listeners either.
-            urls = {node: f"http://{self._host(node, running)}:{PORT}" for node in running}
-        return {**urls, **self._settings.prometheus}
-
-    def _host(self, node: str, running: frozenset[str]) -> str:
-        """Where a node is reached: the API's own host is known to be, others are by their names."""
-        alone = len(running) == 1
-        host = urlsplit(self._settings.url).hostname if alone else node.partition("@")[2]
-        return f"[{host}]" if host and ":" in host else f"{host}"
-
-    async def _page(self, node: str, url: str | None, timeout: float) -> Page | Problem:
+    async def _text(
+        self, node: str, url: str | None, families: Iterable[str], timeout: float
+    ) -> str | Problem:
+        """What a node's page says of these families, or why it does not."""
         if url is None:
-            text = f"{self._settings.name}: {node} has no Prometheus plugin"
-            return Problem("unsupported", text)
-        known, details = self._details.get(node, (-DETAILS_FOR, {}))
-        brief = time.monotonic() < known + DETAILS_FOR
-        of_queues = BRIEF if brief else QUEUES
-        families = urlencode([("family", family) for family in (*of_queues, *COUNTERS)])
-        where = f"{url.rstrip('/').removesuffix('/metrics')}/metrics/detailed?{families}"
+            return Problem("unsupported", f"{self._settings.name}: {node} has no Prometheus plugin")
         try:
-            text = await self._api.page(where, timeout, node)
+            return await self._api.page(page_url(url, families), timeout, node)
         except CollectionError as error:
             return error.problem
-        page = await asyncio.to_thread(parse_page, text)
-        if page.node is None:
+
+    def _foreign(self, node: str, url: str | None, text: str) -> Problem | None:
+        """That a page is not the node's, where it is not; the cluster's id is on it too."""
+        name, cluster_id = identity_of(text)
+        if name is None:
             return Problem("page", f"{self._settings.name}: {url} is no page of RabbitMQ's plugin")
-        if page.node != node:
-            text = f"{self._settings.name}: the page of {node} ({url}) is that of {page.node}"
-            return Problem("page", text)
-        self._cluster_id = page.cluster_id or self._cluster_id
+        if name != node:
+            told = f"{self._settings.name}: the page of {node} ({url}) is that of {name}"
+            return Problem("page", told)
+        self._cluster_id = cluster_id or self._cluster_id
+        return None
+
+    async def _page(self, node: str, url: str | None, timeout: float) -> Page | Problem:
+        known, details = self._details.get(node, (-DETAILS_FOR, {}))
+        brief = time.monotonic() < known + DETAILS_FOR
+        families = (*(BRIEF if brief else QUEUES), *COUNTERS)
+        text = await self._text(node, url, families, timeout)
+        if isinstance(text, Problem):
+            return text
+        problem = self._foreign(node, url, text)
+        if problem is not None:
+            return problem
+        page = await asyncio.to_thread(parse_page, text)
         if brief:
             page.gauges |= _as_they_were(details, page.queues)
         elif len(page.queues) >= MANY:
@@ -391,9 +447,16 @@ def _as_they_were(
     return kept
 
 
-def _keeps_statistics(overview: Mapping[str, Any]) -> bool:
-    """Whether the management plugin does; without it tells of no listeners, among much else."""
-    return "listeners" in overview
+def _told_by(
+    pages: Mapping[str, Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Nodes with what their pages say of them."""
+    return [{**node, **pages.get(str(node["name"]), {})} for node in nodes]
+
+
+def _running(nodes: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Which nodes run, as the API says."""
+    return frozenset(str(node["name"]) for node in nodes if node.get("running"))
 
 
 def _gauges(

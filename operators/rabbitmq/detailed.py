@@ -6,7 +6,8 @@ what stands in labels, `"` among it: so they are split by what stands between th
 """
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 QUEUES = ("queue_coarse_metrics", "queue_metrics")
@@ -20,6 +21,8 @@ COUNTERS = (
     "queue_exchange_metrics",
 )
 """Families with the counters of channels and queues, and of queues alone."""
+NODES = ("node_coarse_metrics", "node_metrics")
+"""Families of the node itself. Its page has them at once, whatever other nodes do."""
 
 _METRIC = "rabbitmq_detailed_"
 
@@ -75,9 +78,6 @@ _IDENTITY = re.compile(
 class Page:
     """What a node's page says of the queues whose leader is on it."""
 
-    node: str | None = None
-    """What the node calls itself."""
-    cluster_id: str | None = None
     gauges: dict[str, dict[Queue, float]] = field(default_factory=dict)
     """Values by column."""
     counters: dict[tuple[str, Queue, str], int] = field(default_factory=dict)
@@ -106,9 +106,6 @@ class Page:
 def parse_page(text: str) -> Page:
     """What a page says; what on it is no series of a queue is passed over."""
     page = Page()
-    identity = _IDENTITY.search(text)
-    if identity is not None:
-        page.node, page.cluster_id = identity[1], identity[2] or None
     split: dict[str, Queue | None] = {}
     for metric, column in GAUGES.items():
         values = page.gauges.setdefault(column, {})
@@ -145,6 +142,24 @@ def _lines(text: str, metric: str) -> Iterator[tuple[str, float]]:
             yield labels, float(value)
         except ValueError:
             continue
+
+
+def identity_of(text: str) -> tuple[str | None, str | None]:
+    """What the node whose page it is calls itself, and the cluster's id; each None where it is not told."""
+    # It stands near the end.
+    found = _IDENTITY.search(text, max(0, text.rfind("\nrabbitmq_identity_info{")))
+    return (found[1], found[2] or None) if found else (None, None)
+
+
+def values_of(text: str, metrics: Iterable[str]) -> dict[str, float]:
+    """The values of metrics without labels that are on a page."""
+    found = {}
+    for metric in metrics:
+        _, there, rest = text.partition(f"\n{_METRIC}{metric} ")
+        with suppress(ValueError):
+            if there:
+                found[metric] = float(rest.partition("\n")[0])
+    return found
 
 
 def _queue(labels: str) -> Queue | None:

@@ -1,9 +1,11 @@
 """Samples of nodes, and what they say of the whole cluster."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.rabbitmq.api import DISK, MEMORY, Alarms
+from operators.rabbitmq.detailed import values_of
 from operators.schema.metrics import NODE
 from operators.ticks import Collected
 
@@ -27,15 +29,56 @@ FIELDS = {
 COLUMNS = ",".join(["name", "running", "uptime", "partitions", *FIELDS.values()])
 """The fields that are asked for."""
 
+_ON_PAGES = {
+    "process_resident_memory_bytes": "mem_used",
+    "resident_memory_limit_bytes": "mem_limit",
+    "disk_space_available_bytes": "disk_free",
+    "disk_space_available_limit_bytes": "disk_free_limit",
+    "process_open_fds": "fd_used",
+    "process_max_fds": "fd_total",
+    "process_open_tcp_sockets": "sockets_used",
+    "process_max_tcp_sockets": "sockets_total",
+    "erlang_processes_used": "proc_used",
+    "erlang_processes_limit": "proc_total",
+    "erlang_scheduler_run_queue": "run_queue",
+}
+"""The API's field by the Prometheus plugin's metric."""
+
+
+def of_page(text: str) -> dict[str, Any]:
+    """What a node's own page says of it, as the API calls it. Alarms and partitions are not on it."""
+    told = values_of(text, [*_ON_PAGES, "erlang_uptime_seconds"])
+    node: dict[str, Any] = {_ON_PAGES[m]: v for m, v in told.items() if m in _ON_PAGES}
+    if "erlang_uptime_seconds" in told:
+        node["uptime"] = round(told["erlang_uptime_seconds"] * 1000)
+    return node
+
+
+def with_alarms(node: Mapping[str, Any], name: str, alarms: Alarms | None) -> Mapping[str, Any]:
+    """A node with the alarms that it has raised, where it is known which there are."""
+    if alarms is None:
+        return node
+    raised = {field: (name, of) in alarms for field, of in _ALARMS.items()}
+    return {**node, **raised}
+
+
+_ALARMS = {"mem_alarm": MEMORY, "disk_free_alarm": DISK}
+
 
 def node_samples(
-    identity: Identity, tick: int, nodes: Sequence[Mapping[str, Any]], overview: Mapping[str, Any]
+    identity: Identity,
+    tick: int,
+    nodes: Sequence[Mapping[str, Any]],
+    overview: Mapping[str, Any],
+    silent: Collection[str] = (),
 ) -> Collected:
     """One NODE row for each node that the cluster knows, and the CLUSTER columns that they give.
 
-    A node that does not run has `node.running` 0 and all else null.
+    A node that does not run has `node.running` 0 and all else null. One that is `silent`, so that it is
+    not known whether it runs, has no row.
     """
-    told = sorted(nodes, key=lambda node: str(node["name"]))
+    known = sorted(nodes, key=lambda node: str(node["name"]))
+    told = [node for node in known if node["name"] not in silent]
     names = [str(node["name"]) for node in told]
     running = [bool(node.get("running")) for node in told]
     live = [node if runs else {} for node, runs in zip(told, running, strict=True)]
@@ -65,8 +108,8 @@ def node_samples(
         identity,
         tick,
         {
-            "cluster.nodeCount": len(names),
-            "cluster.runningNodeCount": sum(running),
+            "cluster.nodeCount": len(known),
+            "cluster.runningNodeCount": None if silent else sum(running),
             "cluster.alarmCount": _sum(alarms),
             "cluster.partitionedNodeCount": _sum(
                 [None if cut is None else cut > 0 for cut in seen]

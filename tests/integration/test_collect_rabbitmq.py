@@ -349,7 +349,7 @@ management_agent.disable_metrics_collector = true
 def test_without_statistics_queues_are_told_by_the_plugin(
     unmeasured: tuple[RabbitServer, dict[str, Any]],
 ) -> None:
-    """All figures of queues by TLS and pages; of nodes what is not kept is null, and that is noted."""
+    """All figures of queues and nodes by TLS and pages; what nobody tells is null, and that is noted."""
     server, secure = unmeasured
     node = server.first
     settings = settings_of(
@@ -367,11 +367,13 @@ def test_without_statistics_queues_are_told_by_the_plugin(
     assert row["queue.messagesInPerSecond"] == 0
     assert tick["queues"].error is None
     of_node = row_of(last, NODE, f"node-{node.name}")
-    assert of_node["node.running"] == 1
-    assert of_node["node.totalMemoryUsedInBytes"] is None
+    assert (of_node["node.running"], of_node["node.memoryLimitInBytes"]) == (1, 2_000_000_000)
+    assert 0 < of_node["node.totalMemoryUsedInBytes"] < 2_000_000_000
+    assert (of_node["node.hostMemoryAlarm"], of_node["node.partitionsSeen"]) == (0, None)
     sums = {name for part in rows_of(last, CLUSTER) for name, v in part.items() if v is not None}
     assert {"cluster.nodeCount", "cluster.totalLag", "cluster.consumerCount"} <= sums
-    assert not {"cluster.alarmCount", "cluster.partitionedNodeCount"} & sums
+    assert {"cluster.alarmCount", "cluster.connectionCount"} <= sums
+    assert not {"cluster.channelCount", "cluster.partitionedNodeCount"} & sums
     notes, _ = noted(settings)
     assert [note for note in notes if "RabbitMQ keeps no statistics" in note]
 

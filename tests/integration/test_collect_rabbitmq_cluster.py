@@ -2,14 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
 from operators.rabbitmq.collector import RabbitCollector
+from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import CLUSTER, NODE, QUEUE
+from operators.schema.metrics import CLUSTER, NODE, QUEUE, EntityType
 from operators.ticks import Collected, Ticks
+from tests.conftest import started
 from tests.rabbitmq.collecting import INTERVAL, row_of, rows_of, settings_of, ticks
 from tests.rabbitmq.server import Node, RabbitServer
 from tests.rabbitmq.traffic import channel, declare, publish, until, wait_for_stats
@@ -55,54 +59,139 @@ TIME_LEFT = 8.0
 """Seconds of a tick in which one node hangs."""
 
 
-async def queues_at(collector: RabbitCollector, number: int) -> Collected:
-    """What the queues' target gives at a tick."""
-    tick = Ticks("rabbit", number * INTERVAL, INTERVAL, kind="queues")
-    return await collector.collect(tick, TIME_LEFT if number else 60)
+async def kind_at(
+    collector: RabbitCollector, kind: str, number: int, time_left: float
+) -> Collected:
+    """What a target gives at a tick."""
+    tick = Ticks("rabbit", number * INTERVAL, INTERVAL, kind=kind)
+    return await collector.collect(tick, time_left)
 
 
-def while_hung(server: RabbitServer, hung: Node) -> tuple[Collected, Collected, float]:
-    """Queues before and while a node hangs, and how long the second tick took (s)."""
-    settings = settings_of(
-        server.first,
-        reader="prometheus",
-        prometheus={node.name: node.prometheus_url for node in server.nodes},
+async def both_at(
+    collector: RabbitCollector, number: int, time_left: float = 60
+) -> tuple[Collected, Collected]:
+    """What nodes and queues give at a tick."""
+    return await asyncio.gather(
+        *(kind_at(collector, kind, number, time_left) for kind in ("nodes", "queues"))
     )
 
-    async def run() -> tuple[Collected, Collected, float]:
-        collector = RabbitCollector(settings)
-        try:
-            before = await queues_at(collector, 0)
-            hung.pause()
-            start = time.monotonic()
-            return before, await queues_at(collector, 1), time.monotonic() - start
-        finally:
-            hung.resume()
-            await collector.close()
 
-    return asyncio.run(run())
+def all_pages(server: RabbitServer) -> RabbitSettings:
+    """Settings of nodes whose names are no hosts, with the first one's API."""
+    pages = {node.name: node.prometheus_url for node in server.nodes}
+    return settings_of(server.first, reader="prometheus", prometheus=pages)
+
+
+def rows(found: Collected, entity_type: EntityType) -> list[dict[str, Any]]:
+    """Its rows of one entity type."""
+    (batch,) = [batch for batch in found.batches if entity_type_of(batch) is entity_type]
+    return list(batch.to_pylist())
 
 
 def depths(found: Collected) -> dict[str, int]:
     """By queue."""
-    (rows,) = [batch for batch in found.batches if entity_type_of(batch) is QUEUE]
-    return {row["queue"]: row["queue.depth"] for row in rows.to_pylist()}
+    return {row["queue"]: row["queue.depth"] for row in rows(found, QUEUE)}
 
 
-def test_a_hung_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
-    """It answers nothing: the others' queues are told in time, and why its own are not."""
-    first, second, last = fresh_rabbit3.nodes
-    for node, queue in ((first, "one"), (second, "two"), (last, "hung")):
+@pytest.fixture(scope="module")
+def rabbit3() -> Iterator[RabbitServer]:
+    """A RabbitMQ of three nodes, which tests hang and let go on."""
+    with started(lambda: RabbitServer(3)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def three_queues(rabbit3: RabbitServer) -> dict[str, Node]:
+    """A queue with three messages on each of three nodes, by name."""
+    first, second, last = rabbit3.nodes
+    there = {"one": first, "two": second, "three": last}
+    for queue, node in there.items():
         with channel(node) as on:
             declare(on, queue)
             publish(on, queue, 3)
             wait_for_stats(first, queue, messages=3)
-    before, during, seconds = while_hung(fresh_rabbit3, last)
-    assert depths(before) == {"one": 3, "two": 3, "hung": 3}
-    assert before.error is None
-    assert depths(during) == {"one": 3, "two": 3}
+    return there
+
+
+@pytest.mark.parametrize("queue", ["three", "one"])
+def test_a_hung_node_costs_its_own_share(
+    rabbit3: RabbitServer, three_queues: dict[str, Node], queue: str
+) -> None:
+    """Nodes and queues of the others are told in time, and why its own are not; also where it is the
+    one whose API is asked."""
+    hung = three_queues[queue]
+
+    async def run() -> tuple[Any, Any, float]:
+        collector = RabbitCollector(all_pages(rabbit3))
+        try:
+            before = await both_at(collector, 0)
+            hung.pause()
+            start = time.monotonic()
+            during = await both_at(collector, 1, TIME_LEFT)
+            return before, during, time.monotonic() - start
+        finally:
+            hung.resume()
+            await collector.close()
+
+    (nodes, queues), during, seconds = asyncio.run(run())
+    assert (nodes.error, queues.error) == (None, None)
+    assert depths(queues) == dict.fromkeys(three_queues, 3)
+    told = {row["node"]: row for row in rows(nodes, NODE)}
+    nodes, queues = during
     assert seconds < TIME_LEFT + 1
-    assert last.name in str(during.error)
-    assert during.error_class == "timeout"
-    (sums,) = [batch for batch in during.batches if entity_type_of(batch) is CLUSTER]
-    assert sums.column("cluster.queueCount").to_pylist() == [None]
+    for found in during:
+        assert hung.name in str(found.error)
+        assert found.error_class == "timeout"
+    assert depths(queues) == {name: 3 for name in three_queues if name != queue}
+    others = {row["node"]: row for row in rows(nodes, NODE)}
+    assert others.keys() == told.keys() - {hung.name}
+    for name, row in others.items():
+        assert row["node.running"] == 1
+        assert row["node.totalMemoryUsedInBytes"] > 0
+        assert row["node.uptime"] >= told[name]["node.uptime"]
+        for column in LIMITS:
+            assert row[column] == told[name][column], column
+    (sums,) = rows(queues, CLUSTER)
+    assert sums["cluster.queueCount"] is None
+    (sums,) = rows(nodes, CLUSTER)
+    # Alarms of all are told by the node whose API is asked.
+    alarms = None if hung is rabbit3.first else 0
+    told_sums = ("cluster.nodeCount", "cluster.runningNodeCount", "cluster.alarmCount")
+    assert [sums[name] for name in told_sums] == [3, None, alarms]
+
+
+LIMITS = (
+    "node.memoryLimitInBytes",
+    "node.diskSpaceLimitInBytes",
+    "node.fileDescriptorsLimit",
+    "node.fileDescriptorsTotalSockets",
+    "node.processesLimit",
+)
+
+
+def test_who_starts_while_a_node_hangs_has_the_others_too(
+    rabbit3: RabbitServer, three_queues: dict[str, Node]
+) -> None:
+    """Nothing is known of an earlier tick; an alarm of another node is told."""
+    first, second, last = rabbit3.nodes
+
+    async def run() -> tuple[Collected, Collected]:
+        collector = RabbitCollector(all_pages(rabbit3))
+        last.pause()
+        try:
+            return await both_at(collector, 0, 20)
+        finally:
+            last.resume()
+            await collector.close()
+
+    second.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        until(lambda: any(node["mem_alarm"] for node in first.api("nodes")))
+        nodes, queues = asyncio.run(run())
+    finally:
+        second.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
+    alarms = {row["node"]: row["node.hostMemoryAlarm"] for row in rows(nodes, NODE)}
+    assert alarms == {first.name: 0, second.name: 1}
+    assert depths(queues) == {"one": 3, "two": 3}
+    for found in (nodes, queues):
+        assert found.error_class == "timeout"
