@@ -72,7 +72,8 @@ async def both_at(
 ) -> tuple[Collected, Collected]:
     """What nodes and queues give at a tick."""
     return await asyncio.gather(
-        *(kind_at(collector, kind, number, time_left) for kind in ("nodes", "queues"))
+        kind_at(collector, "nodes", number, time_left),
+        kind_at(collector, "queues", number, time_left),
     )
 
 
