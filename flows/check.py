@@ -94,6 +94,20 @@ def _lines(plan: _Plan) -> Iterator[str]:
         yield NO_SINK
     if cost != NOTHING:
         yield from _bill(config, plan.sinks, cost)
+    else:
+        for sink in plan.sinks:
+            yield f"sink {sink.name}: {sink.place}"
+    yield _verdict(plan)
+
+
+def _verdict(plan: _Plan) -> str:
+    """What came of it, in the last line."""
+    if plan.findings is None:
+        return "ok: the configuration is right; --connect tries what it names too"
+    failed = [finding.what for finding in plan.findings if finding.problems]
+    if failed:
+        return visible(f"failed: {', '.join(failed)}; the configuration itself is right")
+    return "ok: the configuration is right, and all that it names can be reached"
 
 
 def _document(plan: _Plan) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def run(config: Config, options: RunOptions) -> int:
     with (
         _state(config, options, kept) as state,
         observe(
-            _job(config, list(shards), targets, sinks),
+            _job(config, list(shards), targets, sinks, once=options.once),
             drain,
             config.metrics,
             live=options.live,
@@ -204,6 +204,7 @@ def _parts(
             catch_up=catch_up,
             retired=state.retired("fleets", frozenset(shards)),
             began=began,
+            hear=seen.observer.hear,
         ),
         collection=collectors,
         fill=config.fill if config.mode == "hybrid" else None,
@@ -240,7 +241,12 @@ def _kept(schedule: RealTime, state: JobState, options: RunOptions) -> Kept:
 
 
 def _job(
-    config: Config, fleets: list[str], targets: Sequence[Target], sinks: Sequence[SampleSink]
+    config: Config,
+    fleets: list[str],
+    targets: Sequence[Target],
+    sinks: Sequence[SampleSink],
+    *,
+    once: bool,
 ) -> Job:
     return Job(
         name="run",
@@ -251,7 +257,7 @@ def _job(
         sinks=config.sinks.names,
         spools=spool_sizes(sinks),
         files=where_files_appear(
-            sinks, after(wall_clock(), config.interval_ms), config.recovery.epoch
+            sinks, after(wall_clock(), config.interval_ms), config.recovery.epoch, once=once
         ),
     )
 

@@ -130,12 +130,12 @@ _IN_FILES = 4.0
 
 
 def where_files_appear(
-    sinks: Iterable[Sink], first_tick: int | None, epoch: float
+    sinks: Iterable[Sink], first_tick: int | None, epoch: float, *, once: bool = False
 ) -> dict[str, str]:
     """By sink that writes files or tables, where samples appear and when, in words.
 
     `first_tick` is in milliseconds since the Unix epoch, None where rows come at once; `epoch` is
-    in seconds.
+    in seconds. `once` is where there is no other tick.
     """
     from flows.units import duration  # which a plan has no use for
 
@@ -145,6 +145,9 @@ def where_files_appear(
             continue
         if first_tick is None:
             when = f"every {duration(max(1, round(epoch)))}"
+        elif once:
+            tick = datetime.fromtimestamp(ceil(first_tick / 1000), UTC)
+            when = f"all at the end, after the one tick at {tick:%H:%M:%S} UTC"
         else:
             first = datetime.fromtimestamp(ceil(first_tick / 1000 + epoch + _IN_FILES), UTC)
             when = (

@@ -46,6 +46,14 @@ class PoolStopped(PoolEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class TicksSimulated:
+    """A simulated cluster's samples of so many consecutive ticks were made."""
+
+    cluster: str
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
 class TaskEvent(PoolEvent):
     """Something happened to a task of that target; a task without one has key None."""
 

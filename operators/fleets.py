@@ -6,7 +6,7 @@ Bytewax spreads source partitions evenly over workers, which hashing by key woul
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
+from operators.events import TicksSimulated
 from operators.schedule import Alarm, Range, RealTime, Schedule, at_or_after, awake_at
 from operators.schema.logs import Log
 from operators.served import Served, Stretch
@@ -56,7 +57,8 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
     worker: what is under way stays small, and files hold long stretches of few shards.
 
     A shard whose seed or shape changed starts anew. `retired` as in `TargetSource`; a shard without
-    state begins where it `began` before a kill, and makes the same samples again.
+    state begins where it `began` before a kill, and makes the same samples again. `hear` is told of
+    ticks that were made.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         catch_up: int = 0,
         retired: frozenset[str] = frozenset(),
         began: Mapping[str, int] | None = None,
+        hear: Callable[[object], None] = lambda _event: None,
     ) -> None:
         self._shards = shards
         self._began = began or {}
@@ -77,6 +80,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         self._schedule = schedule
         self._drain = drain
         self._account_id = account_id
+        self._hear = hear
         self._catch_up = catch_up
         self._retired = retired - shards.keys()
         self._turns = _Turns()
@@ -122,6 +126,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
             self._drain,
             self._turns,
             self._catch_up,
+            self._hear,
         )
 
 
@@ -155,6 +160,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         drain: Drain,
         turns: _Turns,
         catch_up: int,
+        hear: Callable[[object], None],
     ) -> None:
         self._name = name
         self._shard = shard
@@ -165,6 +171,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         self._drain = drain
         self._turns = turns
         self._catch_up = catch_up
+        self._hear = hear
         self._served = served
         self._waits = False
         self._silent = False
@@ -193,7 +200,9 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         ticks = Ticks(self._name, self._next, self._interval, count)
         self._served.add(ticks.start, ticks.end)
         self._go_on_at(ticks.end)
-        return [(self._name, batch) for batch in self._shard.step(ticks)]
+        made = [(self._name, batch) for batch in self._shard.step(ticks)]
+        self._hear(TicksSimulated(self._name, count))
+        return made
 
     def _due(self) -> int:
         """How many ticks are due, up to the next ones that are there."""

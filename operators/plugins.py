@@ -1,9 +1,10 @@
 """Patterns, anomalies, generators and collectors of one's own: entry points, or `module:name`."""
 
-import difflib
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
+
+from operators.schema.settings import nearest
 
 GROUPS = {
     "pattern": "mqpipe.patterns",
@@ -53,10 +54,8 @@ def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
         raise PluginError(kind, name, f"{type(error).__name__}: {error}") from error
     from importlib.metadata import entry_points
 
-    names = sorted({*known, *(e.name for e in entry_points(group=group))})
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"; there are {', '.join(names)}" if names else ""
-    hint = f"; did you mean `{near[0]}`?" if near else hint
+    names = {*known, *(e.name for e in entry_points(group=group))}
+    hint = f"; {nearest(name, names)}" if names else ""
     raise PluginError(
         kind,
         name,

@@ -147,6 +147,7 @@ class EventLog:
     def ended(self, picture: Picture, *, failed: bool) -> None:
         """Say what came of it: samples by sink and origin, and what is not where it should be.
 
+        Each target has ticks of its own, and so has each simulated cluster.
         `dead` are letters: a sample that two routes of a sink refused is two.
         """
         fell_short = shortfalls(picture)
@@ -156,11 +157,13 @@ class EventLog:
             seconds=round(picture.now - picture.started, 1),
             samples={sink.name: dict(sink.written) for sink in picture.sinks},
             in_files={s.name: s.arrived for s in picture.sinks if s.published is not None},
+            in_files_of_earlier_runs={s.name: s.earlier for s in picture.sinks if s.earlier},
             delivered={s.name: _delivered(s) for s in picture.sinks if s.spool_limit is not None},
             unsent_bytes=sum(sink.unsent_bytes for sink in picture.sinks),
             dead=sum(sum(sink.dead.values()) for sink in picture.sinks),
             unreadable=picture.unreadable,
-            ticks_completed=sum(target.completed for target in picture.targets),
+            ticks_completed=picture.simulated_ticks
+            + sum(target.completed for target in picture.targets),
             ticks_failed=sum(target.failed for target in picture.targets),
             warnings_suppressed=self._limit.suppressed,
             problems=list(fell_short),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf, isnan
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,10 @@ _WIDE = 140
 """Columns from which Kafka stands beside the job's own parts, and more columns are shown."""
 _LEAST = 3
 """Lines that a part gets before others get more."""
+_SENTENCE = 5
+"""Lines that what is wrong may take."""
+_CAUSES = 2
+"""Causes why targets fail that are told above their rows."""
 # Colours only repeat what a word or a number says, and none of them is one that a light or a
 # dark background swallows.
 _GOOD, _BAD, _HEAD = "green", "bold red", "bold"
@@ -149,14 +154,13 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
     top: list[RenderableType] = [_headline(picture, view)]
     if picture.anomalies:
         top.append(_anomalies(picture.anomalies))
-    top += [
-        _on_one_line(picture.job.files[sink.name])
-        for sink in picture.sinks
-        if sink.published is not None and not sink.published and not picture.ended
-    ]
-    # Beside a sink's figures there is room for a word of it.
-    failing = (sink for sink in picture.sinks if sink.error)
-    top += [_on_one_line(Text(visible(f"{s.name}: {s.error}"), _BAD)) for s in failing]
+    for sink in picture.sinks:
+        if sink.published is not None and not sink.published and not picture.ended:
+            top += _paragraph(picture.job.files[sink.name], width)
+    for words in _troubles(picture):
+        top += _paragraph(words, width, _BAD)
+    # However much is wrong, most lines are the table's.
+    del top[max(1, height // 3) :]
     kafka = [
         _clusters(picture, wide=wide),
         _groups(picture, wide=wide),
@@ -204,8 +208,42 @@ def _headline(picture: Picture, view: View) -> Text:
     elif causes[0].code in ("starting", "draining"):
         line.append(causes[0].code, _HEAD)
     else:
-        line.append(visible(f"{causes[0].code.replace('_', ' ')}: {causes[0].message}"), _BAD)
+        line.append(causes[0].code.replace("_", " "), _BAD)
     return line
+
+
+def _troubles(picture: Picture) -> Iterator[str]:
+    """What is wrong and what to do, each in a sentence: beside a row's figures is no room for it."""
+    causes = [] if picture.ended else not_ready(picture)
+    for cause in causes:
+        if cause.code not in ("starting", "draining"):
+            yield cause.message
+    if all(cause.code != "targets_failing" for cause in causes):
+        # All targets of a cluster that cannot be reached say the same.
+        wrong = dict.fromkeys(
+            f"{_cluster_of(target)}: {target.error_class}: {_error_of(target)}"
+            for target in picture.targets
+            if target.failures and target.error
+        )
+        yield from list(wrong)[:_CAUSES]
+        if len(wrong) > _CAUSES:
+            yield f"… and {len(wrong) - _CAUSES:,} other causes"
+    yield from (f"{sink.name}: {sink.error}" for sink in picture.sinks if sink.error)
+
+
+def _cluster_of(target: Target) -> str:
+    return target.key.partition("/")[0]
+
+
+def _error_of(target: Target) -> str:
+    """A target's last error without its cluster's name, which stands before it."""
+    return target.error.removeprefix(f"{_cluster_of(target)}: ")
+
+
+def _paragraph(words: str, width: int, style: str = "") -> list[RenderableType]:
+    """Words in whole ones, in a few lines."""
+    lines = wrap(visible(words), width, max_lines=_SENTENCE, placeholder=" …")
+    return [_on_one_line(Text(line, style)) for line in lines]
 
 
 def _anomalies(labels: Sequence[str]) -> Text:
@@ -449,8 +487,7 @@ def _targets(picture: Picture) -> Part:
         now = state(target)
         style = _GOOD if now == "ok" else _BAD if target.failures else ""
         # The row begins with the cluster: no room for it a second time.
-        what = target.error.removeprefix(f"{target.key.partition('/')[0]}: ")
-        error = f"{target.error_class}: {what}" if target.error_class else ""
+        error = f"{target.error_class}: {_error_of(target)}" if target.error_class else ""
         if target.key in breakers:
             error = f"probe in {duration(breakers[target.key])}; {error}"
         return [

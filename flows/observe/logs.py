@@ -41,7 +41,8 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
         try:
             line = Text(self._plain.format(record), _STYLES.get(record.levelname.lower(), ""))
-            self._console.print(line, soft_wrap=True)
+            # Lines for people break between words; of JSON each is one line, however long.
+            self._console.print(line, soft_wrap=isinstance(self._plain, JsonLine))
         except Exception:
             self.handleError(record)
 

@@ -138,6 +138,11 @@ class SinkPicture:
         return routes
 
     @property
+    def earlier(self) -> int:
+        """Of what is in files or tables, at least so many samples had an earlier run taken over."""
+        return max(0, sum((self.published or {}).values()) - sum(self.written.values()))
+
+    @property
     def arrived(self) -> int:
         """Samples that are where they belong: in files, delivered by every route, or written."""
         if self.published is not None:
@@ -204,6 +209,8 @@ class Picture:
     """`ended` or `failed` once the job did; empty while it runs."""
     unreadable: int = 0
     """Messages of a recorded stream that held what is no sample, and went to dead letters."""
+    simulated_ticks: int = 0
+    """Ticks of simulated clusters, each its own, whose samples were made."""
 
     @property
     def watermarks(self) -> Mapping[str, int]:

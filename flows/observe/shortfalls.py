@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from flows.observe.picture import Picture
-from flows.units import size
+from flows.units import of, size
 
 
 def shortfalls(picture: Picture) -> Sequence[str]:
@@ -13,9 +13,16 @@ def shortfalls(picture: Picture) -> Sequence[str]:
     """
     found = []
     completed = sum(target.completed for target in picture.targets)
-    failed = sum(target.failed for target in picture.targets)
-    if failed and not completed:
-        found.append(f"every tick failed ({failed:,}): `mqpipe check --connect` says what is wrong")
+    failing = [target for target in picture.targets if target.failed]
+    if failing and not completed:
+        ticks = sum(target.failed for target in failing)
+        told = next((t for t in failing if t.error), failing[0])
+        found.append(
+            f"nothing was collected: each tick failed, {of(ticks, 'tick')} of "
+            f"{of(len(failing), 'target')}; "
+            f"{told.key}: {told.error_class}: {told.error}; `mqpipe check --connect` says what is "
+            "wrong with each"
+        )
     for sink in picture.sinks:
         if sink.unsent_bytes:
             found.append(

@@ -23,7 +23,7 @@ from flows.observe.picture import (
 )
 from flows.observe.recent import Recent
 from flows.observe.standing import Groups, Standing
-from operators.events import Observer, TaskCompleted, TaskFailed
+from operators.events import Observer, TaskCompleted, TaskFailed, TicksSimulated
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool
 from operators.schema.arrow import entity_type_of
@@ -112,9 +112,11 @@ class Tally:
         self._clusters: dict[str, _Cluster] = {}
         self._dead_letters_dropped = 0
         self._messages_unreadable = 0
+        self._simulated_ticks = 0
         self._by_event: Mapping[type, Callable[[Any, float], None]] = {
             TaskCompleted: self._completed,
             TaskFailed: self._failed,
+            TicksSimulated: self._simulated,
             SamplesWritten: self._written,
             SamplesPublished: self._published,
             PublishFailed: self._publish_failed,
@@ -212,6 +214,7 @@ class Tally:
                 anomalies=tuple(sorted(self._anomalies())),
                 dead_letters_dropped=self._dead_letters_dropped,
                 unreadable=self._messages_unreadable,
+                simulated_ticks=self._simulated_ticks,
                 figures=figures,
                 queues=queues,
                 groups=groups,
@@ -256,6 +259,9 @@ class Tally:
                 error=event.error,
             )
         self._targets[event.key] = now_failed
+
+    def _simulated(self, event: TicksSimulated, now: float) -> None:
+        self._simulated_ticks += event.ticks
 
     def _written(self, event: SamplesWritten, now: float) -> None:
         self._last_activity = now

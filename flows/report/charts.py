@@ -435,7 +435,7 @@ def outcomes(
             "x": axis.time(),
             "x2": {"field": "until"},
             "y": place,
-            "color": _colours(list(colours), list(colours.values()), filled=True),
+            "color": _colours(list(colours), list(colours.values()), filled=True, told=True),
             "stroke": {**_colours(list(colours), list(colours.values())), "legend": None},
             "tooltip": tooltip,
         },
@@ -514,8 +514,13 @@ def _title(text: str) -> str:
 
 
 def _colours(
-    names: Sequence[str], range_: Sequence[str] | None = None, *, filled: bool = False
+    names: Sequence[str],
+    range_: Sequence[str] | None = None,
+    *,
+    filled: bool = False,
+    told: bool = False,
 ) -> Spec:
+    """Each series in its colour; a legend where there are several, or one has to be `told`."""
     scale: Spec = {"domain": list(names)}
     if range_ is not None:
         scale["range"] = list(range_)
@@ -525,7 +530,7 @@ def _colours(
         "field": "series",
         "type": "nominal",
         "scale": scale,
-        "legend": legend if len(names) > 1 else None,
+        "legend": legend if told or len(names) > 1 else None,
     }
 
 

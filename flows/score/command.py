@@ -17,6 +17,7 @@ from flows.score.events import EventScore, score_events
 from flows.score.figures import Figures
 from flows.score.truth import Truth, truth_of
 from flows.score.volume import WINDOW
+from flows.units import of
 from flows.visible import say
 from operators.schema.settings import nearest
 
@@ -180,6 +181,8 @@ def summary(result: Evaluation, truth: Truth, days: float) -> dict[str, Any]:
 def lines(result: Evaluation, truth: Truth, days: float) -> list[str]:
     """All figures as tables."""
     _, total = score_events(result.matches, truth)
+    if not total.anomalies:
+        return _without_anomalies(result, days)
     precision = _precision(result)
     said = [
         f"precision {_percent(precision)}: {result.matches.right:,} of "
@@ -192,6 +195,19 @@ def lines(result: Evaluation, truth: Truth, days: float) -> list[str]:
     series = _series_rows(result)
     events = _aligned(_event_rows(result, truth))
     return [*events, *said, "", *_aligned(series)] if len(series) > 1 else [*events, *said]
+
+
+def _without_anomalies(result: Evaluation, days: float) -> list[str]:
+    """What can be said where nothing went wrong: each alert is a false alarm."""
+    alerts = of(result.matches.alerts, "alert")
+    return [
+        "these samples have no anomaly, so nothing could be found or missed: a fleet gets some by "
+        "`simulation.anomalies`",
+        f"{alerts}, each a false alarm; false alarms an entity and day: "
+        f"{_false_rate(result, days):.3g}"
+        if result.matches.alerts
+        else "no alert, and so no false alarm",
+    ]
 
 
 def _event_rows(result: Evaluation, truth: Truth) -> list[tuple[str, ...]]:

@@ -6,13 +6,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.config import Config
 from flows.errors import CommandError, UsageError
-from flows.tail.lines import heading, json_line, table_line
+from flows.tail.lines import Layout, json_line
 from flows.tail.places import Place, Row, of_config, of_uri
 from flows.visible import say
 from operators.recorded.plan import ReplayError
@@ -21,6 +21,8 @@ from operators.schema.settings import nearest
 
 _LOOK = 0.5
 """Seconds between two looks for what is new."""
+_NAMES = 10_000
+"""Samples of each type, the latest, among whose entities the nearest name is looked for."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 """Where a sample without a time is among the others."""
 
@@ -48,9 +50,12 @@ def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> in
         raise UsageError(f"--type {options.kind}: no such type; {nearest(options.kind, labels)}")
     # Whoever stops it, it was asked to show what comes until then.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def opened() -> Place:
+        return of_config(load(Path(place))) if _is_config(place) else of_uri(place)
+
     try:
-        samples = of_config(load(Path(place))) if _is_config(place) else of_uri(place)
-        _show(samples, options)
+        _show(opened, options)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:  # `| head` has seen enough.
@@ -64,21 +69,34 @@ def _is_config(place: str) -> bool:
     return Path(place).is_file() or Path(place).suffix in (".yaml", ".yml")
 
 
-def _show(samples: Place, options: TailOptions) -> None:
+def _show(opened: Callable[[], Place], options: TailOptions) -> None:
+    samples = opened()
     say(f"{samples.name}{': until Ctrl-C' if options.follow else ''}", err=True)
     there = sorted(_chosen(samples, options), key=lambda item: item[1]["timestamp"] or _NEVER)
     if not options.as_json:
-        _write(heading())
+        _write(_layout().heading)
     for entity_type, row in there[len(there) - options.lines :] if options.lines else ():
         _print(entity_type, row, options)
     if not there:
-        say("no samples there yet", err=True)
+        say(_nothing(opened, options), err=True)
     sys.stdout.flush()
     while options.follow and not _reader_is_gone():
         time.sleep(_LOOK)
         for entity_type, row in _chosen(samples, options):
             _print(entity_type, row, options)
         sys.stdout.flush()
+
+
+def _nothing(opened: Callable[[], Place], options: TailOptions) -> str:
+    """That there are no samples; of an entity, who there is of a like name."""
+    if options.entity is None:
+        return "no samples there yet"
+    anyone = replace(options, entity=None, lines=_NAMES)
+    names = {str(row.get("entity_name") or "") for _, row in _chosen(opened(), anyone)} - {""}
+    if not names:
+        return "no samples there yet"
+    kind = "" if options.kind is None else f" of type {options.kind}"
+    return f"no samples{kind} of {options.entity} there; {nearest(options.entity, names)}"
 
 
 def _reader_is_gone() -> bool:
@@ -89,8 +107,11 @@ def _reader_is_gone() -> bool:
 
 
 def _print(entity_type: EntityType, row: Row, options: TailOptions) -> None:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    _write(json_line(row) if options.as_json else table_line(entity_type, row, width))
+    _write(json_line(row) if options.as_json else _layout().line(entity_type, row))
+
+
+def _layout() -> Layout:
+    return Layout(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
 
 
 def _write(line: str) -> None:

@@ -1,15 +1,133 @@
 """A sample as a line: of a table for people, or of JSON."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
 
 from flows.tail.places import Row
+from flows.units import count, duration, rate, size
 from flows.visible import visible
 from operators.schema.metrics import EntityType
 
 HEAD = ("TIME (UTC)", "TYPE", "ENTITY", "ORIGIN", "METRICS")
 _WIDTHS = (20, 15, 34, 9)
+_WIDE, _DATED = 140, 70
+"""Columns of a terminal from which there is room for all of the head; from which times have a date."""
+
+Words = Callable[[Any], str]
+
+
+def _whole(value: float) -> str:
+    return count(round(value))
+
+
+def _bytes(value: float) -> str:
+    return size(round(value))
+
+
+_FIRST: dict[str, Sequence[tuple[str, str, Words]]] = {
+    "cluster": (
+        ("health", "healthScore", _whole),
+        ("msgs/s", "messagesInPerSecond", rate),
+        ("lag", "totalLag", _whole),
+        ("offline", "offlinePartitionsCount", _whole),
+        ("under-repl", "underReplicatedPartitions", _whole),
+        ("up", "activeBrokerCount", _whole),
+        ("nodes up", "runningNodeCount", _whole),
+        ("alarms", "alarmCount", _whole),
+    ),
+    "broker": (
+        ("msgs/s", "messagesInPerSecond", rate),
+        ("bytes/s", "IOInPerSecond", _bytes),
+        ("under-repl", "unreplicatedPartitions", _whole),
+    ),
+    "topic": (
+        ("msgs/s", "messagesInPerSecond", rate),
+        ("bytes/s", "bytesInPerSecond", _bytes),
+        ("under-repl", "underReplicatedPartitions", _whole),
+    ),
+    "consumer_group": (
+        ("lag", "totalLag", _whole),
+        ("behind", "lagSeconds", duration),
+        ("", "lagState", str),
+    ),
+    "group_topic": (
+        ("lag", "totalLag", _whole),
+        ("behind", "lagSeconds", duration),
+        ("", "lagState", str),
+    ),
+    "partition_offset": (("lag", "lag", _whole), ("offset", "offset", _whole)),
+    "collection": (
+        ("", "errorClass", str),
+        ("", "error", str),
+        ("entities", "entities", _whole),
+        ("took", "duration", duration),
+    ),
+    "probe": (("lost", "lost", _whole), ("round trip", "roundTripLatency", "{:.3g} ms".format)),
+    "queue": (
+        ("depth", "depth", _whole),
+        ("in/s", "messagesInPerSecond", rate),
+        ("out/s", "messagesOutPerSecond", rate),
+        ("oldest", "oldestMessageAge", duration),
+        ("", "state", str),
+    ),
+    "node": (("running", "running", _whole), ("memory", "totalMemoryUsedInBytes", _bytes)),
+}
+"""What people look for of each type, in few characters: it comes first on a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of a line stand in `width` characters; None is as long as a line is."""
+
+    width: int | None = None
+
+    @property
+    def heading(self) -> str:
+        """The names of a table's columns."""
+        return self._joined(HEAD[:-1] if self._whole_head else (HEAD[0], HEAD[2]), HEAD[-1])
+
+    def line(self, entity_type: EntityType, row: Row) -> str:
+        """When, what, and its metrics: whole ones, as many as fit, the most looked for first."""
+        origin, entity = row.get("origin") or "-", row.get("entity_name")
+        first = (
+            str(_plain(row["timestamp"]) or "-"),
+            entity_type.label,
+            visible(str(entity or row.get("cluster_name") or "-")),
+            origin,
+        )
+        if self.width is None:
+            return self._joined(first, "  ".join([*_anomaly(row), *_named(entity_type, row)]))
+        if not self._whole_head:
+            first = (self._short_time(row["timestamp"]), _middle(first[2], self._widths[1]))
+        label = () if self._whole_head or origin != "filled" else ("filled",)
+        words = chain(label, _anomaly(row), _looked_for(entity_type, row))
+        line = self._joined(first, "")
+        start = max(len(line), sum(width + 2 for width in self._widths))
+        return f"{line:<{start}}{_fitting(words, self.width - start)}".rstrip()[: self.width]
+
+    @property
+    def _whole_head(self) -> bool:
+        return self.width is None or self.width >= _WIDE
+
+    @property
+    def _widths(self) -> Sequence[int]:
+        if self.width is None or self.width >= _WIDE:
+            return _WIDTHS
+        return (14 if self.width >= _DATED else 10, min(_WIDTHS[2], self.width // 3))
+
+    def _short_time(self, moment: datetime | None) -> str:
+        if moment is None:
+            return "-"
+        form = "%m-%d %H:%M:%S" if self._widths[0] > len(HEAD[0]) else "%H:%M:%S"
+        return f"{moment.astimezone(UTC):{form}}"
+
+    def _joined(self, first: Iterable[str], last: str) -> str:
+        parts = [f"{part:<{width}}" for part, width in zip(first, self._widths, strict=True)]
+        return "  ".join([*parts, last]).rstrip()
 
 
 def json_line(row: Row) -> str:
@@ -17,37 +135,48 @@ def json_line(row: Row) -> str:
     return json.dumps({name: _plain(value) for name, value in row.items() if value is not None})
 
 
-def heading() -> str:
-    """The names of a table's columns."""
-    return _joined(HEAD[:-1], HEAD[-1])
+def _fitting(words: Iterable[str], room: int) -> str:
+    """As many as fit, in their order, and a sign where some do not."""
+    line = ""
+    for word in words:
+        longer = f"{line}  {word}" if line else word
+        if len(longer) > room - 2:
+            return f"{line} …" if line else f"{word[: max(0, room - 1)]}…"
+        line = longer
+    return line
 
 
-def table_line(entity_type: EntityType, row: Row, width: int | None) -> str:
-    """When, what, and its metrics, as far as they fit into `width` characters; None is all."""
-    metrics = "  ".join(_metrics(entity_type, row))
-    first = (
-        _plain(row["timestamp"]) or "-",
-        entity_type.label,
-        row.get("entity_name") or row.get("cluster_name") or "-",
-        row.get("origin") or "-",
-    )
-    line = visible(_joined([str(part) for part in first], metrics))
-    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+def _middle(name: str, width: int) -> str:
+    """A name without its middle, where it is too long: its end tells most."""
+    if len(name) <= width:
+        return name
+    end = (width - 1) * 2 // 3
+    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
 
 
-def _joined(first: Iterable[str], last: str) -> str:
-    parts = [f"{part:<{width}}" for part, width in zip(first, _WIDTHS, strict=True)]
-    return "  ".join([*parts, last]).rstrip()
-
-
-def _metrics(entity_type: EntityType, row: Row) -> Iterator[str]:
+def _anomaly(row: Row) -> Iterator[str]:
     if row.get("anomaly"):
-        yield f"anomaly {str(row['anomaly']).partition(':')[0]}"
+        yield visible(f"anomaly {str(row['anomaly']).partition(':')[0]}")
+
+
+def _looked_for(entity_type: EntityType, row: Row) -> Iterator[str]:
+    """What people look for, and then the rest by its name."""
+    prefix = entity_type.metrics[0].name.partition(".")[0]
+    first = _FIRST.get(entity_type.label, ())
+    for label, name, words in first:
+        value = row.get(f"{prefix}.{name}")
+        if value is not None:
+            yield visible(f"{label} {words(value)}".strip())
+    yield from _named(entity_type, row, {f"{prefix}.{name}" for _, name, _ in first})
+
+
+def _named(entity_type: EntityType, row: Row, without: Collection[str] = ()) -> Iterator[str]:
+    """Each metric by its name."""
     for metric in entity_type.metrics:
         value = row.get(metric.name)
-        if value is not None:
+        if value is not None and metric.name not in without:
             shown = f"{value:.6g}" if isinstance(value, float) else f"{value}"
-            yield f"{metric.name.partition('.')[2]} {shown}"
+            yield f"{metric.name.partition('.')[2]} {visible(shown)}"
 
 
 def _plain(value: object) -> object:

@@ -17,9 +17,13 @@ def template(name: str) -> str:
 
 
 def of_servers(servers: str) -> str:
-    """A configuration that collects the cluster of these brokers (`host:port`, commas) into ./samples."""
+    """A configuration that collects the cluster of these brokers (`host:port`, commas) into ./samples.
+
+    It is called by the first one's host, and by its port where that is not Kafka's usual one.
+    """
     first = servers.split(",")[0].strip()
     host, _, port = first.rpartition(":")
-    host = host.strip("[]").replace(":", "-")
-    name = host if port == "9092" else f"{host}-{port}"
+    host = host.strip("[]")
+    host = "localhost" if host in ("127.0.0.1", "::1") else host.replace(":", "-")
+    name = host if port == "9092" else f"{host}-port-{port}"
     return template(OF_SERVERS).format(name=json.dumps(name), servers=json.dumps(servers))

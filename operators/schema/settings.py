@@ -88,16 +88,27 @@ def require_distinct(names: Iterable[object]) -> None:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """A hint for a name that leads nowhere: the nearest right one, or all that there are."""
+    """A hint for a name that leads nowhere: the nearest right one, or those there are, nearest first."""
     near = difflib.get_close_matches(name, known, 1)
     if near:
         return f"did you mean `{near[0]}`?"
+    if len(known) <= _COMPARED:
+        like = difflib.SequenceMatcher(None, "", name)
+        known = sorted(known, key=lambda other: (-_likeness(like, other), other))
     more = ", …" if len(known) > _SHOWN else ""
     return f"there are {', '.join(islice(known, _SHOWN)) or 'none'}{more}"
 
 
+def _likeness(like: "difflib.SequenceMatcher[str]", other: str) -> float:
+    """From 0 to 1, as `get_close_matches` takes it."""
+    like.set_seq1(other)
+    return like.ratio()
+
+
 _SHOWN = 10
 """Names that a hint lists."""
+_COMPARED = 1_000
+"""Names that are put in the order of their nearness; of more that would take seconds."""
 
 
 def at_most(limit: float, reason: str) -> AfterValidator:

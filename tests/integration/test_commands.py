@@ -115,6 +115,22 @@ def test_check_names_all_that_it_collects_and_where_it_goes(tmp_path: Path) -> N
     assert ended.code == 0, ended.err
     assert "collects: jobs (by json:loads)\n" in ended.out
     assert "sink kafka: recorded\n" in ended.out
+    assert ended.out.splitlines()[-1].startswith("ok: the configuration is right")
+
+
+def test_check_says_where_what_is_only_collected_goes_and_how_it_ended(tmp_path: Path) -> None:
+    """Also where it is not known what it costs; its last line is the verdict."""
+    (tmp_path / "c.yaml").write_text(
+        'mode: infrastructure\nclusters: [{name: down, bootstrap_servers: "127.0.0.1:1"}]\n'
+        "sinks: {parquet: {path: samples}}\n"
+    )
+    plain, reached = (mqpipe(tmp_path, "check", "c.yaml", *more) for more in ((), ("--connect",)))
+    assert plain.out.splitlines()[-2:] == [
+        "sink parquet: samples",
+        "ok: the configuration is right; --connect tries what it names too",
+    ]
+    assert reached.out.splitlines()[-1] == "failed: cluster down; the configuration itself is right"
+    assert (plain.code, reached.code) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,19 @@
 """`mqpipe tail`: samples as they pass, from Parquet, a running job, or a topic."""
 
 import json
+import os
+import pty
+import re
 import subprocess
+import termios
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tests.kafka.cluster import Kafka
-from tests.mqpipe import mqpipe, start, stop, wait_for_log
+from tests.mqpipe import SCRIPT, mqpipe, start, stop, wait_for_log
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -31,6 +36,24 @@ def read_lines(process: subprocess.Popen[str], number: int) -> list[dict[str, ob
     return [json.loads(process.stdout.readline()) for _ in range(number)]
 
 
+def on_a_terminal(folder: Path, columns: int, *arguments: str) -> list[str]:
+    """What a command writes on a terminal of so many columns, line by line."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    size = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    with subprocess.Popen(
+        [SCRIPT, *arguments], cwd=folder, stdout=theirs, stderr=subprocess.DEVNULL, env=size
+    ) as command:
+        os.close(theirs)
+        written = b""
+        with suppress(OSError):  # as the other side of a terminal is closed
+            while part := os.read(ours, 65_536):
+                written += part
+        os.close(ours)
+        assert command.wait(60) == 0
+    return written.decode().splitlines()
+
+
 def test_the_last_samples_of_a_folder_are_a_table_or_json(tmp_path: Path) -> None:
     """The latest ticks', in order; only what is asked for."""
     assert mqpipe(tmp_path, "export", *MINUTE).code == 0
@@ -44,6 +67,33 @@ def test_the_last_samples_of_a_folder_are_a_table_or_json(tmp_path: Path) -> Non
     rows = [json.loads(line) for line in told.out.splitlines()]
     assert [row["timestamp"] for row in rows] == ["2026-01-01T00:00:50Z", "2026-01-01T00:00:55Z"]
     assert rows[0]["broker.messagesInPerSecond"] > 0
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_on_a_terminal_lines_fit_and_what_matters_stands_in_them(
+    tmp_path: Path, columns: int
+) -> None:
+    """In whole words: when, who and the first figures at 60 columns, and more where there is room."""
+    assert mqpipe(tmp_path, "export", *MINUTE).code == 0
+    lines = on_a_terminal(tmp_path, columns, "tail", "day", "--no-follow", "-n", "40")
+    assert max(map(len, lines)) <= columns
+    group = next(line for line in lines if "demo-1/warehouse" in line and "behind" in line)
+    assert re.search(r"00:00:5\d", group)
+    assert re.search(r"  lag [\d,]+  behind \d[\d.]* m?s", group), group
+    cluster = next(line for line in lines if re.search(r"demo-1 .*health 100", line))
+    assert ("offline 0" in cluster) == (columns >= 80), cluster
+    assert ("simulated" in cluster) == (columns >= 140)
+
+
+def test_an_entity_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
+    """Whether or not more is waited for; of the type that is asked for."""
+    assert mqpipe(tmp_path, "export", *MINUTE).code == 0
+    wrong = mqpipe(tmp_path, "tail", "day", "--no-follow", "--entity", "demo-1/warehuose")
+    assert "no samples of demo-1/warehuose there; did you mean `demo-1/warehouse`?" in wrong.err
+    wrong = mqpipe(
+        tmp_path, "tail", "day", "--no-follow", "--entity", "demo-1/broker2", "--type", "broker"
+    )
+    assert "of type broker of demo-1/broker2 there; did you mean `demo-1/broker-2`?" in wrong.err
 
 
 @pytest.mark.parametrize(

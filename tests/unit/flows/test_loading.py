@@ -152,6 +152,15 @@ def test_names_that_lead_nowhere_are_told_each_where_it_stands() -> None:
     ]
 
 
+def test_where_no_name_is_near_all_are_told_the_nearest_first() -> None:
+    """As of anomalies' kinds, which are many."""
+    kinds = ["spike", "consumer_stall", "slow_drain", *(f"{n}-{n}" for n in range(20))]
+    told = nearest("slow_consumer", kinds)
+    assert told.startswith("there are consumer_stall, slow_drain, spike, ")
+    assert (told.count(","), told.endswith(", …")) == (10, True)
+    assert nearest("zz", ["b", "a"]) == "there are a, b"
+
+
 def test_key_written_twice_is_refused() -> None:
     """YAML would keep the last one in silence."""
     assert faults("port: 1\nname: a\nport: 2\n") == [("port", 3, "written twice (also line 1)")]

@@ -177,8 +177,39 @@ def test_no_name_reaches_the_terminal_as_a_command() -> None:
 def test_the_headline_says_why_a_job_is_not_ready() -> None:
     """Health and the live table speak with one voice."""
     assert "ready" in shown(p.picture()).splitlines()[0]
-    stalled = shown(p.picture(silence=200.0)).splitlines()[0]
-    assert "stalled: no tick ended for 3m 20s" in stalled
+    stalled = shown(p.picture(silence=200.0)).splitlines()
+    assert (stalled[0].split()[-1], stalled[1][:28]) == ("stalled", "no tick ended for 3m 20s, an")
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("others", [(), (p.good("eu/topics"),)])
+def test_why_a_cluster_cannot_be_reached_and_what_to_do_is_said_whole(
+    width: int, others: tuple[Target, ...]
+) -> None:
+    """Once for all of its targets, in whole words, whether or not others go well."""
+    cause = "no broker of 10.0.0.1:9092 answers: Connection refused; check `bootstrap_servers`"
+    down = [
+        p.bad(f"prod/{kind}")._replace(error_class="refused", error=f"prod: {cause}")
+        for kind in ("brokers", "topics", "groups")
+    ]
+    above, table, _ = shown(p.picture(targets=(*down, *others)), width).partition("sink ")
+    said = " ".join(above.split())
+    assert (said.count(cause), above.count("…")) == (1, 0), above
+    assert "mqpipe check --connect" in said or others
+    assert "prod/groups" in table
+
+
+def test_where_files_appear_is_said_in_whole_words_on_a_narrow_terminal() -> None:
+    """On as many lines as it takes."""
+    words = (
+        "samples appear in ./samples: the first by about 10:00:00 UTC, then every 10m 0s or "
+        "1,000,000 rows of a cluster"
+    )
+    parquet = replace(p.sink("parquet", spooled=False), published={})
+    picture = p.picture(sinks=(parquet,))
+    job = replace(picture.job, files={"parquet": words})
+    text = shown(replace(picture, job=job), 60)
+    assert words in " ".join(text.split())
 
 
 def test_an_empty_job_has_only_a_headline() -> None:

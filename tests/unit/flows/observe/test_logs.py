@@ -277,11 +277,32 @@ def test_what_a_run_did_not_get_done_is_said_at_its_end(lines: Lines) -> None:
     assert (short["level"], well["level"], well["problems"]) == ("warning", "info", [])
     told = short["problems"]
     assert isinstance(told, list)
+    assert "each tick failed, 3 ticks of 1 target; prod/topics: timeout: no answer" in told[0]
     assert [problem.split(":")[0] for problem in told] == [
-        "every tick failed (3)",
+        "nothing was collected",
         "newrelic",
         "newrelic",
     ]
+
+
+def test_ticks_are_those_of_targets_and_of_simulated_clusters(lines: Lines) -> None:
+    """Of a simulation, of what is collected, and of both together."""
+    log = EventLog()
+    simulated = replace(p.picture(targets=()), simulated_ticks=40)
+    hybrid = replace(p.picture(targets=(p.good("prod/topics"),)), simulated_ticks=40)
+    for picture in (simulated, hybrid):
+        log.ended(picture, failed=False)
+    assert [line["ticks_completed"] for line in lines()] == [40, 52]
+
+
+def test_what_an_earlier_run_left_waiting_is_told_apart(lines: Lines) -> None:
+    """Its samples are in files now, and were not taken over by this one."""
+    mine = p.sink("parquet", spooled=False)
+    resumed = replace(mine, published={"collected": 1500, "filled": 30})
+    for sink in (mine, resumed):
+        EventLog().ended(p.picture(sinks=(sink,)), failed=False)
+    told = [(line["in_files"], line["in_files_of_earlier_runs"]) for line in lines()]
+    assert told == [({"parquet": 615}, {}), ({"parquet": 1530}, {"parquet": 300})]
 
 
 def test_a_cluster_that_cannot_be_reached_is_one_message(lines: Lines) -> None:

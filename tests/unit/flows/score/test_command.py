@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from flows.errors import UsageError
@@ -34,6 +35,26 @@ def test_score_is_printed_by_kind_and_in_all(
     assert lines[1].split() == found
     assert lines[2].startswith("all")
     assert lines[3] == "precision 66.7 %: 2 of 3 alerts are explained by an anomaly"
+
+
+@pytest.mark.parametrize(
+    ("alerts", "said"),
+    [
+        ("", "no alert, and so no false alarm"),
+        (f"prod-eu,{ONSET}\n", "1 alert, each a false alarm; false alarms an entity and day: "),
+    ],
+)
+def test_samples_without_an_anomaly_are_told_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], alerts: str, said: str
+) -> None:
+    """A table of them would be dashes."""
+    folder = truth(hybrid(tmp_path / "s")) / "_anomalies" / "anomalies.parquet"
+    pq.write_table(pq.read_table(folder).slice(0, 0), folder)
+    (tmp_path / "a.csv").write_text(f"entity,time\n{alerts}")
+    assert score(tmp_path / "a.csv", str(tmp_path / "s")) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("these samples have no anomaly, so nothing could be found or missed")
+    assert (second.startswith(said), "–" in second) == (True, False)
 
 
 def test_alert_on_an_entity_that_does_not_exist_is_said(

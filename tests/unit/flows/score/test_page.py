@@ -60,6 +60,9 @@ def test_page_of_nothing_found_says_so(tmp_path: Path) -> None:
     specs = pictures(written(tmp_path, "entity,time\n"))
     (sick,) = rows_of(specs["kind-broker_down"])
     assert ",missed," in sick
+    # Of one colour, too, it has to be said what it stands for.
+    spans = specs["kind-broker_down"]["layer"][1]["encoding"]["color"]
+    assert (spans["scale"]["domain"], spans["legend"]["orient"]) == (["missed"], "bottom")
     assert "false-alarms" not in specs
 
 
