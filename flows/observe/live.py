@@ -274,11 +274,12 @@ def _help(view: View, parts: Sequence[Part]) -> Text:
 
 def _clusters(picture: Picture, *, wide: bool) -> Part:
     covered = any(cluster.expected for cluster in picture.clusters)
+    fills = wide and any(cluster.filled or cluster.late for cluster in picture.clusters)
     alarmed = any(not isnan(of.alarms) for of in picture.figures.values())
     heads = ["cluster", "nodes" if alarmed else "brokers", "under-repl", "offline"]
     heads += [*(["alarms"] if alarmed else []), "msgs/s", "bytes/s"]
     heads += [*(["lag", "health"] if wide else []), "tick"]
-    heads += ["came", *(["filled", "late"] if wide else [])] if covered else []
+    heads += ["came", *(["filled", "late"] if fills else [])] if covered else []
     nothing = Figures()
 
     def figures(cluster: ClusterPicture) -> Figures:
@@ -293,8 +294,8 @@ def _clusters(picture: Picture, *, wide: bool) -> Part:
         more = [_number(now.lag, _whole), _number(now.health, lambda h: f"{h:.0f}")]
         coverage = [
             f"{100 * collected / expected:.0f}%" if expected else "-",
-            *([f"{100 * filled / expected:.1f}%" if expected else "-"] if wide else []),
-            *([count(cluster.late)] if wide else []),
+            *([f"{100 * filled / expected:.1f}%" if expected else "-"] if fills else []),
+            *([count(cluster.late)] if fills else []),
         ]
         return [
             cluster.name,
@@ -345,7 +346,8 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
         state = groups.states[place] or "-"
         margin, lost = groups.figure("margin", place), groups.figure("lost", place)
         others = [
-            _number(groups.figure("catch_up", place), duration),
+            # One that keeps up has nothing to catch up with.
+            _number(groups.figure("catch_up", place), lambda s: duration(s) if s else "-"),
             _number(groups.figure("members", place), _whole),
         ]
         return [

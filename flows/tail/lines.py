@@ -31,10 +31,10 @@ def _bytes(value: float) -> str:
 _FIRST: dict[str, Sequence[tuple[str, str, Words]]] = {
     "cluster": (
         ("health", "healthScore", _whole),
-        ("msgs/s", "messagesInPerSecond", rate),
         ("lag", "totalLag", _whole),
         ("offline", "offlinePartitionsCount", _whole),
         ("under-repl", "underReplicatedPartitions", _whole),
+        ("msgs/s", "messagesInPerSecond", rate),
         ("up", "activeBrokerCount", _whole),
         ("nodes up", "runningNodeCount", _whole),
         ("alarms", "alarmCount", _whole),

@@ -75,7 +75,7 @@ def test_on_a_terminal_lines_fit_and_what_matters_stands_in_them(
 ) -> None:
     """In whole words: when, who and the first figures at 60 columns, and more where there is room."""
     assert mqpipe(tmp_path, "export", *MINUTE).code == 0
-    lines = on_a_terminal(tmp_path, columns, "tail", "day", "--no-follow", "-n", "40")
+    lines = on_a_terminal(tmp_path, columns, "tail", "day", "--no-follow", "-n", "58")
     assert max(map(len, lines)) <= columns
     group = next(line for line in lines if "demo-1/warehouse" in line and "behind" in line)
     assert re.search(r"00:00:5\d", group)

@@ -192,7 +192,7 @@ def test_why_a_cluster_cannot_be_reached_and_what_to_do_is_said_whole(
         p.bad(f"prod/{kind}")._replace(error_class="refused", error=f"prod: {cause}")
         for kind in ("brokers", "topics", "groups")
     ]
-    above, table, _ = shown(p.picture(targets=(*down, *others)), width).partition("sink ")
+    above, _, table = shown(p.picture(targets=(*down, *others)), width).partition("sink ")
     said = " ".join(above.split())
     assert (said.count(cause), above.count("…")) == (1, 0), above
     assert "mqpipe check --connect" in said or others

@@ -97,7 +97,10 @@ def test_a_line_above_the_live_table_is_plain(configured: Callable[[str], LogHan
         Log("a").warning("task failed", target="prod/brokers", error="[red]" * 9)
     time, _, rest = terminal.getvalue().partition(" ")
     assert len(time.split(":")) == 3
-    assert rest == "warning  task failed  target=prod/brokers error=" + "[red]" * 9 + "\n"
+    told = "warning  task failed target=prod/brokers error=" + "[red]" * 9
+    # On a narrow terminal it breaks between words, where that can be.
+    assert rest.splitlines()[1].strip() == "target=prod/brokers"
+    assert "".join(rest.split()) == "".join(told.split())
     assert stream.getvalue() == ""
 
 
