@@ -93,7 +93,7 @@ class Layout:
     def line(self, entity_type: EntityType, row: Row) -> str:
         """When, what, and its metrics: whole ones, as many as fit, the most looked for first."""
         origin, entity = row.get("origin") or "-", row.get("entity_name")
-        first = (
+        first: Sequence[str] = (
             str(_plain(row["timestamp"]) or "-"),
             entity_type.label,
             visible(str(entity or row.get("cluster_name") or "-")),
