@@ -127,11 +127,8 @@ def count_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
     """How many samples of each origin are in these batches; `COLLECTION_ROWS` are none."""
     counts: Counter[str] = Counter()
     for batch in batches:
-        if _tells_of_ticks(batch):
-            counts[COLLECTION_ROWS] += batch.num_rows
-            continue
-        for item in pc.value_counts(batch.column("origin")).to_pylist():
-            counts[item["values"] or "unknown"] += item["counts"]
+        for name, times in _by_origin(batch):
+            counts[COLLECTION_ROWS if _tells_of_ticks(batch) else name] += len(times)
     return dict(counts)
 
 
@@ -139,21 +136,32 @@ def ticks_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, tuple[int
     """The oldest and the newest tick (ms) of each origin in these batches."""
     ticks: dict[str, tuple[int, int]] = {}
     for batch in batches:
-        told = _tells_of_ticks(batch)
-        times, origins = batch.column("timestamp"), batch.column("origin")
-        present = pc.unique(origins.indices)
-        for index in present:
-            own = times
-            if len(present) > 1:
-                same = pc.equal(origins.indices, index) if index.is_valid else origins.is_null()
-                own = times.filter(same)
-            ends = pc.min_max(own)
-            first, last = ends["min"].value, ends["max"].value
-            name = origins.dictionary[index.as_py()].as_py() if index.is_valid else "unknown"
-            name = COLLECTION_ROWS if told else name
+        for name, times in _by_origin(batch):
+            name = COLLECTION_ROWS if _tells_of_ticks(batch) else name
+            first, last = _ends(times)
             oldest, newest = ticks.get(name, (first, last))
             ticks[name] = min(oldest, first), max(newest, last)
     return ticks
+
+
+def _by_origin(batch: pa.RecordBatch) -> Iterable[tuple[str, pa.Array]]:
+    """Each origin that is there, and the times of its rows."""
+    times, origins = batch.column("timestamp"), batch.column("origin")
+    if len(times) and not origins.null_count and len(origins.dictionary) == 1:
+        return [(origins.dictionary[0].as_py(), times)]
+    found = []
+    for index in pc.unique(origins.indices):
+        same = pc.equal(origins.indices, index) if index.is_valid else origins.is_null()
+        name = origins.dictionary[index.as_py()].as_py() if index.is_valid else "unknown"
+        found.append((name, times.filter(same)))
+    return found
+
+
+def _ends(times: pa.Array) -> tuple[int, int]:
+    if len(times) == 1:
+        return times[0].value, times[0].value
+    ends = pc.min_max(times)
+    return ends["min"].value, ends["max"].value
 
 
 def _tells_of_ticks(batch: pa.RecordBatch) -> bool:

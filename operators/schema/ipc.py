@@ -6,12 +6,14 @@ A batch is encoded this way wherever it leaves memory: in segment logs and in Ka
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.schema.arrow import (
+    ENTITY_TYPE_KEY,
     SCHEMA_VERSION,
     SCHEMA_VERSION_KEY,
     TIMESTAMP,
@@ -20,6 +22,7 @@ from operators.schema.arrow import (
     only_points,
     schema_of,
 )
+from operators.schema.metrics import BY_NAME
 
 Compression = Literal["lz4", "zstd"]
 
@@ -146,17 +149,22 @@ def _clear_errors() -> Iterator[None]:
 
 def _without_unused_strings(batch: pa.RecordBatch) -> pa.RecordBatch:
     """A part of a larger batch still has that one's dictionaries; leave out what it can't use."""
-    columns, rows = batch.columns, batch.num_rows
-    too_many = [
-        index
-        for index, column in enumerate(columns)
-        if isinstance(column, pa.DictionaryArray) and len(column.dictionary) > rows
-    ]
-    if not too_many:
-        return batch
-    for index in too_many:
-        columns[index] = columns[index].dictionary_decode().dictionary_encode()
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    name = (batch.schema.metadata or {}).get(ENTITY_TYPE_KEY, b"").decode()
+    for place in _strings_of(name) if name in BY_NAME else range(batch.num_columns):
+        if place >= batch.num_columns:
+            break
+        column = batch.column(place)
+        if isinstance(column, pa.DictionaryArray) and len(column.dictionary) > batch.num_rows:
+            used = column.dictionary_decode().dictionary_encode()
+            batch = batch.set_column(place, batch.schema.field(place), used)
+    return batch
+
+
+@cache
+def _strings_of(name: str) -> Sequence[int]:
+    """Where an entity type's columns of strings are: to look at all takes as long as to encode a few rows."""
+    types = schema_of(BY_NAME[name]).types
+    return [place for place, type_ in enumerate(types) if pa.types.is_dictionary(type_)]
 
 
 def _fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
