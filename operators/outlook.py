@@ -93,10 +93,10 @@ def outlook(at: Standing) -> Outlook:
         unread = np.minimum(at.lag, at.retained)
         gone = at.lag > at.retained
         waits = at.lag > 0
-        reads = np.nan_to_num(np.fmin(at.consumed, at.pace))
+        reads = _or_nothing(np.fmin(at.consumed, at.pace))
         slack = at.retention - at.age
         trusted = slack > CLOSE * at.interval
-        ageing = np.where(trusted, 1 - np.nan_to_num(reads * at.age / at.lag), 1.0)
+        ageing = np.where(trusted, 1 - _or_nothing(reads * at.age / at.lag), 1.0)
         by_time = np.where(ageing > 0, slack / ageing, np.inf)
         rest = at.room - at.lag
         grows = at.produced - reads
@@ -135,6 +135,11 @@ def outlook(at: Standing) -> Outlook:
     for values in (margin, catch_up, of_messages, of_time):
         values[unknown] = np.nan
     return Outlook(unread, of_messages, of_time, margin, catch_up, state)
+
+
+def _or_nothing(values: Floats) -> Floats:
+    """0 in place of what is not known."""
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def smoothed(now: Floats, before: Floats, seconds: Floats) -> Floats:

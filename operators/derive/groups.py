@@ -52,15 +52,18 @@ def derive_groups(
     columns: dict[str, dict[str, float]] = {}
     if "commits" in now:
         commits = now["commits"]
-        age, by_history = _ages(commits, before["history"])
+        lag = _lag(commits)
+        age, by_history = _ages(commits, lag, before["history"])
         rows = match(commits, before["commits"], KEYS)
         seconds = seconds_between(commits, before["commits"], rows, most)
         columns["consumerGroup.messagesConsumedPerSecond"] = _consumed(
             commits, before["commits"], rows, seconds
         )
-        columns["consumerGroup.lagTrend"] = _lag_trend(commits, before["commits"], rows, seconds)
+        columns["consumerGroup.lagTrend"] = _lag_trend(
+            commits, lag, before["commits"], rows, seconds
+        )
         columns["consumerGroup.lagSeconds"], methods = _oldest(commits, age, by_history)
-        ahead, lost = outlook_of(commits, before["commits"], rows, seconds, _lag(commits), age)
+        ahead, lost = outlook_of(commits, before["commits"], rows, seconds, lag, age)
         led = np.asarray(commits.column("led"))
     changes = _membership_changes(now["members"], before["members"])
     derived = []
@@ -130,12 +133,13 @@ def _lag(commits: pa.RecordBatch) -> Floats:
     return lag
 
 
-def _ages(commits: pa.RecordBatch, history: pa.RecordBatch) -> tuple[Floats, np.ndarray]:
+def _ages(
+    commits: pa.RecordBatch, lag: Floats, history: pa.RecordBatch
+) -> tuple[Floats, np.ndarray]:
     """By row: seconds that the first message after the commit waits; whether by history.
 
     0 where none waits, NaN where it is not known.
     """
-    lag = _lag(commits)
     committed, start = numbers(commits, "committed"), numbers(commits, "start")
     retained_away = (start > committed) | (start < 0)
     message_at = numbers(commits, "message_at").astype(np.float64)
@@ -187,9 +191,9 @@ def _consumed(
 
 
 def _lag_trend(
-    commits: pa.RecordBatch, before: pa.RecordBatch, rows: np.ndarray, seconds: Floats
+    commits: pa.RecordBatch, lag: Floats, before: pa.RecordBatch, rows: np.ndarray, seconds: Floats
 ) -> dict[str, float]:
-    grown = _lag(commits) - at(_lag(before), rows, np.nan)
+    grown = lag - at(_lag(before), rows, np.nan)
     led = np.asarray(commits.column("led"))
     return _sums(commits, led, grown / seconds)
 

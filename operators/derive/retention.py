@@ -61,7 +61,10 @@ def outlook_of(
     earlier = at(numbers(before, "start"), rows, NOWHERE).astype(np.float64)
     earlier[earlier < 0] = np.nan
     lost = np.maximum(0.0, start - np.maximum(committed, earlier))
-    interval = float(np.nanmedian(seconds)) if np.isfinite(seconds).any() else 0.0
+    known = np.sort(seconds[~np.isnan(seconds)])
+    interval = (
+        float(known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2 if len(known) else 0.0
+    )
     standing = Standing(
         lag=lag,
         retained=np.maximum(end - start, 0.0),
@@ -88,7 +91,9 @@ def joined(
     """
     chosen = led & (place != NOWHERE)
     to = place[chosen]
-    o = replace(of_rows, **{f.name: getattr(of_rows, f.name)[chosen] for f in fields(of_rows)})
+    o = of_rows
+    if len(to) < len(place):
+        o = replace(o, **{f.name: getattr(o, f.name)[chosen] for f in fields(o)})
     there = np.bincount(to, minlength=count) > 0
 
     def reduced(how: np.ufunc, values: Floats, start: float = np.nan) -> Floats:

@@ -98,7 +98,8 @@ def _filled(column: pa.Array, null: int) -> Ints:
     """Whole numbers, `null` in place of nulls."""
     # To look is a twentieth of the work, and mostly there are none.
     filled = pc.fill_null(column, null) if column.null_count else column
-    return np.asarray(filled).astype(np.int64, copy=False)
+    values: Ints = filled.to_numpy(zero_copy_only=False)
+    return values.astype(np.int64, copy=False)
 
 
 def at(values: NDArray[Any], rows: Ints, otherwise: float) -> NDArray[Any]:
