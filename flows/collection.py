@@ -27,6 +27,9 @@ from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
 
 Shards: TypeAlias = Mapping[str, ShardSpec]
 
+_APART = 20
+"""Milliseconds between clusters that are asked one after another: what one costs, about."""
+
 _CLOSING = 5.0
 """Seconds for closing connections at the end."""
 
@@ -94,13 +97,23 @@ async def _close(pools: Mapping[str, Pool]) -> None:
 
 
 def targets_of(config: Config, asked: Shards) -> Sequence[Target]:
-    """Every target of a run: one cluster x one kind, and the `asked` simulated clusters."""
+    """Every target of a run: one cluster x one kind, and the `asked` simulated clusters.
+
+    The clusters are not asked in one moment, but one after another within half the interval.
+    """
     clusters = config.clusters if config.collects else ()
     own = config.collectors if config.collects else ()
+    kinds = {
+        **{c.name: tuple(c.kinds) for c in clusters},
+        **{collector.name: (collector.name,) for collector in own},
+        **dict.fromkeys(asked, (SIMULATION_KIND,)),
+    }
+    interval = config.interval_ms
+    apart = min(_APART, interval / 2 / max(1, len(kinds)))
     return [
-        *(Target(c.name, kind, config.interval_ms) for c in clusters for kind in c.kinds),
-        *(Target(collector.name, collector.name, config.interval_ms) for collector in own),
-        *(Target(cluster, SIMULATION_KIND, config.interval_ms) for cluster in asked),
+        Target(cluster, kind, interval, delay=round(place * apart))
+        for place, (cluster, of) in enumerate(kinds.items())
+        for kind in of
     ]
 
 

@@ -57,17 +57,22 @@ class _Service:
         return self.pools[tick.kind]
 
     def begin(self, tick: Ticks, done: Callable[[Result[Collected]], None]) -> None:
-        """Hand a tick to its pool. Returns at once; `done` is called on the pool's loop."""
+        """Hand a tick to its pool, when it is to be asked. Returns at once; `done` is called on the pool's loop."""
         pool = self.pool(tick)
+        left = (tick.start + tick.delay) / 1000 - self.clock()
+        wait = min(max(left, 0.0), tick.delay / 1000)
         offer = partial(
             pool.offer,
             partial(self.work, tick),
             done,
             key=tick.partition,
             priority=self.priorities.get(tick.cluster, Priority.NORMAL),
-            deadline=tick.start / 1000 + self.deadline(tick) - self.clock(),
+            deadline=left - wait + self.deadline(tick),
         )
-        pool.loop.call_soon_threadsafe(offer)
+        if wait:
+            pool.loop.call_soon_threadsafe(pool.loop.call_later, wait, offer)
+        else:
+            pool.loop.call_soon_threadsafe(offer)
 
     def cancel(self, tick: Ticks) -> None:
         pool = self.pool(tick)
@@ -100,7 +105,7 @@ def offload(
         drain: Told of every tick that is under way, so that sources stay open for it. When the
             grace period is over, what is under way is cancelled, and never leaves the drain's
             count, by which one knows a forced end.
-        deadline: Seconds from a tick's due time that all its attempts have.
+        deadline: Seconds that all attempts at a tick have, from its due time and delay.
         priorities: By cluster; normal where it names none.
         clusters: Those that there are; all of them without it.
         clock: Seconds since the epoch.

@@ -19,11 +19,15 @@ TargetState = tuple[int, int] | tuple[int, int, tuple[Stretch, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is collected on its own: one cluster x one kind, at an interval (ms)."""
+    """What is collected on its own: one cluster x one kind, at an interval (ms).
+
+    It is asked `delay` ms after each due time.
+    """
 
     cluster: str
     kind: str
     interval: int
+    delay: int = 0
 
     @property
     def partition(self) -> str:
@@ -146,7 +150,9 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
 
     def _ticks(self, start: int, count: int, missed: int = 0) -> Ticks:
         target = self._target
-        return Ticks(target.cluster, start, target.interval, count, missed, target.kind)
+        return Ticks(
+            target.cluster, start, target.interval, count, missed, target.kind, target.delay
+        )
 
     def next_awake(self) -> datetime | None:
         now = datetime.now(UTC)

@@ -43,6 +43,8 @@ class Ticks:
     missed: int = 0
     kind: str | None = None
     """A target's kind; None for a simulated shard, whose name is `cluster`."""
+    delay: int = 0
+    """Milliseconds after a due time at which the cluster is asked; its deadline is as much later."""
 
     @property
     def partition(self) -> str:

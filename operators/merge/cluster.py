@@ -337,7 +337,8 @@ class ClusterMerge:
             # Its row is there already if the tick was missed by another kind.
             joined = tick <= self._settled(CLUSTER_KIND)
             awaited = set(self._plan.joined_kinds) if self._plan.joined else set()
-            self._ticks[tick] = _Tick(tick, tick + patience, awaited, joined=joined)
+            deadline = tick + ticks.delay + patience
+            self._ticks[tick] = _Tick(tick, deadline, awaited, joined=joined)
         return self._ticks[tick]
 
     def _settled(self, kind: str) -> int:

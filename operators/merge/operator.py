@@ -41,8 +41,8 @@ def merge(
     once. Besides them come one MESSAGE_QUEUE_COLLECTION row for each result and for each run of
     missed ticks, and one MESSAGE_QUEUE_CLUSTER row for each tick.
 
-    A tick settles when all kinds have a result, or at its deadline: the interval, with `fill`
-    the smaller of interval and grace. With `fill` (hybrid mode) each expected entity then has
+    A tick settles when all kinds have a result, or at its deadline, its delay after the interval or,
+    with `fill`, the smaller of interval and grace. With `fill` (hybrid mode) each expected entity then has
     exactly one sample of that tick, a filled one where none was collected. A collected sample
     that comes after its fill passes on with `late` true. Ticks that were missed at a stretch are
     filled as far back as `catch_up` ms. `hear` is told of each settled tick's coverage.

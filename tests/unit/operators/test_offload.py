@@ -300,6 +300,26 @@ def test_the_deadline_runs_from_the_due_time(pool: Callable[..., Pool]) -> None:
     assert 10 < left <= 20, "30 s from the due time, which was 10 s ago"
 
 
+def test_a_tick_with_a_delay_is_begun_after_it_and_has_all_its_time_from_there(
+    pool: Callable[..., Pool],
+) -> None:
+    """Clusters are not asked in one moment; one that is asked later has no less time."""
+    drain, out = _Entered(), Out()
+    begun: dict[str, tuple[float, float]] = {}
+
+    async def work(tick: Ticks, left: float) -> Collected:
+        begun[tick.cluster] = time.time() - tick.start / 1000, left
+        return Collected()
+
+    ticks = [replace(tick(f"c{delay}"), delay=delay) for delay in (0, 150)]
+    run_main(flow_of(PatientSource(ticks, drain), out, work, pool(timeout=60), drain))
+
+    assert by_cluster(out) == [("c0", Outcome.COMPLETED), ("c150", Outcome.COMPLETED)]
+    after, left = begun["c150"]
+    assert after >= 0.149
+    assert left + after > 30.1 >= left
+
+
 def test_a_cluster_of_high_priority_goes_first(pool: Callable[..., Pool]) -> None:
     """While the slots are taken, priority decides who is next."""
     drain, out = _Entered(), Out()

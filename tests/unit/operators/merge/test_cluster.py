@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_tick_settles_at_its_deadline(fill: FillSettings | None, deadline: int) 
         "collected",
     )
     assert h.merge.under_way == 0
+
+
+def test_a_cluster_that_is_asked_later_settles_as_much_later() -> None:
+    """What is asked some time after its tick has the whole grace from there."""
+    h = Harness(fill=FillSettings(grace=15))
+    h.give(*(replace(due(kind, T), delay=400) for kind in KINDS))
+    assert h.merge.due == T + 15_400
+    assert h.wait(T + 15_399) == []
+    assert {row["tick"] for row in h.wait(T + 15_400)} == {T}
 
 
 def test_each_result_gives_one_collection_row() -> None:
