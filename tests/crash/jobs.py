@@ -18,8 +18,6 @@ from bytewax.testing import cluster_main
 
 from tests.crash.numbers import PARTS
 
-KILLS = int(os.environ.get("MQPIPE_TEST_KILLS", "6"))
-"""How often each job is killed at a random moment; more where there is more time."""
 ROOT = Path(__file__).parents[2]
 
 

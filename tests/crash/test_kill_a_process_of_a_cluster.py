@@ -9,7 +9,6 @@ from tests.cluster import Cluster, times, until
 
 INTERVAL_MS = 200
 LABELS = ("cluster", "broker", "topic", "consumer_group")
-ROUNDS = 4
 
 CONFIG = """
 mode: simulation
@@ -28,7 +27,12 @@ metrics: {listen: null}
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_cluster_whose_processes_are_killed_has_every_sample_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rounds", [2, pytest.param(6, marks=pytest.mark.long("kills a cluster many times"))]
+)
+def test_cluster_whose_processes_are_killed_has_every_sample_once(
+    tmp_path: Path, rounds: int
+) -> None:
     """After several kills and restarts the files hold each sample once; no tick is missing."""
     (tmp_path / "c.yaml").write_text(CONFIG)
     chance = random.Random(5)
@@ -36,7 +40,7 @@ def test_cluster_whose_processes_are_killed_has_every_sample_once(tmp_path: Path
     def files() -> int:
         return len(list((tmp_path / "samples").rglob("*.parquet")))
 
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         cluster = Cluster(tmp_path, "c.yaml", 2)
         before = files()
         until(lambda before=before: files() > before + chance.randrange(40))  # type: ignore[misc]

@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from tests.cluster import times, until
 from tests.mqpipe import delta_samples, kill, mqpipe, samples, start, stop, wait_for_log
 
 LABELS = ("cluster", "broker", "topic", "consumer_group")
 INTERVAL_MS = 200
+CLUSTERS = 3
 
 CONFIG = """
 mode: simulation
@@ -49,10 +51,24 @@ def ticks_of(frame: pl.DataFrame) -> list[int]:
     return ticks
 
 
+def wait_for_files_of_all(folder: Path) -> None:
+    """Wait until the files have a tick of each cluster after this moment."""
+    now = time.time() * 1000
+
+    def there() -> bool:
+        ticks = times(folder / "samples", "cluster").values()
+        return len(ticks) == CLUSTERS and all(of[-1] > now for of in ticks)
+
+    until(there)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "kills", [3, pytest.param(10, marks=pytest.mark.long("kills a run many times"))]
+)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) -> None:
+def test_run_that_is_killed_has_every_tick_once(tmp_path: Path, workers: int, kills: int) -> None:
     """Files and tables hold each sample from the first tick to a shard's last once.
 
     A stop may fall between two shards' tick: the run that follows makes what is owed.
@@ -60,13 +76,13 @@ def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) 
     (tmp_path / "c.yaml").write_text(CONFIG)
     chance = random.Random(workers)
     arguments = ("run", "c.yaml", "--no-live", "--workers", str(workers))
-    for _ in range(10):
+    for _ in range(kills):
         assert killed_after(start(tmp_path, *arguments), chance.uniform(0.1, 3))
     stopped_at = []
     for _ in range(2):
         process = start(tmp_path, *arguments)
         wait_for_log(process, "started")
-        time.sleep(2)
+        wait_for_files_of_all(tmp_path)
         ended = stop(process)
         assert ended.code == 0, ended.err[-4000:]
         stopped_at.append(max(ticks_of(samples(tmp_path / "samples", "cluster"))))
@@ -75,7 +91,7 @@ def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) 
         frame = samples(tmp_path / "samples", label)
         assert_frame_equal(delta_samples(tmp_path / "delta", label), frame)
         first = min(ticks_of(frame))
-        assert stopped_at[0] - first > 10_000
+        assert stopped_at[0] - first > 1_000 * kills
         for (guid,), rows in frame.group_by("entity_guid"):
             ticks = ticks_of(rows)
             assert ticks == list(range(first, ticks[-1] + 1, INTERVAL_MS)), guid
@@ -84,21 +100,37 @@ def test_run_killed_ten_times_has_every_tick_once(tmp_path: Path, workers: int) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_export_killed_and_resumed_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    """The rows of an export that was killed and went on are those of one that was not."""
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("end", "kills", "most"),
+    [
+        ("2026-01-01T08:00:00Z", 3, 0.7),
+        pytest.param(
+            "2026-01-03T00:00:00Z", 12, 2, marks=pytest.mark.long("exports 345,600 ticks twice")
+        ),
+    ],
+    ids=["hours", "days"],
+)
+def test_export_killed_and_resumed_equals_an_uninterrupted_one(
+    tmp_path: Path, end: str, kills: int, most: float
+) -> None:
+    """The rows of an export that was killed and went on are those of one that was not.
+
+    It is killed within so many seconds, at most.
+    """
     (tmp_path / "c.yaml").write_text(CONFIG)
-    span = ("--start", "2026-01-01T00:00:00Z", "--end", "2026-01-03T00:00:00Z", "--interval", "1s")
+    span = ("--start", "2026-01-01T00:00:00Z", "--end", end, "--interval", "1s")
     whole = mqpipe(tmp_path, "export", "c.yaml", *span, "--out", "whole")
     assert whole.code == 0, whole.err[-4000:]
 
     chance = random.Random(3)
-    kills = 0
-    while killed_after(
-        start(tmp_path, "export", "c.yaml", *span, "--out", "killed", "--resume"),
-        chance.uniform(0.2, 2),
-    ):
-        kills += 1
-    assert kills >= 2
+    arguments = ("export", "c.yaml", *span, "--out", "killed", "--resume")
+    killed = 0
+    while killed < kills and killed_after(start(tmp_path, *arguments), chance.uniform(0.1, most)):
+        killed += 1
+    assert killed >= 2
+    if killed == kills:
+        ended = mqpipe(tmp_path, *arguments)
+        assert ended.code == 0, ended.err[-4000:]
     for label in LABELS:
         assert_frame_equal(samples(tmp_path / "killed", label), samples(tmp_path / "whole", label))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from tests.crash.jobs import KILLS
+from tests.crash.kills import KILLS
 from tests.crash.test_kill_run_and_export import killed_after
 from tests.kafka.cluster import Kafka
 from tests.mqpipe import samples, start, stop, wait_for_log
@@ -54,16 +54,17 @@ def complete(state: Path) -> bool:
 
 @pytest.mark.kafka
 @pytest.mark.slow
-@pytest.mark.timeout(240 + 60 * KILLS)
+@pytest.mark.timeout(1_000)
+@pytest.mark.parametrize("kills", KILLS)
 def test_a_killed_replay_of_a_killed_run_has_each_of_its_samples(
-    kafka: Kafka, tmp_path: Path
+    kafka: Kafka, tmp_path: Path, kills: int
 ) -> None:
     """Set aside what the topic has twice by its key, the replay's rows are those of Parquet."""
-    text = CONFIG.format(bootstrap=kafka.bootstrap_servers, topic=f"mq-{tmp_path.name}")
+    text = CONFIG.format(bootstrap=kafka.bootstrap_servers, topic=f"mq-{kills}-{tmp_path.name}")
     (tmp_path / "c.yaml").write_text(text)
     seed = random.randrange(2**32)
     chance = random.Random(seed)
-    for _ in range(KILLS):
+    for _ in range(kills):
         run = start(tmp_path, "run", "c.yaml", "--no-live")
         assert killed_after(run, chance.uniform(0.1, 3)), seed
     run = start(tmp_path, "run", "c.yaml", "--no-live")
@@ -72,11 +73,11 @@ def test_a_killed_replay_of_a_killed_run_has_each_of_its_samples(
     ended = stop(run)
     assert ended.code == 0, ended.err[-4000:]
 
-    kills, replays = 0, 0
-    while kills < KILLS:
+    killed, replays = 0, 0
+    while killed < kills:
         replays += 1
         folder = tmp_path / f"replay-{replays}"
-        kills += replay_with_kills(folder, text, chance, KILLS - kills)
+        killed += replay_with_kills(folder, text, chance, kills - killed)
         for label in LABELS:
             replayed = samples(folder / "samples", label).unique(KEY, maintain_order=True)
             assert not replayed.is_empty()

@@ -61,9 +61,14 @@ def told(found: Found) -> str:
     return f"{errors} {groups} {cluster_of(found)}"
 
 
+@pytest.mark.parametrize(
+    "brokers",
+    [(1,), pytest.param((1, 2, 3), marks=pytest.mark.long("one broker after the other fails"))],
+    ids=["one", "each"],
+)
 @pytest.mark.parametrize(("fail", "mend"), [("kill", "start"), ("pause", "resume")])
 def test_a_broker_that_fails_costs_what_only_it_knows(
-    fresh_kafka3: KafkaCluster, fail: str, mend: str
+    fresh_kafka3: KafkaCluster, fail: str, mend: str, brokers: tuple[int, ...]
 ) -> None:
     """Each tick gives the rest; what the cluster knows of the loss is seen within two ticks.
 
@@ -105,7 +110,7 @@ def test_a_broker_that_fails_costs_what_only_it_knows(
         try:
             await ticks_until(whole)
             before = threads_and_files()
-            for broker in kafka.broker_ids:
+            for broker in brokers:
                 await asyncio.to_thread(getattr(kafka, fail), broker)
                 found, under_replicated = await after_the_cluster_knew(broker)
                 cluster = cluster_of(found)

@@ -49,7 +49,7 @@ def whole(found: Found) -> bool:
     return all(c.error is None for c in found.values()) and len(groups_of(found)) == len(GROUPS)
 
 
-async def run() -> None:
+async def run(cut_off: Sequence[int]) -> None:
     protocol = {broker: Proxy() for broker in BROKERS}
     pages = {broker: Proxy() for broker in BROKERS}
     cluster = await asyncio.to_thread(
@@ -76,7 +76,7 @@ async def run() -> None:
                 ),
             )
         )
-        networks = {broker: (protocol[broker], pages[broker]) for broker in BROKERS}
+        networks = {broker: (protocol[broker], pages[broker]) for broker in cut_off}
         try:
             await cut_and_mend(collector, networks, topic)
         finally:
@@ -155,9 +155,14 @@ def assert_cut_off(found: Found, broker: int, topic: str) -> None:
     assert set(named) == {str(broker)}
 
 
-def test_a_cut_network_costs_what_lies_behind_it() -> None:
+@pytest.mark.parametrize(
+    "cut_off",
+    [(2,), pytest.param(BROKERS, marks=pytest.mark.long("one broker after the other is cut off"))],
+    ids=["one", "each"],
+)
+def test_a_cut_network_costs_what_lies_behind_it(cut_off: Sequence[int]) -> None:
     """Ticks go on in time and say within two of them what is missing.
 
     All is as before when the network is.
     """
-    asyncio.run(run())
+    asyncio.run(run(cut_off))

@@ -1,6 +1,8 @@
 """Kafka's own command line tools, from the same jars as the brokers."""
 
 import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.kafka.jars import VERSION, classpath, java, resolve_jars
 
@@ -24,14 +26,29 @@ def run_tool(main_class: str, *args: str, timeout: float = 60.0, version: str = 
         ToolError: it ended with an error, or not in time.
         MissingToolError, UnresolvedJarsError: there is no Java, or no jars.
     """
+    jars = resolve_jars(version)
     options = [*QUICK_START, "-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    command = [java(), *options, "-cp", classpath(resolve_jars(version)), main_class, *args]
+    classes = jars / f"{main_class}.jsa"
+    with TemporaryDirectory(prefix="classes.", dir=jars.parent) as unfinished:
+        ours = Path(unfinished) / classes.name
+        # The first keeps its classes for those to come; what the JVM says of that is no output.
+        archive = f"SharedArchiveFile={classes}"
+        if not classes.exists():
+            archive = f"ArchiveClassesAtExit={ours}"
+        command = [java(), *options, f"-XX:{archive}", "-Xlog:disable", "-cp", classpath(jars)]
+        printed = _run([*command, main_class, *args], timeout)
+        if ours.exists():
+            ours.rename(classes)
+    return printed
+
+
+def _run(command: list[str], timeout: float) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ToolError(f"{main_class} {' '.join(args)} took over {timeout} s") from error
+        raise ToolError(f"{' '.join(command)} took over {timeout} s") from error
     if done.returncode:
         raise ToolError(
-            f"{main_class} {' '.join(args)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         )
     return done.stdout

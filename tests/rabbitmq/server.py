@@ -41,6 +41,7 @@ log.file = false
 disk_free_limit.absolute = 10MB
 vm_memory_high_watermark.absolute = 2GB
 cluster_partition_handling = ignore
+cluster_formation.classic_config.nodes.1 = {first}
 {more}
 """
 
@@ -64,7 +65,9 @@ def scripts() -> Path:
 class Node:
     """One node's process, and the ports that are its own."""
 
-    def __init__(self, name: str, folder: Path, epmd_port: int, cookie: str, more: str) -> None:
+    def __init__(
+        self, name: str, folder: Path, epmd_port: int, cookie: str, first: str, more: str
+    ) -> None:
         self.name = name
         self._resources = ExitStack()
         self.amqp, self.management, self.prometheus, dist = (self._port() for _ in range(4))
@@ -78,7 +81,7 @@ class Node:
             "management": self.management,
             "prometheus": self.prometheus,
         }
-        (self._home / "rabbitmq.conf").write_text(_CONFIG.format(more=more, **ports))
+        (self._home / "rabbitmq.conf").write_text(_CONFIG.format(first=first, more=more, **ports))
         (self._home / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
         self._log = self._home / "log"
         self._environment = {
@@ -229,20 +232,15 @@ class RabbitServer:
             epmd = self._start_epmd(folder)
             cookie = secrets.token_hex(10).upper()
             tag = secrets.token_hex(3)
-            self.nodes = tuple(
-                Node(f"mq{n}-{tag}@localhost", folder, epmd, cookie, more)
-                for n in range(1, nodes + 1)
-            )
-            for node in self.nodes:
-                self._resources.callback(node.close)
-                node.spawn(self._spawner)
-            for node in self.nodes:
-                node.wait_until_up()
-            for node in self.nodes[1:]:
-                node.ctl("stop_app")
-                node.ctl("join_cluster", self.nodes[0].name)
-                node.ctl("start_app")
-                node.wait_until_up()
+            names = [f"mq{n}-{tag}@localhost" for n in range(1, nodes + 1)]
+            self.nodes = tuple(Node(name, folder, epmd, cookie, names[0], more) for name in names)
+            # One that starts joins those that its configuration names: the first is to be there.
+            for starting in (self.nodes[:1], self.nodes[1:]):
+                for node in starting:
+                    self._resources.callback(node.close)
+                    node.spawn(self._spawner)
+                for node in starting:
+                    node.wait_until_up()
             self._resources = self._resources.pop_all()
 
     def _start_epmd(self, folder: Path) -> int:
