@@ -150,7 +150,7 @@ def _queue(queue: QueueShape, names: Mapping[str, str]) -> Iterator[tuple[str, A
         yield "messages_per_second", round(queue.messages_per_second, 3)
     if queue.message_size is not None:
         yield "message_size", min(queue.message_size, MOST_MESSAGE_BYTES)
-    if queue.type in ("classic", "quorum"):
+    if queue.type in ("classic", "quorum", "stream"):
         yield "type", queue.type
 
 

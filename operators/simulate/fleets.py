@@ -115,7 +115,7 @@ def _queues(fleet: FleetSettings, key: int) -> tuple[QueueShape, ...]:
             capacity=level * fleet.capacity * p.capacity / p.messages,
             processing_time=p.processing_time,
             message_size=queue.message_size or int(size),
-            quorum=None if queue.type is None else queue.type == "quorum",
+            type=queue.type,
         )
         for queue, p, level, size in zip(
             listed, presets, levels, _sizes(fleet, len(listed), key), strict=True

@@ -90,8 +90,9 @@ class QueueSettings(Settings):
     name: Name = Field(description="the queue's name")
     messages_per_second: _Level | None = Field(default=None, description="level at a factor of 1")
     message_size: _Bytes | None = Field(default=None, description="bytes of a message")
-    type: Literal["classic", "quorum"] | None = Field(
-        default=None, description="RabbitMQ's type of it; by `quorum_queues` without"
+    type: Literal["classic", "quorum", "stream"] | None = Field(
+        default=None,
+        description="RabbitMQ's type of it; by `quorum_queues` and `stream_queues` without",
     )
 
 
@@ -162,6 +163,13 @@ class FleetSettings(Settings):
         ge=0,
         le=1,
         description="share of RabbitMQ's queues that are quorum queues; the others are classic",
+    )
+    stream_queues: float = Field(
+        default=0.0, ge=0, le=1, description="share of RabbitMQ's queues that are streams"
+    )
+    stream_max_bytes: Annotated[int, Field(ge=1), at_most(2**50, "no disk holds more")] = Field(
+        default=5_000_000_000,
+        description="bytes that a stream keeps (`x-max-length-bytes`), in whole segments of 500 MB",
     )
     partitions: _Partitions | None = Field(
         default=None, description="partitions of a topic; without, by its name's preset"
@@ -242,7 +250,7 @@ class FleetSettings(Settings):
         kafka_only = {
             "brokers", "topics", "groups", "partitions", "replication_factor", "churn", "retention",
         }  # fmt: skip
-        of_rabbitmq = {"nodes", "quorum_queues"}
+        of_rabbitmq = {"nodes", "quorum_queues", "stream_queues", "stream_max_bytes"}
         if self.provider == "kafka":
             return {"queues"} | of_rabbitmq
         return kafka_only if self.provider == "rabbitmq" else kafka_only | of_rabbitmq
@@ -257,6 +265,10 @@ class FleetSettings(Settings):
             raise ValueError("`churn` is of counted topics and groups; the listed ones last")
         if self.provider == "kafka" and self.brokers in (0, ()):
             raise ValueError("a Kafka cluster has at least one broker")
+        if self.quorum_queues + self.stream_queues > 1:
+            raise ValueError(
+                "`quorum_queues` and `stream_queues` are shares of all queues, at most 1 together"
+            )
         if self.provider != "kafka" and not _count(self.queues):
             raise ValueError("a cluster of queues has at least one queue")
         if self.provider != "rabbitmq" and not isinstance(self.queues, int):

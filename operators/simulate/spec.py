@@ -101,7 +101,15 @@ class ShardSpec:
             self.settings.generator,
         )
         if self.topology.nodes:
-            shape = (*shape, self.topology.nodes, self.settings.quorum_queues)
+            settings = self.settings
+            shape = (
+                *shape,
+                self.topology.nodes,
+                settings.quorum_queues,
+                settings.stream_queues,
+                settings.stream_max_bytes,
+                tuple(queue.type for queue in self.topology.queues),
+            )
         return sha256(repr(shape).encode()).hexdigest()[:16]
 
     @property

@@ -43,8 +43,8 @@ class QueueShape:
     message_size: int
     vhost: str = field(default=DEFAULT_VHOST, repr=False)
     """RabbitMQ's virtual host. A fleet's queues are all in one: it is no part of its fingerprint."""
-    quorum: bool | None = field(default=None, repr=False)
-    """Whether it is a quorum queue of RabbitMQ; None where that is left to chance."""
+    type: str | None = field(default=None, repr=False)
+    """RabbitMQ's type of it; None where that is left to chance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,14 +255,14 @@ def _redelivery_storm(case: Case) -> Iterable[Effect]:
 
 
 def _node_down(case: Case) -> Iterable[Effect]:
-    """The node dies: its classic queues with it, quorum queues are led elsewhere after a pause."""
+    """The node dies: its classic queues with it, quorum queues and streams are led elsewhere."""
     queues, _ = case.relations.led_by(case.root)
     yield Effect(Lever.DOWN, case.itself, 1.0)
     yield Effect(Lever.CAPACITY, queues, case.factor(0.3), end=0.2, onset=0)
 
 
 def _quorum_lost(case: Case) -> Iterable[Effect]:
-    """Most nodes die: quorum queues that had most of their members there stand still."""
+    """Most nodes die: quorum queues and streams that had most of their members there stand still."""
     count = case.relations.brokers
     most = (case.root + np.arange(count // 2 + 1)) % max(count, 1)
     yield Effect(Lever.DOWN, most.astype(np.int64), 1.0)

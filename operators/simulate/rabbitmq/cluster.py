@@ -15,9 +15,9 @@ from operators.simulate.anomalies.levers import Levers, Timeline
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
 from operators.simulate.noise import Floats, Ints, Lanes, distinct, draws, lanes
-from operators.simulate.rabbitmq.layout import Layout, Standing
+from operators.simulate.rabbitmq.layout import CLASSIC, QUORUM, STREAM, Layout, Standing
 from operators.simulate.rabbitmq.nodes import Nodes
-from operators.simulate.rabbitmq.queues import Queues, metrics_of
+from operators.simulate.rabbitmq.queues import NOT_OF_STREAMS, Queues, metrics_of
 from operators.simulate.rabbitmq.queues import State as QueuesState
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import Traffic, error_rate
@@ -43,13 +43,17 @@ class RabbitCluster:
     """One simulated RabbitMQ cluster: its parts, its state, and the step over a block.
 
     What is shaped by anomalies is not guessed: while there are some, and until nothing is left of them,
-    the cluster without them is moved on too, and a sample is shaped where the two differ.
+    the cluster without them is moved on too, and a sample is shaped where the two differ. What streams
+    hold is the same in both: messages that are published more or less only shift when a segment is full.
     """
 
     def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin) -> None:
         topology = spec.topology
         self._spec = spec
-        self._layout = Layout.of(spec)
+        # What is filled has no type, leader or members: those of a real queue are not known.
+        self._tells_of_queues = origin is not Origin.FILLED
+        self._layout = Layout.of(spec, streams=self._tells_of_queues)
+        self._untold = dict.fromkeys(NOT_OF_STREAMS, self._layout.which(STREAM))
         self._traffic = Traffic(spec, [queue.messages for queue in topology.queues])
         self._queues, self._calm = Queues(spec, self._layout), Queues(spec, self._layout)
         self._nodes = Nodes(spec, self._layout)
@@ -60,12 +64,9 @@ class RabbitCluster:
         self._blocked = False
         names = [queue.name for queue in topology.queues]
         paths = [path_of(queue.vhost, queue.name) for queue in topology.queues]
-        types = ["quorum" if quorum else "classic" for quorum in self._layout.quorum]
-        # What is filled has no type, leader or members: those of a real queue are not known.
-        self._tells_of_queues = origin is not Origin.FILLED
         own = {"queue": names, "vhost": [queue.vhost for queue in topology.queues]}
         if self._tells_of_queues:
-            own["queue.type"] = types
+            own["queue.type"] = list(self._layout.types)
         self._columns = (
             Columns(CLUSTER, spec, account_id, origin, [None], {}),
             Columns(QUEUE, spec, account_id, origin, paths, own),
@@ -106,11 +107,11 @@ class RabbitCluster:
         if apart and not self._apart:
             self._calm.restore(self._queues.state())
         drawn_ones = (block, expected, messages, uniform)
-        real, down = self._moved(self._queues, *drawn_ones, levers, blocked=self._blocked)
+        real, down, ever = self._moved(self._queues, *drawn_ones, levers, blocked=self._blocked)
         self._blocked = bool(real[CLUSTER]["cluster.alarmCount"][-1])
         if apart:
             none = Levers((), block.times)
-            calm, _ = self._moved(self._calm, *drawn_ones, none, blocked=False)
+            calm, _, _ = self._moved(self._calm, *drawn_ones, none, blocked=False, ever=ever)
             known = [(anomaly.start, anomaly.label) for anomaly, _ in happening]
             known += [(start, label) for _, _, start, label in self._marks]
             labels = Labels(known, block.ticks)
@@ -121,7 +122,7 @@ class RabbitCluster:
         return [
             columns.batch(
                 block.times,
-                _without_the_down(real[columns.entity_type], down.get(columns.entity_type)),
+                _told(real[columns.entity_type], down.get(columns.entity_type), self._untold),
                 labels.column(columns.entity_type) if labels else None,
             )
             for columns in self._columns
@@ -137,8 +138,9 @@ class RabbitCluster:
         levers: Levers,
         *,
         blocked: bool,
-    ) -> tuple[Metrics, dict[EntityType, Any]]:
-        """All metrics of a block, and which queues and nodes are down.
+        ever: Ints | None = None,
+    ) -> tuple[Metrics, dict[EntityType, Any], Ints]:
+        """All metrics of a block, which queues and nodes are down, and what was ever published.
 
         An alarm of any node blocks all publishers, from the tick at which it is seen to the one at which
         it is gone: what they would have sent meanwhile is never sent. The cluster's columns are the sums
@@ -149,7 +151,7 @@ class RabbitCluster:
         held_up = np.concatenate([[blocked], condition.alarms[:-1] > 0])
         published = levers.scaled(Lever.MESSAGES, messages)
         published = np.where(standing.down | held_up, 0, published)
-        moved = queues.advance(block, expected, published, uniform, levers, standing)
+        moved = queues.advance(block, expected, published, uniform, levers, standing, ever)
         of_nodes = self._nodes.metrics(block, condition, standing, moved)
         of_queues: dict[str, Any] = dict(metrics_of(moved, block.seconds))
         of_queues |= {_LEADER: standing.leader, _ONLINE: standing.online}
@@ -194,17 +196,18 @@ class RabbitCluster:
         return (
             {CLUSTER: of_cluster, QUEUE: of_queues, NODE: of_nodes},
             {QUEUE: down, NODE: condition.down},
+            moved.ever,
         )
 
     def _words(self, standing: Standing, shape: tuple[int, ...]) -> dict[str, pa.Array]:
         """State, leader and members of queues; a classic queue has no members to be told."""
         down = np.broadcast_to(standing.down, shape)
-        quorum = np.broadcast_to(self._layout.quorum[:, None], shape)
+        quorum = np.broadcast_to(self._layout.which(QUORUM), shape)
         state = np.where(down, np.where(quorum, 2, 1), 0).reshape(-1)
         leader = np.broadcast_to(standing.leader, shape).reshape(-1)
         members = np.broadcast_to(self._layout.there.sum(axis=1)[:, None], shape)
         online = np.broadcast_to(standing.online, shape)
-        classic = ~quorum.reshape(-1)
+        classic = np.broadcast_to(self._layout.which(CLASSIC), shape).reshape(-1)
         return {
             "queue.state": _spelled(state, ["running", "down", "minority"]),
             "queue.leader": _spelled(leader, self._nodes.names),
@@ -288,17 +291,18 @@ def _differ(metrics: Mapping[str, Any], others: Mapping[str, Any], ticks: int) -
     return shaped
 
 
-def _without_the_down(metrics: Mapping[str, Any], down: Any) -> Mapping[str, Any]:
-    """Numbers of what is down are not told."""
-    if down is None or not down.any():
-        return metrics
-    mask = np.ascontiguousarray(down).reshape(-1)
-    return {
-        name: values
-        if isinstance(values, pa.Array) or name in _WHILE_DOWN
-        else pa.array(np.ascontiguousarray(values).reshape(-1), mask=mask)
-        for name, values in metrics.items()
-    }
+def _told(metrics: Mapping[str, Any], down: Any, untold: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metrics without numbers of what is down, and without what is `untold` of some, by column."""
+
+    def masked(name: str, values: Any) -> Any:
+        if isinstance(values, pa.Array) or name in _WHILE_DOWN:
+            return values
+        mask = down | untold[name] if name in untold else down
+        if mask is None or not mask.any():
+            return values
+        return pa.array(np.ascontiguousarray(values).reshape(-1), mask=mask.reshape(-1))
+
+    return {name: masked(name, values) for name, values in metrics.items()}
 
 
 def _spelled(places: Ints, words: list[str]) -> pa.Array:

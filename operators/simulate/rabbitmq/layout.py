@@ -13,15 +13,16 @@ from operators.simulate.noise import Ints, hashed, key_of
 from operators.simulate.spec import ShardSpec
 
 MEMBERS = 3
-"""Nodes that hold a quorum queue, where there are so many: RabbitMQ's default."""
+"""Nodes that hold a quorum queue or a stream, where there are so many: RabbitMQ's default."""
+
+CLASSIC, QUORUM, STREAM = TYPES = ("classic", "quorum", "stream")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """By place: which queues are quorum queues, and on which nodes each is."""
+    """By place: of which type queues are, and on which nodes each is."""
 
-    quorum: Any
-    """Whether it is a quorum queue; the others are classic."""
+    types: tuple[str, ...]
     members: Ints
     """Nodes of each queue, the one that leads on an ordinary day first; shape (queues, members)."""
     there: Any
@@ -29,25 +30,33 @@ class Layout:
     nodes: int
 
     @classmethod
-    def of(cls, spec: ShardSpec) -> "Layout":
-        """Leaders go round the nodes; which queues are quorum queues is random by the seed."""
-        queues, nodes = len(spec.topology.queues), len(spec.topology.nodes)
-        places = np.arange(queues)
-        quorum = hashed(key_of(spec.key, "quorum"), places) < spec.settings.quorum_queues
-        said = [queue.quorum for queue in spec.topology.queues]
-        quorum = np.array(
-            [q if told is None else told for q, told in zip(quorum, said, strict=True)]
-        )
+    def of(cls, spec: ShardSpec, *, streams: bool = True) -> "Layout":
+        """Leaders go round the nodes; types are random by the seed where none is said.
+
+        Without `streams` no queue is one by chance.
+        """
+        queues, nodes = spec.topology.queues, len(spec.topology.nodes)
+        places = np.arange(len(queues))
+        chance = hashed(key_of(spec.key, "quorum"), places)
+        quorum = chance < spec.settings.quorum_queues
+        stream = streams & (chance >= 1 - spec.settings.stream_queues)
+        drawn = np.where(quorum, QUORUM, np.where(stream, STREAM, CLASSIC))
+        types = tuple(queue.type or str(type_) for queue, type_ in zip(queues, drawn, strict=True))
         size = min(MEMBERS, nodes)
         members = (places[:, None] + np.arange(size)) % nodes
-        there = quorum[:, None] | (np.arange(size) == 0)
-        return cls(quorum, members, there, nodes)
+        replicated = np.array([type_ != CLASSIC for type_ in types])
+        there = replicated[:, None] | (np.arange(size) == 0)
+        return cls(types, members, there, nodes)
+
+    def which(self, type_: str) -> Any:
+        """Which queues are of a type; shape (queues, 1)."""
+        return np.array([of == type_ for of in self.types])[:, None]
 
     @property
     def relations(self) -> Relations:
         """Who is touched by whom: a queue reads itself, and is a partition of itself on its nodes."""
         queue, member = np.nonzero(self.there)
-        themselves = np.arange(len(self.quorum))
+        themselves = np.arange(len(self.types))
         replicas = Replicas(
             partition=queue,
             topic=queue,

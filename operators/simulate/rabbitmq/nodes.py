@@ -10,7 +10,7 @@ from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
 from operators.simulate.noise import Floats, Ints, drift, key_of, phase
 from operators.simulate.rabbitmq.layout import Layout, Standing, by_node, down_nodes
-from operators.simulate.rabbitmq.queues import Moved, memory_of
+from operators.simulate.rabbitmq.queues import Moved
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import WANDER
 
@@ -100,7 +100,7 @@ class Nodes:
         used = np.where(standing.down, 0, 1) * np.ones(shape, np.int64)
         led = by_node(used, leader, nodes)
         sockets = by_node((1 + moved.consumers) * used, leader, nodes)
-        queued = by_node(memory_of(moved) * used, leader, nodes)
+        queued = by_node(moved.memory * used, leader, nodes)
         memory = np.rint(condition.memory * (MEMORY_LIMIT / 100)).astype(np.int64)
         calm = np.minimum(memory + queued, np.maximum(memory, MEMORY_LIMIT - 1))
         bodies = self._held(moved.depth * moved.size)

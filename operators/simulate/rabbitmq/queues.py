@@ -9,9 +9,9 @@ from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
-from operators.simulate.consumption import Consumption, backlog_of
+from operators.simulate.consumption import Consumption, Held, backlog_of
 from operators.simulate.noise import Floats, Ints, Lanes
-from operators.simulate.rabbitmq.layout import Layout, Standing
+from operators.simulate.rabbitmq.layout import QUORUM, STREAM, Layout, Standing
 from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import error_rate, failures
 
@@ -27,8 +27,18 @@ IN_MEMORY = 16 << 20
 PROCESS, INDEX = 35_000, 100
 """Bytes of an empty queue's process, and of the index of a message that it holds."""
 
+SEGMENT = 500_000_000
+"""Bytes of a stream's segment: RabbitMQ's default."""
+
+STREAM_PROCESS = 9_000
+"""Bytes of a stream's process: its messages are read from files."""
+
+_ENDLESS = np.iinfo(np.int64).max // 2
+"""Messages that a queue may hold."""
+
 State = tuple[bytes, ...]
-"""Backlog, messages in work, unacknowledged ones, and those that will be delivered once more."""
+"""Backlog, messages in work, unacknowledged ones, those that will be delivered once more, and what was
+ever published to streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,10 @@ class Moved:
     """ms a message."""
     size: Ints
     """Bytes of a message, shape (queues, ticks or 1)."""
+    memory: Ints
+    """Bytes of its process."""
+    ever: Ints
+    """Messages ever published to streams; of other queues it means nothing."""
 
 
 class Queues:
@@ -59,7 +73,7 @@ class Queues:
         queues = spec.topology.queues
         themselves = np.arange(len(queues))
         capacity = np.array([queue.capacity for queue in queues])
-        self._quorum = layout.quorum[:, None]
+        self._quorum, self._stream = layout.which(QUORUM), layout.which(STREAM)
         self._size = np.array([queue.message_size for queue in queues], np.int64)[:, None]
         self._processing = np.array([queue.processing_time for queue in queues])[:, None]
         needed = capacity * self._processing[:, 0] / 1000 / PREFETCH
@@ -76,17 +90,22 @@ class Queues:
         )
         self._unacknowledged: Ints = np.zeros(len(queues), np.int64)
         self._again: Ints = np.zeros(len(queues), np.int64)
+        self._most = np.maximum(1, spec.settings.stream_max_bytes // self._size)
+        self._segment = np.maximum(1, SEGMENT // self._size)
+        self._end: Ints = np.where(self._stream, self._most, 0)[:, 0]
+        """Messages ever published to streams: they have been there for long."""
 
     def state(self) -> State:
         """What the next block goes on from."""
         pairs = self._pairs
-        kept = (pairs.backlog, pairs.uncommitted, self._unacknowledged, self._again)
+        kept = (pairs.backlog, pairs.uncommitted, self._unacknowledged, self._again, self._end)
         return tuple(array.tobytes() for array in kept)
 
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
         kept = [np.frombuffer(array, np.int64).copy() for array in state]
-        self._pairs.backlog, self._pairs.uncommitted, self._unacknowledged, self._again = kept
+        self._pairs.backlog, self._pairs.uncommitted = kept[:2]
+        self._unacknowledged, self._again, self._end = kept[2:]
 
     def advance(
         self,
@@ -96,6 +115,7 @@ class Queues:
         uniform: Lanes,
         levers: Levers,
         standing: Standing,
+        ever: Ints | None,
     ) -> Moved:
         """Move on by a block in which publishers send `messages`, shape (queues, ticks).
 
@@ -105,6 +125,10 @@ class Queues:
         requeued that failed, and that consumers held which left;
         redelivered = what was requeued and not yet delivered again, as far as it is delivered.
         Of a queue that is down nothing is published, and nothing is delivered.
+
+        A stream's depth is what it retains, whatever was read: consumers go on by their offsets, and
+        one that is so far behind that its next message is gone goes on with the first that there is.
+        Where it is said what was `ever` published to streams, that counts in place of `messages`.
         """
         seconds, pairs = block.seconds, self._pairs
         failed = failures(messages, uniform)
@@ -114,13 +138,26 @@ class Queues:
         ordinary = pairs.capacities(seconds)
         capacity = np.where(standing.down, 0, levers.scaled(Lever.CAPACITY, ordinary))
         before, held = pairs.backlog[:, None], self._unacknowledged[:, None]
-        done = pairs.advance(messages, capacity, uniform[:, :, 3], seconds)
+        if ever is None:
+            ever = self._end[:, None] + np.cumsum(messages, axis=1)
+        retained = self._retained(ever)
+        held_by = None
+        if self._stream.any():
+            held_by = Held(
+                np.where(self._stream, self._retained(self._end[:, None]), _ENDLESS)[:, 0],
+                np.where(self._stream, retained, _ENDLESS),
+            )
+        done = pairs.advance(messages, capacity, uniform[:, :, 3], seconds, held_by)
+        self._end = np.where(self._stream, ever, 0)[:, -1]
 
         consumers = levers.scaled(Lever.CONSUMERS, self.consumers)
         consumers = np.where(standing.down, 0, np.broadcast_to(consumers, messages.shape))
         unacknowledged: Ints = np.minimum(done.lag, consumers * PREFETCH)
+        unacknowledged = np.where(self._stream, 0, unacknowledged)
         change = np.diff(unacknowledged, axis=1, prepend=held)
-        requeued = np.maximum(0, -(done.out + change)) + np.minimum(failed, done.out)
+        requeued = np.maximum(0, -(done.out + change)) + np.where(
+            self._stream, 0, np.minimum(failed, done.out)
+        )
         delivered = done.out + change + requeued
         waiting = self._again[:, None]
         again = backlog_of(waiting, requeued - delivered)
@@ -130,20 +167,34 @@ class Queues:
         came = np.concatenate([before, done.backlog[:, :-1]], axis=1) + messages
         share = np.minimum(1.0, capacity / np.maximum(came, 1))
         share = np.where(self._quorum | (done.backlog == 0), 1.0, share)
+        depth = np.where(self._stream, retained, done.lag)
+        size = levers.scaled(Lever.SIZE, self._size)
         return Moved(
             published=messages,
             acknowledged=done.out,
             delivered=delivered,
             redelivered=redelivered,
-            depth=done.lag,
+            depth=depth,
             unacknowledged=unacknowledged,
             failed=failed,
             consumers=consumers,
             age=self._ages.of(done.lag, expected, block),
             capacity=share,
             processing=self._processing_time(messages, ordinary, uniform, levers),
-            size=levers.scaled(Lever.SIZE, self._size),
+            size=size,
+            memory=np.where(self._stream, STREAM_PROCESS, _memory(depth, size)),
+            ever=ever,
         )
+
+    def _retained(self, ever: Ints) -> Ints:
+        """Messages that streams hold of those `ever` published, the last of which is their next offset.
+
+        When a segment is full and the next begins, the oldest go until the full ones are no more than
+        is kept: first offset = segment · ⌈(segment · ⌊ever / segment⌋ − most) / segment⌉.
+        """
+        over = np.maximum(0, ever // self._segment * self._segment - self._most)
+        retained: Ints = ever + -over // self._segment * self._segment
+        return retained
 
     def _processing_time(
         self, messages: Ints, capacity: Ints, uniform: Lanes, levers: Levers
@@ -157,11 +208,15 @@ class Queues:
         return time
 
 
-def memory_of(moved: Moved) -> Ints:
-    """Bytes of the queues' processes: 35,000, 100 a message, and of its messages at most 16 MiB."""
-    bodies = np.minimum(moved.depth * moved.size, IN_MEMORY)
-    memory: Ints = PROCESS + INDEX * np.minimum(moved.depth, 10**6) + bodies
+def _memory(depth: Ints, size: Ints) -> Ints:
+    """Bytes of queues' processes: 35,000, 100 a message, and of its messages at most 16 MiB."""
+    bodies = np.minimum(depth * size, IN_MEMORY)
+    memory: Ints = PROCESS + INDEX * np.minimum(depth, 10**6) + bodies
     return memory
+
+
+NOT_OF_STREAMS = ("queue.oldestMessageAge", "queue.consumerCapacity", "queue.messageBytes")
+"""What RabbitMQ does not tell of streams."""
 
 
 def metrics_of(moved: Moved, seconds: float) -> dict[str, Floats | Ints]:
@@ -182,5 +237,5 @@ def metrics_of(moved: Moved, seconds: float) -> dict[str, Floats | Ints]:
         "queue.consumers": moved.consumers,
         "queue.consumerCapacity": moved.capacity,
         "queue.messageBytes": moved.depth * moved.size,
-        "queue.memory": memory_of(moved),
+        "queue.memory": moved.memory,
     }

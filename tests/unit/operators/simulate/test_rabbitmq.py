@@ -36,7 +36,7 @@ fleets = st.fixed_dictionaries(
     {
         "nodes": st.integers(1, 5),
         "queues": st.integers(1, 8),
-        "quorum_queues": st.sampled_from([0.0, 0.5, 1.0]),
+        "types": st.sampled_from([(0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (0.4, 0.4), (0.0, 1.0)]),
         "capacity": st.sampled_from([0.0, 0.9, 1.8]),
         "pattern": st.sampled_from(["constant", "business_hours", "random"]),
     }
@@ -44,7 +44,9 @@ fleets = st.fixed_dictionaries(
 
 
 def cluster_of(wrong: list[dict[str, Any]], seed: int = 42, **fleet: Any) -> ShardSpec:
-    """A fleet of RabbitMQ."""
+    """A fleet of RabbitMQ; `types` are the shares of quorum queues and streams."""
+    if "types" in fleet:
+        fleet["quorum_queues"], fleet["stream_queues"] = fleet.pop("types")
     return spec_of(seed, wrong, provider="rabbitmq", **{"queues": 8, **fleet})
 
 
@@ -115,7 +117,24 @@ def test_laws_of_queues_nodes_and_cluster(
     assert told["node.totalMemoryUsedInBytes"].is_null().all()
 
 
+def _laws_of_a_stream(queue: pl.DataFrame) -> None:
+    depth = queue["queue.depth"]
+    assert queue["queue.messagesReady"].equals(depth, check_names=False)
+    assert set(queue["queue.messagesUnacknowledged"].drop_nulls()) <= {0}
+    assert queue["queue.acknowledgedPerSecond"].equals(
+        queue["queue.messagesOutPerSecond"], check_names=False
+    )
+    gone = whole(queue, "queue.messagesInPerSecond") - depth.diff()
+    assert (gone.drop_nulls() >= 0).all()
+    untold = queue.select("queue.oldestMessageAge", "queue.consumerCapacity", "queue.messageBytes")
+    assert untold.null_count().row(0) == (len(queue),) * 3
+    assert depth.is_null().to_list() == (queue["queue.state"] != "running").to_list()
+
+
 def _laws_of_a_queue(queue: pl.DataFrame) -> None:
+    if queue["queue.type"][0] == "stream":
+        _laws_of_a_stream(queue)
+        return
     depth, unacknowledged = queue["queue.depth"], queue["queue.messagesUnacknowledged"]
     assert (queue["queue.messagesReady"] + unacknowledged).equals(depth)
     assert (unacknowledged <= queue["queue.consumers"] * PREFETCH).all()
@@ -194,8 +213,9 @@ def test_every_labelled_entity_is_in_the_table(kind: str) -> None:
 
 
 def test_a_dead_node_takes_its_classic_queues_and_leaders_move() -> None:
-    """Classic queues are down with their node, quorum queues are led by another of their members."""
-    made = run(once("node_down"), quorum_queues=0.5)
+    """Classic queues are down with their node, quorum queues and streams are led by another member."""
+    made = run(once("node_down"), types=(0.4, 0.4))
+    assert {"classic", "quorum", "stream"} == set(made[QUEUE]["queue.type"])
     node = "rabbit@node-1"
     dead = at(made[NODE], f"sim/node-{node}").filter(pl.col("node.running") == 0)["timestamp"]
     assert len(dead) > 5
@@ -217,7 +237,7 @@ def test_a_dead_node_takes_its_classic_queues_and_leaders_move() -> None:
 
 def test_a_quorum_that_is_lost_stops_its_queues() -> None:
     """With two of three nodes gone no quorum queue is usable, and the cluster says so."""
-    made = run(once("quorum_lost"), quorum_queues=1.0)
+    made = run(once("quorum_lost"), types=(1.0, 0.0))
     lost = made[CLUSTER].filter(pl.col("cluster.runningNodeCount") == 1)
     assert len(lost) > 5
     assert set(lost["cluster.availability"]) == {0.0}
@@ -254,6 +274,55 @@ def test_a_stalled_queue_holds_its_prefetch_and_the_rest_is_ready() -> None:
     assert (stalled["queue.messagesReady"].diff()[1:] > 0).all()
 
 
+STREAM = {
+    "queues": [
+        {"name": "orders", "type": "stream", "messages_per_second": 20.0, "message_size": 5_000_000}
+    ],
+    "pattern": "constant",
+    "stream_max_bytes": 1_000_000_000,
+}
+"""A stream with segments of a hundred messages, that keeps two of them."""
+
+
+def test_a_stream_keeps_what_fits_and_drops_whole_segments() -> None:
+    """Whatever is read: the oldest segment goes when a full one more is there than is kept."""
+    queue = at(run(**STREAM)[QUEUE], "sim/orders")
+    gone = (whole(queue, "queue.messagesInPerSecond") - queue["queue.depth"].diff())[1:]
+    assert set(gone % 100) == {0}
+    assert gone.sum() > 1_000
+    assert queue["queue.depth"].is_between(100, 300).all()
+    assert (queue["queue.messagesOutPerSecond"] > 0).all()
+
+
+def test_consumers_of_a_stream_that_stand_still_leave_it_as_it_is() -> None:
+    """They go on by their offsets, and what was removed meanwhile they never read."""
+    calm, queue = (
+        at(run(*w, **STREAM)[QUEUE], "sim/orders") for w in ((), (once("consumer_stall"),))
+    )
+    assert queue["queue.depth"].equals(calm["queue.depth"])
+    stalled = queue["queue.messagesOutPerSecond"] == 0
+    assert stalled.sum() > 5
+    assert set(queue.filter(stalled)["anomaly"].is_null()) == {False}
+    read = whole(queue, "queue.messagesOutPerSecond").sum()
+    lost = whole(calm, "queue.messagesOutPerSecond").sum() - read
+    assert lost > 300
+    assert queue["anomaly"][-1] is None
+
+
+def test_a_surge_shapes_what_is_published_to_a_stream_and_not_what_it_holds() -> None:
+    """What it holds only shifts by when a segment is full: no label for that, and one that ends."""
+    queue = at(run(once("spike"), **STREAM)[QUEUE], "sim/orders")
+    labelled = queue["anomaly"].is_not_null()
+    assert 5 < labelled.sum() < TICKS
+    assert not labelled[-1]
+
+
+def test_shares_of_types_are_at_most_all() -> None:
+    """Quorum queues and streams together."""
+    with pytest.raises(ValueError, match="at most 1 together"):
+        cluster_of([], types=(0.6, 0.5))
+
+
 def test_what_fails_is_delivered_again() -> None:
     """Half of the messages are, at the peak; on an ordinary day hardly any."""
     queue = at(run(once("redelivery_storm"))[QUEUE], "sim/orders")
@@ -265,7 +334,8 @@ def test_what_fails_is_delivered_again() -> None:
 
 def test_what_is_filled_tells_of_no_leader() -> None:
     """Type, leader and members of a real queue are not known from a fleet."""
-    made = samples(Shard(cluster_of([]), 1, origin=Origin.FILLED), [2])
+    made = samples(Shard(cluster_of([], types=(0.0, 1.0)), 1, origin=Origin.FILLED), [2])
+    assert made[QUEUE]["queue.messageBytes"].null_count() == 0
     words = ["queue.type", "queue.leader", "queue.members", "queue.membersOnline", "queue.state"]
     assert made[QUEUE].select(pl.col(words).is_null().all()).row(0) == (True,) * 5
 
