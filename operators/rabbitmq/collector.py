@@ -248,7 +248,7 @@ class RabbitCollector:
             if problems:
                 self._by_api_until = time.monotonic() + API_FOR
                 self._note("queues are read by the API", f"{problems[0].text}; {_PORT}")
-            read, problems = await self._by_api(budget), []
+            read, problems = await self._by_api(budget, running), []
         problems += hung
         now = time.time_ns() // 1_000_000
         queues = [name for name in self._there(read) if self._selects(name)]
@@ -392,13 +392,13 @@ class RabbitCollector:
             found = _listed(answer, f"{self._settings.name}: list the queues")
         except CollectionError as error:
             return {n: of for n, of in self._listed.items() if n in on_pages}, [error.problem]
-        self._listed = await asyncio.to_thread(listing, found)
+        self._listed = await asyncio.to_thread(listing, found, running)
         self._listed_at, self._running = time.monotonic(), running
         return self._listed, []
 
     # By the API
 
-    async def _by_api(self, budget: Budget) -> Read:
+    async def _by_api(self, budget: Budget, running: frozenset[str]) -> Read:
         """What the API's pages tell.
 
         Raises:
@@ -425,7 +425,7 @@ class RabbitCollector:
                 raise CollectionError(_no_api(what))
             found += _listed(answer.get("items"), what)
             number, count = number + 1, int(answer.get("page_count") or 0)
-        return await asyncio.to_thread(measured, found, time.time_ns() // 1_000_000)
+        return await asyncio.to_thread(measured, found, time.time_ns() // 1_000_000, running)
 
     def _note(self, event: str, note: str) -> None:
         if event not in self._noted:

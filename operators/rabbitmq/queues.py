@@ -1,7 +1,7 @@
 """Samples of queues, whatever they were read by."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from operators.collect.samples import Identity, cluster_part, collected_batch
@@ -76,22 +76,36 @@ class Read:
     """Nodes that run and were not read: their queues are not known."""
 
 
-def listing(answer: Sequence[Mapping[str, Any]]) -> dict[Queue, Listed]:
-    """What the API's queues are."""
+def listing(answer: Sequence[Mapping[str, Any]], running: Collection[str]) -> dict[Queue, Listed]:
+    """What the API's queues are, while these nodes run."""
     return {
-        (str(queue["vhost"]), str(queue["name"])): Listed(
-            _word(queue.get("type")),
-            _state(queue.get("state")),
-            _word(queue.get("leader") or queue.get("node")),
-            _count(queue.get("members")),
-            _count(queue.get("online")),
+        (str(queue["vhost"]), str(queue["name"])): _as_it_stands(
+            Listed(
+                _word(queue.get("type")),
+                _state(queue.get("state")),
+                _word(queue.get("leader") or queue.get("node")),
+                _count(queue.get("members")),
+                _count(queue.get("online")),
+            ),
+            running,
         )
         for queue in answer
     }
 
 
-def measured(answer: Sequence[Mapping[str, Any]], at: int) -> Read:
-    """What the API says of queues, with all of MEASURED, at `at` (ms)."""
+def _as_it_stands(queue: Listed, running: Collection[str]) -> Listed:
+    """What has lost its leader and most of its members is still called `live` by RabbitMQ."""
+    if queue.state not in (None, "running"):
+        return queue
+    if queue.type == "quorum" and queue.members and 2 * (queue.online or 0) <= queue.members:
+        return replace(queue, state="minority")
+    if queue.type == "stream" and queue.leader is not None and queue.leader not in running:
+        return replace(queue, state="down")
+    return queue
+
+
+def measured(answer: Sequence[Mapping[str, Any]], at: int, running: Collection[str]) -> Read:
+    """What the API says of queues, with all of MEASURED, at `at` (ms), while these nodes run."""
     gauges: dict[str, dict[Queue, float]] = {column: {} for column in _FIELDS}
     counters: dict[tuple[str, Queue, str], int] = {}
     for queue in answer:
@@ -105,7 +119,7 @@ def measured(answer: Sequence[Mapping[str, Any]], at: int) -> Read:
             count = whole(stats.get(told))
             if count is not None:
                 counters["", name, counter] = count
-    return Read(gauges, {"": counters}, {"": at}, listing(answer))
+    return Read(gauges, {"": counters}, {"": at}, listing(answer, running))
 
 
 def queue_samples(

@@ -72,6 +72,9 @@ _OTEL_COLUMNS = {
 }
 _OTEL_ENTITIES = (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET)
 
+_RABBITMQ_CLUSTER = "rabbitmqClusterName"
+"""What nri-rabbitmq calls the cluster in its events, beside `clusterName`."""
+
 _RABBITMQ_COMMON = {
     **_OTEL_COMMON,
     "otel.library.name": (
@@ -144,6 +147,9 @@ def _events(
     if also_called:
         columns |= {m.event_alias: m.event_alias for m in entity_type.metrics if m.event_alias}
     batch = _as_events(with_names(batch), entity_type)
+    if event_type.startswith("Rabbitmq"):
+        columns[_RABBITMQ_CLUSTER] = _RABBITMQ_CLUSTER
+        batch = batch.append_column(_RABBITMQ_CLUSTER, batch.column("cluster_name"))
     parts: list[Part] = [f'{{"eventType":"{event_type}","entityType":"{entity_type.name}"']
     parts += members(batch, columns)
     return rows_of([*parts, "},"], len(batch))

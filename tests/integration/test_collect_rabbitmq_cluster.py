@@ -27,13 +27,18 @@ def knows_down(node: Node, other: Node) -> bool:
 
 
 def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
-    """Its row says that it does not run; a quorum queue has lost a member, its own queue is down."""
-    first, _, last = fresh_rabbit3.nodes
+    """Its row says that it does not run; a quorum queue has lost a member, its own queue is down.
+
+    With two of three gone nobody can use the quorum queue and the other's stream, whatever the API says.
+    """
+    first, second, last = fresh_rabbit3.nodes
     with channel(first) as on, channel(last) as there:
         declare(on, "voted", "quorum")
         declare(there, "lost")
         publish(on, "voted", 3)
         publish(there, "lost", 2)
+        declare(on, "log", "stream")
+        publish(on, "log", 4)
         wait_for_stats(first, "voted", messages=3)
         wait_for_stats(first, "lost", messages=2)
 
@@ -41,7 +46,12 @@ def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
             last.kill()
             until(partial(knows_down, first, last))
 
-        before, after = ticks(settings_of(first, reader="prometheus"), kill)
+        def kill_another() -> None:
+            second.kill()
+            until(partial(knows_down, first, second))
+
+        settings = settings_of(first, prometheus={first.name: first.prometheus_url})
+        before, after, alone = ticks(settings, kill, kill_another)
     assert {row["node.running"] for row in rows_of(before, NODE)} == {1}
     assert row_of(before, QUEUE, "voted")["queue.membersOnline"] == 3
     assert row_of(before, QUEUE, "lost")["queue.depth"] == 2
@@ -53,6 +63,10 @@ def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
     assert (lost["queue.state"], lost["queue.depth"]) == ("down", None)
     counts = [r for r in rows_of(after, CLUSTER) if r["cluster.nodeCount"] is not None]
     assert [(r["cluster.nodeCount"], r["cluster.runningNodeCount"]) for r in counts] == [(3, 2)]
+    assert row_of(after, QUEUE, "log")["queue.state"] == "running"
+    assert row_of(alone, QUEUE, "voted")["queue.state"] == "minority"
+    available = [r["cluster.availability"] for r in rows_of(alone, CLUSTER)]
+    assert max(share for share in available if share is not None) < 34
 
 
 TIME_LEFT = 8.0

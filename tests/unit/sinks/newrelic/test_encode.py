@@ -17,6 +17,7 @@ from operators.schema.metrics import (
     CLUSTER,
     CONSUMER_GROUP,
     ENTITY_TYPES,
+    NODE,
     PARTITION_OFFSET,
     QUEUE,
     STRING,
@@ -76,7 +77,7 @@ def any_batch(draw: st.DrawFn) -> pa.RecordBatch:
 
 
 def event_names(entity_type: EntityType, row: dict[str, Any]) -> tuple[str | None, str | None]:
-    """`entityName` and `displayName`, as nri-kafka has them."""
+    """`entityName` and `displayName`, as nri-kafka and nri-rabbitmq have them."""
     path = row["entity_name"]
     if entity_type is BROKER:
         display = row["broker_id"] if row["broker.host"] is None else row["broker.host"]
@@ -84,6 +85,13 @@ def event_names(entity_type: EntityType, row: dict[str, Any]) -> tuple[str | Non
     if entity_type is TOPIC:
         topic = row["topic"]
         return (None, None) if topic is None else (f"topic:{topic}", topic)
+    if entity_type is NODE:
+        node = row["node"]
+        return (None, None) if node is None else (f"node:{node}", node)
+    vhost, queue = (row.get(name) for name in ("vhost", "queue"))
+    if entity_type is QUEUE and vhost is not None and queue is not None:
+        joined = vhost + ("" if vhost.endswith("/") else "/") + queue
+        return f"queue:{joined}", joined
     return path, path if path is None else re.sub("^[^/]*/", "", path)
 
 
@@ -106,6 +114,8 @@ def expected_event(entity_type: EntityType, row: dict[str, Any]) -> dict[str, An
         if metric.event_alias and entity_type.aliases_of in (None, row["provider"]):
             values[metric.event_alias] = row[metric.name]
     values["entityName"], values["displayName"] = event_names(entity_type, row)
+    if event_type in ("RabbitmqNodeSample", "RabbitmqQueueSample", "RabbitmqClusterSample"):
+        values["rabbitmqClusterName"] = row["cluster_name"]
     for name, value in values.items():
         if isinstance(value, str) and len(value) > 4_096:
             value = value[:4_095] + "…"

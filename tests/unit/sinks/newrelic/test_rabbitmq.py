@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import CLUSTER, NODE, QUEUE
@@ -25,6 +26,9 @@ def queues(*providers: str) -> pa.RecordBatch:
         {
             "timestamp": pa.array(range(len(providers)), pa.timestamp("ms", "UTC")),
             "entity_name": [f"c/q{n}" for n in range(len(providers))],
+            "cluster_name": ["c"] * len(providers),
+            "queue": [f"q{n}" for n in range(len(providers))],
+            "vhost": ["/" if provider == "rabbitmq" else None for provider in providers],
             "provider": list(providers),
             "queue.depth": list(range(len(providers))),
             "queue.messagesUnacknowledged": [3] * len(providers),
@@ -42,6 +46,20 @@ def test_queues_of_rabbitmq_have_its_integrations_names() -> None:
     assert event["queue.consumers"] == 2
 
 
+@pytest.mark.parametrize(
+    ("vhost", "path", "name"),
+    [("/", "c/a%2Fb", "/a/b"), ("eu/west", "c/eu%2Fwest/a%2Fb", "eu/west/a/b")],
+)
+def test_a_queue_is_called_as_by_its_integration(vhost: str, path: str, name: str) -> None:
+    """As nri-rabbitmq's `joinVhostName` makes it; the path stays beside it."""
+    own = {"queue": ["a/b"], "vhost": [vhost], "entity_name": [path], "cluster_name": ["c"]}
+    (event,) = told(a_queue(**own))
+    assert event["entityName"] == f"queue:{name}"
+    assert event["displayName"] == name
+    assert event["entityPath"] == path
+    assert event["rabbitmqClusterName"] == event["clusterName"] == "c"
+
+
 def test_each_provider_keeps_its_events_and_its_place() -> None:
     """Where a batch is of several clusters."""
     found = told(queues("sqs", "rabbitmq", "pubsub", "rabbitmq"))
@@ -53,6 +71,9 @@ def test_each_provider_keeps_its_events_and_its_place() -> None:
         "RabbitmqQueueSample",
     ]
     assert "queue.totalMessages" not in found[0]
+    names = [event["entityName"] for event in found]
+    assert names == ["c/q0", "queue:/q1", "c/q2", "queue:/q3"]
+    assert [event.get("rabbitmqClusterName") for event in found] == [None, "c", None, "c"]
 
 
 def test_nodes_have_its_integrations_names() -> None:
@@ -64,6 +85,7 @@ def test_nodes_have_its_integrations_names() -> None:
             {
                 "timestamp": pa.array([0], pa.timestamp("ms", "UTC")),
                 "entity_name": ["c/node-rabbit@a"],
+                "node": ["rabbit@a"],
                 "node.totalMemoryUsedInBytes": [5],
                 "node.fileDescriptorsLimit": [7],
                 "node.processesLimit": [9],
@@ -71,6 +93,7 @@ def test_nodes_have_its_integrations_names() -> None:
         )
     )
     assert event["eventType"] == "RabbitmqNodeSample"
+    assert (event["entityName"], event["displayName"]) == ("node:rabbit@a", "rabbit@a")
     assert event["node.totalMemoryUsedInBytes"] == 5
     assert event["node.fileDescriptorsTotal"] == 7
     assert event["node.processesTotal"] == 9
