@@ -9,7 +9,9 @@ class FillSettings(Settings):
     """When hybrid mode fills."""
 
     grace: Duration = Field(
-        default=15.0, gt=0, description="how long after a tick a collected sample is waited for"
+        default=15.0,
+        gt=0,
+        description="how long after its cluster is asked a collected sample is waited for",
     )
     stale_after: Duration = Field(
         default=300.0,
