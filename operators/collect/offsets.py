@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def by_leader(topology: Topology, rows: Ints) -> dict[int, list[Ints]]:
     led = rows[topology.leader[rows] >= 0]
     leaders = topology.leader[led]
     found = {}
-    for leader in np.unique(leaders).tolist():
+    for leader in sorted(set(leaders.tolist())):
         of_leader = led[leaders == leader]
         found[leader] = [
             of_leader[begin : begin + A_REQUEST] for begin in range(0, len(of_leader), A_REQUEST)
@@ -179,19 +180,22 @@ def _problems(
                 continue
             told.add(code)
             topics = [found.topics[index] for index in found.topic[found.error == code].tolist()]
-            what = f"{client.cluster}: {_in_words(topology, leader, topics)}"
-            needs = f"Describe on Topic {', '.join(sorted(set(topics))[:3])}"
+            named = set(topics)
+            what = f"{client.cluster}: {_in_words(topology, leader, len(topics), named)}"
+            needs = f"Describe on Topic {', '.join(sorted(named)[:3])}"
             problems.append(problem_of_code(code, what, needs))
     return problems
 
 
 def _what(topology: Topology, leader: int, topics: Ints) -> str:
     """What is asked of a leader, in words; `topics` has the topic of each partition."""
-    return _in_words(topology, leader, [topology.topics[index] for index in topics.tolist()])
+    names = [topology.topics[index] for index in set(topics.tolist())]
+    return _in_words(topology, leader, len(topics), names)
 
 
-def _in_words(topology: Topology, leader: int, topics: Sequence[str]) -> str:
-    names = sorted(set(topics))
-    named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _in_words(topology: Topology, leader: int, partitions: int, topics: Collection[str]) -> str:
+    named = ", ".join(nsmallest(3, topics)) + (
+        f" and {len(topics) - 3} more" if len(topics) > 3 else ""
+    )
     where = f"broker {leader} ({topology.address(leader)})"
-    return f"offsets of {len(topics)} partitions of {named} from {where}"
+    return f"offsets of {partitions} partitions of {named} from {where}"

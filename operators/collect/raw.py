@@ -228,6 +228,7 @@ def _names(names: Sequence[str | None], index: Ints) -> pa.DictionaryArray:
     """
     known = np.array([name is not None for name in names], np.bool_)
     place = np.cumsum(known) - 1
-    indices = pa.array(place[index], pa.int32(), mask=~known[index])
+    # Of their own type: where pyarrow has to narrow them it takes several times as long.
+    indices = pa.array(place[index].astype(np.int32), mask=~known[index])
     there = [name for name in names if name is not None]
     return pa.DictionaryArray.from_arrays(indices, pa.array(there, pa.string()))

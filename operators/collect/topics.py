@@ -57,6 +57,8 @@ def topic_samples(
         picked = values[index]
         mask = np.zeros(len(index), np.bool_) if known is None else ~known[index]
         present = pa.array(picked, pa.int64(), mask=mask)
+        if not refused:
+            return present
         return pa.concat_arrays([present, pa.nulls(len(refused), pa.int64())])
 
     replication = np.zeros(len(topology.topics), np.int64)

@@ -103,9 +103,8 @@ class Topology:
 
     def per_topic(self, of_partitions: Flags | Ints) -> Ints:
         """Sum of a value a partition, by topic."""
-        sums = np.zeros(len(self.topics), np.int64)
-        np.add.at(sums, self.topic, of_partitions)
-        return sums
+        sums = np.bincount(self.topic, of_partitions, len(self.topics))
+        return sums.astype(np.int64)
 
 
 def topology_of(found: FoundMetadata) -> Topology:

@@ -5,6 +5,7 @@ import pytest
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of
 from tests.kafka.cluster import KafkaCluster
+from tests.kafka.groups import live_streams_member
 from tests.kafka.tool_answers import described_group, group_members, group_state, total_lag
 from tests.kafka.workload import commit, create_topic, member, produce
 
@@ -40,3 +41,22 @@ def test_topics_groups_and_members_equal_kafkas_tools(other_kafka: KafkaCluster)
         if r["consumer_group"] == live
     }
     assert hosts == {members[0]["HOST"]}
+
+
+@pytest.mark.parametrize("other_kafka", ["4.4.0"], indirect=True)
+def test_a_static_member_of_a_streams_group_is_told(other_kafka: KafkaCluster) -> None:
+    """Brokers take one from 4.4.0 on; it has the partitions of its active tasks."""
+    topic = create_topic(other_kafka, 2)
+    commit(other_kafka, topic, f"idle-{topic}", [0, 0])  # So that there are coordinators.
+    group = f"static-{topic}"
+    with live_streams_member(other_kafka, group, topic, static_id="one"):
+        found = collect_once(settings_of(other_kafka, partition_offsets=True))["groups"]
+    row = row_of(found, CONSUMER_GROUP, group)
+    assert (row["consumerGroup.type"], row["consumerGroup.state"]) == ("streams", "Stable")
+    assert (row["consumerGroup.activeConsumers"], row["consumerGroup.assignedPartitions"]) == (1, 2)
+    ids = [
+        (r["partition"], r["consumer.staticId"])
+        for r in rows_of(found, PARTITION_OFFSET)
+        if r["consumer_group"] == group
+    ]
+    assert sorted(ids) == [(0, "one"), (1, "one")]

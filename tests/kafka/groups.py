@@ -14,6 +14,7 @@ from pathlib import Path
 from kafka.protocol.consumer.group import JoinGroupRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolSubscription
 
+from tests.kafka import heartbeats
 from tests.kafka.child import Spawner
 from tests.kafka.cluster import Kafka
 from tests.kafka.jars import classpath, java, resolve_jars
@@ -29,10 +30,10 @@ SESSION = 600_000
 """Milliseconds after which a member that was hung is missed, where `PATIENT` are the settings."""
 PATIENT = {
     f"group.{kind}.{which}session.timeout.ms": str(SESSION)
-    for kind in ("share", "streams")
+    for kind in ("consumer", "share", "streams")
     for which in ("", "max.")
-}
-"""Settings of brokers that keep hung members."""
+} | {"group.consumer.max.assignment.interval.ms": str(SESSION)}
+"""Settings of brokers that keep hung members, and let a group wait long for its assignment."""
 
 
 @contextmanager
@@ -41,9 +42,7 @@ def share_member(kafka: Kafka, group: str, topic: str) -> Iterator[subprocess.Po
 
     It leaves its group at the end, and no longer hangs then.
     """
-    entity = "--entity-type", "groups", "--entity-name", group
-    earliest = "--add-config", "share.auto.offset.reset=earliest"
-    kafka.tool("kafka.admin.ConfigCommand", "--alter", *entity, *earliest)
+    _configure(kafka, group, "share.auto.offset.reset=earliest")
     command = ["--bootstrap-server", kafka.bootstrap_servers, "--topic", topic, "--group", group]
     with _member(SHARE_CONSUMER, *command) as process:
         _until(lambda: _has_no_lag(kafka, SHARE_GROUPS, group, "LAG"), process)
@@ -94,9 +93,7 @@ def rebalancing(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
             protocols=[("range", wanted.encode(version=0))],
         )
 
-    # One broker coordinates all groups.
-    address = kafka.bootstrap_servers.partition(",")[0]
-    with Wire(address) as first, Wire(address) as second:
+    with _wire(kafka) as first, _wire(kafka) as second:
         while first.ask(join()).error_code:
             pass
         second.send(join())
@@ -104,8 +101,75 @@ def rebalancing(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
         yield
 
 
-def _state(kafka: Kafka, group: str) -> str:
-    (row,) = described_groups(kafka, GROUPS, "--state")[group] or [{"STATE": "none"}]
+@contextmanager
+def assigning(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
+    """A consumer group whose second member came before a new assignment is due."""
+    _configure(kafka, group, f"consumer.assignment.interval.ms={SESSION}")
+    with _wire(kafka) as wire:
+        first = heartbeats.consumer(wire, group, topic)
+        _until(lambda: first.beat().assignment is not None)
+        heartbeats.consumer(wire, group, topic)
+        _until(lambda: _state(kafka, group) == "Assigning")
+        yield
+
+
+@contextmanager
+def reconciling(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
+    """A consumer group whose second member waits for what the first does not give back."""
+    with _wire(kafka) as wire:
+        first = heartbeats.consumer(wire, group, topic)
+        _until(lambda: first.beat().assignment is not None)
+        second = heartbeats.consumer(wire, group, topic)
+        _until(lambda: bool(second.beat()) and _state(kafka, group) == "Reconciling")
+        yield
+
+
+@contextmanager
+def not_ready(kafka: Kafka, group: str) -> Iterator[None]:
+    """A streams group that lacks a topic which it is to read."""
+    with _wire(kafka) as wire:
+        heartbeats.streams(wire, group, "not-made-yet")
+        yield
+
+
+@contextmanager
+def never_read(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
+    """A share group that has a member, and no partition of which is initialised."""
+    with _wire(kafka) as wire:
+        member = heartbeats.share(wire, group, topic)
+        _until(lambda: bool(member.beat()) and _state(kafka, group, SHARE_GROUPS) == "Stable")
+        yield
+
+
+@contextmanager
+def live_streams_member(
+    kafka: Kafka, group: str, topic: str, static_id: str | None = None
+) -> Iterator[None]:
+    """A streams group whose one member has taken all partitions of a topic, and reads none.
+
+    Raises:
+        RuntimeError: the broker refused it, and how: before 4.4.0 one with a static id.
+    """
+    with _wire(kafka) as wire:
+        joined = heartbeats.streams(wire, group, topic, instance_id=static_id)
+        while not (told := joined.beat().active_tasks):
+            pass
+        joined.beat(active_tasks=told, standby_tasks=[], warmup_tasks=[], instance_id=static_id)
+        yield
+
+
+def _wire(kafka: Kafka) -> Wire:
+    # One broker coordinates all groups.
+    return Wire(kafka.bootstrap_servers.partition(",")[0])
+
+
+def _configure(kafka: Kafka, group: str, config: str) -> None:
+    entity = "--entity-type", "groups", "--entity-name", group
+    kafka.tool("kafka.admin.ConfigCommand", "--alter", *entity, "--add-config", config)
+
+
+def _state(kafka: Kafka, group: str, tool: str = GROUPS) -> str:
+    (row,) = described_groups(kafka, tool, "--state").get(group) or [{"STATE": "none"}]
     return row["STATE"]
 
 

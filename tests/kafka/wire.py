@@ -34,10 +34,13 @@ class Wire:
         self._reader.close()
         self._socket.close()
 
-    def ask(self, request: ApiMessage) -> Any:
-        """The answer to one request, in the version that it was made with."""
-        (answer,) = self.ask_all([request])
-        return answer
+    def ask(self, request: ApiMessage, answers: type[ApiMessage] | None = None) -> Any:
+        """The answer to one request, in the version that it was made with.
+
+        `answers` is the answer's class, where it does not stand beside the request's.
+        """
+        self.send(request)
+        return self._answer(request, answers)
 
     def ask_all(self, requests: Sequence[ApiMessage]) -> list[Any]:
         """The answers to requests that are sent before the first is awaited."""
@@ -50,9 +53,9 @@ class Wire:
         request.with_header(client_id="tests")
         self._socket.sendall(request.encode(header=True, framed=True))
 
-    def _answer(self, request: ApiMessage) -> Any:
+    def _answer(self, request: ApiMessage, answers: Any = None) -> Any:
         (size,) = struct.unpack(">i", self._reader.read(4))
-        answers = getattr(
+        answers = answers or getattr(
             sys.modules[type(request).__module__],
             type(request).__name__.replace("Request", "Response"),
         )
