@@ -17,12 +17,8 @@ from tests.kafka.cluster import KafkaCluster
 from tests.kafka.groups import (
     PATIENT,
     STREAMS_TOPIC,
-    assigning,
     hang,
-    never_read,
-    not_ready,
     rebalancing,
-    reconciling,
     share_member,
     streams_member,
 )
@@ -162,10 +158,6 @@ def found(cluster: KafkaCluster) -> Iterator[Found]:
         hang(live.enter_context(streams_member(cluster, "streams-live")))
         commit(cluster, topics["classic-live"], "only-commits", [2, 1, 7])
         live.enter_context(rebalancing(cluster, "classic-rebalancing", topics["classic-live"]))
-        live.enter_context(assigning(cluster, "consumer-assigning", topics["consumer-live"]))
-        live.enter_context(reconciling(cluster, "consumer-reconciling", topics["consumer-live"]))
-        live.enter_context(not_ready(cluster, "streams-notready"))
-        live.enter_context(never_read(cluster, "share-unread", topics["share-live"]))
         for group in ("share-empty", "share-live"):
             produce(cluster, topics[group], [2, 0, 3])
         produce(cluster, STREAMS_TOPIC, [1, 6])
@@ -174,14 +166,7 @@ def found(cluster: KafkaCluster) -> Iterator[Found]:
 
 LIVE = ("classic-live", "consumer-live", "share-live", "streams-live")
 EMPTY = ("classic-empty", "consumer-empty", "share-empty", "streams-empty", "only-commits")
-MOVING = {
-    "classic-rebalancing": "PreparingRebalance",
-    "consumer-assigning": "Assigning",
-    "consumer-reconciling": "Reconciling",
-}
-"""Partitions change hands in these, and nothing is committed."""
-WITHOUT_OFFSETS = {**MOVING, "streams-notready": "NotReady", "share-unread": "Stable"}
-GROUPS_FOUND = (*LIVE, *EMPTY, *WITHOUT_OFFSETS)
+GROUPS_FOUND = (*LIVE, *EMPTY, "classic-rebalancing")
 
 
 def test_every_group_that_kafka_lists_has_a_sample(found: Found) -> None:
@@ -199,11 +184,11 @@ def test_type_state_and_members_are_those_of_the_tools(found: Found, group: str)
     assert row["consumerGroup.activeConsumers"] == int(told.state["#MEMBERS"])
     expected = {"live": "Stable", "empty": "Empty", "commits": "Empty"}
     kind, _, how = group.rpartition("-")
-    assert told.state["STATE"] == (WITHOUT_OFFSETS.get(group) or expected[how])
+    assert told.state["STATE"] == expected.get(how, "PreparingRebalance")
     assert told.type == (kind if kind in TOOLS else "classic")
 
 
-@pytest.mark.parametrize("group", [*LIVE, *EMPTY])
+@pytest.mark.parametrize("group", [g for g in GROUPS_FOUND if g != "classic-rebalancing"])
 def test_lag_and_offsets_are_those_of_the_tools(found: Found, group: str) -> None:
     """Each partition's and their sums; null where a tool writes a dash."""
     row, told, partitions = found.row(group), found.told[group], found.partitions(group)
@@ -225,19 +210,6 @@ def test_lag_and_offsets_are_those_of_the_tools(found: Found, group: str) -> Non
         assert or_dash(partition["consumer.lag"]) == of_tool[lag]
 
 
-@pytest.mark.parametrize("group", WITHOUT_OFFSETS)
-def test_a_group_that_is_nowhere_yet_has_no_lag(found: Found, group: str) -> None:
-    """The tools have no rows of it, or dashes in them; a share group was initialised by no reading."""
-    row, told = found.row(group), found.told[group]
-    assert {
-        cell for r in told.offsets for name, cell in r.items() if "OFFSET" in name or name == "LAG"
-    } <= {"-"}
-    assert row["consumerGroup.totalLag"] is None
-    assert row["consumerGroup.committedOffset"] is None
-    offsets = {(p["consumer.offset"], p["consumer.lag"]) for p in found.partitions(group).values()}
-    assert offsets <= {(None, None)}
-
-
 @pytest.mark.parametrize("group", ["classic-live", "consumer-live"])
 def test_members_and_assignor_are_those_of_the_tool(found: Found, group: str) -> None:
     """Who has each partition: client id, host and static id."""
@@ -254,9 +226,9 @@ def test_members_and_assignor_are_those_of_the_tool(found: Found, group: str) ->
 
 
 def test_only_a_group_that_rebalances_says_so(found: Found) -> None:
-    """Those whose partitions change hands."""
+    """The classic one whose first member does not join again."""
     flags = {group: found.row(group)["consumerGroup.rebalancing"] for group in GROUPS_FOUND}
-    assert flags == {group: int(group in MOVING) for group in GROUPS_FOUND}
+    assert flags == {group: int(group == "classic-rebalancing") for group in GROUPS_FOUND}
 
 
 def test_a_commit_beyond_the_end_is_no_lag(cluster: KafkaCluster) -> None:

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.long("stops and starts three brokers one after the other, which takes minutes"),
 ]
 
-INTERVAL = 2
+INTERVAL = 5
 CONFIG = """
 mode: infrastructure
 interval: {interval}s

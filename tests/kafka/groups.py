@@ -106,10 +106,8 @@ def assigning(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
     """A consumer group whose second member came before a new assignment is due."""
     _configure(kafka, group, f"consumer.assignment.interval.ms={SESSION}")
     with _wire(kafka) as wire:
-        first = heartbeats.consumer(wire, group, topic)
-        _until(lambda: first.beat().assignment is not None)
+        _with_partitions(heartbeats.consumer(wire, group, topic))
         heartbeats.consumer(wire, group, topic)
-        _until(lambda: _state(kafka, group) == "Assigning")
         yield
 
 
@@ -118,9 +116,12 @@ def reconciling(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
     """A consumer group whose second member waits for what the first does not give back."""
     with _wire(kafka) as wire:
         first = heartbeats.consumer(wire, group, topic)
-        _until(lambda: first.beat().assignment is not None)
+        _with_partitions(first)
+        had = first.partitions
         second = heartbeats.consumer(wire, group, topic)
-        _until(lambda: bool(second.beat()) and _state(kafka, group) == "Reconciling")
+        while first.partitions == had:
+            second.beat()
+            first.beat()
         yield
 
 
@@ -136,8 +137,7 @@ def not_ready(kafka: Kafka, group: str) -> Iterator[None]:
 def never_read(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
     """A share group that has a member, and no partition of which is initialised."""
     with _wire(kafka) as wire:
-        member = heartbeats.share(wire, group, topic)
-        _until(lambda: bool(member.beat()) and _state(kafka, group, SHARE_GROUPS) == "Stable")
+        _with_partitions(heartbeats.share(wire, group, topic))
         yield
 
 
@@ -151,11 +151,17 @@ def live_streams_member(
         RuntimeError: the broker refused it, and how: before 4.4.0 one with a static id.
     """
     with _wire(kafka) as wire:
-        joined = heartbeats.streams(wire, group, topic, instance_id=static_id)
-        while not (told := joined.beat().active_tasks):
-            pass
-        joined.beat(active_tasks=told, standby_tasks=[], warmup_tasks=[], instance_id=static_id)
+        member = heartbeats.streams(wire, group, topic, instance_id=static_id)
+        _with_partitions(member)
+        tasks = {"active_tasks": member.assigned, "standby_tasks": [], "warmup_tasks": []}
+        member.beat(**tasks, instance_id=static_id)
         yield
+
+
+def _with_partitions(member: heartbeats.HandMember) -> None:
+    """Until it was told which are its own."""
+    while not member.partitions:
+        member.beat()
 
 
 def _wire(kafka: Kafka) -> Wire:
@@ -168,8 +174,8 @@ def _configure(kafka: Kafka, group: str, config: str) -> None:
     kafka.tool("kafka.admin.ConfigCommand", "--alter", *entity, "--add-config", config)
 
 
-def _state(kafka: Kafka, group: str, tool: str = GROUPS) -> str:
-    (row,) = described_groups(kafka, tool, "--state").get(group) or [{"STATE": "none"}]
+def _state(kafka: Kafka, group: str) -> str:
+    (row,) = described_groups(kafka, GROUPS, "--state")[group] or [{"STATE": "none"}]
     return row["STATE"]
 
 
@@ -179,7 +185,7 @@ def _has_no_lag(kafka: Kafka, tool: str, group: str, lag: str) -> bool:
 
 
 def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-    """Ask again and again; each time takes the seconds that Kafka's tool needs to start."""
+    """Ask again and again; where that is Kafka's tool, each time takes the seconds that it starts."""
     while not holds():
         if process is not None and process.poll() is not None:
             raise RuntimeError(f"the member ended with {process.returncode}")

@@ -76,9 +76,12 @@ class HandMember:
         self._wire, self._kind = wire, kind
         self._who = {"group_id": group, "member_id": str(uuid4())}
         self._epoch = 0
+        self.partitions = 0
+        self.assigned: list[Any] = []
+        """What it was last told to have: partitions by topic, or tasks; a broker tells what changes."""
 
-    def beat(self, **fields: Any) -> Any:
-        """Joins, or says that it is still there; the answer.
+    def beat(self, **fields: Any) -> None:
+        """Joins, or says that it is still there.
 
         Raises:
             RuntimeError: the broker refused it, and how.
@@ -94,7 +97,13 @@ class HandMember:
         if answer.error_code:
             raise RuntimeError(f"error {answer.error_code}: {answer.error_message}")
         self._epoch = answer.member_epoch
-        return answer
+        if self._kind == "Streams":
+            told = answer.active_tasks
+        else:
+            told = answer.assignment and answer.assignment.topic_partitions
+        if told is not None:
+            self.assigned = told
+        self.partitions = sum(len(of.partitions) for of in self.assigned)
 
 
 def consumer(wire: Wire, group: str, topic: str) -> HandMember:
