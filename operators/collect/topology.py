@@ -103,8 +103,9 @@ class Topology:
 
     def per_topic(self, of_partitions: Flags | Ints) -> Ints:
         """Sum of a value a partition, by topic."""
-        sums = np.bincount(self.topic, of_partitions, len(self.topics))
-        return sums.astype(np.int64)
+        sums = np.zeros(len(self.topics), np.int64)
+        np.add.at(sums, self.topic, of_partitions)
+        return sums
 
 
 def topology_of(found: FoundMetadata) -> Topology:
