@@ -21,7 +21,7 @@ from tests.kafka.wire import Wire
 REBALANCE = 600_000
 """Milliseconds that a member has to give partitions back."""
 
-_CONSUMER = {
+_CONSUMER: Mapping[str, Any] = {
     "rebalance_timeout_ms": REBALANCE,
     "instance_id": None,
     "rack_id": None,
@@ -29,8 +29,8 @@ _CONSUMER = {
     "server_assignor": None,
     "topic_partitions": [],
 }
-_SHARE = {"rack_id": None}
-_STREAMS = {
+_SHARE: Mapping[str, Any] = {"rack_id": None}
+_STREAMS: Mapping[str, Any] = {
     "endpoint_information_epoch": 0,
     "instance_id": None,
     "rack_id": None,
