@@ -7,6 +7,7 @@ from pathlib import Path
 
 import bytewax.operators as op
 import pyarrow as pa
+import pyarrow.compute as pc
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
@@ -64,11 +65,20 @@ def dataflow(
     """Recorded samples to every sink, and what is none to dead letters."""
     flow = Dataflow("mqpipe-replay")
     samples, unreadable = recorded("recorded", flow, source)
-    op.inspect("observe", samples, lambda _step, item: saw(*item))
+    op.inspect("observe", samples, lambda _step, item: show(saw, *item))
     for name, output in outputs.items():
         op.output(name, samples, output)
     op.output("dead_letters", unreadable, _UnreadableSink(letters))
     return flow
+
+
+def show(saw: Callable[[str, pa.RecordBatch], None], part: str, batch: pa.RecordBatch) -> None:
+    """Show a batch's samples by their clusters: a topic's partition has those of several."""
+    names = batch.column("cluster_name").cast(pa.string())
+    there = pc.unique(names).to_pylist()
+    for name in there:
+        same = pc.is_null(names) if name is None else pc.equal(names, name)
+        saw(name or part, batch if len(there) == 1 else batch.filter(same))
 
 
 def replay(config: Config, options: ReplayOptions) -> int:

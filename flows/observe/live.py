@@ -183,8 +183,9 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
     rest = height - len(top) - len(bottom)
     if wide and kafka and own:
         grid = Table.grid(expand=True, padding=(0, 3, 0, 0))
-        grid.add_column(ratio=1)
-        grid.add_column(ratio=1)
+        # What is wrong in the job's own parts stands above in whole words; names need the room.
+        grid.add_column(ratio=6)
+        grid.add_column(ratio=5)
         grid.add_row(_column(kafka, rest, view), _column(own, rest, view))
         return Group(*top, grid, *bottom)
     return Group(*top, _column(chosen, rest, view), *bottom)
@@ -197,7 +198,8 @@ def _headline(picture: Picture, view: View) -> Text:
     job = picture.job
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"mqpipe {job.name}", _HEAD)
-    line.append(f"  {job.mode}  up {duration(round(picture.now - picture.started))}  ")
+    mode = f"  {job.mode}" if job.mode else ""
+    line.append(f"{mode}  up {duration(round(picture.now - picture.started))}  ")
     if view.paused is not None:
         line.append("paused  ", _HEAD)
     causes = not_ready(picture)
@@ -274,7 +276,7 @@ def _help(view: View, parts: Sequence[Part]) -> Text:
 
 def _clusters(picture: Picture, *, wide: bool) -> Part:
     covered = any(cluster.expected for cluster in picture.clusters)
-    fills = wide and any(cluster.filled or cluster.late for cluster in picture.clusters)
+    fills = wide and picture.job.mode == "hybrid"
     alarmed = any(not isnan(of.alarms) for of in picture.figures.values())
     heads = ["cluster", "nodes" if alarmed else "brokers", "under-repl", "offline"]
     heads += [*(["alarms"] if alarmed else []), "msgs/s", "bytes/s"]
@@ -447,7 +449,9 @@ def _sinks(picture: Picture, *, wide: bool) -> Part:
             *([Text(visible(sink.error), _BAD)] if wide else []),
         ]
 
-    return Part("sinks", heads, picture.sinks, row, lambda sink: sink.name, words_last=wide)
+    # Where there is room for few, those in trouble are among them.
+    sinks = sorted(picture.sinks, key=lambda sink: not (sink.error or sink.dead))
+    return Part("sinks", heads, sinks, row, lambda sink: sink.name, words_last=wide)
 
 
 def _pools(pools: Sequence[PoolPicture]) -> Part:

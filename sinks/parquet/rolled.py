@@ -88,7 +88,10 @@ class RolledParquet(ParquetSink):
                 self.forget_found()
             waiting.begin(self._first_segment(for_part, before, lost=lost), owner)
         else:
-            waiting.resume(resume_state, self._is_whole(for_part, Position(*resume_state[1])))
+            sealed = [Position(*end) for end in resume_state[4]]
+            published = self._published(for_part, sealed)
+            whole = self._is_whole(for_part, Position(*resume_state[1]))
+            waiting.resume(resume_state, whole, published=published)
         return self._partition(waiting)
 
     def finish(self) -> None:
@@ -126,6 +129,19 @@ class RolledParquet(ParquetSink):
         here = [left for left in files if left.position == position_text(end)]
         self.delete([left.file for left in files if left not in here])
         return len(here) == here[0].siblings if here else None
+
+    def _published(self, part: str, sealed: Sequence[Position]) -> set[int]:
+        """The sealed segments whose files were all published after the state was stored, oldest first."""
+        if not sealed:
+            return set()
+        files = self.left_behind(part, min(end.segment for end in sealed))
+        published = set()
+        for end in sealed:
+            here = [left for left in files if left.position == position_text(end)]
+            if not here or len(here) != here[0].siblings:
+                break
+            published.add(end.segment)
+        return published
 
     def _first_segment(self, part: str, before: Owner | None, *, lost: bool) -> int:
         """The number to begin with; files that were published since then are deleted."""

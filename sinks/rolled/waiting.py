@@ -4,7 +4,7 @@ The open segment takes rows; a sealed one waits to be published.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,27 +88,35 @@ class Waiting:
         self._log.drop_before(segment)
         own(self._directory, replace(owner, first=segment))
 
-    def resume(self, state: State, whole: bool | None, segment: int = 0) -> None:
+    def resume(
+        self,
+        state: State,
+        whole: bool | None,
+        segment: int = 0,
+        published: Collection[int] = (),
+    ) -> None:
         """Go on exactly where `state` says.
 
         `whole` is None unless the open segment was published with exactly this end after that
         state, at a drain or since nothing more came. False tells that it may be only in part:
         it is published again, with the same rows. What comes next goes into a segment whose
-        number is at least `segment`.
+        number is at least `segment`. Of the sealed ones, those `published` are so already.
         """
         _, open_end, rows, since, sealed = state
         end = Position(*open_end)
-        self.sealed = [self._sealed(Position(*p)) for p in sealed]
+        ends = [Position(*p) for p in sealed]
+        self.sealed = [self._sealed(p) for p in ends if p.segment not in published]
+        self._published = [(p.segment, KEPT_SNAPSHOTS) for p in ends if p.segment in published]
         if whole is None:
             self._log.truncate(end)
             self.rows, self.since = rows, since
         else:
             self._log.truncate(Position(max(end.segment + 1, segment), 0))
             if whole:
-                self._published = [(end.segment, KEPT_SNAPSHOTS)]
+                self._published.append((end.segment, KEPT_SNAPSHOTS))
             else:
                 self.sealed.append(self._sealed(end))
-        kept = [sealed.end.segment for sealed in self.sealed]
+        kept = [sealed.end.segment for sealed in self.sealed] + [s for s, _ in self._published]
         self._log.drop_before(min([*kept, end.segment]))
 
     def append(self, batch: pa.RecordBatch, now: int) -> None:

@@ -82,7 +82,7 @@ def test_what_finds_no_room_is_counted() -> None:
 
 def test_a_sink_shows_rates_by_origin_and_what_waits_or_is_dead() -> None:
     """What is accepted is told from what is in files, and from what was delivered."""
-    parquet, newrelic = [
+    newrelic, parquet = [
         line.split() for line in shown(FULL).splitlines() if line.startswith(("parquet", "newr"))
     ]
     assert "simulated/s" not in shown(FULL)
@@ -197,6 +197,15 @@ def test_why_a_cluster_cannot_be_reached_and_what_to_do_is_said_whole(
     assert (said.count(cause), above.count("…")) == (1, 0), above
     assert "mqpipe check --connect" in said or others
     assert "prod/groups" in table
+
+
+def test_the_sink_in_trouble_comes_first() -> None:
+    """Where there is room for one of them, it is that."""
+    refused = replace(p.sink("otlp", spooled=True), error="Connection refused")
+    sinks = (p.sink("parquet", spooled=False), p.sink("kafka", spooled=True), refused)
+    lines = shown(p.picture(sinks=sinks)).splitlines()
+    rows = lines[next(n for n, line in enumerate(lines) if line.startswith("sink ")) + 1 :]
+    assert rows[0].startswith("otlp ")
 
 
 def test_where_files_appear_is_said_in_whole_words_on_a_narrow_terminal() -> None:
@@ -394,7 +403,9 @@ def test_a_wide_terminal_shows_more_beside_each_other() -> None:
     lines = lines_of(View(), 200, 50)
     heads = next(line for line in lines if line.startswith("cluster"))
     assert heads.index("health") < heads.index("sink")
-    assert any("connection refused" in line and line.startswith("hurt") for line in lines)
+    beside = [line for line in lines if "connection" in line]
+    assert any(not line.startswith("newrelic") for line in beside), lines
+    assert heads.index("sink") > 100, "names of clusters have the room"
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])

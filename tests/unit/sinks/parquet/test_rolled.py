@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from operators.schema.metrics import TOPIC
+from sinks.events import SamplesPublished
 from sinks.parquet.store import Store
 from sinks.rolled.background import Background
 from tests import rolled
@@ -69,6 +70,31 @@ def test_a_drain_that_was_killed_halfway_is_finished(
     assert resumed.snapshot()["sim-eu"][1][0] == 1
     resumed.drain()
     assert resumed.rows == [1, 2, 3]
+
+
+def test_what_a_drain_published_is_not_published_again(tmp_path: Path) -> None:
+    """Sealed segments of the last state, too, lie in files by then, and are not counted twice."""
+    job = Job(tmp_path, rows=2)
+    job.write(1, 2)
+    job.snapshot()
+    job.write(3)
+    states = job.snapshot()
+    assert states["sim-eu"][4], "one segment is sealed"
+    job.drain()
+    assert job.rows == [1, 2, 3]
+    for _ in range(2):  # Killed before it stored another state, it finds all as it was.
+        again = Job(tmp_path, states, rows=2)
+        again.settle()
+        assert (again.rows, [e for e in again.events if isinstance(e, SamplesPublished)]) == (
+            [1, 2, 3],
+            [],
+        )
+    again.write(4)
+    for _ in range(4):
+        again.snapshot()
+        again.settle()
+    again.drain()
+    assert again.rows == [1, 2, 3, 4]
 
 
 def test_without_state_what_was_never_stored_is_gone(tmp_path: Path) -> None:

@@ -1,0 +1,16 @@
+"""What a replay shows of itself."""
+
+import pyarrow as pa
+
+from flows.replay import show
+from tests.samples import numbered
+
+
+def test_samples_are_shown_by_their_clusters_and_not_by_the_topics_partition() -> None:
+    """Of which one has those of several."""
+    both = pa.Table.from_batches([numbered([1, 2], "eu"), numbered([3], "us")])
+    (batch,) = both.unify_dictionaries().combine_chunks().to_batches()
+    shown: list[tuple[str, int]] = []
+    for one in (batch, numbered([4], "eu")):
+        show(lambda cluster, part: shown.append((cluster, part.num_rows)), "recorded-0", one)
+    assert shown == [("eu", 2), ("us", 1), ("eu", 1)]
