@@ -92,7 +92,7 @@ class _Drawing:
             yield self._fleet_lags(worst)
         if clusters["health"].count():
             yield self._fleet_health()
-        yield self._coverage(None)
+        yield from self._coverage(None)
         if self.found:
             yield self._fleet_anomalies()
 
@@ -124,7 +124,7 @@ class _Drawing:
         yield from self._lags_of(cluster)
         yield from self._health_of(cluster, own, marks)
         yield from self._brokers_of(cluster)
-        yield self._coverage(cluster)
+        yield from self._coverage(cluster)
 
     def _spiky(
         self, own: pl.DataFrame, column: str, title: str, what: str, marks: Marks, format_: str
@@ -225,7 +225,7 @@ class _Drawing:
             wide=True,
         )
 
-    def _coverage(self, cluster: str | None) -> Plot:
+    def _coverage(self, cluster: str | None) -> Iterator[Plot]:
         presence = self.summary.presence.filter(pl.col("type") != COLLECTION.label)
         if cluster is not None:
             presence = presence.filter(pl.col("cluster") == cluster)
@@ -235,7 +235,9 @@ class _Drawing:
             .sort("series", "time")
         )
         there = set(frame["series"])
-        return Plot(
+        if not there:  # Of a cluster that never answered there are rows of targets' ticks alone.
+            return
+        yield Plot(
             "fleet-coverage" if cluster is None else f"cluster-{cluster}-coverage",
             "Coverage",
             f"samples of {self.each}{' by origin' if len(there) > 1 else f', all {next(iter(there))}'}",

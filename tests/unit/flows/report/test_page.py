@@ -22,6 +22,7 @@ from flows.visible import visible
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
+    COLLECTION,
     CONSUMER_GROUP,
     GROUP_TOPIC,
     NODE,
@@ -283,6 +284,21 @@ def test_groups_table_tells_what_may_be_lost(tmp_path: Path) -> None:
         f'<td class="n">{cell}</td>' for cell in ("9", "5.0", "7", "50", "30", "9", "–")
     )
     assert f"<td>audit</td>{cells}" in text
+
+
+@pytest.mark.parametrize("others", [(), ("eu",)])
+def test_a_cluster_that_never_answered_has_no_picture_and_is_told(
+    tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    """There is nothing of it but why; alone, too, it has a page."""
+    failed = [
+        rows(COLLECTION, "down", range(5), kind, collection__ok=0, collection__errorClass="refused")
+        for kind in ("brokers", "topics", "groups")
+    ]
+    there = [batch for name in others for batch in cluster_rows(name, range(5))]
+    _, plots, text = drawn(write(tmp_path, [*failed, *there]))
+    assert [plot for plot in plots if plot.cluster == "down"] == []
+    assert "refused" in text
 
 
 def test_nodes_have_a_table(tmp_path: Path) -> None:
