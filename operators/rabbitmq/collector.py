@@ -1,6 +1,7 @@
 """The work of a RabbitMQ cluster's ticks."""
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -40,7 +41,8 @@ node comes or goes."""
 
 MANY, DETAILS_FOR = 2_000, 55.0
 """Queues on a node from which on details of them (bytes, memory, capacity, the first message's time) are
-taken as they were for so many seconds: they are nine tenths of what a page costs."""
+taken as they were for so many seconds: they are nine tenths of what a page costs. They are not read in the
+tick that lists the queues, which costs as much."""
 
 API_FOR = 600.0
 """Seconds for which the API is read where no page was to be had; then pages are tried again."""
@@ -99,6 +101,7 @@ class RabbitCollector:
         self._by_api_until = 0.0
         self._known: _Known | None = None
         self._details: dict[str, tuple[float, Mapping[str, Mapping[Queue, float]]]] = {}
+        self._queues_on: dict[str, int] = {}
         self._noted: dict[str, str] = {}
 
     @property
@@ -307,7 +310,9 @@ class RabbitCollector:
         urls = places(self._settings, running, overview)
         names = sorted(running)
         until = budget.until(PAGES_SHARE, f"{self._settings.name}: read the Prometheus pages")
-        found = await asyncio.gather(*(self._page(name, urls.get(name), until) for name in names))
+        found = await asyncio.gather(
+            *(self._page(name, urls.get(name), running, until) for name in names)
+        )
         pages = {n: page for n, page in zip(names, found, strict=True) if isinstance(page, Page)}
         problems = [page for page in found if isinstance(page, Problem)]
         if not pages:
@@ -349,18 +354,18 @@ class RabbitCollector:
         self._cluster_id = cluster_id or self._cluster_id
         return None
 
-    async def _page(self, node: str, url: str | None, timeout: float) -> Page | Problem:
-        known, details = self._details.get(node, (-DETAILS_FOR, {}))
-        brief = time.monotonic() < known + DETAILS_FOR
-        families = (*(BRIEF if brief else QUEUES), *COUNTERS)
-        text = await self._text(node, url, families, timeout)
-        if isinstance(text, Problem):
-            return text
-        problem = self._foreign(node, url, text)
-        if problem is not None:
-            return problem
-        page = await asyncio.to_thread(parse_page, text)
+    async def _page(
+        self, node: str, url: str | None, running: frozenset[str], timeout: float
+    ) -> Page | Problem:
+        brief = self._without_details(node, running)
+        page = await self._families(node, url, BRIEF if brief else QUEUES, timeout)
+        if isinstance(page, Problem):
+            return page
+        new, self._queues_on[node] = node not in self._queues_on, len(page.queues)
+        if new and len(page.queues) < MANY:
+            return await self._families(node, url, QUEUES, timeout)
         if brief:
+            _, details = self._details.get(node, (0, {}))
             page.gauges |= _as_they_were(details, page.queues)
         elif len(page.queues) >= MANY:
             self._details[node] = (
@@ -368,6 +373,26 @@ class RabbitCollector:
                 {column: page.gauges[column] for column in DETAILS},
             )
         return page
+
+    def _without_details(self, node: str, running: frozenset[str]) -> bool:
+        """Whether details of a node's queues are left out: of many, but once in a while; at first of all."""
+        queues = self._queues_on.get(node)
+        if queues is None or queues < MANY:
+            return queues is None
+        read, _ = self._details.get(node, (-math.inf, {}))
+        age = time.monotonic() - read
+        lists = running != self._running or time.monotonic() >= self._listed_at + LISTED_FOR
+        # Where listing fails, it is due all the time.
+        return age < DETAILS_FOR or (lists and age < 2 * DETAILS_FOR)
+
+    async def _families(
+        self, node: str, url: str | None, of_queues: Iterable[str], timeout: float
+    ) -> Page | Problem:
+        text = await self._text(node, url, (*of_queues, *COUNTERS), timeout)
+        if isinstance(text, Problem):
+            return text
+        problem = self._foreign(node, url, text)
+        return problem or await asyncio.to_thread(parse_page, text)
 
     async def _list(
         self, pages: Mapping[str, Page], running: frozenset[str], budget: Budget
@@ -441,9 +466,10 @@ def _as_they_were(
         column: {queue: value for queue, value in values.items() if queue in depths}
         for column, values in details.items()
     }
-    for queue in kept["queue.messageBytes"]:
+    held = kept.get("queue.messageBytes", {})
+    for queue in held:
         if depths[queue] == 0:
-            kept["queue.messageBytes"][queue] = 0
+            held[queue] = 0
     return kept
 
 

@@ -165,7 +165,7 @@ def test_a_rabbitmq_becomes_a_fleet_of_its_nodes_and_queues() -> None:
                     "type": "quorum",
                 },
                 {"name": "eu-west-orders", "messages_per_second": 0.0, "type": "classic"},
-                {"name": "log"},
+                {"name": "log", "type": "stream"},
             ],
             "pattern": "constant",
         }
