@@ -16,6 +16,8 @@ MOST = 12
 """Lines that are listed."""
 ERRORS = 1.0
 """Percent of requests that fail from which on that is worth a line; a few always do."""
+LEAST = 1e-6
+"""Percent of queues: any at all."""
 TICKS = 3
 """Missing ticks from which on a gap is worth a line."""
 
@@ -50,8 +52,8 @@ class _Spell:
 def worst(summary: Summary, missing: Sequence[Gap]) -> list[Worst]:
     """The gravest first, of a kind the longest: of each cluster and kind the worst time.
 
-    In this order: messages lost unread, partitions without a leader, brokers or nodes down and their
-    alarms, samples that are missing, groups and queues whose oldest message waits for a minute,
+    In this order: messages lost unread, partitions without a leader and queues that nobody can use, brokers
+    or nodes down and their alarms, samples that are missing, groups and queues whose oldest message waits for a minute,
     partitions that miss a replica, requests that failed.
     """
     found = [*_of_clusters(summary), *_of_entities(summary), *_of_gaps(missing)]
@@ -64,9 +66,12 @@ def _of_clusters(summary: Summary) -> Iterator[Worst]:
         wrong = rows.with_columns(
             down=pl.col("brokers_known").max() - pl.col("brokers_up"),
             nodes_down=pl.col("nodes_known").max() - pl.col("nodes_up"),
+            # Of Kafka's clusters it is the share of partitions with a leader, which has its own line.
+            queues_down=100 - pl.when(pl.col("nodes_known").max() > 0).then("availability"),
         )
         for rank, column, what, least, unit in (
             (1, "offline", "partitions without a leader", 1.0, "partitions"),
+            (1, "queues_down", "queues that nobody could use", LEAST, "% of queues"),
             (2, "down", "brokers down", 1.0, f"of {_most(rows, 'brokers_known')} brokers"),
             (2, "nodes_down", "nodes down", 1.0, f"of {_most(rows, 'nodes_known')} nodes"),
             (2, "alarms", "memory and disk alarms", 1.0, "alarms"),

@@ -392,7 +392,7 @@ class RabbitCollector:
         if isinstance(text, Problem):
             return text
         problem = self._foreign(node, url, text)
-        return problem or await asyncio.to_thread(parse_page, text)
+        return await asyncio.to_thread(parse_page, text) if problem is None else problem
 
     async def _list(
         self, pages: Mapping[str, Page], running: frozenset[str], budget: Budget

@@ -178,7 +178,7 @@ class Node:
         """What `rabbitmqctl` prints about it."""
         command = [str(scripts() / "rabbitmqctl"), "-n", self.name, *arguments]
         done = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, timeout=60, check=False
+            command, env=self._environment, capture_output=True, text=True, timeout=180, check=False
         )
         if done.returncode:
             raise ServerError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")

@@ -118,13 +118,15 @@ def test_lost_messages_lead(tmp_path: Path) -> None:
 
 
 def test_nodes_alarms_and_queues_of_rabbitmq_are_told(tmp_path: Path) -> None:
-    """A node that is down, a disk alarm, a queue that nobody empties."""
+    """Queues that are down, a node that is, a disk alarm, a queue that nobody empties."""
     batches = [
         rows(CLUSTER, "mq", TICKS, cluster__nodeCount=3,
-             cluster__runningNodeCount=during(range(5), 2, 3), cluster__alarmCount=during([9], 1)),
+             cluster__runningNodeCount=during(range(5), 2, 3), cluster__alarmCount=during([9], 1),
+             cluster__availability=during([2, 3], 87.5, 100)),
         rows(QUEUE, "mq", TICKS, "jobs", queue__depth=7, queue__oldestMessageAge=7200.0),
     ]  # fmt: skip
     assert [(w.what, w.value) for w in found(write(tmp_path, batches))] == [
+        ("queues that nobody could use", "12.5 % of queues"),
         ("nodes down", "1 of 3 nodes"),
         ("memory and disk alarms", "1 alarms"),
         ("queue's oldest message", "2h 0m"),
