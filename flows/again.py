@@ -23,7 +23,7 @@ _VARIABLE = "MQPIPE_STARTED_AGAIN"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Handover:
     """What one life leaves to the next."""
 
     ends_at: float | None = None
@@ -42,7 +42,7 @@ class StartAgain(Exception):  # noqa: N818 - no error: the way out of all that i
 
     def __init__(self, stopping: Callable[[], bool]) -> None:
         super().__init__()
-        self.kept = Kept()
+        self.kept = Handover()
         self._stopping = stopping
 
     def exec(self) -> NoReturn:
@@ -56,10 +56,10 @@ class StartAgain(Exception):  # noqa: N818 - no error: the way out of all that i
         os.execv(sys.executable, program)  # noqa: S606 - it is this program
 
 
-def kept() -> Kept | None:
+def kept() -> Handover | None:
     """What the life before left; None in the first one."""
     text = os.environ.get(_VARIABLE)
-    return None if text is None else Kept(**json.loads(text))
+    return None if text is None else Handover(**json.loads(text))
 
 
 def seconds_left(until: float) -> float:

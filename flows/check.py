@@ -11,8 +11,10 @@ from flows.config import NO_SINK, Config
 from flows.cost import NOTHING, Cost, cost_of, entities_of
 from flows.errors import CommandError
 from flows.sinks import sinks_of
+from flows.units import size
 from flows.visible import say, visible
-from operators.schedule import at_or_after, wall_clock
+from operators.schedule import at_or_after
+from operators.schema.clock import wall_clock
 from operators.simulate.generators import GeneratorError
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec, by_cluster, left_out
@@ -204,19 +206,11 @@ def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:
         f"{cost.points * a_minute:,.0f} data points a minute; {cost.points:,} series"
     )
     for sink in sinks:
-        size = _size(cost.sizes[sink.name] * a_minute * 60)
-        about = "" if sink.size_of is None else f", about {size} an hour"
+        bytes_an_hour = round(cost.sizes[sink.name] * a_minute * 60)
+        about = "" if sink.size_of is None else f", about {size(bytes_an_hour)} an hour"
         yield f"sink {sink.name}: {sink.place}{about}"
         for shape in sink.shapes:
             name = f"{sink.name} {shape}"
-            size = _size(cost.sizes[name] * a_minute * 60)
+            bytes_an_hour = round(cost.sizes[name] * a_minute * 60)
             points = cost.points_at[name] * a_minute * 60
-            yield f"  {shape}: about {size} and {points:,.0f} points an hour"
-
-
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:,.0f} {unit}"
-        number /= 1000
-    return f"{number:,.1f} TB"
+            yield f"  {shape}: about {size(bytes_an_hour)} and {points:,.0f} points an hour"

@@ -20,7 +20,7 @@ from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
 
 
 @dataclass(frozen=True, slots=True)
-class TopicShape:
+class MeasuredTopic:
     """A topic: its partitions and its level."""
 
     name: str
@@ -33,7 +33,7 @@ class TopicShape:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupShape:
+class MeasuredGroup:
     """A consumer group: what it reads, and with how many members."""
 
     name: str
@@ -46,13 +46,13 @@ class ClusterShape:
     """What a simulated cluster has to have to be like the real one."""
 
     brokers: tuple[int, ...]
-    topics: tuple[TopicShape, ...]
-    groups: tuple[GroupShape, ...]
+    topics: tuple[MeasuredTopic, ...]
+    groups: tuple[MeasuredGroup, ...]
     """Groups that commit to a topic of `topics`."""
 
 
 @dataclass(frozen=True, slots=True)
-class QueueShape:
+class MeasuredQueue:
     """A queue of RabbitMQ: its type and its level."""
 
     name: str
@@ -69,7 +69,7 @@ class RabbitShape:
     """What a simulated RabbitMQ has to have to be like the real one."""
 
     nodes: int
-    queues: tuple[QueueShape, ...]
+    queues: tuple[MeasuredQueue, ...]
 
 
 async def describe_rabbit(settings: RabbitSettings, seconds: float, timeout: float) -> RabbitShape:
@@ -93,10 +93,10 @@ async def describe_rabbit(settings: RabbitSettings, seconds: float, timeout: flo
     )
 
 
-def _queue(row: dict[str, Any]) -> QueueShape:
+def _queue(row: dict[str, Any]) -> MeasuredQueue:
     held, depth = row["queue.messageBytes"], row["queue.depth"]
     vhost = "" if row["vhost"] == DEFAULT_VHOST else f"{row['vhost']}/"
-    return QueueShape(
+    return MeasuredQueue(
         f"{vhost}{row['queue']}",
         row["queue.type"],
         row["queue.messagesInPerSecond"],
@@ -125,7 +125,7 @@ async def describe_shape(settings: ClusterSettings, seconds: float, timeout: flo
         tuple(row["broker_id"] for row in _rows(found, TargetKind.BROKERS, BROKER)),
         topics,
         tuple(
-            GroupShape(
+            MeasuredGroup(
                 row["consumer_group"],
                 tuple(sorted(read[row["consumer_group"]])),
                 row["consumerGroup.activeConsumers"] or 0,
@@ -167,10 +167,10 @@ def _answered(row: dict[str, Any]) -> bool:
     return bool(row["topic.respondsToMetadataRequests"] and row["topic.partitionCount"])
 
 
-def _topic(row: dict[str, Any]) -> TopicShape:
+def _topic(row: dict[str, Any]) -> MeasuredTopic:
     size, messages = row["topic.diskSize"], row["topic.retainedMessages"]
     copies = row["topic.replicationFactor"] * (messages or 0)
-    return TopicShape(
+    return MeasuredTopic(
         row["topic"],
         row["topic.partitionCount"],
         row["topic.replicationFactor"],

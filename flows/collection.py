@@ -130,9 +130,9 @@ def _collectors(config: Config, asked: Shards, partition_lag: bool) -> Mapping[s
             c.name: c.collector(account, partition_lag=partition_lag) for c in config.clusters
         }
     if config.collects and config.collectors:
-        from operators.collect.custom import OwnCollector
+        from operators.collect.custom import CustomCollector
 
-        collectors |= {c.name: OwnCollector(c, account) for c in config.collectors}
+        collectors |= {c.name: CustomCollector(c, account) for c in config.collectors}
     return collectors
 
 

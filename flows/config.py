@@ -13,7 +13,8 @@ from operators.collect.clusters import AnyCluster
 from operators.collect.settings import CollectorSettings
 from operators.merge.settings import FillSettings
 from operators.pool.settings import PoolsSettings
-from operators.schema.settings import Duration, Misfit, MisfitError, Settings, nearest, part
+from operators.schema.nearest import suggestion
+from operators.schema.settings import Duration, Misfit, MisfitError, Settings, part
 from operators.simulate.settings import SimulationSettings, cluster_names
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.kafka.settings import KafkaSettings
@@ -154,7 +155,7 @@ class Config(Settings):
         known = [*type(self.pools).model_fields, *own]
         for name in self.pools.own:
             if name not in own:
-                yield ("pools", name), f"`{name}` is no kind of target; {nearest(name, known)}"
+                yield ("pools", name), f"`{name}` is no kind of target; {suggestion(name, known)}"
 
     def _like_misfits(self) -> Iterator[Misfit]:
         fleets = {fleet.name: fleet for fleet in self.simulation.fleets}
@@ -163,7 +164,7 @@ class Config(Settings):
                 continue
             fleet, place = fleets.get(cluster.like), ("clusters", n, "like")
             if fleet is None:
-                hint = nearest(cluster.like, fleets)
+                hint = suggestion(cluster.like, fleets)
                 yield place, f"`{cluster.like}` is no fleet of simulation.fleets; {hint}"
             elif fleet.generator is not None and fleet.generator.io:
                 message = (

@@ -4,7 +4,7 @@ CommandError            1: the work cannot be done, or failed
 StateError            a state directory cannot be used
 FlowError             the dataflow failed
 flows.samples.SamplesError            there are no samples to read
-flows.report.library.MissingExtraError  what draws plots is not installed
+MissingExtraError     a package of an extra is not installed
 UsageError              2: the options, or the config for this command, make no sense
 ConfigError             2: the config is wrong
 """
@@ -25,6 +25,15 @@ class StateError(CommandError):
 
 class FlowError(CommandError):
     """A dataflow ended by an error; the message is its cause's."""
+
+
+class MissingExtraError(CommandError):
+    """A package that only some commands need is not here; names the one command that brings it."""
+
+    def __init__(self, what: str, requirement: str) -> None:
+        from operators.schema.extras import bring  # which only this message needs
+
+        super().__init__(f"{what} a package that is not here: {bring(requirement)}")
 
 
 class UsageError(CommandError):

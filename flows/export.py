@@ -21,6 +21,7 @@ from flows.visible import say
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, at_or_after
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.schema.secrets import without_password
 from operators.simulate.anomaly_table import anomaly_table
@@ -158,7 +159,7 @@ def _span(
     """What to export; a resumed export keeps the range that it was begun with."""
     begun = state.recall("export") if options.resume else {}
     interval = config.interval_ms
-    now = time.time_ns() // 1_000_000
+    now = wall_clock()
     end = options.end if options.end is not None else begun.get("end", at_or_after(now, interval))
     start = options.start if options.start is not None else begun.get("start", end - _DAY)
     _not_empty(start, end)

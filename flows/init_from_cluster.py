@@ -11,10 +11,10 @@ import yaml
 
 from flows.cluster_shape import (
     ClusterShape,
-    GroupShape,
-    QueueShape,
+    MeasuredGroup,
+    MeasuredQueue,
+    MeasuredTopic,
     RabbitShape,
-    TopicShape,
     describe_rabbit,
     describe_shape,
 )
@@ -125,7 +125,7 @@ def _config(name: str, fleet: Mapping[str, Any], what: str) -> str:
     )
 
 
-def _topic(topic: TopicShape, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def _topic(topic: MeasuredTopic, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     yield "name", _said(names[topic.name])
     yield "partitions", topic.partitions
     yield "replication_factor", topic.replication_factor
@@ -136,7 +136,7 @@ def _topic(topic: TopicShape, names: Mapping[str, str]) -> Iterator[tuple[str, A
 
 
 def _group(
-    group: GroupShape, names: Mapping[str, str], topics: Mapping[str, str]
+    group: MeasuredGroup, names: Mapping[str, str], topics: Mapping[str, str]
 ) -> Iterator[tuple[str, Any]]:
     yield "name", _said(names[group.name])
     yield "topics", [_said(topics[topic]) for topic in group.topics]
@@ -144,7 +144,7 @@ def _group(
         yield "consumers", group.consumers
 
 
-def _queue(queue: QueueShape, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def _queue(queue: MeasuredQueue, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     yield "name", _said(names[queue.name])
     if queue.messages_per_second is not None:
         yield "messages_per_second", round(queue.messages_per_second, 3)

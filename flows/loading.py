@@ -3,7 +3,6 @@
 A fault says where it is (file, line, path), what is wrong, and the nearest right name.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import ConfigError, Fault
+from operators.schema.nearest import nearest
 from operators.schema.secrets import (
     HIDDEN,
     IS_SECRET,
@@ -354,8 +354,8 @@ def _hint(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str
 def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str:
     if item["type"] == "extra_forbidden":
         names = _names_at(model, path[:-1])
-        near = difflib.get_close_matches(str(path[-1]), names, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(names)}"
+        near = nearest(str(path[-1]), names)
+        hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(names)}"
         return f"unknown key; {hint}"
     if item["type"] == "missing":
         return "is missing"

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -13,6 +12,7 @@ from typer.core import TyperCommand
 
 from flows.addresses import parse_address
 from flows.times import parse_time, tick_interval
+from operators.schema.clock import wall_clock
 from operators.schema.units import parse_duration
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def parsed(option: str, text: str | None, parse: Callable[[str], T]) -> T | None
 
 def moment(text: str) -> int:
     """A moment in milliseconds since the epoch; a relative one is from now on."""
-    return parse_time(text, time.time_ns() // 1_000_000)
+    return parse_time(text, wall_clock())
 
 
 def some_time(text: str) -> float:

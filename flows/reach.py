@@ -12,13 +12,14 @@ from flows.cost import NOTHING, Cost, cost_of, entities_of
 from flows.sinks import job_context
 from flows.state import JobState
 from operators.collect.clusters import AnyCluster
-from operators.collect.custom import OwnCollector
+from operators.collect.custom import CustomCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings, CollectorSettings
 from operators.merge.row import cluster_row
-from operators.schedule import at_or_after, wall_clock
+from operators.schedule import at_or_after
 from operators.schema.arrow import entity_type_of
+from operators.schema.clock import wall_clock
 from operators.schema.metrics import CLUSTER
 from operators.ticks import PROBE_KIND, Ticks
 from sinks.job import JobContext
@@ -62,7 +63,7 @@ def _probed(sink: Sink, job: JobContext) -> Finding:
 
 async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink]) -> Finding:
     """Ask a collector of one's own once, as a tick would."""
-    collector, what = OwnCollector(settings, config.account_id), f"collector {settings.name}"
+    collector, what = CustomCollector(settings, config.account_id), f"collector {settings.name}"
     tick = Ticks(settings.name, at_or_after(wall_clock(), config.interval_ms), config.interval_ms)
     try:
         async with asyncio.timeout(_TIMEOUT):

@@ -22,13 +22,13 @@ from flows.state import JobState, hold, read_document
 from flows.times import show_time
 from flows.visible import say
 from operators.drain import Drain
-from operators.recorded.message import UnreadableMessage
 from operators.recorded.operator import recorded
 from operators.recorded.plan import ReplayError, ReplayPlan, replay_plan
 from operators.recorded.source import RecordedSource
-from operators.schedule import wall_clock
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
-from sinks.dead_letters import DeadLetters, Unreadable
+from operators.schema.unreadable import UnreadableMessage
+from sinks.dead_letters import DeadLetters
 from sinks.kafka.settings import KafkaSettings
 from sinks.sink import Output, Sink
 
@@ -249,16 +249,4 @@ class _UnreadablePartition(StatelessSinkPartition[tuple[str, UnreadableMessage]]
         self._letters = letters
 
     def write_batch(self, items: list[tuple[str, UnreadableMessage]]) -> None:
-        self._letters.put_unreadable(
-            [
-                Unreadable(
-                    message.topic,
-                    message.partition,
-                    message.offset,
-                    message.value,
-                    message.reason,
-                    wall_clock(),
-                )
-                for _, message in items
-            ]
-        )
+        self._letters.put_unreadable([message for _, message in items])

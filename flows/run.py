@@ -14,7 +14,7 @@ import pyarrow as pa
 from bytewax.outputs import Sink
 
 from flows import again
-from flows.again import Kept, StartAgain, seconds_left
+from flows.again import Handover, StartAgain, seconds_left
 from flows.collection import Collection, collection, targets_of
 from flows.config import Config
 from flows.errors import ConfigError
@@ -30,7 +30,8 @@ from flows.stream import Stream, stream
 from operators.drain import Drain, look_for
 from operators.events import observers
 from operators.fleets import FleetSource
-from operators.schedule import ClockSteps, RealTime, after, wall_clock
+from operators.schedule import ClockSteps, RealTime, after
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.simulate.spec import ShardSpec, by_cluster
 from operators.targets import Target, TargetSource
@@ -219,7 +220,7 @@ def _parts(
 
 
 def _schedule(
-    config: Config, options: RunOptions, kept: Kept | None, steps: ClockSteps, seen: Observation
+    config: Config, options: RunOptions, kept: Handover | None, steps: ClockSteps, seen: Observation
 ) -> RealTime:
     start = wall_clock()
     until = None
@@ -232,9 +233,9 @@ def _schedule(
     return RealTime(start, until=until, set_by=lambda: steps.total_ms, there_until=seen.there_until)
 
 
-def _kept(schedule: RealTime, state: JobState, options: RunOptions) -> Kept:
+def _kept(schedule: RealTime, state: JobState, options: RunOptions) -> Handover:
     end = schedule.end
-    return Kept(
+    return Handover(
         ends_at=None if end is None else time.monotonic() + (end - wall_clock()) / 1000,
         state=str(state.path) if options.afresh else None,
     )
@@ -263,7 +264,7 @@ def _job(
 
 
 @contextmanager
-def _state(config: Config, options: RunOptions, kept: Kept | None) -> Iterator[JobState]:
+def _state(config: Config, options: RunOptions, kept: Handover | None) -> Iterator[JobState]:
     if options.afresh:
         with _folder_of_one_run(kept) as folder, hold(folder) as state:
             yield state
@@ -275,7 +276,7 @@ def _state(config: Config, options: RunOptions, kept: Kept | None) -> Iterator[J
 
 
 @contextmanager
-def _folder_of_one_run(kept: Kept | None) -> Iterator[Path]:
+def _folder_of_one_run(kept: Handover | None) -> Iterator[Path]:
     """A folder that is gone when the run ends, but not where it starts again."""
     left = None if kept is None else kept.state
     folder = Path(left or tempfile.mkdtemp(prefix="mqpipe-"))

@@ -1,6 +1,5 @@
 """The state of a job on disk: its lock, its run id, the names it knew, its recovery store."""
 
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from flows.errors import StateError
 from flows.state_disk import no_room
 from operators.schema.logs import Log
-from sinks.disk import PRIVATE, make_private, write_private
+from sinks.disk import PRIVATE, lock, make_private, replace_private
 
 log = Log("mqpipe.state")
 
@@ -177,19 +176,17 @@ def _locked(file: Path, *, wait: bool = False) -> Iterator[None]:
         StateError: another process holds it (unless `wait`), or there can be no such file.
     """
     try:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE)
+        held = lock(file, wait=wait)
+    except BlockingIOError as error:
+        raise StateError(
+            f"{file.parent}: another mqpipe uses this state; stop it, or set recovery.path"
+        ) from error
     except OSError as error:
         raise _unusable(file.parent, error) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            raise StateError(
-                f"{file.parent}: another mqpipe uses this state; stop it, or set recovery.path"
-            ) from error
         yield
     finally:
-        os.close(lock)
+        os.close(held)
 
 
 def _unusable(path: Path, error: OSError) -> StateError:
@@ -276,9 +273,7 @@ def _are_words(values: list[Any]) -> bool:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file as a whole: a reader sees the old or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write_private(draft, text)
-        draft.replace(path)
+        replace_private(path, text)
     except OSError as error:
         raise StateError(f"{path}: cannot be written: {error.strerror}") from error

@@ -21,7 +21,7 @@ from operators.schema.arrow import only_points
 from operators.targets import TargetSource
 from operators.ticks import TickResult, Ticks
 
-Samples = KeyedStream[pa.RecordBatch]
+SampleStream = KeyedStream[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,9 @@ def _collect(ticks: KeyedStream[Ticks], parts: Stream) -> KeyedStream[TickResult
     )
 
 
-def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: Stream) -> Samples:
+def _merge(
+    ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: Stream
+) -> SampleStream:
     return merge(
         "merge",
         ticks,
@@ -90,7 +92,7 @@ def _merge(ticks: KeyedStream[Ticks], results: KeyedStream[TickResult], parts: S
     )
 
 
-def _observed(samples: Samples, parts: Stream) -> Samples:
+def _observed(samples: SampleStream, parts: Stream) -> SampleStream:
     def look(item: tuple[str, pa.RecordBatch]) -> tuple[str, pa.RecordBatch]:
         if not only_points(item[1]):
             parts.saw(*item)

@@ -15,6 +15,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
 from operators.events import TicksSimulated
+from operators.retired import RetiredPartition
 from operators.schedule import Alarm, Range, RealTime, Schedule, at_or_after, awake_at
 from operators.schema.logs import Log
 from operators.served import Served, Stretch
@@ -41,7 +42,7 @@ FleetState = tuple[int, str, int, Any, tuple[Stretch, ...]]
 """Version, the shard's fingerprint, next due time (ms), the shard's own state, the stretches of time
 that were served; version 1 has no fifth."""
 
-Batches = list[tuple[str, pa.RecordBatch]]
+KeyedBatches = list[tuple[str, pa.RecordBatch]]
 
 
 class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState | None]):
@@ -96,7 +97,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
     ) -> StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetState | None]:
         """Build a shard's partition, or one that ends at once for a retired name."""
         if for_part in self._retired:
-            return _RetiredShard()
+            return RetiredPartition()
         spec = self._shards[for_part]
         first = self._schedule.first(self._interval)
         shard_state, served = None, Served()
@@ -183,7 +184,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
                 schedule.there_until(first)
         self._block = max(1, BLOCK_ROWS // max(1, shard.spec.entities))
 
-    def next_batch(self) -> Batches:
+    def next_batch(self) -> KeyedBatches:
         if isinstance(self._schedule, Range) and self._schedule.over(self._next):
             self._turns.give_back(self._name)
             raise StopIteration
@@ -243,11 +244,3 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
     def snapshot(self) -> FleetState:
         kept = self._shard.snapshot()
         return _STATE_VERSION, self._fingerprint, self._next, kept, self._served.stretches
-
-
-class _RetiredShard(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetState | None]):
-    def next_batch(self) -> Batches:
-        raise StopIteration
-
-    def snapshot(self) -> None:
-        return

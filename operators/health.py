@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from operators.schema.arrays import Floats
 
 STANDS_STILL = 60.0
 """Seconds that a group's oldest message has waited, and nothing was consumed: it stands still. What is

@@ -32,7 +32,7 @@ STATE_VERSION = 1
 TickWork: TypeAlias = Callable[[Ticks, float], Awaitable[Collected]]
 """The work for a tick: given the tick and the seconds that this attempt has."""
 
-State: TypeAlias = tuple[int, tuple[tuple[str, int, int, str | None], ...]]
+LaneState: TypeAlias = tuple[int, tuple[tuple[str, int, int, str | None], ...]]
 """A lane's snapshot: its version; cluster, start, interval and kind of the ticks under way."""
 
 
@@ -129,10 +129,10 @@ def _to_cluster(item: tuple[str, TickResult]) -> tuple[str, TickResult]:
     return result.tick.cluster, result
 
 
-class _Lane(StatefulBatchLogic[Ticks, TickResult, State]):
+class _Lane(StatefulBatchLogic[Ticks, TickResult, LaneState]):
     """The ticks of some clusters: under way in the pools, or done and not yet emitted."""
 
-    def __init__(self, service: _Service, resume: State | None) -> None:
+    def __init__(self, service: _Service, resume: LaneState | None) -> None:
         self._service = service
         self._numbers = count()
         self._under_way: dict[int, Ticks] = {}
@@ -166,7 +166,7 @@ class _Lane(StatefulBatchLogic[Ticks, TickResult, State]):
             return datetime.now(UTC)
         return datetime.now(UTC) + POLL if self._under_way else None
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> LaneState:
         under_way = self._under_way.values()
         return STATE_VERSION, tuple((t.cluster, t.start, t.interval, t.kind) for t in under_way)
 

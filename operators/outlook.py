@@ -6,13 +6,9 @@ The same arithmetic for collected and for simulated groups; docs/data-loss.md sa
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from operators.health import STANDS_STILL, stands_still
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from operators.schema.arrays import Floats, Ints
 
 KEEPS_UP = STANDS_STILL
 """Seconds: a group whose oldest message is younger keeps up."""

@@ -1,10 +1,14 @@
-"""Patterns, anomalies, generators and collectors of one's own: entry points, or `module:name`."""
+"""Custom patterns, anomalies, generators and collectors: entry points, or `module:name`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from operators.schema.settings import nearest
+from operators.schema.nearest import suggestion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 GROUPS = {
     "pattern": "mqpipe.patterns",
@@ -26,6 +30,45 @@ class PluginError(ValueError):
 
     def __str__(self) -> str:
         return f"no {self.kind} `{self.name}`: {self.why}"
+
+
+class UnfitError(ValueError):
+    """What a name in the config stands for is not what is wanted of it; says why."""
+
+
+def make(
+    kind: str, use: str, methods: Sequence[str], *arguments: Any, options: Mapping[str, Any]
+) -> Any:
+    """What the factory of this name gives, which must have the methods (`collect(tick)`).
+
+    Raises:
+        UnfitError: there is no such factory, it failed, or a method is missing.
+    """
+    try:
+        made = load(kind, use)(*arguments, **options)
+    except Exception as error:
+        raise UnfitError(f"cannot be made: {type(error).__name__}: {error}") from error
+    missing = [m for m in methods if not callable(getattr(made, m.partition("(")[0], None))]
+    if missing:
+        raise UnfitError(f"what it makes has no method `{'`, `'.join(missing)}`")
+    return made
+
+
+def samples_of(given: Any, maker: str) -> list["pa.RecordBatch"]:
+    """The batches that a plug-in gave, looked at before they go on; `maker` makes right ones.
+
+    Raises:
+        UnfitError: they are no list of batches of samples.
+    """
+    from operators.schema.arrow import NoSamplesError, require_samples  # of no use to a check
+
+    if not isinstance(given, Sequence):
+        # A generator's work would be done by whoever asks for it, such as an event loop.
+        raise UnfitError(f"gave a {type(given).__name__} in place of a list of RecordBatches")
+    try:
+        return [require_samples(batch, maker) for batch in given]
+    except NoSamplesError as error:
+        raise UnfitError(str(error)) from error
 
 
 def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
@@ -55,7 +98,7 @@ def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:
     from importlib.metadata import entry_points
 
     names = {*known, *(e.name for e in entry_points(group=group))}
-    hint = f"; {nearest(name, names)}" if names else ""
+    hint = f"; {suggestion(name, names)}" if names else ""
     raise PluginError(
         kind,
         name,

@@ -9,12 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-Clock = Callable[[], int]
-
-
-def wall_clock() -> int:
-    """Now, in milliseconds."""
-    return time.time_ns() // 1_000_000
+from operators.schema.clock import Clock, wall_clock
 
 
 class ClockSteps:

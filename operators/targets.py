@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
+from operators.retired import RetiredPartition
 from operators.schedule import Alarm, RealTime, at_or_after, awake_at
 from operators.served import Served, Stretch
 from operators.ticks import Ticks
@@ -166,15 +167,3 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
 
     def snapshot(self) -> TargetState:
         return _STATE_VERSION, self._next, self._served.stretches
-
-
-class RetiredPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | None]):
-    """A partition that an earlier run had and this one has not: it ends at once."""
-
-    def next_batch(self) -> list[tuple[str, Ticks]]:
-        """Nothing, ever."""
-        raise StopIteration
-
-    def snapshot(self) -> None:
-        """No state, so that the name starts anew should it come back."""
-        return

@@ -4,13 +4,11 @@
 columns of `LETTER`. Files are replaced as a whole: a reader never sees a partial one.
 """
 
-import os
 import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,8 +18,9 @@ import pyarrow.parquet as pq
 from operators.schema.arrow import TIMESTAMP, entity_type_of, only_points
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
+from operators.schema.unreadable import UnreadableMessage
 from sinks.delivery import DeadLetter
-from sinks.disk import clear_errors, make_private, open_private
+from sinks.disk import clear_errors, make_private, open_private, replacing
 from sinks.events import DeadLettersDropped, Listener, MessagesUnreadable, nobody
 from sinks.settings import DeadLetterSettings
 
@@ -56,18 +55,6 @@ _FILE_BYTES = 4 * 2**20
 _ANSWER_CHARACTERS = 4_096
 _DRAFT_SECONDS = 3_600
 """How old a draft is whose writer died: writing one takes less than a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A message that could not be read as samples. `at` is in milliseconds since the epoch."""
-
-    source: str
-    partition: int
-    offset: int
-    data: bytes
-    reason: str
-    at: int
 
 
 class DeadLetters:
@@ -108,7 +95,7 @@ class DeadLetters:
         for kind, tables in by_kind.items():
             self._keep(kind, tables)
 
-    def put_unreadable(self, messages: Sequence[Unreadable]) -> None:
+    def put_unreadable(self, messages: Sequence[UnreadableMessage]) -> None:
         """Keep messages that could not be read.
 
         Raises:
@@ -133,7 +120,6 @@ class DeadLetters:
             if path is None or not path.exists():
                 path, table = self._new_file(kind[0]), None
             table = _concatenated([*([] if table is None else [table]), *tables])
-            table = table.unify_dictionaries().combine_chunks()
             write_file(path, table)
             if path.stat().st_size < _FILE_BYTES:
                 self._growing[kind] = (path, table)
@@ -214,14 +200,8 @@ def _rows_in(file: Path) -> int:
 
 def write_file(path: Path, table: pa.Table) -> None:
     """Write or replace a file as a whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(draft, "wb", opener=open_private) as target:
-            pq.write_table(table, target, compression="zstd")
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with replacing(path) as draft, open(draft, "wb", opener=open_private) as target:
+        pq.write_table(table, target, compression="zstd")
 
 
 def read_letters(file: Path) -> Iterator[DeadLetter]:
@@ -256,12 +236,13 @@ def read_letters(file: Path) -> Iterator[DeadLetter]:
 def letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
     """Letters of one entity type as a table."""
     tables = [_table(letter, batch) for letter in letters for batch in letter.samples]
-    return _concatenated(tables).unify_dictionaries().combine_chunks()
+    return _concatenated(tables)
 
 
 def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables of one entity type; a column that a sink added is null in those that lack it."""
-    return pa.concat_tables(tables, promote_options="default")
+    """Tables of one entity type as one; a column that a sink added is null in those that lack it."""
+    table = pa.concat_tables(tables, promote_options="default")
+    return table.unify_dictionaries().combine_chunks()
 
 
 def _table(letter: DeadLetter, batch: pa.RecordBatch) -> pa.Table:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from operators.schema.arrow import entity_type_of, only_points
+from operators.schema.arrow import entity_type_of, one_batch, only_points
 from operators.schema.logs import Log
 from sinks.events import (
     DeliveryRetried,
@@ -31,7 +31,7 @@ from sinks.events import (
 )
 from sinks.patience import Patience
 
-Samples = tuple[pa.RecordBatch, ...]
+SampleBatches = tuple[pa.RecordBatch, ...]
 
 
 class RetryLater(Exception):  # noqa: N818 - an answer, not an error
@@ -61,7 +61,7 @@ class TooLarge(Rejected):
 class Parcel:
     """Samples packed for one request. What `body` is, only its destination knows."""
 
-    samples: Samples
+    samples: SampleBatches
     route: str
     body: Any = field(repr=False)
     refused: str | None = None
@@ -72,7 +72,7 @@ class Parcel:
 class DeadLetter:
     """Samples that a destination did not take, and why."""
 
-    samples: Samples
+    samples: SampleBatches
     sink: str
     route: str
     reason: str
@@ -90,7 +90,7 @@ class Destination(Protocol):
     def name(self) -> str:
         """Its name in the config, in events and in dead letters."""
 
-    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+    def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         """Parcels that hold all of these samples; called on threads, may take time.
 
         `route` limits them to one route; `now` is in milliseconds since the epoch.
@@ -145,7 +145,7 @@ class Courier:
         self._log = Log(__name__).bind(sink=destination.name)
 
     async def deliver(
-        self, samples: Samples, since: float, route: str | None = None
+        self, samples: SampleBatches, since: float, route: str | None = None
     ) -> list[DeadLetter]:
         """Deliver all samples; give back what the destination will never take.
 
@@ -178,7 +178,7 @@ class Courier:
             await asyncio.gather(*tasks, return_exceptions=True)
         return [letter for letters in conveyed for letter in letters] + unpacked
 
-    def _packed(self, samples: Samples, route: str | None) -> Iterator[Parcel]:
+    def _packed(self, samples: SampleBatches, route: str | None) -> Iterator[Parcel]:
         yield from self._destination.pack(samples, route, self._now())
 
     async def _next(self, parcels: Iterator[Parcel]) -> Parcel | None:
@@ -214,7 +214,7 @@ class Courier:
             letters += await self.deliver(part, since, parcel.route)
         return letters
 
-    async def _attempt(self, parcel: Parcel) -> DeadLetter | list[Samples] | None:
+    async def _attempt(self, parcel: Parcel) -> DeadLetter | list[SampleBatches] | None:
         """None: delivered; a letter: dead; samples: to be packed anew."""
         if parcel.refused is not None:
             return self._dead(parcel, Rejected(parcel.refused), 0)
@@ -318,7 +318,7 @@ def rows_of(samples: Sequence[pa.RecordBatch]) -> int:
     return sum(batch.num_rows for batch in samples)
 
 
-def slice_of(samples: Sequence[pa.RecordBatch], start: int, stop: int) -> Samples:
+def slice_of(samples: Sequence[pa.RecordBatch], start: int, stop: int) -> SampleBatches:
     """The samples from number `start` to `stop`, counted through all batches."""
     parts = []
     for batch in samples:
@@ -329,7 +329,7 @@ def slice_of(samples: Sequence[pa.RecordBatch], start: int, stop: int) -> Sample
     return tuple(parts)
 
 
-def halve(samples: Sequence[pa.RecordBatch]) -> list[Samples]:
+def halve(samples: Sequence[pa.RecordBatch]) -> list[SampleBatches]:
     """Two halves, or nothing where there is only one sample."""
     rows = rows_of(samples)
     if rows < 2:
@@ -337,17 +337,10 @@ def halve(samples: Sequence[pa.RecordBatch]) -> list[Samples]:
     return [slice_of(samples, 0, rows // 2), slice_of(samples, rows // 2, rows)]
 
 
-def merged(samples: Sequence[pa.RecordBatch]) -> Samples:
+def merged(samples: Sequence[pa.RecordBatch]) -> SampleBatches:
     """One batch an entity type (and schema): many small ones cost more than one large."""
     groups: dict[tuple[str, bool, pa.Schema], list[pa.RecordBatch]] = {}
     for batch in samples:
         kind = entity_type_of(batch).name, only_points(batch), batch.schema
         groups.setdefault(kind, []).append(batch)
-    return tuple(_one(batches) for batches in groups.values())
-
-
-def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    if len(batches) == 1:
-        return batches[0]
-    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
-    return table.to_batches()[0]
+    return tuple(one_batch(batches) for batches in groups.values())

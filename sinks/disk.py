@@ -1,9 +1,10 @@
-"""What is wrong with a disk, said with what to do about it."""
+"""Files that a job keeps: replaced as a whole, locked, private; what is wrong with a disk, in words."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -93,6 +94,67 @@ def write_private(file: Path, text: str) -> None:
     """
     with open(file, "w", encoding="utf-8", opener=open_private) as target:
         target.write(text)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A draft beside a file, which takes its place as the block ends: readers see one or the other.
+
+    Nothing is left of it where the block fails.
+
+    Raises:
+        OSError: it cannot take the place.
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        yield draft
+        draft.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+def replace_private(file: Path, text: str) -> None:
+    """Write or replace a file as a whole, for its owner alone (0600).
+
+    Raises:
+        OSError: it cannot be written; what was there before is.
+    """
+    with replacing(file) as draft:
+        write_private(draft, text)
+
+
+def lock(file: Path, *, wait: bool = False) -> int:
+    """A descriptor that holds a file's lock until it is closed; the file is made where there is none.
+
+    Raises:
+        BlockingIOError: another process holds it, and it is not waited for.
+        OSError: there can be no such file, or no lock on it.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a process holds a file's lock; of one on another machine it cannot be told.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def open_private(path: str, flags: int) -> int:

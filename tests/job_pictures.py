@@ -7,7 +7,7 @@ from flows.observe.picture import (
     Picture,
     PoolPicture,
     SinkPicture,
-    Target,
+    TargetPicture,
 )
 from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.ticks import Outcome
@@ -16,12 +16,12 @@ NOW = 1_800_000_000.0
 """Seconds since the epoch."""
 
 
-def good(key: str) -> Target:
-    return Target(key, key.split("/")[1], Outcome.COMPLETED, 1, 0.2, NOW - 4, completed=12)
+def good(key: str) -> TargetPicture:
+    return TargetPicture(key, key.split("/")[1], Outcome.COMPLETED, 1, 0.2, NOW - 4, completed=12)
 
 
-def bad(key: str, failures: int = 3) -> Target:
-    return Target(
+def bad(key: str, failures: int = 3) -> TargetPicture:
+    return TargetPicture(
         key,
         key.split("/")[1],
         Outcome.FAILED,
@@ -71,7 +71,7 @@ def cluster(name: str) -> ClusterPicture:
 
 
 def picture(
-    targets: tuple[Target, ...] = (good("prod/brokers"), bad("prod/topics")),
+    targets: tuple[TargetPicture, ...] = (good("prod/brokers"), bad("prod/topics")),
     pools: tuple[PoolPicture, ...] = (pool("brokers"), pool("topics", "prod/topics")),
     sinks: tuple[SinkPicture, ...] = (sink("parquet", spooled=False),),
     clusters: tuple[ClusterPicture, ...] = (),

@@ -7,7 +7,7 @@ from typing import Any
 from kafka.protocol.metadata import MetadataResponse
 
 from operators.collect.frames import VERSIONS, found_metadata
-from operators.collect.topology import Topology, topology_of
+from operators.collect.topology import ClusterMetadata
 
 Partition = tuple[int, Sequence[int], Sequence[int]]
 """Leader, replicas, in-sync replicas."""
@@ -22,13 +22,13 @@ def topology(
     topics: Mapping[str, Sequence[Partition]],
     refused: Sequence[str] = (),
     ids: Mapping[str, str] | None = None,
-) -> Topology:
+) -> ClusterMetadata:
     """The topology of these brokers and topics; `refused` topics answer with an error.
 
     A topic's id is made of what `ids` has for it, and not told where that has nothing. Without
     `ids` it is made of `id of ` and its name.
     """
-    return topology_of(found_metadata(metadata(brokers, topics, refused, ids)))
+    return found_metadata(metadata(brokers, topics, refused, ids))
 
 
 def metadata(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from operators.collect.brokers import broker_samples
 from operators.collect.commits import commits_of
-from operators.collect.group_state import Groups
+from operators.collect.group_state import FoundGroups
 from operators.collect.group_topics import pairs_of
 from operators.collect.groups import group_samples
 from operators.collect.limits import NOT_KNOWN, Limits
@@ -190,7 +190,7 @@ def _groups(
     number: int,
     commits: Mapping[str, Mapping[str, Sequence[int]]],
     members: Mapping[str, Sequence[str]] | None = None,
-) -> Groups:
+) -> FoundGroups:
     return groups_of(
         *(
             Told(

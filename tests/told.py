@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from operators.collect.description import Description, Member
-from operators.collect.group_state import COMPUTED, Group, Groups, Positions
+from operators.collect.group_state import COMPUTED, FoundGroup, FoundGroups, Positions
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Told:
     """Of a share group, for each of `commits`."""
 
 
-def groups_of(*told: Told) -> Groups:
+def groups_of(*told: Told) -> FoundGroups:
     """The groups that are told of."""
     topics: dict[str, int] = {}
     rows = [
@@ -36,8 +36,8 @@ def groups_of(*told: Told) -> Groups:
         )
     ]
     columns = np.array(rows, np.int64).reshape(-1, 5).T
-    groups = tuple(Group(g.id, g.state, g.type, _description(g), g.at) for g in told)
-    return Groups(groups, Positions(tuple(topics), *columns), len(told), ())
+    groups = tuple(FoundGroup(g.id, g.state, g.type, _description(g), g.at) for g in told)
+    return FoundGroups(groups, Positions(tuple(topics), *columns), len(told), ())
 
 
 def _description(told: Told) -> Description | None:

@@ -10,7 +10,7 @@ from flows.config import Config
 from flows.dashboard.alerts import as_input, conditions
 from flows.dashboard.grafana import board
 from flows.dashboard.nrql import Query, Total
-from flows.dashboard.pages import ENTITIES, Chart, Page, Widget, pages
+from flows.dashboard.pages import ENTITIES, Chart, DashboardPage, Widget, pages
 from flows.errors import UsageError
 from operators.collect.settings import ClusterSettings
 from operators.simulate.spec import by_cluster
@@ -66,7 +66,7 @@ def _brokers(config: Config) -> dict[str, int]:
     return {cluster: number for cluster, number in found.items() if number}
 
 
-def as_dashboard(pages_: Sequence[Page], account_id: int | None) -> dict[str, Any]:
+def as_dashboard(pages_: Sequence[DashboardPage], account_id: int | None) -> dict[str, Any]:
     """Pages as New Relic imports them (`Import dashboard`, or NerdGraph's `dashboardCreate`).
 
     Without an account the importing one is asked for.
@@ -85,7 +85,7 @@ def as_dashboard(pages_: Sequence[Page], account_id: int | None) -> dict[str, An
     }
 
 
-def _page(page: Page, accounts: list[int]) -> dict[str, Any]:
+def _page(page: DashboardPage, accounts: list[int]) -> dict[str, Any]:
     widgets = []
     column, row, tallest = 1, 1, 0
     for widget in page.widgets:

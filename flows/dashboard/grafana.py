@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flows.dashboard.pages import GOLD, WORST, title
-from flows.observe.samples.names import LABELS, Family, families, info
+from flows.observe.samples.names import LABELS, MetricFamily, families, info
 from operators.schema.metrics import (
     CONSUMER_GROUP,
     ENTITY_TYPES,
@@ -126,7 +126,7 @@ def _all(panels: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _split(
     entity: EntityType,
-) -> tuple[list[tuple[Metric, Family]], list[tuple[Metric, Family]]]:
+) -> tuple[list[tuple[Metric, MetricFamily]], list[tuple[Metric, MetricFamily]]]:
     """The golden metrics in their order, and the others."""
     by_name = {
         metric.name: (metric, family)
@@ -173,7 +173,7 @@ def _panel(
     }
 
 
-def _number(metric: Metric, family: Family) -> dict[str, Any]:
+def _number(metric: Metric, family: MetricFamily) -> dict[str, Any]:
     """The total over all entities, or the worst where a total means nothing."""
     function = WORST.get(metric.unit, "sum")
     name = title(metric) if function == "sum" else f"{title(metric)}, the worst"
@@ -183,7 +183,7 @@ def _number(metric: Metric, family: Family) -> dict[str, Any]:
     return {**panel, "options": {"reduceOptions": shown, "graphMode": "area"}}
 
 
-def _lines(entity: EntityType, metric: Metric, family: Family) -> dict[str, Any]:
+def _lines(entity: EntityType, metric: Metric, family: MetricFamily) -> dict[str, Any]:
     worst = "bottomk" if metric.name == _MARGIN else "topk"
     query = f"{worst}({_LINES}, {family.name}{_CHOSEN})"
     unit = _unit(metric, family)
@@ -198,7 +198,7 @@ def _labels(entity: EntityType) -> list[str]:
     return ["cluster", *(LABELS.get(i.column, i.column) for i in entity.identity)]
 
 
-def _unit(metric: Metric, family: Family) -> str:
+def _unit(metric: Metric, family: MetricFamily) -> str:
     if metric.unit == "bytes/s":
         return "Bps"
     return _UNITS.get(family.unit or "", "short")

@@ -7,14 +7,14 @@ itself would show an empty chart in silence.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.schema.metrics import ENTITY_TYPES, EntityType, Kind, Metric
+from operators.schema.metrics import ENTITY_TYPES, EntityType, Metric, MetricKind
 from sinks.newrelic.encode import event_attributes
 
 _OVER_TIME = {
-    Kind.GAUGE: "average",
-    Kind.RATE: "average",
-    Kind.COUNT: "sum",
-    Kind.STATE: "latest",
+    MetricKind.GAUGE: "average",
+    MetricKind.RATE: "average",
+    MetricKind.COUNT: "sum",
+    MetricKind.STATE: "latest",
 }
 """How a metric's values of a piece of time become one."""
 
@@ -108,7 +108,7 @@ def over_time(metric: Metric) -> str:
 
 def now(metric: Metric) -> str:
     """A metric as it is: the latest value, of a count all that was counted."""
-    return over_time(metric) if metric.kind is Kind.COUNT else f"latest({metric.name})"
+    return over_time(metric) if metric.kind is MetricKind.COUNT else f"latest({metric.name})"
 
 
 def quoted(text: str) -> str:

@@ -54,7 +54,7 @@ class Widget:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class DashboardPage:
     """Widgets in the order in which they fill the page's rows."""
 
     name: str
@@ -62,7 +62,7 @@ class Page:
     widgets: tuple[Widget, ...]
 
 
-def pages() -> list[Page]:
+def pages() -> list[DashboardPage]:
     """All pages of the dashboard."""
     return [
         _entities("Clusters", CLUSTER, (_partitions_in_trouble(), *_probes())),
@@ -71,12 +71,12 @@ def pages() -> list[Page]:
         _entities("Consumer groups", CONSUMER_GROUP, tuple(_groups())),
         _entities("Queues", QUEUE, (_of_queues(),)),
         _entities("Nodes", NODE),
-        Page(
+        DashboardPage(
             "Simulation",
             "simulated and filled samples, and the anomalies that shaped them",
             tuple(_simulation()),
         ),
-        Page("mqpipe", "how collection and delivery go", tuple(_mqpipe())),
+        DashboardPage("mqpipe", "how collection and delivery go", tuple(_mqpipe())),
     ]
 
 
@@ -149,11 +149,11 @@ _LINES = 20
 """Entities that a chart of lines shows."""
 
 
-def _entities(name: str, entity_type: EntityType, more: tuple[Widget, ...] = ()) -> Page:
+def _entities(name: str, entity_type: EntityType, more: tuple[Widget, ...] = ()) -> DashboardPage:
     by_name = {metric.name: metric for metric in entity_type.metrics}
     golden = [by_name[metric] for metric in GOLD[entity_type.name]]
     others = [m for m in entity_type.numeric if m not in golden]
-    return Page(
+    return DashboardPage(
         name,
         f"samples of {entity_type.event_type}",
         (

@@ -20,7 +20,7 @@ from flows.samples import SamplesError, find_samples
 from flows.score.truth import truth_of
 from flows.visible import say
 from operators.schema.metrics import ENTITY_TYPES
-from operators.schema.settings import nearest
+from operators.schema.nearest import suggestion
 
 
 class Form(StrEnum):
@@ -106,7 +106,7 @@ def _known(metrics: Sequence[str]) -> None:
     names = [metric.name for entity_type in ENTITY_TYPES for metric in entity_type.numeric]
     for metric in metrics:
         if metric not in names:
-            raise UsageError(f"--metric {metric}: no such metric; {nearest(metric, names)}")
+            raise UsageError(f"--metric {metric}: no such metric; {suggestion(metric, names)}")
 
 
 def _is_dataset(folder: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from flows.datasets.series import Cause, LabelledSeries
+from flows.datasets.series import LabelledSeries, ShapedTicks
 from flows.times import show_time
 
 
@@ -77,7 +77,7 @@ def file_name(*parts: str) -> str:
     return "__".join(quote(part.replace("/", "__"), safe="") for part in parts)
 
 
-def _cause(file: str, series: LabelledSeries, cause: Cause) -> WrittenCause:
+def _cause(file: str, series: LabelledSeries, cause: ShapedTicks) -> WrittenCause:
     times = series.times.dt.epoch("ms")
     return WrittenCause(
         file,

@@ -8,13 +8,16 @@ import polars as pl
 
 from flows.samples import Samples
 from flows.score.series import NO_SERIES
-from flows.score.spans import Flags, spans_of
+from flows.score.spans import (
+    spans_of,
+)
 from flows.score.truth import Truth
+from operators.schema.arrays import Flags
 from operators.schema.metrics import EntityType
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class ShapedTicks:
     """A run of shaped ticks, [start, end) by their place in the series, and what shaped it."""
 
     start: int
@@ -35,7 +38,7 @@ class LabelledSeries:
     values: pl.DataFrame
     """A column a metric, without nulls: a gap has the value before it."""
     label: Flags
-    causes: tuple[Cause, ...]
+    causes: tuple[ShapedTicks, ...]
 
     @property
     def first(self) -> int | None:
@@ -94,11 +97,11 @@ def _series(
     )
 
 
-def _causes(labels: pl.Series, truth: Truth) -> Iterator[Cause]:
+def _causes(labels: pl.Series, truth: Truth) -> Iterator[ShapedTicks]:
     places = {label: place for place, label in enumerate(truth.labels)}
     for label in labels.drop_nulls().unique(maintain_order=True):
         place = places.get(label)
         if place is not None:
             flags = (labels == label).fill_null(value=False).to_numpy()
             for start, end in spans_of(flags).tolist():
-                yield Cause(start, end, truth.kinds[place], label, truth.roots[place])
+                yield ShapedTicks(start, end, truth.kinds[place], label, truth.roots[place])

@@ -15,9 +15,9 @@ from flows.detectors.prometheus_rules import prometheus_rules
 from flows.detectors.statistics import robust_z, seasonal_naive
 from flows.export import ExportOptions, export
 from flows.samples import Samples, SamplesError, find_samples
-from flows.score.evaluation import Evaluation, Settings, evaluate_alerts, evaluate_scores
+from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
-from flows.score.figures import Figures
+from flows.score.figures import ScoreFigures
 from flows.score.truth import Truth, truth_of
 from flows.score.volume import WINDOW
 
@@ -45,7 +45,7 @@ SHIPPED = tuple(ALERTING)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class DetectorResult:
     """How well one detector did."""
 
     precision: float
@@ -55,7 +55,7 @@ class Result:
     kinds: Mapping[str, EventScore]
     false_alarms: float
     """An entity and day."""
-    means: Mapping[str, Figures]
+    means: Mapping[str, ScoreFigures]
     """By kind of anomaly; of all by `""`."""
 
     @property
@@ -75,7 +75,9 @@ class Result:
         return self.means[""].vus_pr or 0.0
 
 
-def held_against(config: Config, start: int, end: int, names: Iterable[str]) -> dict[str, Result]:
+def held_against(
+    config: Config, start: int, end: int, names: Iterable[str]
+) -> dict[str, DetectorResult]:
     """Export a configuration's fleets over [start, end), ms since 1970, and score detectors on them.
 
     Raises:
@@ -90,7 +92,7 @@ def held_against(config: Config, start: int, end: int, names: Iterable[str]) -> 
         return {name: result_of(name, samples) for name in names}
 
 
-def result_of(name: str, samples: Samples) -> Result:
+def result_of(name: str, samples: Samples) -> DetectorResult:
     """Run a detector on samples and score it.
 
     Raises:
@@ -101,7 +103,7 @@ def result_of(name: str, samples: Samples) -> Result:
         raise SamplesError(f"{samples.uri}: no table of anomalies beside the samples")
     first, last = samples.span()
     truth = truth_of(table, first, last)
-    settings = Settings(GRACE, WINDOW)
+    settings = ScoreSettings(GRACE, WINDOW)
     if name in ALERTING:
         evaluation = evaluate_alerts(samples, truth, ALERTING[name](samples), settings)
     else:
@@ -109,11 +111,11 @@ def result_of(name: str, samples: Samples) -> Result:
     return _result(evaluation, truth, (last - first) / 86_400_000)
 
 
-def _result(evaluation: Evaluation, truth: Truth, days: float) -> Result:
+def _result(evaluation: Evaluation, truth: Truth, days: float) -> DetectorResult:
     matches = evaluation.matches
     kinds, events = score_events(matches, truth)
     false = matches.alerts - matches.right
-    return Result(
+    return DetectorResult(
         precision=matches.right / matches.alerts if matches.alerts else 0.0,
         events=events,
         kinds=kinds,

@@ -39,7 +39,7 @@ _ORDINARY = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class FleetCase:
     """One fleet over some days."""
 
     name: str
@@ -107,19 +107,23 @@ _GAPS = """\
     - {kind: broker_down, rate: 1, duration: 30m}"""
 
 CASES = (
-    Case("ordinary", "Each kind at a rate, of its ordinary strength, in a week.", _ORDINARY, 7),
-    Case(
+    FleetCase(
+        "ordinary", "Each kind at a rate, of its ordinary strength, in a week.", _ORDINARY, 7
+    ),
+    FleetCase(
         "overlap", "Half-way through each, another begins: where it is, or elsewhere.", _OVERLAP, 4
     ),
-    Case(
+    FleetCase(
         "holiday",
         "Topics fall to what a holiday brings on days that are none, and there is a holiday.",
         _HOLIDAY,
         4,
     ),
-    Case("seam of a day", "Everything begins at midnight, when batch jobs do.", _SEAM, 4),
-    Case("drift", "Traffic grows by the day and steps up on the third, which is well.", _DRIFT, 4),
-    Case(
+    FleetCase("seam of a day", "Everything begins at midnight, when batch jobs do.", _SEAM, 4),
+    FleetCase(
+        "drift", "Traffic grows by the day and steps up on the third, which is well.", _DRIFT, 4
+    ),
+    FleetCase(
         "gaps",
         "A twentieth of each entity's samples does not come, ten minutes at a time.",
         _GAPS,
@@ -131,6 +135,8 @@ CASES = (
 DIFFICULTIES = (0.0, 0.25, 0.5, 0.75)
 
 
-def harder(difficulty: float, days: int = 3) -> Case:
+def harder(difficulty: float, days: int = 3) -> FleetCase:
     """The ordinary case at a difficulty."""
-    return Case(f"difficulty {difficulty}", "", f"  difficulty: {difficulty}\n{_ORDINARY}", days)
+    return FleetCase(
+        f"difficulty {difficulty}", "", f"  difficulty: {difficulty}\n{_ORDINARY}", days
+    )

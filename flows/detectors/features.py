@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from flows.samples import Samples
-from flows.score.spans import Floats, Ints
+from operators.schema.arrays import Floats, Ints
 from operators.schema.metrics import Metric
 
 _TOTALS = ("ffset", "retainedMessages", "diskSize", "uptime")

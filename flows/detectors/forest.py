@@ -10,18 +10,8 @@ import numpy as np
 import polars as pl
 
 from flows.detectors.features import as_scores, features
-from flows.errors import CommandError
+from flows.errors import MissingExtraError
 from flows.samples import Samples
-from operators.schema.extras import bring
-
-
-class MissingExtraError(CommandError):
-    """The extra `detectors` is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"the forest is of a package that is not here: {bring('scikit-learn>=1.7')}"
-        )
 
 
 def isolation_forest(samples: Samples, seed: int = 0) -> Iterator[pl.DataFrame]:
@@ -42,5 +32,5 @@ def _forest() -> Any:
     try:
         from sklearn.ensemble import IsolationForest
     except ImportError:
-        raise MissingExtraError from None
+        raise MissingExtraError("the forest is of", "scikit-learn>=1.7") from None
     return IsolationForest

@@ -20,7 +20,7 @@ from flows.dashboard.nrql import Query
 from flows.detectors.spells import Spell, as_alerts, filled, held, numbers, of_each
 from flows.errors import UsageError
 from flows.samples import Samples
-from flows.score.spans import Ints
+from operators.schema.arrays import Ints
 from operators.schema.metrics import CLUSTER, EntityType
 
 _SELECT = re.compile(r"(\w+)\(([\w.*]+)\)")

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
-from flows.detectors.bench import NAMES, SHIPPED, Result, held_against
-from flows.detectors.cases import CASES, DIFFICULTIES, SEED, START, Case, harder
+from flows.detectors.bench import NAMES, DetectorResult, held_against
+from flows.detectors.cases import CASES, DIFFICULTIES, SEED, START, FleetCase, harder
 
 _HEAD = f"""\
 # Detectors
@@ -43,7 +43,7 @@ places. VUS-PR of three days of the ordinary case falls with it for every detect
 """
 
 
-def page(cases: Iterable[Case] = CASES) -> str:
+def page(cases: Iterable[FleetCase] = CASES) -> str:
     """The whole page."""
     parts = [_HEAD]
     for place, case in enumerate(cases):
@@ -51,7 +51,7 @@ def page(cases: Iterable[Case] = CASES) -> str:
     return "\n".join([*parts, scale()])
 
 
-def section(case: Case, *, by_kind: bool) -> str:
+def section(case: FleetCase, *, by_kind: bool) -> str:
     """What is said of one case."""
     results = held_against(case.config, START, case.end, NAMES)
     parts = [f"## {case.name.capitalize()}", "", case.meaning, "", *_in_all(results)]
@@ -76,7 +76,7 @@ def scale() -> str:
     return "\n".join([_DIFFICULTY, *_table(head, rows)]) + "\n"
 
 
-def _in_all(results: Mapping[str, Result]) -> Iterator[str]:
+def _in_all(results: Mapping[str, DetectorResult]) -> Iterator[str]:
     yield from _table(
         (
             "detector",
@@ -101,7 +101,7 @@ def _in_all(results: Mapping[str, Result]) -> Iterator[str]:
     )
 
 
-def _found(results: Mapping[str, Result]) -> Iterator[str]:
+def _found(results: Mapping[str, DetectorResult]) -> Iterator[str]:
     first = next(iter(results.values()))
     yield from _table(
         ("kind", "anomalies", *(f"`{name}`" for name in results)),
@@ -116,7 +116,7 @@ def _found(results: Mapping[str, Result]) -> Iterator[str]:
     )
 
 
-def _volumes(results: Mapping[str, Result]) -> Iterator[str]:
+def _volumes(results: Mapping[str, DetectorResult]) -> Iterator[str]:
     first = next(iter(results.values()))
     yield from _table(
         ("kind", *(f"`{name}`" for name in results)),
@@ -126,13 +126,6 @@ def _volumes(results: Mapping[str, Result]) -> Iterator[str]:
             if kind in first.means
         ),
     )
-
-
-def last_of(results: Mapping[str, Result]) -> set[str]:
-    """Which detectors that ship are last, by F1 or by VUS-PR."""
-    by_f1 = min(results, key=lambda name: results[name].f1)
-    by_volume = min(results, key=lambda name: results[name].vus_pr)
-    return {by_f1, by_volume} & set(SHIPPED)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -146,6 +139,6 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _delay(one: Result) -> str:
+def _delay(one: DetectorResult) -> str:
     median = pl.Series(one.events.delays, dtype=pl.Float64).median()
     return "–" if not isinstance(median, float) else f"{median / 60:.1f} min"

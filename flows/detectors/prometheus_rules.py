@@ -21,7 +21,7 @@ from flows.observe.samples.names import PREFIX, families
 from flows.samples import Samples
 from flows.score.spans import spans_of
 from operators.schema.metrics import CLUSTER, ENTITY_TYPES, EntityType
-from operators.schema.settings import nearest
+from operators.schema.nearest import suggestion
 from operators.schema.units import parse_duration
 
 SHIPPED = Path(__file__).parents[2] / "docker/prometheus/alerts.yml"
@@ -112,7 +112,7 @@ def _comparison(file: Path, expression: str, part: str) -> tuple[EntityType, pl.
 def _metric(file: Path, name: str) -> tuple[EntityType, pl.Expr]:
     every = {family.name: (t, family) for t in ENTITY_TYPES for family in families(t)}
     if name not in every:
-        raise UsageError(f"{file}: no metric `{name}`; {nearest(name, every)}")
+        raise UsageError(f"{file}: no metric `{name}`; {suggestion(name, every)}")
     entity_type, family = every[name]
     return entity_type, pl.col(family.column) / family.divisor
 

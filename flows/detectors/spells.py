@@ -6,7 +6,10 @@ import numpy as np
 import polars as pl
 
 from flows.score.events import ALERTS
-from flows.score.spans import Flags, Ints, spans_of
+from flows.score.spans import (
+    spans_of,
+)
+from operators.schema.arrays import Flags, Ints
 
 Spell = tuple[str, int, int]
 """Path of an entity, and the first and last moment of an alert on it, ms since 1970."""

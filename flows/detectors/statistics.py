@@ -7,7 +7,7 @@ import polars as pl
 
 from flows.detectors.features import as_scores, features, largest, standardised
 from flows.samples import Samples
-from flows.score.spans import Floats, Ints
+from operators.schema.arrays import Floats, Ints
 
 DAY = 86_400_000
 """ms."""

@@ -27,9 +27,9 @@ from flows.observe.picture import (
     Picture,
     PoolPicture,
     SinkPicture,
-    Target,
+    TargetPicture,
 )
-from flows.observe.standing import Figures, Groups
+from flows.observe.standing import Figures, FigureTable
 from flows.observe.view import HELP, View
 from flows.units import age, count, duration, rate, size
 from flows.visible import visible
@@ -233,11 +233,11 @@ def _troubles(picture: Picture) -> Iterator[str]:
     yield from (f"{sink.name}: {sink.error}" for sink in picture.sinks if sink.error)
 
 
-def _cluster_of(target: Target) -> str:
+def _cluster_of(target: TargetPicture) -> str:
     return target.key.partition("/")[0]
 
 
-def _error_of(target: Target) -> str:
+def _error_of(target: TargetPicture) -> str:
     """A target's last error without its cluster's name, which stands before it."""
     return target.error.removeprefix(f"{_cluster_of(target)}: ")
 
@@ -380,7 +380,7 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
     )
 
 
-def _largest(of: Groups, figure: str) -> Order:
+def _largest(of: FigureTable, figure: str) -> Order:
     return lambda place: (-_or(of.figure(figure, place), -inf), of.names[place])
 
 
@@ -480,7 +480,7 @@ def _targets(picture: Picture) -> Part:
     slots = {slot.key: slot.busy for pool in picture.pools for slot in pool.slots}
     breakers = {b.key: b.probe_in for pool in picture.pools for b in pool.breakers if b.open}
 
-    def state(target: Target) -> str:
+    def state(target: TargetPicture) -> str:
         if target.key in breakers:
             return "breaker"
         if target.key in slots:
@@ -489,7 +489,7 @@ def _targets(picture: Picture) -> Part:
             return "waiting"
         return "ok" if target.outcome is Outcome.COMPLETED else target.outcome.value
 
-    def row(target: Target) -> Sequence[Cell]:
+    def row(target: TargetPicture) -> Sequence[Cell]:
         now = state(target)
         style = _GOOD if now == "ok" else _BAD if target.failures else ""
         # The row begins with the cluster: no room for it a second time.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from flows.observe.standing import Figures, Groups
+from flows.observe.standing import Figures, FigureTable
 from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.ticks import Outcome
 
@@ -37,7 +37,7 @@ class Job:
     """By sink that writes files or tables, where and when they appear, in words."""
 
 
-class Target(NamedTuple):
+class TargetPicture(NamedTuple):
     """What is known of a target: how its last tick ended, and when one last went well."""
 
     key: str
@@ -192,7 +192,7 @@ class Picture:
     """When a tick last ended or samples last came to a sink."""
     there_until: float
     """Up to when the samples of some partition are there, so that it has nothing to do before."""
-    targets: Sequence[Target]
+    targets: Sequence[TargetPicture]
     pools: Sequence[PoolPicture]
     sinks: Sequence[SinkPicture]
     clusters: Sequence[ClusterPicture]
@@ -202,8 +202,8 @@ class Picture:
     """Dead letters that were removed for want of room."""
     figures: Mapping[str, Figures] = field(default_factory=dict)
     """By cluster, its last figures, where they are shown."""
-    groups: Groups = Groups()
-    queues: Groups = Groups()
+    groups: FigureTable = FigureTable()
+    queues: FigureTable = FigureTable()
     """The consumer groups of all clusters, where they are shown."""
     ended: str = ""
     """`ended` or `failed` once the job did; empty while it runs."""

@@ -71,7 +71,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Groups:
+class FigureTable:
     """The last figures of all consumer groups, or of all queues, a place in each array one of them."""
 
     names: Sequence[str] = ()
@@ -88,7 +88,7 @@ class Groups:
         return nan if values is None else float(values[place])
 
 
-class Standing:
+class LatestFigures:
     """Keeps the latest tick's batches, and reads their figures when it is asked and they changed.
 
     Any thread may call its methods.
@@ -103,7 +103,7 @@ class Standing:
         }
         self._changed = True
         self._clusters: Mapping[str, Figures] = {}
-        self._groups = self._queues = Groups()
+        self._groups = self._queues = FigureTable()
 
     def saw(self, cluster: str, batch: pa.RecordBatch) -> None:
         """Keep a batch if no later tick came before; it is not looked into."""
@@ -118,7 +118,7 @@ class Standing:
             kept[cluster] = tick, [*batches, batch] if tick == last else [batch]
             self._changed = True
 
-    def figures(self) -> tuple[Mapping[str, Figures], Groups, Groups]:
+    def figures(self) -> tuple[Mapping[str, Figures], FigureTable, FigureTable]:
         """Of each cluster by name, of all groups, and of all queues."""
         with self._lock:
             if not self._changed:
@@ -174,7 +174,7 @@ def _cluster(tick: int, batches: Sequence[pa.RecordBatch]) -> Figures:
     return Figures(**of)
 
 
-def _groups(tables: Sequence[pa.Table], state: str, columns: Mapping[str, str]) -> Groups:
+def _groups(tables: Sequence[pa.Table], state: str, columns: Mapping[str, str]) -> FigureTable:
     names = [name for rows in tables for name in rows.column("entity_name").to_pylist()]
     states = [
         word
@@ -184,10 +184,10 @@ def _groups(tables: Sequence[pa.Table], state: str, columns: Mapping[str, str]) 
         )
     ]
     if not names:
-        return Groups()
+        return FigureTable()
     # One that came after it was filled has two rows; the last one counts.
     last = list({name: place for place, name in enumerate(names)}.values())
-    return Groups(
+    return FigureTable(
         [names[place] for place in last],
         [states[place] for place in last],
         {

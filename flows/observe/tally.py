@@ -19,10 +19,10 @@ from flows.observe.picture import (
     Picture,
     PoolPicture,
     SinkPicture,
-    Target,
+    TargetPicture,
 )
 from flows.observe.recent import Recent
-from flows.observe.standing import Groups, Standing
+from flows.observe.standing import FigureTable, LatestFigures
 from operators.events import Observer, TaskCompleted, TaskFailed, TicksSimulated
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool
@@ -98,7 +98,7 @@ class Tally:
     ) -> None:
         self._job = job
         self._ended = ""
-        self._standing: Standing | None = None
+        self._standing: LatestFigures | None = None
         self._is_draining = draining
         self._clock = clock
         self._lock = threading.Lock()
@@ -106,7 +106,7 @@ class Tally:
         self._window = max(60.0, 2 * job.interval)
         self._last_activity: float | None = None
         self._there_until = 0.0
-        self._targets = {key: Target(key) for key in job.targets}
+        self._targets = {key: TargetPicture(key) for key in job.targets}
         self._pools: list[Pool] = []
         self._sinks = {name: _Sink() for name in job.sinks}
         self._clusters: dict[str, _Cluster] = {}
@@ -182,7 +182,7 @@ class Tally:
 
     def show_figures(self) -> None:
         """Have pictures hold the last figures of clusters and groups too."""
-        self._standing = Standing()
+        self._standing = LatestFigures()
 
     def end(self, *, failed: bool) -> None:
         """The job has ended."""
@@ -194,7 +194,7 @@ class Tally:
         """How things stand at this moment."""
         now = self._clock()
         figures, groups, queues = (
-            self._standing.figures() if self._standing else ({}, Groups(), Groups())
+            self._standing.figures() if self._standing else ({}, FigureTable(), FigureTable())
         )
         with self._lock:
             return Picture(
@@ -227,8 +227,8 @@ class Tally:
         self._last_activity = now
         if event.key is None:
             return
-        before = self._targets.get(event.key) or Target(event.key)
-        self._targets[event.key] = Target(
+        before = self._targets.get(event.key) or TargetPicture(event.key)
+        self._targets[event.key] = TargetPicture(
             event.key,
             event.pool,
             Outcome.COMPLETED,
@@ -243,7 +243,7 @@ class Tally:
         self._last_activity = now
         if event.key is None:
             return
-        before = self._targets.get(event.key) or Target(event.key)
+        before = self._targets.get(event.key) or TargetPicture(event.key)
         now_failed = before._replace(
             pool=event.pool,
             outcome=event.outcome,

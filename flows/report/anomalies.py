@@ -14,7 +14,7 @@ CHARACTER = 1 / 100
 
 
 @dataclass(frozen=True, slots=True)
-class Anomaly:
+class ReportedAnomaly:
     """One anomaly. Times are ms since 1970; `peak` is None where only its samples tell of it."""
 
     label: str
@@ -42,7 +42,7 @@ class Anomaly:
 class Placed:
     """An anomaly in a lane of a plot, so that no two in a lane meet."""
 
-    anomaly: Anomaly
+    anomaly: ReportedAnomaly
     lane: int
     left: bool
     """Whether its label is to the left of it, for want of room to the right."""
@@ -50,7 +50,7 @@ class Placed:
     """Whether there is room for its name, or only for its number."""
 
 
-def anomalies(summary: Summary) -> list[Anomaly]:
+def anomalies(summary: Summary) -> list[ReportedAnomaly]:
     """All anomalies of the samples' span, by start."""
     shaped: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in summary.shaped.iter_rows(named=True):
@@ -74,11 +74,13 @@ def _table(table: pl.DataFrame | None) -> dict[str, dict[str, Any]]:
     return {row["label"]: row for row in shown.iter_rows(named=True)}
 
 
-def _anomaly(label: str, shaped: Sequence[dict[str, Any]], known: dict[str, Any] | None) -> Anomaly:
+def _anomaly(
+    label: str, shaped: Sequence[dict[str, Any]], known: dict[str, Any] | None
+) -> ReportedAnomaly:
     types = frozenset(row["type"] for row in shaped)
     rows = sum(row["rows"] for row in shaped)
     if known is not None:
-        return Anomaly(
+        return ReportedAnomaly(
             label=label,
             kind=known["kind"],
             cluster=known["cluster_name"],
@@ -90,7 +92,7 @@ def _anomaly(label: str, shaped: Sequence[dict[str, Any]], known: dict[str, Any]
             rows=rows,
         )
     kind, entity = _parts(label)
-    return Anomaly(
+    return ReportedAnomaly(
         label=label,
         kind=kind,
         cluster=shaped[0]["cluster"],
@@ -103,7 +105,7 @@ def _anomaly(label: str, shaped: Sequence[dict[str, Any]], known: dict[str, Any]
     )
 
 
-def place(found: Sequence[Anomaly], start: int, end: int, lanes: int) -> list[Placed]:
+def place(found: Sequence[ReportedAnomaly], start: int, end: int, lanes: int) -> list[Placed]:
     """Put anomalies into lanes, each with room for its name, or else for its number.
 
     The plot is of [start, end), ms. Those that shaped most are placed first; what finds no room

@@ -66,7 +66,7 @@ _TIME_AXIS: Spec = {
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ChartLine:
     """One line: a column of the frame, what it is called, and how its values are written."""
 
     column: str
@@ -88,7 +88,7 @@ class Axis:
 
 def lines(
     frame: pl.DataFrame,
-    series: Sequence[Series],
+    series: Sequence[ChartLine],
     axis: Axis,
     marks: Marks | None = None,
     *,
@@ -146,7 +146,7 @@ def lines(
 
 def bands(
     frame: pl.DataFrame,
-    series: Sequence[Series],
+    series: Sequence[ChartLine],
     axis: Axis,
     marks: Marks | None = None,
     *,
@@ -643,7 +643,7 @@ def _band(columns: tuple[str, str], axis: Axis, values: Spec) -> Spec:
     }
 
 
-def _hover(series: Sequence[Series], axis: Axis) -> Spec:
+def _hover(series: Sequence[ChartLine], axis: Axis) -> Spec:
     """A rule at the pointer that says every series' value there."""
     return {
         "mark": {"type": "rule", "style": "hover", "clip": True},

@@ -6,24 +6,13 @@ renderer to PNG that needs no browser. It is an extra: 85 MB that a streaming jo
 
 from typing import Any
 
-from flows.errors import CommandError
+from flows.errors import MissingExtraError
 from flows.report import themes
 from flows.report.charts import Spec
-from operators.schema.extras import bring
 
 VERSION = "6.1"
 """Version of Vega-Lite."""
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
-
-
-class MissingExtraError(CommandError):
-    """The extra `report` is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"the report's plots are drawn by a package that is not here: "
-            f"{bring('vl-convert-python>=1.8')}"
-        )
 
 
 def script() -> str:
@@ -54,5 +43,7 @@ def _package() -> Any:
     try:
         import vl_convert
     except ImportError:
-        raise MissingExtraError from None
+        raise MissingExtraError(
+            "the report's plots are drawn by", "vl-convert-python>=1.8"
+        ) from None
     return vl_convert

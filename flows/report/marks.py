@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from flows.report.anomalies import Anomaly, Placed, place
+from flows.report.anomalies import Placed, ReportedAnomaly, place
 from flows.report.gaps import Gap
 from flows.report.summary import Summary
 from operators.schema.metrics import CLUSTER, Origin
@@ -42,7 +42,7 @@ def marks_of(
     cluster: str,
     types: Iterable[str],
     summary: Summary,
-    found: Sequence[Anomaly],
+    found: Sequence[ReportedAnomaly],
     missing: Sequence[Gap],
 ) -> Marks:
     """The marks of a plot of a cluster's samples of these entity types (labels)."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from flows.report.anomalies import Anomaly
+from flows.report.anomalies import ReportedAnomaly
 from flows.report.gaps import Gap
 from flows.report.summary import Summary
 from operators.schema.metrics import (
@@ -20,7 +20,9 @@ from operators.schema.metrics import (
 )
 
 
-def overview(summary: Summary, found: Sequence[Anomaly], missing: Sequence[Gap]) -> pl.DataFrame:
+def overview(
+    summary: Summary, found: Sequence[ReportedAnomaly], missing: Sequence[Gap]
+) -> pl.DataFrame:
     """One row a cluster, by name.
 
     Columns: `cluster`, `provider`, `environment`, a number of entities for each of `broker`,

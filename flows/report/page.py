@@ -12,7 +12,7 @@ from urllib.parse import quote
 import polars as pl
 
 from flows.report import themes
-from flows.report.anomalies import Anomaly
+from flows.report.anomalies import ReportedAnomaly
 from flows.report.gaps import Gap
 from flows.report.plots import MOST_CLUSTERS, Plot
 from flows.report.summary import RANKED, Summary
@@ -28,14 +28,14 @@ _LEGEND = """Shaded: <span class="swatch filled"></span> filled samples, darker 
 <span class="swatch gap"></span> a gap; <span class="swatch anomaly"></span> an anomaly.
 Drag a plot to move all of them in time, Ctrl and wheel to zoom, double-click for the whole span."""
 
-Cell = str | int | float | None
+TableCell = str | int | float | None
 
 
 def page(
     summary: Summary,
     overview: pl.DataFrame,
     plots: Sequence[Plot],
-    found: Sequence[Anomaly],
+    found: Sequence[ReportedAnomaly],
     missing: Sequence[Gap],
     library: str,
 ) -> str:
@@ -122,7 +122,7 @@ _HEADS = (
 )  # fmt: skip
 
 
-def _figures_of(row: Mapping[str, Any]) -> Sequence[Cell]:
+def _figures_of(row: Mapping[str, Any]) -> Sequence[TableCell]:
     """A cluster's figures, below _HEADS."""
     return (
         _number(row["health"]),
@@ -144,7 +144,7 @@ def _fleet(
     summary: Summary,
     overview: pl.DataFrame,
     plots: Sequence[Plot],
-    found: Sequence[Anomaly],
+    found: Sequence[ReportedAnomaly],
     missing: Sequence[Gap],
 ) -> str:
     """What tells of all clusters; of a single one its figures, which need no table."""
@@ -278,7 +278,7 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
     )
 
 
-def _anomalies(found: Sequence[Anomaly]) -> str:
+def _anomalies(found: Sequence[ReportedAnomaly]) -> str:
     if not found:
         return ""
     most = sorted(found, key=lambda a: -a.rows)[:LISTED]
@@ -340,7 +340,7 @@ def _targets(summary: Summary) -> str:
     )
 
 
-def cards(numbers: Iterable[tuple[str, Cell]]) -> str:
+def cards(numbers: Iterable[tuple[str, TableCell]]) -> str:
     """Few figures in large type: what each is, and its value."""
     each = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>"
@@ -377,17 +377,17 @@ class _Link(str):
 
 
 def details(
-    title: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, words: int = 1
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[TableCell]], *, words: int = 1
 ) -> str:
     """A table that shows when its title is clicked."""
     shown = table(heads, rows, words=words)
     return f"<details><summary>{escape(title)}</summary>{shown}</details>"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], *, words: int) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[TableCell]], *, words: int) -> str:
     """A table whose first `words` columns are text and the others numbers."""
 
-    def cell(value: Cell, column: int) -> str:
+    def cell(value: TableCell, column: int) -> str:
         text = "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
         inside = escape(text)
         if isinstance(value, _Link):
@@ -432,11 +432,11 @@ def _span(summary: Summary) -> str:
     )
 
 
-def _number(value: float | None) -> Cell:
+def _number(value: float | None) -> TableCell:
     return None if value is None else f"{value:,.1f}"
 
 
-def _short(value: float | None) -> Cell:
+def _short(value: float | None) -> TableCell:
     return None if value is None else short(value)
 
 
@@ -444,11 +444,11 @@ def _lasted(ms: int) -> str:
     return period(ms) if ms < 3_600_000 else duration(ms // 1000)
 
 
-def _size(value: int | None) -> Cell:
+def _size(value: int | None) -> TableCell:
     return None if value is None else size(value)
 
 
-def _yes(value: int | bool | None) -> Cell:
+def _yes(value: int | bool | None) -> TableCell:
     return None if value is None else "yes" if value else "no"
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from flows.report import charts
-from flows.report.anomalies import Anomaly, place
-from flows.report.charts import WHOLE, Axis, Series, Spec
+from flows.report.anomalies import ReportedAnomaly, place
+from flows.report.charts import WHOLE, Axis, ChartLine, Spec
 from flows.report.gaps import Gap
 from flows.report.marks import Marks, marks_of
 from flows.report.summary import OF_BROKERS, OF_CLUSTERS, TOP, Measure, Summary
@@ -53,7 +53,10 @@ class Plot:
 
 
 def plots_of(
-    summary: Summary, found: Sequence[Anomaly], missing: Sequence[Gap], clusters: Sequence[str]
+    summary: Summary,
+    found: Sequence[ReportedAnomaly],
+    missing: Sequence[Gap],
+    clusters: Sequence[str],
 ) -> list[Plot]:
     """The fleet's plots, then those of the given clusters. What has no values is left out."""
     drawing = _Drawing(summary, found, missing)
@@ -66,7 +69,7 @@ def plots_of(
 @dataclass(frozen=True, slots=True)
 class _Drawing:
     summary: Summary
-    found: Sequence[Anomaly]
+    found: Sequence[ReportedAnomaly]
     missing: Sequence[Gap]
 
     @property
@@ -108,7 +111,7 @@ class _Drawing:
                 f"highest tick{_left_out(marks)}",
                 charts.lines(
                     own,
-                    [Series("messages", "messages/s")],
+                    [ChartLine("messages", "messages/s")],
                     self.axis,
                     marks,
                     y=_unit("cluster.messagesInPerSecond"),
@@ -144,7 +147,7 @@ class _Drawing:
             note + _left_out(marks),
             charts.lines(
                 own,
-                [Series(column, f"{title.lower()}, {unit}", format_)],
+                [ChartLine(column, f"{title.lower()}, {unit}", format_)],
                 self.axis,
                 marks,
                 y=unit,
@@ -335,7 +338,10 @@ class _Drawing:
         )
 
     def _health_of(self, cluster: str, own: pl.DataFrame, marks: Marks) -> Iterator[Plot]:
-        percents = [Series("health", "health score"), Series("availability", "availability %")]
+        percents = [
+            ChartLine("health", "health score"),
+            ChartLine("availability", "availability %"),
+        ]
         percents = [s for s in percents if own[s.column].count()]
         if percents:
             lowest = min(float(own[s.column].min()) for s in percents)  # type: ignore[arg-type]
@@ -351,8 +357,8 @@ class _Drawing:
         if own["errors"].count():
             yield self._spiky(own, "errors", "Errors", "% of requests that failed", marks, ",.2f")
         partitions = [
-            Series("under_replicated", "under-replicated", WHOLE),
-            Series("offline", "offline", WHOLE),
+            ChartLine("under_replicated", "under-replicated", WHOLE),
+            ChartLine("offline", "offline", WHOLE),
         ]
         partitions = [s for s in partitions if own[s.column].count()]
         if partitions:
@@ -379,7 +385,7 @@ def _widest(
     others: bool = False,
     highest: bool = False,
     format_: str = ",.1f",
-) -> tuple[pl.DataFrame, list[Series]]:
+) -> tuple[pl.DataFrame, list[ChartLine]]:
     """The largest series side by side, a column each, `time` first; the rest as one if asked."""
     size = pl.col(value).max() if highest else pl.col(value).mean()
     ranked = (
@@ -388,14 +394,14 @@ def _widest(
         .sort([value, key], descending=[True, False], nulls_last=True)[key]
     )
     chosen = list(ranked[:most])
-    series = [Series(f"s{n}", name, format_) for n, name in enumerate(chosen)]
+    series = [ChartLine(f"s{n}", name, format_) for n, name in enumerate(chosen)]
     columns = [
         pl.col(value).filter(pl.col(key) == name).first().alias(f"s{n}")
         for n, name in enumerate(chosen)
     ]
     if others and len(ranked) > most:
         columns.append(pl.col(value).filter(~pl.col(key).is_in(chosen)).sum().alias("others"))
-        series.append(Series("others", f"{len(ranked) - most} others", format_))
+        series.append(ChartLine("others", f"{len(ranked) - most} others", format_))
     return frame.group_by("time").agg(columns).sort("time"), series
 
 

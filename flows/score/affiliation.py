@@ -10,7 +10,10 @@ closed form: see `_lost`.
 
 import numpy as np
 
-from flows.score.spans import Floats, Ints, Spans
+from flows.score.spans import (
+    Spans,
+)
+from operators.schema.arrays import Floats, Ints
 
 
 def affiliation(truth: Spans, predicted: Spans, ticks: int) -> tuple[float | None, float | None]:

@@ -12,7 +12,8 @@ import polars as pl
 
 from flows.errors import UsageError
 from flows.score.events import ALERTS
-from operators.schema.settings import nearest
+from operators.schema.guid import broker_name, node_name
+from operators.schema.nearest import suggestion
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "entity": ("entity", "entity_name", "entityPath", "entity_path"),
@@ -138,7 +139,7 @@ def _there(file: Path, times: pl.Series, before: int = 0) -> pl.Series:
 def _column(file: Path, what: str, there: list[str], given: Mapping[str, str]) -> str | None:
     if what in given:
         if given[what] not in there:
-            raise UsageError(f"{file}: no column `{given[what]}`; {nearest(given[what], there)}")
+            raise UsageError(f"{file}: no column `{given[what]}`; {suggestion(given[what], there)}")
         return given[what]
     return next((name for name in NAMES[what] if name in there), None)
 
@@ -263,9 +264,9 @@ def _path(labels: Mapping[str, Any]) -> str | None:
     cluster = labels.get("cluster") or labels.get("cluster_name")
     place = next((str(labels[name]) for name in _PLACES if labels.get(name)), None)
     if place is None and str(labels.get("node", "")).startswith("rabbit"):
-        place = f"node-{labels['node']}"
+        place = node_name(labels["node"])
     if cluster is None:
         return place
     if place is None:
         return str(cluster)
-    return f"{cluster}/{f'broker-{place}' if labels.get('broker') == place else place}"
+    return f"{cluster}/{broker_name(place) if labels.get('broker') == place else place}"

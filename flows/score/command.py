@@ -12,14 +12,14 @@ import typer
 from flows.errors import CommandError, UsageError
 from flows.samples import Samples, SamplesError, clear_read_errors, find_samples
 from flows.score.alerts import NAMES, read_detected
-from flows.score.evaluation import Evaluation, Settings, evaluate_alerts, evaluate_scores
+from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
-from flows.score.figures import Figures
+from flows.score.figures import ScoreFigures
 from flows.score.truth import Truth, truth_of
 from flows.score.volume import WINDOW
 from flows.units import of
 from flows.visible import say
-from operators.schema.settings import nearest
+from operators.schema.nearest import suggestion
 
 DAY_MS = 86_400_000
 
@@ -68,7 +68,7 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
     truth = truth_of(table, first, last)
     grace = round(options.grace * 1000)
     listed = 0 if options.out is None else LISTED
-    settings = Settings(grace, options.window, options.threshold, listed)
+    settings = ScoreSettings(grace, options.window, options.threshold, listed)
     given = read_detected(detected, options.columns, options.entity)
     if given.alerts is not None:
         inside = given.alerts.filter((pl.col("start") <= last + grace) & (pl.col("end") >= first))
@@ -100,15 +100,15 @@ def _write_page(
     options: ScoreOptions,
 ) -> None:
     # Its modules draw plots: where no page is asked for, they are not loaded.
-    from flows.report.page import Cell
+    from flows.report.page import TableCell
     from flows.score.page import Scored, page
 
     days = max(1, span[1] - span[0]) / DAY_MS
     _, total = score_events(result.matches, truth)
     precision = _precision(result)
-    means = next((f for (t, k), _, f in result.means.groups() if not t and not k), Figures())
+    means = next((f for (t, k), _, f in result.means.groups() if not t and not k), ScoreFigures())
     grace = round(options.grace * 1000)
-    numbers: list[tuple[str, Cell]] = [
+    numbers: list[tuple[str, TableCell]] = [
         ("anomalies", f"{total.anomalies:,}"),
         ("found", f"{len(total.delays):,}"),
         ("missed", f"{total.anomalies - len(total.delays):,}"),
@@ -238,7 +238,7 @@ def _name_strangers(alerts: pl.DataFrame, result: Evaluation) -> None:
     known = set(result.entities)
     strangers = [e for e in alerts["entity"].unique(maintain_order=True) if e not in known]
     for stranger in strangers[:3]:
-        hint = nearest(str(stranger), result.entities)
+        hint = suggestion(str(stranger), result.entities)
         _say(f"an alert is on `{stranger}`, which has no samples: {hint}")
     if len(strangers) > 3:
         _say(f"and alerts on {len(strangers) - 3:,} other entities that have no samples")
@@ -286,7 +286,7 @@ def _columns(one: EventScore) -> tuple[str, ...]:
     )
 
 
-def _shares(figures: Figures) -> tuple[str, ...]:
+def _shares(figures: ScoreFigures) -> tuple[str, ...]:
     return tuple(
         "–" if value is None else f"{value:.3f}"
         for value in (
@@ -300,7 +300,7 @@ def _shares(figures: Figures) -> tuple[str, ...]:
     )
 
 
-def _order(group: tuple[tuple[str, str], int, Figures]) -> tuple[bool, bool, str, str]:
+def _order(group: tuple[tuple[str, str], int, ScoreFigures]) -> tuple[bool, bool, str, str]:
     """Kinds, then entity types, then all."""
     (entity_type, kind), _, _ = group
     return not entity_type and not kind, bool(entity_type), kind, entity_type

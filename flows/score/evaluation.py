@@ -26,8 +26,11 @@ from flows.score.series import (
     deal_scores,
     read_series,
 )
-from flows.score.spans import Flags, Floats, Ints, spans_of
+from flows.score.spans import (
+    spans_of,
+)
 from flows.score.truth import Truth
+from operators.schema.arrays import Flags, Floats, Ints
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -43,7 +46,7 @@ ALONE = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ScoreSettings:
     """How to score. `grace` is in ms, `window` in ticks."""
 
     grace: int
@@ -71,7 +74,7 @@ class Evaluation:
 
 
 def evaluate_alerts(
-    samples: Samples, truth: Truth, alerts: pl.DataFrame, settings: Settings
+    samples: Samples, truth: Truth, alerts: pl.DataFrame, settings: ScoreSettings
 ) -> Evaluation:
     """Score alerts; shape: ALERTS."""
     of_entity = {
@@ -87,7 +90,7 @@ def evaluate_alerts(
 
 
 def evaluate_scores(
-    samples: Samples, truth: Truth, scores: Iterable[pl.DataFrame], settings: Settings
+    samples: Samples, truth: Truth, scores: Iterable[pl.DataFrame], settings: ScoreSettings
 ) -> Evaluation:
     """Score scores; shape of each frame: `entity` (path), `time` (ms), `score`.
 
@@ -178,7 +181,7 @@ def _score_alerts(
     parts: Sequence[Dealt],
     truth: Truth,
     of_entity: Mapping[str, tuple[Ints, Ints]],
-    settings: Settings,
+    settings: ScoreSettings,
     bucket: int,
 ) -> Means:
     means = Means()
@@ -194,7 +197,7 @@ def _score_scores(
     given: Dealt,
     truth: Truth,
     threshold: float,
-    settings: Settings,
+    settings: ScoreSettings,
     bucket: int,
 ) -> tuple[Means, Matches, pl.DataFrame]:
     means, matching, shown = Means(), Matching(truth, settings.grace), []

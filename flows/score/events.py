@@ -7,8 +7,8 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
-from flows.score.spans import Flags, Ints
 from flows.score.truth import Truth
+from operators.schema.arrays import Flags, Ints
 
 NEVER = np.iinfo(np.int64).max
 

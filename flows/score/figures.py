@@ -8,13 +8,16 @@ import numpy as np
 from flows.score.affiliation import affiliation
 from flows.score.ranges import range_precision, range_recall
 from flows.score.series import NO_LABEL, Series
-from flows.score.spans import Flags, Floats, spans_of
+from flows.score.spans import (
+    spans_of,
+)
 from flows.score.truth import Truth
 from flows.score.volume import volume
+from operators.schema.arrays import Flags, Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ScoreFigures:
     """0 to 1, of one series or means over series; None where there is no such figure."""
 
     range_precision: float | None = None
@@ -25,9 +28,9 @@ class Figures:
     vus_roc: float | None = None
 
 
-NAMES = tuple(one.name for one in fields(Figures))
+NAMES = tuple(one.name for one in fields(ScoreFigures))
 
-Group = tuple[str, str]
+SeriesGroup = tuple[str, str]
 """What a mean is over: label of an entity type and kind of anomaly; `""` stands for all."""
 
 
@@ -35,10 +38,10 @@ class Means:
     """Sums of figures by group; they grow with the number of groups, not of series."""
 
     def __init__(self) -> None:
-        self.sums: dict[Group, Floats] = {}
+        self.sums: dict[SeriesGroup, Floats] = {}
         """By group: how many series there are, then of each figure its sum and its number."""
 
-    def add(self, entity_type: str, kind: str, figures: Figures) -> None:
+    def add(self, entity_type: str, kind: str, figures: ScoreFigures) -> None:
         """Take in a series' figures. `kind` is `""` where they are of all its anomalies."""
         values = np.array([getattr(figures, name) for name in NAMES], np.float64)
         known = ~np.isnan(values)
@@ -51,15 +54,15 @@ class Means:
         for group, row in other.sums.items():
             self._sum(group, row)
 
-    def groups(self) -> Iterator[tuple[Group, int, Figures]]:
+    def groups(self) -> Iterator[tuple[SeriesGroup, int, ScoreFigures]]:
         """Each group, how many series it has, and its means."""
         for group in sorted(self.sums):
             row = self.sums[group]
             sums, counts = row[1:].reshape(2, -1).tolist()
             means = [total / n if n else None for total, n in zip(sums, counts, strict=True)]
-            yield group, int(row[0]), Figures(*means)
+            yield group, int(row[0]), ScoreFigures(*means)
 
-    def _sum(self, group: Group, row: Floats) -> None:
+    def _sum(self, group: SeriesGroup, row: Floats) -> None:
         self.sums[group] = self.sums.get(group, 0.0) + row
 
 
@@ -83,12 +86,12 @@ def add_series(means: Means, series: Series, flagged: Flags, truth: Truth, windo
         means.add(label, kind, figures)
 
 
-def figures_of(true: Flags, flagged: Flags, scores: Floats, window: int) -> Figures:
+def figures_of(true: Flags, flagged: Flags, scores: Floats, window: int) -> ScoreFigures:
     """The figures of one series, a value a tick."""
     truth, predicted = spans_of(true), spans_of(flagged)
     near_precision, near_recall = affiliation(truth, predicted, len(true))
     under = volume(truth, scores, window)
-    return Figures(
+    return ScoreFigures(
         range_precision(truth, predicted) if len(predicted) else None,
         range_recall(truth, predicted) if len(truth) else None,
         near_precision,

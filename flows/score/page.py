@@ -11,7 +11,7 @@ import polars as pl
 
 from flows.report import charts, library
 from flows.report.charts import Axis
-from flows.report.page import Cell, cards, details, document, figures, table
+from flows.report.page import TableCell, cards, details, document, figures, table
 from flows.report.plots import MOST_ROWS, Plot
 from flows.report.themes import OUTCOME_COLOURS
 from flows.score.evaluation import Evaluation
@@ -44,7 +44,7 @@ class Scored:
     alerts: pl.DataFrame
     """Shape: ALERTS; of very many, the longest."""
     grace: int
-    figures: Sequence[tuple[str, Cell]]
+    figures: Sequence[tuple[str, TableCell]]
     """Name and value of what stands at the top."""
     kinds: Sequence[Sequence[str]]
     series: Sequence[Sequence[str]]
@@ -57,7 +57,7 @@ def page(scored: Scored) -> str:
     Raises:
         MissingExtraError: what draws the pictures is not installed.
     """
-    drawing = _Drawing(scored)
+    drawing = _ScorePage(scored)
     plots = [*drawing.kinds(), *drawing.false_alarms()]
     sections = [_summary(scored)]
     for kind in sorted(set(scored.truth.kinds)):
@@ -104,7 +104,7 @@ def _id(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Drawing:
+class _ScorePage:
     scored: Scored
 
     @cached_property

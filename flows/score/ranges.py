@@ -6,7 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from flows.score.spans import Floats, Spans, overlapping
+from flows.score.spans import (
+    Spans,
+    overlapping,
+)
+from operators.schema.arrays import Floats
 
 Bias = Literal["flat", "front", "middle", "back"]
 

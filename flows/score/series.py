@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from flows.samples import Samples
-from flows.score.spans import Floats, Ints
+from operators.schema.arrays import Floats, Ints
 from operators.schema.metrics import COLLECTION, ENTITY_TYPES, PROBE, EntityType
 
 BUCKET = 300_000
@@ -34,7 +34,7 @@ NO_LABEL = -1
 NO_SERIES = (COLLECTION, PROBE)
 """Types whose samples are of the collection itself: no detector is asked about them."""
 
-Rows: TypeAlias = Mapping[str, NDArray[Any]]
+SeriesRows: TypeAlias = Mapping[str, NDArray[Any]]
 """Columns of equal length."""
 
 _SAMPLE = np.dtype([("name", "i4"), ("label", "i4"), ("time", "i8")])
@@ -77,7 +77,7 @@ class Dealt:
     rows: tuple[int, ...]
     """How many each has."""
 
-    def read(self, bucket: int) -> Rows:
+    def read(self, bucket: int) -> SeriesRows:
         """The rows of one bucket, in the order in which they came."""
         file = _file(self.stem, bucket)
         rows = np.fromfile(file, self.dtype) if file.exists() else np.empty(0, self.dtype)
@@ -154,7 +154,7 @@ class _Dealing:
         """Of each name, by its number; one more than there are for one that is not wanted."""
         self._rows: Ints = np.zeros(0, np.int64)
 
-    def deal(self, entity_type: int, paths: pl.Series, columns: Rows) -> None:
+    def deal(self, entity_type: int, paths: pl.Series, columns: SeriesRows) -> None:
         """Append rows to the files of their names; `columns` are those of the dtype but `name`."""
         number = _coded(paths, lambda path: self._number(Name(entity_type, path)))
         met = np.bincount(number[number >= 0], minlength=len(self._bucket))
@@ -197,7 +197,7 @@ def _coded(column: pl.Series, code: Callable[[str], int]) -> Ints:
     return found
 
 
-def _by_name(parts: Iterable[Dealt], bucket: int) -> Iterator[tuple[Name, Rows]]:
+def _by_name(parts: Iterable[Dealt], bucket: int) -> Iterator[tuple[Name, SeriesRows]]:
     """Each name of a bucket with its rows in the order of time, no time twice."""
     numbers: dict[Name, int] = {}
     codes, tables = [], []
@@ -222,7 +222,7 @@ def _by_name(parts: Iterable[Dealt], bucket: int) -> Iterator[tuple[Name, Rows]]
         yield name, _in_time({key: values[begin:end] for key, values in columns.items()})
 
 
-def _in_time(rows: Rows) -> Rows:
+def _in_time(rows: SeriesRows) -> SeriesRows:
     times = rows["time"]
     if (times[1:] > times[:-1]).all():
         return rows
@@ -230,7 +230,7 @@ def _in_time(rows: Rows) -> Rows:
     return {name: values[first] for name, values in rows.items()}
 
 
-def _at(times: Ints, rows: Rows) -> Floats:
+def _at(times: Ints, rows: SeriesRows) -> Floats:
     """The score at each time; NaN where there is none."""
     known, scores = rows["time"], rows["score"]
     if len(times) == len(known) and (times == known).all():

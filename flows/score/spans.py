@@ -5,12 +5,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.schema.arrays import Flags, Ints
+
 Spans: TypeAlias = NDArray[np.int64]
 """Shape (n, 2): start and stop (exclusive) of each run, in rising order, never touching."""
-
-Flags: TypeAlias = NDArray[np.bool_]
-Floats: TypeAlias = NDArray[np.float64]
-Ints: TypeAlias = NDArray[np.int64]
 
 
 def spans_of(flags: Flags) -> Spans:

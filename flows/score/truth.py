@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from flows.score.spans import Ints
+from operators.schema.arrays import Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from flows.score.spans import Flags, Floats, Ints, Spans
+from flows.score.spans import (
+    Spans,
+)
+from operators.schema.arrays import Flags, Floats, Ints
 
 THRESHOLDS = 250
 """Quantiles of the scores that are thresholds, as in the paper's code."""

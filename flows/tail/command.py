@@ -13,11 +13,11 @@ from pathlib import Path
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.tail.lines import Layout, json_line
-from flows.tail.places import Place, Row, of_config, of_uri
+from flows.tail.places import Place, SampleRow, of_config, of_uri
 from flows.visible import say
 from operators.recorded.plan import ReplayError
 from operators.schema.metrics import ENTITY_TYPES, EntityType
-from operators.schema.settings import nearest
+from operators.schema.nearest import suggestion
 
 _LOOK = 0.5
 """Seconds between two looks for what is new."""
@@ -47,7 +47,7 @@ def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> in
     """
     labels = [entity_type.label for entity_type in ENTITY_TYPES]
     if options.kind is not None and options.kind not in labels:
-        raise UsageError(f"--type {options.kind}: no such type; {nearest(options.kind, labels)}")
+        raise UsageError(f"--type {options.kind}: no such type; {suggestion(options.kind, labels)}")
     # Whoever stops it, it was asked to show what comes until then.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -96,7 +96,7 @@ def _nothing(opened: Callable[[], Place], options: TailOptions) -> str:
     if not names:
         return "no samples there yet"
     kind = "" if options.kind is None else f" of type {options.kind}"
-    return f"no samples{kind} of {options.entity} there; {nearest(options.entity, names)}"
+    return f"no samples{kind} of {options.entity} there; {suggestion(options.entity, names)}"
 
 
 def _reader_is_gone() -> bool:
@@ -106,7 +106,7 @@ def _reader_is_gone() -> bool:
     return bool(reader.poll(0))
 
 
-def _print(entity_type: EntityType, row: Row, options: TailOptions) -> None:
+def _print(entity_type: EntityType, row: SampleRow, options: TailOptions) -> None:
     _write(json_line(row) if options.as_json else _layout().line(entity_type, row))
 
 
@@ -118,7 +118,7 @@ def _write(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def _chosen(samples: Place, options: TailOptions) -> Iterator[tuple[EntityType, Row]]:
+def _chosen(samples: Place, options: TailOptions) -> Iterator[tuple[EntityType, SampleRow]]:
     for entity_type, rows in samples.read(options.lines, options.entity):
         if options.kind is not None and entity_type.label != options.kind:
             continue
@@ -127,6 +127,6 @@ def _chosen(samples: Place, options: TailOptions) -> Iterator[tuple[EntityType, 
                 yield entity_type, row
 
 
-def _is_of(entity: str | None, row: Row) -> bool:
+def _is_of(entity: str | None, row: SampleRow) -> bool:
     name = str(row.get("entity_name") or "")
     return entity is None or name == entity or name.startswith(f"{entity}/")

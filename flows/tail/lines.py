@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from flows.tail.places import Row
+from flows.tail.places import SampleRow
 from flows.units import count, duration, rate, size
 from flows.visible import visible
 from operators.schema.metrics import EntityType
@@ -90,7 +90,7 @@ class Layout:
         """The names of a table's columns."""
         return self._joined(HEAD[:-1] if self._whole_head else (HEAD[0], HEAD[2]), HEAD[-1])
 
-    def line(self, entity_type: EntityType, row: Row) -> str:
+    def line(self, entity_type: EntityType, row: SampleRow) -> str:
         """When, what, and its metrics: whole ones, as many as fit, the most looked for first."""
         origin, entity = row.get("origin") or "-", row.get("entity_name")
         first: Sequence[str] = (
@@ -130,7 +130,7 @@ class Layout:
         return "  ".join([*parts, last]).rstrip()
 
 
-def json_line(row: Row) -> str:
+def json_line(row: SampleRow) -> str:
     """What was measured, as a JSON object; what is null is left out."""
     return json.dumps({name: _plain(value) for name, value in row.items() if value is not None})
 
@@ -154,12 +154,12 @@ def _middle(name: str, width: int) -> str:
     return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
 
 
-def _anomaly(row: Row) -> Iterator[str]:
+def _anomaly(row: SampleRow) -> Iterator[str]:
     if row.get("anomaly"):
         yield visible(f"anomaly {str(row['anomaly']).partition(':')[0]}")
 
 
-def _looked_for(entity_type: EntityType, row: Row) -> Iterator[str]:
+def _looked_for(entity_type: EntityType, row: SampleRow) -> Iterator[str]:
     """What people look for, and then the rest by its name."""
     prefix = entity_type.metrics[0].name.partition(".")[0]
     first = _FIRST.get(entity_type.label, ())
@@ -170,7 +170,7 @@ def _looked_for(entity_type: EntityType, row: Row) -> Iterator[str]:
     yield from _named(entity_type, row, {f"{prefix}.{name}" for _, name, _ in first})
 
 
-def _named(entity_type: EntityType, row: Row, without: Collection[str] = ()) -> Iterator[str]:
+def _named(entity_type: EntityType, row: SampleRow, without: Collection[str] = ()) -> Iterator[str]:
     """Each metric by its name."""
     for metric in entity_type.metrics:
         value = row.get(metric.name)

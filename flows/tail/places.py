@@ -1,7 +1,5 @@
 """Where samples can be watched: a running job, Parquet files, a topic."""
 
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +13,10 @@ from flows.errors import CommandError, UsageError
 from operators.schema.arrow import entity_type_of
 from operators.schema.kafka import KafkaConnection
 from operators.schema.metrics import EntityType
+from sinks.disk import is_locked
 from sinks.spool.settings import SpoolSettings
 
-Row: TypeAlias = dict[str, Any]
+SampleRow: TypeAlias = dict[str, Any]
 """A sample by its columns."""
 
 
@@ -27,14 +26,16 @@ class Place(Protocol):
     name: str
     """In words."""
 
-    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+    def read(
+        self, last: int, entity: str | None
+    ) -> Iterator[tuple[EntityType, Sequence[SampleRow]]]:
         """What came since the last call; the first one gives what is there.
 
         That is at least the `last` samples of each type, of an entity where one is named.
         """
 
 
-def rows_of(batch: pa.RecordBatch) -> tuple[EntityType, Sequence[Row]]:
+def rows_of(batch: pa.RecordBatch) -> tuple[EntityType, Sequence[SampleRow]]:
     """A batch's samples."""
     return entity_type_of(batch), batch.to_pylist()
 
@@ -48,7 +49,9 @@ class RunningJob:
         self.name = f"the job that runs on {state}"
         self._following = Following(folder, before)
 
-    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+    def read(
+        self, last: int, entity: str | None
+    ) -> Iterator[tuple[EntityType, Sequence[SampleRow]]]:
         """See `Place`."""
         yield from map(rows_of, self._following.read())
 
@@ -64,7 +67,9 @@ class Parquet:
         self._none = SamplesError
         self._seen: set[str] | None = None
 
-    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+    def read(
+        self, last: int, entity: str | None
+    ) -> Iterator[tuple[EntityType, Sequence[SampleRow]]]:
         """See `Place`.
 
         Raises:
@@ -101,7 +106,9 @@ class Topic:
         self.name = f"topic {topic}"
         self._topic = RecordedTail(connection, topic)
 
-    def read(self, last: int, entity: str | None) -> Iterator[tuple[EntityType, Sequence[Row]]]:
+    def read(
+        self, last: int, entity: str | None
+    ) -> Iterator[tuple[EntityType, Sequence[SampleRow]]]:
         """See `Place`.
 
         Raises:
@@ -156,11 +163,6 @@ def _runs(state: Path) -> bool:
     """Whether a process holds this state; of one on another machine it cannot be told."""
     for file in state.glob("lock-*"):
         with suppress(OSError):
-            lock = os.open(file, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if is_locked(file):
                 return True
-            finally:
-                os.close(lock)
     return False

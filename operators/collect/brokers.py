@@ -4,16 +4,20 @@ import numpy as np
 
 from operators.collect.pages import Pages
 from operators.collect.raw import broker_measures, epochs_batch, pages_batch
-from operators.collect.samples import Identity, cluster_part, collected_batch
-from operators.collect.topology import Ints, Topology
+from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
+from operators.collect.topology import (
+    ClusterMetadata,
+)
+from operators.schema.arrays import Ints
+from operators.schema.guid import broker_name
 from operators.schema.metrics import BROKER
 from operators.ticks import Collected
 
 
 def broker_samples(
-    identity: Identity,
+    identity: SampleIdentity,
     tick: int,
-    topology: Topology,
+    topology: ClusterMetadata,
     pages: Pages,
     fenced: frozenset[int] | None = None,
     read_at: int = 0,
@@ -33,8 +37,8 @@ def broker_samples(
         identity,
         tick,
         BROKER,
-        [(f"broker-{broker}",) for broker in ids],
-        [f"broker-{broker}" for broker in ids],
+        [(broker_name(broker),) for broker in ids],
+        [broker_name(broker) for broker in ids],
         {
             "broker_id": ids,
             "broker.host": [topology.address(broker) for broker in ids.tolist()],

@@ -14,7 +14,7 @@ from operators.collect.settings import ClusterSettings
 from operators.protocol.client import Client
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC, EntityType
-from operators.schema.settings import nearest
+from operators.schema.nearest import suggestion
 
 
 async def lacks(
@@ -91,7 +91,7 @@ def missing_entities(
     ):
         names = sorted(map(str, there))
         lines += [
-            f"expect: there is no {what} `{name}`; {nearest(str(name), names)}"
+            f"expect: there is no {what} `{name}`; {suggestion(str(name), names)}"
             for name in expected
             if name not in there
         ]

@@ -39,20 +39,20 @@ from operators.collect.frames import (
     groups_request,
     offsets_request,
 )
-from operators.collect.topology import Ints, Topology, topology_of
+from operators.collect.topology import (
+    ClusterMetadata,
+)
 from operators.protocol.client import Client
 from operators.protocol.errors import RequestError
+from operators.schema.arrays import Ints
 
 T = TypeVar("T")
 
 EARLIEST, LATEST, MAX_TIMESTAMP, EARLIEST_LOCAL = -2, -1, -3, -4
 """What can be asked of a partition's offsets besides the first one at or after a time (ms)."""
 
-MAX_TIMESTAMP_VERSION = 7
-"""Of ListOffsets: the first that knows MAX_TIMESTAMP (Kafka 3.0)."""
-
 EARLIEST_LOCAL_VERSION = 8
-"""The first that knows EARLIEST_LOCAL (KIP-405)."""
+"""Of ListOffsets: the first that knows EARLIEST_LOCAL (KIP-405)."""
 
 _UNKNOWN_TOPIC, _GROUP_NOT_FOUND, _CLUSTER_NOT_AUTHORIZED = 3, 69, 31
 
@@ -89,19 +89,19 @@ class KafkaClient:
     def __init__(self, cluster: str, client: Client) -> None:
         self.cluster = cluster
         self._client = client
-        self._metadata: tuple[bytes, Topology] | None = None
+        self._metadata: tuple[bytes, ClusterMetadata] | None = None
         self._classic = ClassicDescriptions()
 
     async def close(self) -> None:
         """End the connections."""
         await self._client.close()
 
-    async def topology(self, timeout: float) -> Topology:
+    async def topology(self, timeout: float) -> ClusterMetadata:
         """Brokers, topics and partitions, from one metadata request."""
         what = f"{self.cluster}: read the metadata"
         answer = await self._send("Metadata", METADATA_OF_ALL_TOPICS, timeout, None, what)
         if self._metadata is None or self._metadata[0] != answer:
-            topology = topology_of(self._read(what, lambda: found_metadata(answer)))
+            topology = self._read(what, lambda: found_metadata(answer))
             self._metadata = answer, topology
         topology = self._metadata[1]
         self._client.learn(topology.brokers)
@@ -132,11 +132,6 @@ class KafkaClient:
         body = offsets_request(names, topic, partition, asked, committed)
         answer = await self._send("ListOffsets", body, timeout, broker, what, lane)
         return self._read(what, lambda: found_offsets(answer))
-
-    async def tells_newest(self, broker: int, timeout: float) -> bool:
-        """Whether a broker knows MAX_TIMESTAMP."""
-        version = await self._version("ListOffsets", timeout, broker, "list offsets")
-        return version >= MAX_TIMESTAMP_VERSION
 
     async def tells_local(self, broker: int, timeout: float) -> bool:
         """Whether a broker knows EARLIEST_LOCAL."""

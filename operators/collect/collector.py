@@ -1,7 +1,6 @@
 """The work of a cluster's ticks: what is read, made into samples, with what is missing named."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -29,8 +28,13 @@ from operators.collect.settings import ClusterSettings, Selected
 from operators.collect.tiered import local_starts, remote_unread
 from operators.collect.timeline import Timelines
 from operators.collect.topics import topic_samples
-from operators.collect.topology import UNKNOWN, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
 from operators.protocol.client import Client
+from operators.schema.arrays import Ints
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
@@ -121,7 +125,7 @@ class ClusterCollector:
                 del self._readings[old]
         return self._readings[tick]
 
-    def _identity_of(self, topology: Topology) -> ClusterIdentity:
+    def _identity_of(self, topology: ClusterMetadata) -> ClusterIdentity:
         return replace(self._identity, cluster_id=topology.cluster_id)
 
     async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
@@ -133,7 +137,7 @@ class ClusterCollector:
             reading.pages(budget),
             _or_problem(self._client.fenced_brokers, left),
         )
-        read_at = time.time_ns() // 1_000_000
+        read_at = wall_clock()
         lacking = (fenced,) if isinstance(fenced, Problem) else ()
         told = None if isinstance(fenced, Problem) else fenced
         collected = broker_samples(
@@ -227,7 +231,7 @@ class ClusterCollector:
 
     async def _limits(
         self,
-        topology: Topology,
+        topology: ClusterMetadata,
         commits: Commits,
         offsets: Offsets,
         reading: Reading,
@@ -253,7 +257,7 @@ class ClusterCollector:
         return Limits(configs, sizes), local
 
     async def _local(
-        self, topology: Topology, configs: Mapping[str, TopicConfig], budget: Budget
+        self, topology: ClusterMetadata, configs: Mapping[str, TopicConfig], budget: Budget
     ) -> Ints | None:
         """See `local_starts`; None too where no time is left."""
         try:

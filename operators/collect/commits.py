@@ -4,16 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.collect.group_state import COMPUTED, SHARE, Groups
+from operators.collect.group_state import COMPUTED, SHARE, FoundGroups
 from operators.collect.offsets import Offsets
-from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Flags, Ints
 
 
 @dataclass(frozen=True)
 class Commits:
     """One row a group, topic and partition that has a commit; see `Positions`."""
 
-    groups: Groups
+    groups: FoundGroups
     row: Ints
     """The partition's row in the topology; UNKNOWN where the cluster has it no more."""
     led: Flags
@@ -73,7 +77,7 @@ class Commits:
         return lag
 
 
-def commits_of(groups: Groups, topology: Topology) -> Commits:
+def commits_of(groups: FoundGroups, topology: ClusterMetadata) -> Commits:
     """The commits of all groups, each joined to its partition."""
     positions = groups.positions
     row = topology.rows(positions.topics, positions.topic, positions.partition)

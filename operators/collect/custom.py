@@ -1,4 +1,4 @@
-"""Collectors of one's own: another kind of target, with the same pool, ticks and sinks around it."""
+"""Custom collectors: another kind of target, with the same pool, ticks and sinks around it."""
 
 from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
@@ -10,14 +10,13 @@ from operators.collect.errors import CollectionError, Problem
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import CollectorSettings
 from operators.pool.thread import call
-from operators.schema.arrow import NoSamplesError, require_samples
 from operators.ticks import Collected, Ticks
 
 Batches = Sequence[pa.RecordBatch]
 
 
 class Collector(Protocol):
-    """Collects one target of one's own.
+    """Collects one target of any kind.
 
     It is what `factory(identity, **options)` gives, where the factory is an entry point of
     `mqpipe.collectors` or `module:name`, and `identity` is what `collected_batch` wants to know:
@@ -34,8 +33,8 @@ class Collector(Protocol):
         """
 
 
-class OwnCollector:
-    """A collector of one's own, made when it is first needed; its batches are looked at."""
+class CustomCollector:
+    """A custom collector, made when it is first needed; its batches are looked at."""
 
     def __init__(self, settings: CollectorSettings, account_id: int | None = None) -> None:
         self._settings = settings
@@ -51,14 +50,10 @@ class OwnCollector:
         """
         if self._own is None:
             self._own = await call(self._make)
-        batches = await call(self._own.collect, tick.start, time_left)
-        if not isinstance(batches, Sequence):
-            # A generator's work would be done here, on the loop.
-            given = type(batches).__name__
-            raise self._error(f"gave a {given} in place of a list of RecordBatches")
+        given = await call(self._own.collect, tick.start, time_left)
         try:
-            return Collected(tuple(require_samples(b, "collected_batch") for b in batches))
-        except NoSamplesError as error:
+            return Collected(tuple(plugins.samples_of(given, "collected_batch")))
+        except plugins.UnfitError as error:
             raise self._error(str(error)) from error
 
     async def close(self) -> None:
@@ -69,13 +64,13 @@ class OwnCollector:
 
     def _make(self) -> Any:
         settings = self._settings
+        methods = ["collect(tick, time_left)"]
         try:
-            own = plugins.load("collector", settings.use)(self._identity, **settings.options)
-        except Exception as error:
-            raise self._error(f"cannot be made: {type(error).__name__}: {error}") from error
-        if not callable(getattr(own, "collect", None)):
-            raise self._error("what it makes has no method `collect(tick, time_left)`")
-        return own
+            return plugins.make(
+                "collector", settings.use, methods, self._identity, options=settings.options
+            )
+        except plugins.UnfitError as error:
+            raise self._error(str(error)) from error
 
     def _error(self, why: str) -> CollectionError:
         settings = self._settings

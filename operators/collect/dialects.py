@@ -105,7 +105,7 @@ TELLS: Mapping[str, str] = {
 """Columns by what they are made of."""
 
 
-class Form(StrEnum):
+class SeriesForm(StrEnum):
     """How a series tells what it tells."""
 
     TOTAL = "total"
@@ -122,7 +122,7 @@ class Meaning:
 
     key: str
     """The counter, or the column of a gauge, that it tells."""
-    form: Form
+    form: SeriesForm
     source: str
     """The MBean and its attribute, or what else has to be on a page for it."""
     rank: int = 0
@@ -146,7 +146,7 @@ class Meaning:
         return TELLS.get(self.key, self.key)
 
 
-Series = tuple[str, Mapping[str, str | None], Meaning]
+PageSeries = tuple[str, Mapping[str, str | None], Meaning]
 """A name in lower case, what labels it must have (None: that it may not have), and what it tells.
 
 Labels have Kafka's own names here; rules may write those in lower case too.
@@ -310,21 +310,21 @@ _GAUGES: tuple[tuple[_Bean, str], ...] = (
 _POOL = _Bean("server", "KafkaRequestHandlerPool", "RequestHandlerAvgIdlePercent")
 
 
-def _meters() -> Iterator[Series]:
+def _meters() -> Iterator[PageSeries]:
     for beans, are_meters in ((_METERS, True), (_TIMERS, False)):
         for bean, key in beans:
             topic = "topic" if bean.type == "BrokerTopicMetrics" else None
             for rank, dialect in enumerate(DIALECTS):
                 source = bean.source("Count")
-                total = Meaning(key, Form.TOTAL, source, rank, dialect.name, topic=topic)
+                total = Meaning(key, SeriesForm.TOTAL, source, rank, dialect.name, topic=topic)
                 templates = (*dialect.count, *(dialect.meter_count if are_meters else ()))
                 yield from ((*series, total) for series in bean.counted(templates))
-                rate = Meaning(key, Form.RATE, source, rank + 10, dialect.name, topic=topic)
+                rate = Meaning(key, SeriesForm.RATE, source, rank + 10, dialect.name, topic=topic)
                 for template in dialect.rate:
                     yield (*bean.series(template), rate)
 
 
-def _requests() -> Iterator[Series]:
+def _requests() -> Iterator[PageSeries]:
     """Of each kind of request: a broker has one only once it came, the others stand for it."""
     for request, mean in MEANS.items():
         bean = _Bean("network", "RequestMetrics", "TotalTimeMs", (("request", request),))
@@ -332,24 +332,24 @@ def _requests() -> Iterator[Series]:
         slowest = PERCENTILES.get(request)
         counter = f"{REQUESTS}{request}"
         for rank, dialect in enumerate(DIALECTS):
-            means = Meaning(mean, Form.VALUE, f"{source}Mean", rank)
+            means = Meaning(mean, SeriesForm.VALUE, f"{source}Mean", rank)
             yield from ((*bean.series(template), means) for template in dialect.mean)
             if counter in BROKER_COUNTERS:
-                count = Meaning(counter, Form.TOTAL, f"{source}Count", rank)
+                count = Meaning(counter, SeriesForm.TOTAL, f"{source}Count", rank)
                 yield from ((*series, count) for series in bean.counted(dialect.count))
             if slowest is not None:
-                of_99 = Meaning(slowest, Form.VALUE, f"{source}99thPercentile", rank)
+                of_99 = Meaning(slowest, SeriesForm.VALUE, f"{source}99thPercentile", rank)
                 yield from ((*bean.series(template), of_99) for template in dialect.percentile)
                 for template in dialect.quantile:
                     name, labels = bean.series(template)
                     yield name, {**labels, "quantile": "0.99"}, of_99
 
 
-def _gauges() -> Iterator[Series]:
+def _gauges() -> Iterator[PageSeries]:
     for bean, key in _GAUGES:
         topic = "topic" if key == DISK_SIZE else None
         for rank, dialect in enumerate(DIALECTS):
-            value = Meaning(key, Form.VALUE, bean.source("Value"), rank, topic=topic)
+            value = Meaning(key, SeriesForm.VALUE, bean.source("Value"), rank, topic=topic)
             for template in dialect.value:
                 name, labels = bean.series(template)
                 yield name, labels, value
@@ -361,22 +361,22 @@ def _gauges() -> Iterator[Series]:
                     yield f"{name.removesuffix('_value')}_{operation}_value", {}, value
 
 
-def _idle() -> Iterator[Series]:
+def _idle() -> Iterator[PageSeries]:
     """The share of the last minute; else by the growth of nanoseconds; else since the start.
 
     What rules of the examples' kind call `…idle_percent` is the last in all but ours, which
     export no nanoseconds.
     """
     source = _POOL.source("OneMinuteRate")
-    minute = Meaning(HANDLER_IDLE, Form.VALUE, source, scale=100)
+    minute = Meaning(HANDLER_IDLE, SeriesForm.VALUE, source, scale=100)
     for template in ("{b}_{n}_oneminuterate", "{b}_total_{n}_oneminuterate", "{b}_oneminuterate?"):
         yield (*_POOL.series(template), minute)
     for rank, dialect in enumerate(DIALECTS, 1):
-        counted = Meaning(IDLE, Form.TOTAL, source, rank, scale=1e-7)
+        counted = Meaning(IDLE, SeriesForm.TOTAL, source, rank, scale=1e-7)
         for template in dialect.count:
             if not template.endswith("{n}_total"):
                 yield (*_POOL.series(template), counted)
-    ever = Meaning(HANDLER_IDLE, Form.VALUE, source, rank=20, scale=100)
+    ever = Meaning(HANDLER_IDLE, SeriesForm.VALUE, source, rank=20, scale=100)
     for template in ("{b}_meanrate?", "{b}_{n}_meanrate"):
         yield (*_POOL.series(template), ever)
     name, _ = _POOL.series(_ITSELF)
@@ -388,55 +388,59 @@ def _idle() -> Iterator[Series]:
         yield name, {"_objectname": bean}, meaning
 
 
-def _process() -> Iterator[Series]:
+def _process() -> Iterator[PageSeries]:
     """The Java process: its MBeans, and what the agent adds by itself of the process it is in."""
     system = "java.lang:type=OperatingSystem"
-    load = Meaning(CPU_USAGE, Form.VALUE, f"{system} ProcessCpuLoad", scale=100)
+    load = Meaning(CPU_USAGE, SeriesForm.VALUE, f"{system} ProcessCpuLoad", scale=100)
     yield "java_lang_operatingsystem_processcpuload", {}, load
-    spent = Meaning(PROCESSOR_TIME, Form.TOTAL, f"{system} ProcessCpuTime", rank=1, scale=1e-9)
+    spent = Meaning(
+        PROCESSOR_TIME, SeriesForm.TOTAL, f"{system} ProcessCpuTime", rank=1, scale=1e-9
+    )
     yield "java_lang_operatingsystem_processcputime", {}, spent
-    of_agent = Meaning(PROCESSOR_TIME, Form.TOTAL, f"{system} ProcessCpuTime", rank=2)
+    of_agent = Meaning(PROCESSOR_TIME, SeriesForm.TOTAL, f"{system} ProcessCpuTime", rank=2)
     yield "process_cpu_seconds_total", {}, of_agent
-    count = Meaning(PROCESSORS, Form.VALUE, f"{system} AvailableProcessors")
+    count = Meaning(PROCESSORS, SeriesForm.VALUE, f"{system} AvailableProcessors")
     yield "java_lang_operatingsystem_availableprocessors", {}, count
     for rank, attribute in enumerate(("CpuLoad", "SystemCpuLoad")):
         source = f"{system} CpuLoad"
-        usage = Meaning("broker.systemCpuUsage", Form.VALUE, source, rank=rank, scale=100)
+        usage = Meaning("broker.systemCpuUsage", SeriesForm.VALUE, source, rank=rank, scale=100)
         yield f"java_lang_operatingsystem_{attribute.lower()}", {}, usage
-    average = Meaning("broker.systemLoad", Form.VALUE, f"{system} SystemLoadAverage")
+    average = Meaning("broker.systemLoad", SeriesForm.VALUE, f"{system} SystemLoadAverage")
     yield "java_lang_operatingsystem_systemloadaverage", {}, average
 
-    uptime = Meaning(UPTIME, Form.VALUE, "java.lang:type=Runtime Uptime", scale=1e-3)
+    uptime = Meaning(UPTIME, SeriesForm.VALUE, "java.lang:type=Runtime Uptime", scale=1e-3)
     yield "java_lang_runtime_uptime", {}, uptime
-    started = Meaning(STARTED, Form.VALUE, "java.lang:type=Runtime Uptime", rank=1)
+    started = Meaning(STARTED, SeriesForm.VALUE, "java.lang:type=Runtime Uptime", rank=1)
     yield "process_start_time_seconds", {}, started
 
     for key, word in ((HEAP_USED, "used"), (HEAP_MAX, "max")):
         source = f"java.lang:type=Memory HeapMemoryUsage.{word}"
-        own = Meaning(key, Form.VALUE, source)
+        own = Meaning(key, SeriesForm.VALUE, source)
         yield f"java_lang_memory_heapmemoryusage_{word}", {}, own
-        by_agent = Meaning(key, Form.VALUE, source, rank=1)
+        by_agent = Meaning(key, SeriesForm.VALUE, source, rank=1)
         yield f"jvm_memory_{word}_bytes", {"area": "heap"}, by_agent
         yield f"jvm_memory_bytes_{word}", {"area": "heap"}, by_agent
 
-    threads = Meaning("broker.threadCount", Form.VALUE, "java.lang:type=Threading ThreadCount")
+    threads = Meaning(
+        "broker.threadCount", SeriesForm.VALUE, "java.lang:type=Threading ThreadCount"
+    )
     yield "java_lang_threading_threadcount", {}, threads
-    of_agent = Meaning(threads.key, Form.VALUE, threads.source, rank=1)
+    of_agent = Meaning(threads.key, SeriesForm.VALUE, threads.source, rank=1)
     yield "jvm_threads_current", {}, of_agent
     source = "java.lang:type=GarbageCollector,name=… CollectionCount"
-    collections = Meaning(COLLECTIONS, Form.TOTAL, source)
+    collections = Meaning(COLLECTIONS, SeriesForm.TOTAL, source)
     yield "jvm_gc_collection_seconds_count", {}, collections
 
 
-def _redpanda() -> Iterator[Series]:
+def _redpanda() -> Iterator[PageSeries]:
     """Redpanda's /public_metrics: one series a topic, or a shard, which is a processor."""
 
-    def told(form: Form, key: str, name: str, **labels: str) -> Series:
+    def told(form: SeriesForm, key: str, name: str, **labels: str) -> PageSeries:
         return name, labels, Meaning(key, form, name, 20, REDPANDA)
 
-    def by_topic(key: str, name: str, **labels: str) -> Series:
+    def by_topic(key: str, name: str, **labels: str) -> PageSeries:
         topic = "redpanda_topic"
-        meaning = Meaning(key, Form.TOTAL, name, 20, REDPANDA, topic=topic, summed=True)
+        meaning = Meaning(key, SeriesForm.TOTAL, name, 20, REDPANDA, topic=topic, summed=True)
         return name, labels, meaning
 
     size, time = "redpanda_kafka_request_bytes_total", "redpanda_kafka_request_latency_seconds"
@@ -451,20 +455,20 @@ def _redpanda() -> Iterator[Series]:
         ("FetchConsumer", "consume"),
     ):
         labels = {"redpanda_request": word}
-        yield told(Form.TOTAL, f"{REQUESTS}{request}", f"{time}_count", **labels)
-        yield told(Form.TOTAL, f"{LATENCY_SUM}{request}", f"{time}_sum", **labels)
-        buckets = Meaning(f"{LATENCIES}{request}/", Form.TOTAL, f"{time}_bucket", 20, by="le")
+        yield told(SeriesForm.TOTAL, f"{REQUESTS}{request}", f"{time}_count", **labels)
+        yield told(SeriesForm.TOTAL, f"{LATENCY_SUM}{request}", f"{time}_sum", **labels)
+        buckets = Meaning(f"{LATENCIES}{request}/", SeriesForm.TOTAL, f"{time}_bucket", 20, by="le")
         yield f"{time}_bucket", labels, buckets
     busy = "redpanda_cpu_busy_seconds_total"
-    yield told(Form.TOTAL, PROCESSOR_TIME, busy)
-    yield busy, {}, Meaning(PROCESSORS, Form.VALUE, busy, 20, counted=True)
-    yield told(Form.VALUE, UPTIME, "redpanda_application_uptime_seconds_total")
-    yield told(Form.VALUE, MEMORY_AVAILABLE, "redpanda_memory_available_memory")
-    yield told(Form.VALUE, MEMORY_ALLOCATED, "redpanda_memory_allocated_memory")
-    yield told(Form.VALUE, MEMORY_FREE, "redpanda_memory_free_memory")
+    yield told(SeriesForm.TOTAL, PROCESSOR_TIME, busy)
+    yield busy, {}, Meaning(PROCESSORS, SeriesForm.VALUE, busy, 20, counted=True)
+    yield told(SeriesForm.VALUE, UPTIME, "redpanda_application_uptime_seconds_total")
+    yield told(SeriesForm.VALUE, MEMORY_AVAILABLE, "redpanda_memory_available_memory")
+    yield told(SeriesForm.VALUE, MEMORY_ALLOCATED, "redpanda_memory_allocated_memory")
+    yield told(SeriesForm.VALUE, MEMORY_FREE, "redpanda_memory_free_memory")
 
 
-def all_series() -> Iterator[Series]:
+def all_series() -> Iterator[PageSeries]:
     """Every series of a page that tells something."""
     yield from _meters()
     yield from _requests()
@@ -474,11 +478,11 @@ def all_series() -> Iterator[Series]:
     yield from _redpanda()
 
 
-Labels = Mapping[tuple[str | None, ...], tuple[Meaning, ...]]
+LabelMeanings = Mapping[tuple[str | None, ...], tuple[Meaning, ...]]
 """What series tell by the values of some of their labels; None for a label that is not there."""
 
 
-def _by_name() -> Mapping[str, tuple[tuple[str, ...], Labels]]:
+def _by_name() -> Mapping[str, tuple[tuple[str, ...], LabelMeanings]]:
     named: defaultdict[str, list[tuple[Mapping[str, str | None], Meaning]]] = defaultdict(list)
     for name, labels, meaning in all_series():
         lowered = {key.lower(): value for key, value in labels.items()}

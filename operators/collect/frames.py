@@ -19,7 +19,9 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from operators.collect.topology import ClusterMetadata
+from operators.schema.arrays import Ints
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -392,33 +394,6 @@ def _commits(data: bytes, at: int, group: int, runs: _Runs) -> int:
 # Metadata
 
 
-@dataclass(frozen=True, slots=True)
-class FoundMetadata:
-    """A Metadata answer; one row a partition, sorted by topic and partition."""
-
-    brokers: dict[int, tuple[str, int]]
-    """Host and port by id."""
-    cluster_id: str | None
-    topics: list[str]
-    """Those that answered, sorted."""
-    ids: list[str | None]
-    """Their ids, as text."""
-    errors: dict[str, int]
-    """Why other topics did not answer: Kafka's code by name."""
-    topic: Ints
-    partition: Ints
-    leader: Ints
-    leader_epoch: Ints
-    preferred: Ints
-    """The first replica; -1 where there is none."""
-    replicas: Ints
-    """How many."""
-    in_sync: Ints
-    """How many."""
-    holders: Ints
-    """All replicas of all partitions, in no order."""
-
-
 _PARTITION = np.dtype(
     [
         ("error", ">i2"),
@@ -446,7 +421,7 @@ class _Layouts:
 
 
 @_clear
-def found_metadata(data: bytes) -> FoundMetadata:
+def found_metadata(data: bytes) -> ClusterMetadata:
     """What a Metadata answer holds."""
     brokers = {}
     count, at = _length(data, 4, 11)
@@ -523,7 +498,7 @@ def _sorted(
     found: list[tuple[str, bytes]],
     errors: dict[str, int],
     layouts: _Layouts,
-) -> FoundMetadata:
+) -> ClusterMetadata:
     runs = layouts.runs
     places = runs.places()
     rows = _records(data, places, _PARTITION)
@@ -540,11 +515,11 @@ def _sorted(
         ids = _records(data, places[of_many] + 15, np.dtype([("ids", ">i4", (many,))]))["ids"]
         preferred[of_many] = ids[:, 0]
         holders.append(_ints(ids).ravel())
-    return FoundMetadata(
-        brokers,
+    return ClusterMetadata(
         cluster_id,
-        [found[index][0] for index in order],
-        [_id_text(found[index][1]) for index in order],
+        brokers,
+        tuple(found[index][0] for index in order),
+        tuple(_id_text(found[index][1]) for index in order),
         errors,
         topic[sort],
         partition[sort],

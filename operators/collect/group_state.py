@@ -13,7 +13,12 @@ from operators.collect.description import Description
 from operators.collect.errors import CollectionError, Problem, problem_of_code
 from operators.collect.frames import FoundCommits, ListedGroup
 from operators.collect.settings import Selected
-from operators.collect.topology import UNKNOWN, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Ints
+from operators.schema.clock import wall_clock
 
 A_REQUEST = 1_000
 """Groups asked for in one request: some 25 bytes a commit come back."""
@@ -36,7 +41,7 @@ _INVALID_GROUP_ID = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FoundGroup:
     """What a coordinator says of one group; None where it did not answer."""
 
     id: str
@@ -66,10 +71,10 @@ class Positions:
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class FoundGroups:
     """The groups that answered, at least in part, and what is missing."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[FoundGroup, ...]
     """Sorted by id."""
     positions: Positions
     listed: int | None
@@ -101,11 +106,11 @@ class _Answers:
 
 async def read_groups(
     client: KafkaClient,
-    topology: Topology,
+    topology: ClusterMetadata,
     selection: Selected,
     listing_timeout: float,
     timeout: float,
-) -> Groups:
+) -> FoundGroups:
     """All selected groups: listed within `listing_timeout` seconds, asked within `timeout`.
 
     Each broker names the groups that it coordinates and is asked for them at once, whatever the
@@ -138,7 +143,7 @@ async def read_groups(
         problems += await _unseen(client, max(0.0, timeout - (time.monotonic() - begun)))
     groups, positions, lacking = _joined(client.cluster, answers)
     client.keep(group.id for group in groups)
-    return Groups(groups, positions, listed, (*problems, *lacking))
+    return FoundGroups(groups, positions, listed, (*problems, *lacking))
 
 
 async def _asked(
@@ -176,7 +181,7 @@ async def _asked(
         *(shares(some) for some in _parts([g.id for g in chosen if g.type == SHARE])),
         *(describe(type_, some) for type_, of in by_type.items() for some in _parts(of)),
     )
-    answers.at = time.time_ns() // 1_000_000
+    answers.at = wall_clock()
     return answers
 
 
@@ -187,7 +192,7 @@ def _parts(groups: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _joined(
     cluster: str, answers: Sequence[_Answers]
-) -> tuple[tuple[Group, ...], Positions, list[Problem]]:
+) -> tuple[tuple[FoundGroup, ...], Positions, list[Problem]]:
     """The groups of all coordinators, where they are, and what is missing."""
     refused = [_refused(cluster, of) for of in answers]
     chosen: dict[str, tuple[int, ListedGroup]] = {}
@@ -197,7 +202,7 @@ def _joined(
             known = chosen.get(listed.id)
             if known is None or listed.id in {**answers[known[0]].silent, **refused[known[0]]}:
                 chosen[listed.id] = number, listed
-    groups: list[Group] = []
+    groups: list[FoundGroup] = []
     problems = [problem for of in answers for problem in of.problems]
     silent: dict[Problem, list[str]] = defaultdict(list)
     for name, (number, listed) in sorted(chosen.items()):
@@ -206,11 +211,11 @@ def _joined(
         if name in of.silent:
             silent[of.silent[name]].append(name)
         elif isinstance(described, Description):
-            groups.append(Group(name, described.state, listed.type, described, of.at))
+            groups.append(FoundGroup(name, described.state, listed.type, described, of.at))
         else:
             memberless = listed.state in MEMBERLESS
             known_empty = Description(listed.state, ()) if memberless else None
-            groups.append(Group(name, listed.state or None, listed.type, known_empty, of.at))
+            groups.append(FoundGroup(name, listed.state or None, listed.type, known_empty, of.at))
     problems += [_silence(cluster, "tell their offsets", of, why) for why, of in silent.items()]
     place = {group.id: index for index, group in enumerate(groups)}
     positions = _Positions()
@@ -311,7 +316,7 @@ async def _unseen(client: KafkaClient, timeout: float) -> list[Problem]:
     return [] if DESCRIBE in permitted else [no_cluster_describe(client.cluster)]
 
 
-def _not_named(cluster: str, topology: Topology, broker: int, why: Problem) -> Problem:
+def _not_named(cluster: str, topology: ClusterMetadata, broker: int, why: Problem) -> Problem:
     where = f"broker {broker} ({topology.address(broker)})"
     cause = why.text.removeprefix(f"{cluster}: ")
     return Problem(why.error_class, f"{cluster}: {where} did not name its consumer groups: {cause}")

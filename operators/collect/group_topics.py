@@ -8,9 +8,12 @@ import pyarrow as pa
 from operators.collect.commits import Commits
 from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
-from operators.collect.samples import Identity, collected_batch
+from operators.collect.samples import SampleIdentity, collected_batch
 from operators.collect.tiered import known_sums
-from operators.collect.topology import UNKNOWN, Flags, Ints
+from operators.collect.topology import (
+    UNKNOWN,
+)
+from operators.schema.arrays import Flags, Ints
 from operators.schema.metrics import GROUP_TOPIC
 
 
@@ -43,7 +46,7 @@ def pairs_of(commits: Commits) -> Pairs:
 
 
 def group_topic_samples(
-    identity: Identity,
+    identity: SampleIdentity,
     tick: int,
     commits: Commits,
     pairs: Pairs,

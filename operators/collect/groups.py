@@ -8,23 +8,27 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.description import REBALANCING
-from operators.collect.group_state import Groups
+from operators.collect.group_state import FoundGroups
 from operators.collect.group_topics import Pairs, group_topic_samples
 from operators.collect.limits import NOT_KNOWN, Limits
 from operators.collect.offsets import Offsets
 from operators.collect.raw import commits_batch, known, members_batch
-from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
 from operators.collect.tiered import known_sums
-from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Flags, Ints
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
 from operators.ticks import Collected
 
 
 def group_samples(
-    identity: Identity,
+    identity: SampleIdentity,
     tick: int,
     commits: Commits,
-    topology: Topology,
+    topology: ClusterMetadata,
     offsets: Offsets | None,
     message_at: Ints,
     partition_offsets: bool = False,
@@ -125,7 +129,7 @@ def _compacted(commits: Commits, limits: Limits) -> pa.Array:
     return pa.array(np.maximum(found[0], 0), pa.int8(), mask=~known)
 
 
-def _in_state(groups: Groups) -> dict[str, int]:
+def _in_state(groups: FoundGroups) -> dict[str, int]:
     """How many groups are in each state that the cluster counts, where all were named."""
     if groups.listed is None:
         return {}
@@ -134,7 +138,11 @@ def _in_state(groups: Groups) -> dict[str, int]:
 
 
 def _partitions(
-    identity: Identity, tick: int, commits: Commits, topology: Topology, offsets: Offsets
+    identity: SampleIdentity,
+    tick: int,
+    commits: Commits,
+    topology: ClusterMetadata,
+    offsets: Offsets,
 ) -> pa.RecordBatch:
     groups = commits.groups.groups
     places = zip(commits.topic.tolist(), commits.partition.tolist(), strict=True)
@@ -180,7 +188,7 @@ def _partitions(
     )
 
 
-def _rows(topology: Topology, keys: Sequence[tuple[str, int]]) -> Ints:
+def _rows(topology: ClusterMetadata, keys: Sequence[tuple[str, int]]) -> Ints:
     """The rows of partitions by topic and number."""
     topics = [topic for topic, _ in keys]
     partitions = np.array([partition for _, partition in keys], np.int64)

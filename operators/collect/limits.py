@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from operators.collect.commits import Commits
 from operators.collect.configs import TopicConfig
 from operators.collect.offsets import Offsets
-from operators.collect.topology import UNKNOWN, Ints, Topology
-
-Floats = NDArray[np.float64]
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Floats, Ints
 
 COMPACT, DELETE = "compact", "delete"
 
@@ -65,7 +66,7 @@ NOT_KNOWN = Limits()
 
 def message_sizes(
     limited: Mapping[str, TopicConfig],
-    topology: Topology,
+    topology: ClusterMetadata,
     offsets: Offsets,
     by_broker: Mapping[int, Mapping[str, int]],
     local: Ints | None = None,
@@ -103,7 +104,7 @@ def limits_bytes(configs: Mapping[str, TopicConfig]) -> bool:
     return any(map(_by_bytes, configs.values()))
 
 
-def _told(topology: Topology, topic: str, local: Ints | None) -> bool:
+def _told(topology: ClusterMetadata, topic: str, local: Ints | None) -> bool:
     if local is None or topic not in topology.index:
         return False
     of_topic = local[topology.topic == topology.index[topic]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from operators.collect.client import KafkaClient
 from operators.collect.errors import CollectionError, Problem
-from operators.collect.topology import Topology
+from operators.collect.topology import ClusterMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class LogDirs:
     problems: tuple[Problem, ...] = ()
 
 
-async def read_log_dirs(client: KafkaClient, topology: Topology, timeout: float) -> LogDirs:
+async def read_log_dirs(client: KafkaClient, topology: ClusterMetadata, timeout: float) -> LogDirs:
     """Sizes on each of the live brokers that answers within `timeout` seconds."""
 
     async def ask(broker: int) -> Mapping[str, int] | Problem:

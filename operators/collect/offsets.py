@@ -1,7 +1,6 @@
 """Start and end offsets of partitions, read once a tick."""
 
 import asyncio
-import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,12 @@ import numpy as np
 from operators.collect.client import EARLIEST, LATEST, KafkaClient
 from operators.collect.errors import CollectionError, Problem, problem_of_code
 from operators.collect.frames import FoundOffsets
-from operators.collect.topology import UNKNOWN, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Ints
+from operators.schema.clock import wall_clock
 
 A_REQUEST = 50_000
 """Partitions asked in one request: an answer of 1.4 MB."""
@@ -43,7 +47,7 @@ class Offsets:
         return self.end if self.stable is None else self.stable
 
 
-def by_leader(topology: Topology, rows: Ints) -> dict[int, list[Ints]]:
+def by_leader(topology: ClusterMetadata, rows: Ints) -> dict[int, list[Ints]]:
     """The rows that have a leader, by its broker id, in lists of at most `A_REQUEST`."""
     led = rows[topology.leader[rows] >= 0]
     leaders = topology.leader[led]
@@ -58,7 +62,7 @@ def by_leader(topology: Topology, rows: Ints) -> dict[int, list[Ints]]:
 
 async def read_offsets(
     client: KafkaClient,
-    topology: Topology,
+    topology: ClusterMetadata,
     rows: Ints,
     timeout: float,
     committed: bool = False,
@@ -85,7 +89,7 @@ async def read_offsets(
             ask_leader(client, topology, leader, led, LATEST, timeout, what),
             return_exceptions=True,
         )
-        now = time.time_ns() // 1_000_000
+        now = wall_clock()
         if isinstance(latest, FoundOffsets):
             told, places = answered(topology, latest)
             end[told], epoch[told] = latest.offset[places], latest.epoch[places]
@@ -103,7 +107,7 @@ async def read_offsets(
 
 
 async def stable_offsets(
-    client: KafkaClient, topology: Topology, rows: Ints, timeout: float
+    client: KafkaClient, topology: ClusterMetadata, rows: Ints, timeout: float
 ) -> Ints:
     """The last stable offsets of some rows; UNKNOWN where they were not asked for, or not told."""
     stable = np.full(topology.partitions, UNKNOWN, np.int64)
@@ -130,7 +134,7 @@ async def stable_offsets(
 
 async def ask_leader(
     client: KafkaClient,
-    topology: Topology,
+    topology: ClusterMetadata,
     leader: int,
     rows: Ints,
     asked: Ints | int,
@@ -153,7 +157,7 @@ async def ask_leader(
     )
 
 
-def answered(topology: Topology, found: FoundOffsets) -> tuple[Ints, Ints]:
+def answered(topology: ClusterMetadata, found: FoundOffsets) -> tuple[Ints, Ints]:
     """The topology's rows that have an answer without an error, and where each answer is."""
     rows = topology.rows(found.topics, found.topic, found.partition)
     places = np.flatnonzero((found.error == 0) & (rows != UNKNOWN))
@@ -162,7 +166,7 @@ def answered(topology: Topology, found: FoundOffsets) -> tuple[Ints, Ints]:
 
 def _problems(
     client: KafkaClient,
-    topology: Topology,
+    topology: ClusterMetadata,
     leader: int,
     answers: Sequence[FoundOffsets | BaseException],
 ) -> list[Problem]:
@@ -187,13 +191,15 @@ def _problems(
     return problems
 
 
-def _what(topology: Topology, leader: int, topics: Ints) -> str:
+def _what(topology: ClusterMetadata, leader: int, topics: Ints) -> str:
     """What is asked of a leader, in words; `topics` has the topic of each partition."""
     names = [topology.topics[index] for index in set(topics.tolist())]
     return _in_words(topology, leader, len(topics), names)
 
 
-def _in_words(topology: Topology, leader: int, partitions: int, topics: Collection[str]) -> str:
+def _in_words(
+    topology: ClusterMetadata, leader: int, partitions: int, topics: Collection[str]
+) -> str:
     named = ", ".join(nsmallest(3, topics)) + (
         f" and {len(topics) - 3} more" if len(topics) > 3 else ""
     )

@@ -5,7 +5,11 @@ import numpy as np
 from operators.collect.client import KafkaClient
 from operators.collect.commits import Commits
 from operators.collect.offsets import Offsets, stable_offsets
-from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Flags, Ints
 
 
 class OpenTransactions:
@@ -22,7 +26,7 @@ class OpenTransactions:
     async def of(
         self,
         client: KafkaClient,
-        topology: Topology,
+        topology: ClusterMetadata,
         commits: Commits,
         offsets: Offsets,
         timeout: float,

@@ -31,9 +31,9 @@ from operators.collect.dialects import (
     STARTED,
     TOPIC_COUNTERS,
     UPTIME,
-    Form,
-    Labels,
+    LabelMeanings,
     Meaning,
+    SeriesForm,
 )
 from operators.schema.metrics import BROKER
 
@@ -111,9 +111,9 @@ def parse_page(text: str, at: int) -> Page | None:
     sizes: dict[str, int] | None = None
     for (meaning, end), value in broker.items():
         if of_broker[meaning.tells] is meaning:
-            if meaning.form is Form.TOTAL:
+            if meaning.form is SeriesForm.TOTAL:
                 counters[meaning.key + end] = value
-            elif meaning.form is Form.RATE:
+            elif meaning.form is SeriesForm.RATE:
                 rates[meaning.key, None] = value
             elif meaning.key != DISK_SIZE:
                 gauges[meaning.key] = value
@@ -121,7 +121,7 @@ def parse_page(text: str, at: int) -> Page | None:
         told_of = topics[meaning].items()
         if meaning.key == DISK_SIZE:
             sizes = {topic: int(value) for topic, value in told_of}
-        elif meaning.key in TOPIC_COUNTERS and meaning.form is Form.TOTAL:
+        elif meaning.key in TOPIC_COUNTERS and meaning.form is SeriesForm.TOTAL:
             topic_counters |= {(meaning.key, topic): value for topic, value in told_of}
         elif meaning.key in TOPIC_COUNTERS:
             rates |= {(meaning.key, topic): value for topic, value in told_of}
@@ -144,11 +144,11 @@ def parse_page(text: str, at: int) -> Page | None:
     )
 
 
-_Wanted = tuple[tuple[str, ...], Labels]
-_Told = tuple[tuple[Meaning, ...], Mapping[str, str], float]
+_Wanted = tuple[tuple[str, ...], LabelMeanings]
+_Reported = tuple[tuple[Meaning, ...], Mapping[str, str], float]
 
 
-def _series(text: str) -> Iterator[_Told]:
+def _series(text: str) -> Iterator[_Reported]:
     """What the series of a page tell, with their labels and values; what is no number is none.
 
     Most series of a page are not wanted: of those nothing is read but the name.
@@ -180,7 +180,7 @@ def _series(text: str) -> Iterator[_Told]:
             yield meanings, labels, value
 
 
-def _unlabelled(words: Sequence[str]) -> Iterator[_Told]:
+def _unlabelled(words: Sequence[str]) -> Iterator[_Reported]:
     """What a series without labels tells; its name and value, or none at all."""
     wanted = BY_NAME.get(words[0].lower()) if len(words) > 1 else None
     if wanted is not None:

@@ -27,7 +27,7 @@ def _one_line(token: SecretStr) -> SecretStr:
     return token
 
 
-Token = Annotated[SecretStr, AfterValidator(_one_line)]
+BearerToken = Annotated[SecretStr, AfterValidator(_one_line)]
 
 
 class TlsSettings(Settings):
@@ -88,7 +88,7 @@ class PagesSettings(Settings):
     )
     tls: TlsSettings = part("of pages by https")
     basic_auth: BasicAuthSettings | None = Field(default=None, description="user and password")
-    bearer_token: Token | None = Field(default=None, description="a token that is shown")
+    bearer_token: BearerToken | None = Field(default=None, description="a token that is shown")
     bearer_token_file: Path | None = Field(
         default=None, description="file that holds it, read at every tick"
     )
@@ -127,7 +127,7 @@ def _by_broker(given: Any) -> Any:
     return given
 
 
-Pages = Annotated[
+BrokerPages = Annotated[
     PagesSettings,
     BeforeValidator(_by_broker, json_schema_input_type=dict[BrokerId, PageUrl] | PagesSettings),
 ]

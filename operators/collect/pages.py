@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import ssl
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from operators.collect.errors import CollectionError, Problem
 from operators.collect.names import Names
 from operators.collect.page import Page, parse_page
 from operators.collect.page_settings import PagesSettings, TlsSettings
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.schema.secrets import without_password
 
@@ -138,7 +138,7 @@ class PageReader:
         try:
             async with asyncio.timeout(timeout):
                 text = await _fetch(session, headers, url, what)
-                page = await asyncio.to_thread(parse_page, text, time.time_ns() // 1_000_000)
+                page = await asyncio.to_thread(parse_page, text, wall_clock())
         except CollectionError as error:
             return error.problem
         except TimeoutError:

@@ -5,14 +5,14 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.offsets import Offsets
-from operators.collect.samples import Identity, collected_batch
+from operators.collect.samples import SampleIdentity, collected_batch
 from operators.collect.topology import UNKNOWN
 from operators.schema.arrow import as_only_points
 from operators.schema.metrics import PARTITION_OFFSET
 
 
 def partition_lag(
-    identity: Identity, tick: int, commits: Commits, offsets: Offsets, most: int
+    identity: SampleIdentity, tick: int, commits: Commits, offsets: Offsets, most: int
 ) -> pa.RecordBatch:
     """PARTITION_OFFSET samples with the lag alone, at most `most`: those with the largest.
 

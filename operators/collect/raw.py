@@ -7,7 +7,10 @@ import pyarrow as pa
 
 from operators.collect.commits import Commits
 from operators.collect.group_state import COMPUTED
-from operators.collect.limits import NOT_KNOWN, Floats, Limits
+from operators.collect.limits import (
+    NOT_KNOWN,
+    Limits,
+)
 from operators.collect.measures import (
     COMMITS,
     CONSUMPTION,
@@ -21,11 +24,15 @@ from operators.collect.measures import (
 )
 from operators.collect.offsets import Offsets
 from operators.collect.pages import Pages
-from operators.collect.topology import UNKNOWN, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import from_numpy
 
 
-def offsets_batch(topology: Topology, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
+def offsets_batch(topology: ClusterMetadata, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
     """Raw offsets of the given rows of the topology; shape: OFFSETS."""
     return pa.RecordBatch.from_arrays(
         [
@@ -42,7 +49,7 @@ def offsets_batch(topology: Topology, offsets: Offsets, rows: Ints) -> pa.Record
     )
 
 
-def layout_batch(topology: Topology, rows: Ints) -> pa.RecordBatch:
+def layout_batch(topology: ClusterMetadata, rows: Ints) -> pa.RecordBatch:
     """Leaders and replicas of the given rows of the topology; shape: LAYOUT."""
     return pa.RecordBatch.from_arrays(
         [
@@ -129,7 +136,7 @@ def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatc
     )
 
 
-def epochs_batch(topology: Topology, at: int) -> pa.RecordBatch:
+def epochs_batch(topology: ClusterMetadata, at: int) -> pa.RecordBatch:
     """Raw leader epochs of all topics, which came at `at` (ms); shape: EPOCHS."""
     topics = np.arange(len(topology.topics))
     return pa.RecordBatch.from_arrays(

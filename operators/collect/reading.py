@@ -1,21 +1,22 @@
 """What is read of a cluster at one tick, each thing once, for all of its kinds."""
 
 import asyncio
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.commits import Commits, commits_of
-from operators.collect.group_state import Groups, read_groups
+from operators.collect.group_state import FoundGroups, read_groups
 from operators.collect.log_dirs import LogDirs, read_log_dirs
 from operators.collect.offsets import Offsets, read_offsets
 from operators.collect.once import Once
 from operators.collect.pages import PageReader, Pages
 from operators.collect.settings import Selected
-from operators.collect.timeline import Timelines
-from operators.collect.topology import Flags, Topology
+from operators.collect.topology import (
+    ClusterMetadata,
+)
+from operators.schema.arrays import Flags
 
 METADATA_SHARE = 0.5
 LISTING_SHARE = 0.65
@@ -24,13 +25,6 @@ PAGES_SHARE = 0.7
 OFFSETS_SHARE = 0.9
 LOG_DIRS_SHARE = 0.9
 """Until which share of the time the metadata comes, groups are listed, groups answer, and so on."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What a collector remembers from tick to tick; all of it can be asked for anew."""
-
-    timelines: Timelines = field(default_factory=Timelines)
 
 
 class Reading:
@@ -56,14 +50,14 @@ class Reading:
         self._selected_groups = groups
         self._asks_log_dirs = log_dirs
         self._committed = committed
-        self._topology = Once[Topology]()
-        self._groups = Once[Groups]()
+        self._topology = Once[ClusterMetadata]()
+        self._groups = Once[FoundGroups]()
         self._commits = Once[Commits]()
         self._offsets = Once[Offsets]()
         self._pages = Once[Pages]()
         self._log_dirs = Once[LogDirs | None]()
 
-    async def topology(self, budget: Budget) -> Topology:
+    async def topology(self, budget: Budget) -> ClusterMetadata:
         """Brokers, topics, partitions.
 
         Raises:
@@ -71,7 +65,7 @@ class Reading:
         """
         return await self._topology.get(lambda: self._read_topology(budget))
 
-    async def groups(self, budget: Budget) -> Groups:
+    async def groups(self, budget: Budget) -> FoundGroups:
         """The selected groups.
 
         Raises:
@@ -131,11 +125,11 @@ class Reading:
             for once in (self._groups, self._commits, self._offsets):
                 once.forget()
 
-    async def _read_topology(self, budget: Budget) -> Topology:
+    async def _read_topology(self, budget: Budget) -> ClusterMetadata:
         what = f"{self._client.cluster}: read the metadata"
         return await self._client.topology(budget.until(METADATA_SHARE, what))
 
-    async def _read_groups(self, budget: Budget) -> Groups:
+    async def _read_groups(self, budget: Budget) -> FoundGroups:
         topology = await self.topology(budget)
         what = f"{self._client.cluster}: read the consumer groups"
         return await read_groups(
@@ -177,7 +171,7 @@ class Reading:
         left = budget.until(OFFSETS_SHARE, what)
         return await read_offsets(self._client, topology, rows, left, self._committed)
 
-    def _wanted(self, topology: Topology, groups: Groups | None) -> Flags:
+    def _wanted(self, topology: ClusterMetadata, groups: FoundGroups | None) -> Flags:
         """By topic: whether it is selected, or a group commits to it or reads it."""
         read = groups.topics if groups else frozenset[str]()
         selects = self._selected_topics.selects

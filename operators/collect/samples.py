@@ -29,7 +29,7 @@ class ClusterIdentity:
     """Whose cluster it is: kafka, rabbitmq."""
 
 
-class Identity(Protocol):
+class SampleIdentity(Protocol):
     """Which cluster samples are of."""
 
     @property
@@ -54,7 +54,7 @@ class Identity(Protocol):
 
 
 def collected_batch(
-    identity: Identity,
+    identity: SampleIdentity,
     tick: int,
     entity_type: EntityType,
     parts: Sequence[Sequence[str]],
@@ -112,7 +112,7 @@ def _entities(
     return tuple(pa.array(column, pa.string()).dictionary_encode() for column in (guids, paths))
 
 
-def cluster_part(identity: Identity, tick: int, columns: Mapping[str, Any]) -> pa.RecordBatch:
+def cluster_part(identity: SampleIdentity, tick: int, columns: Mapping[str, Any]) -> pa.RecordBatch:
     """One CLUSTER row with what a kind knows of it; values are scalars or None."""
     known = {name: [value] for name, value in columns.items() if value is not None}
     return collected_batch(identity, tick, CLUSTER, [()], [""], known)

@@ -8,14 +8,15 @@ from pydantic import Field, field_validator, model_validator
 
 from operators import plugins
 from operators.collect.expected import Expected
-from operators.collect.page_settings import Pages
+from operators.collect.page_settings import BrokerPages
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
-from operators.schema.kafka import BOOTSTRAP_SERVERS, Property
+from operators.schema.guid import broker_name
+from operators.schema.kafka import BootstrapServers, Property
 from operators.schema.names import ClusterName
 from operators.schema.settings import (
     BrokerId,
-    GroupTopics,
+    GroupTopicCount,
     MisfitError,
     Settings,
     part,
@@ -99,7 +100,7 @@ class ExpectSettings(Settings):
 
         match kind:
             case TargetKind.BROKERS:
-                return {BROKER: tuple(Expected((f"broker-{i}",), (i,)) for i in self.brokers)}
+                return {BROKER: tuple(Expected((broker_name(i),), (i,)) for i in self.brokers)}
             case TargetKind.TOPICS:
                 return {TOPIC: tuple(Expected((name,), (name,)) for name in self.topics)}
             case TargetKind.GROUPS:
@@ -113,16 +114,13 @@ class ClusterSettings(Settings):
     name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
     provider: Literal["kafka"] = Field(default="kafka", description="`kafka`")
     environment: str = Field(default="production", description="production, staging, …")
-    bootstrap_servers: str = Field(
-        pattern=BOOTSTRAP_SERVERS,
-        description="some of its brokers: `host:port`, with commas between",
-    )
+    bootstrap_servers: BootstrapServers
     client: dict[str, Property] = Field(
         default_factory=dict,
         description="how its brokers are reached: librdkafka's properties, such as "
         "`security.protocol`",
     )
-    broker_metrics: Pages = part(
+    broker_metrics: BrokerPages = part(
         "the brokers' Prometheus pages: URLs by broker id, or the keys below"
     )
     log_dirs: bool = Field(
@@ -131,7 +129,7 @@ class ClusterSettings(Settings):
     )
     topics: SelectionSettings = part("which topics are collected", exclude=("^__",))
     groups: SelectionSettings = part("which consumer groups are collected")
-    group_topics: GroupTopics = Field(
+    group_topics: GroupTopicCount = Field(
         default=10_000,
         description="samples of a group on a topic, at most: those with the largest lags; "
         "0 for none",

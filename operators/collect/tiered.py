@@ -12,11 +12,18 @@ from operators.collect.commits import Commits
 from operators.collect.configs import TopicConfig
 from operators.collect.errors import CollectionError
 from operators.collect.offsets import Offsets, answered, ask_leader, by_leader
-from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Flags, Ints
 
 
 async def local_starts(
-    client: KafkaClient, topology: Topology, configs: Mapping[str, TopicConfig], timeout: float
+    client: KafkaClient,
+    topology: ClusterMetadata,
+    configs: Mapping[str, TopicConfig],
+    timeout: float,
 ) -> Ints | None:
     """The first offset of each partition on its leader's own disk, found within `timeout` seconds.
 
@@ -44,7 +51,7 @@ async def local_starts(
 
 
 def messages_on_disk(
-    topology: Topology, offsets: Offsets, local: Ints, configs: Mapping[str, TopicConfig]
+    topology: ClusterMetadata, offsets: Offsets, local: Ints, configs: Mapping[str, TopicConfig]
 ) -> tuple[Ints, Flags]:
     """By topic: messages on the leaders' own disks, and whether that is known of all its partitions."""
     known = (local != UNKNOWN) & (offsets.end != UNKNOWN)
@@ -75,7 +82,7 @@ def known_sums(values: Ints, place: Ints, count: int) -> pa.Array:
     return pa.array(sums, mask=np.bincount(place[there], minlength=count) == 0)
 
 
-def _of_topics(topology: Topology, topics: list[str]) -> Flags:
+def _of_topics(topology: ClusterMetadata, topics: list[str]) -> Flags:
     chosen = np.zeros(len(topology.topics), np.bool_)
     chosen[[topology.index[topic] for topic in topics if topic in topology.index]] = True
     return chosen[topology.topic]

@@ -7,7 +7,6 @@ tick; where traffic is steady two questions a tick suffice.
 """
 
 import asyncio
-import time
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,12 @@ from operators.collect.commits import Commits
 from operators.collect.errors import CollectionError
 from operators.collect.frames import FoundOffsets
 from operators.collect.offsets import BEHIND, Offsets, ask_leader, by_leader
-from operators.collect.topology import UNKNOWN, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Ints
+from operators.schema.clock import wall_clock
 
 ROUNDS = 5
 """Questions a partition and tick, at most, besides the first ones."""
@@ -226,7 +230,7 @@ class Timelines:
     async def first_uncommitted(
         self,
         client: KafkaClient,
-        topology: Topology,
+        topology: ClusterMetadata,
         commits: Commits,
         offsets: Offsets,
         timeout: float,
@@ -275,7 +279,7 @@ class Timelines:
 
     def _waiting(
         self,
-        topology: Topology,
+        topology: ClusterMetadata,
         offsets: Offsets,
         partition: Ints,
         row: Ints,
@@ -294,10 +298,10 @@ class Timelines:
                 timeline = timelines[of] = self._timelines.setdefault(number, Timeline())
                 timeline.seen(int(offsets.end[of]), topology.ids[topology.topic[of]])
             targets[of].add(offset)
-        return _Waiting(timelines, targets, time.time_ns() // 1_000_000)
+        return _Waiting(timelines, targets, wall_clock())
 
     async def _look(
-        self, client: KafkaClient, topology: Topology, waiting: _Waiting, timeout: float
+        self, client: KafkaClient, topology: ClusterMetadata, waiting: _Waiting, timeout: float
     ) -> None:
         cold = _cold(waiting)
         await asyncio.gather(
@@ -313,7 +317,7 @@ class Timelines:
             await _ask(client, topology, waiting, _worst(questions), timeout)
 
 
-def _partitions(topology: Topology) -> Ints:
+def _partitions(topology: ClusterMetadata) -> Ints:
     """By row: a number that stands for the partition, its topic and the topic's id."""
     topics = np.array(
         [hash(key) for key in zip(topology.topics, topology.ids, strict=True)], np.int64
@@ -367,7 +371,7 @@ def _worst(questions: Mapping[int, tuple[int, int]]) -> dict[int, int]:
 
 async def _ask(
     client: KafkaClient,
-    topology: Topology,
+    topology: ClusterMetadata,
     waiting: _Waiting,
     questions: Mapping[int, int],
     timeout: float,
@@ -402,7 +406,7 @@ async def _ask(
 
 
 def _learn(
-    topology: Topology, waiting: _Waiting, questions: Mapping[int, int], answer: FoundOffsets
+    topology: ClusterMetadata, waiting: _Waiting, questions: Mapping[int, int], answer: FoundOffsets
 ) -> None:
     rows = topology.rows(answer.topics, answer.topic, answer.partition)
     told = np.flatnonzero((rows != UNKNOWN) & (answer.error == 0))

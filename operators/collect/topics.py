@@ -17,19 +17,23 @@ from operators.collect.raw import (
     pages_batch,
     topic_measures,
 )
-from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
 from operators.collect.settings import Selected, SelectionSettings
 from operators.collect.tiered import messages_on_disk
-from operators.collect.topology import UNKNOWN, Flags, Ints, Topology
+from operators.collect.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.schema.arrays import Flags, Ints
 from operators.schema.metrics import TOPIC
 from operators.ticks import Collected
 
 
 def topic_samples(
-    identity: Identity,
+    identity: SampleIdentity,
     tick: int,
     selection: SelectionSettings | Selected,
-    topology: Topology,
+    topology: ClusterMetadata,
     offsets: Offsets | None,
     commits: Commits | None,
     pages: Pages,
@@ -119,14 +123,14 @@ def _configured(configs: Sequence[TopicConfig | None]) -> dict[str, object]:
     }
 
 
-def _under_min_in_sync(topology: Topology, configs: Mapping[str, TopicConfig]) -> int:
+def _under_min_in_sync(topology: ClusterMetadata, configs: Mapping[str, TopicConfig]) -> int:
     """Partitions with a leader and fewer in-sync replicas than their topic needs, as far as known."""
     of_topics = [configs[name].min_in_sync if name in configs else None for name in topology.topics]
     needed = np.array([n or 0 for n in of_topics], np.int64)[topology.topic]
     return int((~topology.offline & (topology.in_sync < needed)).sum())
 
 
-def _lag(topology: Topology, offsets: Offsets, commits: Commits) -> tuple[Ints, Flags]:
+def _lag(topology: ClusterMetadata, offsets: Offsets, commits: Commits) -> tuple[Ints, Flags]:
     """By topic: the lag of all groups on it, and whether any group has a lag on it at all."""
     lag = commits.lag(offsets)
     known = lag != UNKNOWN

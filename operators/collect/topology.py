@@ -5,20 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from operators.collect.frames import FoundMetadata
+from operators.schema.arrays import Flags, Ints
 
 NO_LEADER = -1
 UNKNOWN = -1
 """What was not asked for, or not answered; the row of what is not there."""
 
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
 
 @dataclass(frozen=True, eq=False)
-class Topology:
+class ClusterMetadata:
     """What a cluster's metadata says. While that does not change, it is the same object.
 
     One row a partition, in the arrays from `topic` on: topics in the order of `topics`, each
@@ -30,7 +26,7 @@ class Topology:
     """Live brokers: host and port by id."""
     topics: tuple[str, ...]
     ids: tuple[str | None, ...]
-    """By topic: its id. A topic that was made anew has another one than before."""
+    """By topic: its id. A topic that was recreated has another one than before."""
     errors: Mapping[str, int]
     """Kafka's error code by topic."""
     topic: Ints
@@ -106,22 +102,3 @@ class Topology:
         sums = np.zeros(len(self.topics), np.int64)
         np.add.at(sums, self.topic, of_partitions)
         return sums
-
-
-def topology_of(found: FoundMetadata) -> Topology:
-    """The topology that a metadata answer describes."""
-    return Topology(
-        found.cluster_id,
-        found.brokers,
-        tuple(found.topics),
-        tuple(found.ids),
-        found.errors,
-        found.topic,
-        found.partition,
-        found.leader,
-        found.leader_epoch,
-        found.preferred,
-        found.replicas,
-        found.in_sync,
-        found.holders,
-    )

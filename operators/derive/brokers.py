@@ -21,10 +21,8 @@ from operators.collect.dialects import (
     REQUESTS,
     UNCLEAN_ELECTIONS,
 )
-from operators.derive.counters import Growth, error_rate, growth, kept_pages, tells
+from operators.derive.counters import CounterGrowth, error_rate, growth, kept_pages, tells
 from operators.derive.store import (
-    Floats,
-    Ints,
     Raw,
     differs,
     grown_between,
@@ -34,6 +32,7 @@ from operators.derive.store import (
     seconds_between,
     with_columns,
 )
+from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER
 
@@ -66,7 +65,9 @@ def kept_brokers(now: Raw, before: Raw) -> Raw:
     return {**kept_pages(now, before), "epochs": now["epochs"]}
 
 
-def _derived(batch: pa.RecordBatch, grown: Growth | None, elected: float | None) -> pa.RecordBatch:
+def _derived(
+    batch: pa.RecordBatch, grown: CounterGrowth | None, elected: float | None
+) -> pa.RecordBatch:
     if entity_type_of(batch) is BROKER and grown is not None:
         return _with_elections(with_columns(batch, _rates(batch, grown)), elected)
     if entity_type_of(batch) is CLUSTER:
@@ -99,7 +100,7 @@ def _with_elections(batch: pa.RecordBatch, elected: float | None) -> pa.RecordBa
     return with_columns(batch, {column: pc.multiply(controls, pa.scalar(elected))})
 
 
-def _rates(batch: pa.RecordBatch, grown: Growth) -> dict[str, pa.Array]:
+def _rates(batch: pa.RecordBatch, grown: CounterGrowth) -> dict[str, pa.Array]:
     brokers = numbers(batch, "broker_id").tolist()
     known: dict[str, dict[int, float]] = {}
     for name, column in BROKER_COUNTERS.items():
@@ -121,11 +122,11 @@ def _rates(batch: pa.RecordBatch, grown: Growth) -> dict[str, pa.Array]:
     }
 
 
-def _by_broker(grown: Growth, rows: Ints, values: Floats) -> dict[int, float]:
+def _by_broker(grown: CounterGrowth, rows: Ints, values: Floats) -> dict[int, float]:
     return dict(zip(grown.broker[rows].tolist(), values.tolist(), strict=True))
 
 
-def _means(grown: Growth, request: str) -> dict[int, float]:
+def _means(grown: CounterGrowth, request: str) -> dict[int, float]:
     """By broker: the mean time (ms) of the requests between its two pages, where there were any."""
     sums, counts = (grown.of_brokers(f"{name}{request}") for name in (LATENCY_SUM, REQUESTS))
     requests = _by_broker(grown, counts, grown.grown[counts])
@@ -137,7 +138,7 @@ def _means(grown: Growth, request: str) -> dict[int, float]:
     }
 
 
-def _percentiles(grown: Growth, request: str) -> dict[int, float]:
+def _percentiles(grown: CounterGrowth, request: str) -> dict[int, float]:
     """By broker: the time (ms) within which 99 of 100 requests were done.
 
     Within the bucket that holds it, it is interpolated as Prometheus' `histogram_quantile` does.
@@ -165,7 +166,7 @@ def _percentiles(grown: Growth, request: str) -> dict[int, float]:
     return found
 
 
-def _unclean(grown: Growth) -> float | None:
+def _unclean(grown: CounterGrowth) -> float | None:
     """Unclean elections a second, of the brokers whose growth is known; None where none is."""
     rows = grown.of_brokers(UNCLEAN_ELECTIONS)
     rates = grown.grown[rows] / grown.seconds[rows]
@@ -173,7 +174,7 @@ def _unclean(grown: Growth) -> float | None:
     return float(known.sum()) if len(known) else None
 
 
-def _cluster_error_rate(grown: Growth) -> float | None:
+def _cluster_error_rate(grown: CounterGrowth) -> float | None:
     sums = {}
     for name in (FAILED_PRODUCES, FAILED_FETCHES, PRODUCES, FETCHES):
         known = grown.grown[grown.of_brokers(name)]

@@ -6,13 +6,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.derive.store import NOWHERE, Flags, Floats, Ints, Raw, at, concat, match, numbers
+from operators.derive.store import (
+    NOWHERE,
+    Raw,
+    at,
+    concat,
+    match,
+    numbers,
+)
+from operators.schema.arrays import Flags, Floats, Ints
 
 KEYS = ("broker", "topic", "name")
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class CounterGrowth:
     """Growth of counters between two pages of each broker; one entry a counter."""
 
     broker: Ints
@@ -54,7 +62,7 @@ def tells(now: Raw) -> bool:
     return bool(now["counters"].num_rows or now["rates"].num_rows)
 
 
-def growth(now: Raw, before: Raw, most: float) -> Growth:
+def growth(now: Raw, before: Raw, most: float) -> CounterGrowth:
     """What each counter grew by.
 
     A broker's pages cannot be compared where one is missing, where they are more than `most`
@@ -77,7 +85,7 @@ def growth(now: Raw, before: Raw, most: float) -> Growth:
     rates = now["rates"]
     of_rates = numbers(rates, "broker")
     lasted = np.array([seconds.get(broker, 1.0) for broker in of_rates.tolist()], np.float64)
-    return Growth(
+    return CounterGrowth(
         np.concatenate([brokers, of_rates]),
         _joined(counters.column("topic"), rates.column("topic")),
         _joined(counters.column("name"), rates.column("name")),

@@ -10,7 +10,6 @@ from operators.derive.history import remembered, written_at
 from operators.derive.retention import joined, outlook_of
 from operators.derive.store import (
     NOWHERE,
-    Floats,
     Raw,
     at,
     carried,
@@ -23,6 +22,7 @@ from operators.derive.store import (
     with_columns,
 )
 from operators.health import stands_still
+from operators.schema.arrays import Floats
 from operators.schema.arrow import entity_type_of, only_points
 from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET
 

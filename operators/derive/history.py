@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.collect.measures import COMMITS
-from operators.derive.store import NOWHERE, Flags, Floats, at, concat, match, numbers
+from operators.derive.store import (
+    NOWHERE,
+    at,
+    concat,
+    match,
+    numbers,
+)
+from operators.schema.arrays import Flags, Floats
 
 KEYS = ("topic", "partition")
 

@@ -33,7 +33,7 @@ be no rate of this tick."""
 
 STATE_VERSION = 2
 
-State = tuple[int, str, dict[str, tuple[int, dict[str, bytes]]]]
+DeriveState = tuple[int, str, dict[str, tuple[int, dict[str, bytes]]]]
 """Version; cluster; by kind: the last tick (ms) and its raw measures as bytes."""
 
 
@@ -75,7 +75,7 @@ _RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
 class ClusterDerivation:
     """Fills in the derived columns of one cluster's results, tick by tick."""
 
-    def __init__(self, cluster: str, state: State | None = None) -> None:
+    def __init__(self, cluster: str, state: DeriveState | None = None) -> None:
         self._cluster = cluster
         self._last: dict[str, tuple[int, Raw]] = {}
         self._frozen: dict[str, tuple[int, dict[str, bytes]]] = {}
@@ -112,8 +112,8 @@ class ClusterDerivation:
         self._frozen.pop(kind, None)
         return replace(result, batches=batches, raw={})
 
-    def snapshot(self) -> State:
-        """The state, as plain values; see `State`."""
+    def snapshot(self) -> DeriveState:
+        """The state, as plain values; see `DeriveState`."""
         for kind, (tick, raw) in self._last.items():
             if kind not in self._frozen:
                 self._frozen[kind] = tick, frozen(raw)
@@ -133,16 +133,16 @@ def derive(
     or of another version, is dropped. `measured` is told of each result while it has its measures.
     """
 
-    def build(state: State | None) -> _Logic:
-        return _Logic(state, clusters, measured)
+    def build(state: DeriveState | None) -> _DeriveLogic:
+        return _DeriveLogic(state, clusters, measured)
 
     return op.stateful_batch(step_id, up, build)
 
 
-class _Logic(StatefulBatchLogic[TickResult, TickResult, State | None]):
+class _DeriveLogic(StatefulBatchLogic[TickResult, TickResult, DeriveState | None]):
     def __init__(
         self,
-        state: State | None,
+        state: DeriveState | None,
         clusters: Collection[str],
         measured: Callable[[TickResult], None] | None,
     ) -> None:
@@ -168,7 +168,7 @@ class _Logic(StatefulBatchLogic[TickResult, TickResult, State | None]):
         # The state of a cluster that is no longer there, or of another version, goes at once.
         return None if self._left_over is None else datetime.now(UTC)
 
-    def snapshot(self) -> State | None:
+    def snapshot(self) -> DeriveState | None:
         return self._left_over if self._cluster is None else self._cluster.snapshot()
 
 

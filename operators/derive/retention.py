@@ -7,9 +7,6 @@ import pyarrow as pa
 
 from operators.derive.store import (
     NOWHERE,
-    Flags,
-    Floats,
-    Ints,
     Raw,
     at,
     grown_between,
@@ -19,6 +16,7 @@ from operators.derive.store import (
     seconds_between,
 )
 from operators.outlook import NOT_KNOWN, STATES, Outlook, Standing, outlook, smoothed
+from operators.schema.arrays import Flags, Floats, Ints
 
 KEYS = ("group", "topic", "partition")
 

@@ -8,16 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from operators.schema.arrays import Flags, Floats, Ints
+from operators.schema.arrow import one_batch
 from operators.schema.ipc import as_stream
 
 NOWHERE = -1
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 Raw = Mapping[str, pa.RecordBatch]
-State = dict[str, bytes]
+StoredRaw = dict[str, bytes]
 """Raw batches by name, as Arrow IPC streams."""
 
 
@@ -83,9 +82,7 @@ def carried(
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Batches of one schema as one; its dictionaries name what is in its rows and no more."""
-    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
-    whole = table.to_batches()
-    one = whole[0] if whole else batches[0]
+    one = one_batch(batches)
     return pa.RecordBatch.from_arrays([_used(column) for column in one], schema=one.schema)
 
 
@@ -147,12 +144,12 @@ def nullable(values: Floats) -> pa.Array:
     return pa.array(values, pa.float64(), mask=np.isnan(values))
 
 
-def frozen(raw: Raw) -> State:
+def frozen(raw: Raw) -> StoredRaw:
     """Raw batches as bytes."""
     return {name: as_stream(batch, "zstd") for name, batch in raw.items()}
 
 
-def thawed(state: State, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.RecordBatch]:
+def thawed(state: StoredRaw, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.RecordBatch]:
     """The raw batches that `frozen` was given, of these shapes.
 
     Columns that an earlier version did not have are null.

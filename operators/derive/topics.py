@@ -14,10 +14,9 @@ from operators.collect.dialects import (
     FETCHES,
     PRODUCES,
 )
-from operators.derive.counters import Growth, error_rate, growth, kept_pages, tells
+from operators.derive.counters import CounterGrowth, error_rate, growth, kept_pages, tells
 from operators.derive.store import (
     NOWHERE,
-    Floats,
     Raw,
     at,
     carried,
@@ -29,6 +28,7 @@ from operators.derive.store import (
     seconds_between,
     with_columns,
 )
+from operators.schema.arrays import Floats
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, TOPIC
 
@@ -155,12 +155,12 @@ def _summed(topics: pa.DictionaryArray, values: Floats) -> Rates:
     return {names[code]: float(sums[code]) for code in np.flatnonzero(seen)}
 
 
-def _per_second(grown: Growth, name: str) -> Rates:
+def _per_second(grown: CounterGrowth, name: str) -> Rates:
     rows = grown.of_topics(name)
     return _summed(pc.take(grown.topic, rows), grown.grown[rows] / grown.seconds[rows])
 
 
-def _error_rates(grown: Growth) -> Rates:
+def _error_rates(grown: CounterGrowth) -> Rates:
     failed: defaultdict[str, float] = defaultdict(float)
     requests: defaultdict[str, float] = defaultdict(float)
     for names, sums in (

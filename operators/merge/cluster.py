@@ -27,7 +27,7 @@ from operators.ticks import Outcome, TargetKind, TickResult, Ticks
 REMEMBERED = 100
 """Overdue ticks kept for the sake of a late result; after that a late sample counts as filled."""
 
-Rows = list[pa.RecordBatch]
+MergedRows = list[pa.RecordBatch]
 
 _log = Log(__name__)
 
@@ -45,7 +45,7 @@ class _Tick:
     deadline: int
     awaited: set[str]
     """Kinds that have given no result."""
-    parts: Rows = field(default_factory=list)
+    parts: MergedRows = field(default_factory=list)
     """What the kinds know of the cluster's row."""
     joined: bool = False
     """Whether the cluster's row was made, or another stands in its place."""
@@ -127,10 +127,10 @@ class ClusterMerge:
         """The next deadline (ms) of a tick; None while none is open."""
         return min((t.deadline for t in self._ticks.values() if not t.overdue), default=None)
 
-    def on_ticks(self, ticks: Ticks) -> Rows:
+    def on_ticks(self, ticks: Ticks) -> MergedRows:
         """A target's tick is due; or some were missed, and are left to be filled."""
         kind = str(ticks.kind)
-        rows: Rows = []
+        rows: MergedRows = []
         if self._fills is not None:
             self._fills.go_by(ticks.interval)
         if ticks.start < self._told.get(kind, _NEVER):
@@ -144,7 +144,7 @@ class ClusterMerge:
             self._opened(ticks).awaited.add(kind)
         return rows
 
-    def on_result(self, result: TickResult) -> Rows:
+    def on_result(self, result: TickResult) -> MergedRows:
         """A target's tick ended: its samples pass on, and what it lacks is filled.
 
         A MISSED result stands for its tick and the `missed` ones before it.
@@ -180,9 +180,9 @@ class ClusterMerge:
                 if found is not None and found != self._plan.cluster_id:
                     self._plan = replace(self._plan, cluster_id=found)
 
-    def on_time(self, now: int) -> Rows:
+    def on_time(self, now: int) -> MergedRows:
         """Settle what is overdue at `now` (ms), and fill one block of each gap."""
-        rows: Rows = []
+        rows: MergedRows = []
         for tick in sorted(self._ticks):
             opened = self._ticks[tick]
             if not opened.overdue and opened.deadline <= now:
@@ -218,7 +218,7 @@ class ClusterMerge:
 
     # A kind's tick
 
-    def _settle(self, opened: _Tick, kind: str, samples: Rows, complete: bool) -> Rows:
+    def _settle(self, opened: _Tick, kind: str, samples: MergedRows, complete: bool) -> MergedRows:
         """Take a kind's collected samples of a tick as all that came; fill the rest."""
         self._overtake(kind, opened.tick)
         self._through[kind] = max(opened.tick, self._settled(kind))
@@ -234,7 +234,7 @@ class ClusterMerge:
         opened.expected += len(fills.of(kind))
         return rows
 
-    def _settle_earlier(self, kind: str, tick: int) -> Rows:
+    def _settle_earlier(self, kind: str, tick: int) -> MergedRows:
         """Settle a kind's open ticks before `tick`: their results did not come in time."""
         return [
             batch
@@ -243,7 +243,9 @@ class ClusterMerge:
             for batch in self._settle(self._ticks[earlier], kind, [], complete=False)
         ]
 
-    def _late_samples(self, kind: str, tick: int, samples: Rows, complete: bool) -> Rows:
+    def _late_samples(
+        self, kind: str, tick: int, samples: MergedRows, complete: bool
+    ) -> MergedRows:
         """Samples of a settled tick: kept, and marked where they were filled."""
         self._late += sum(batch.num_rows for batch in samples)
         fills = self._fills_of(kind)
@@ -256,7 +258,7 @@ class ClusterMerge:
             for batch in samples
         ]
 
-    def _missed(self, kind: str, last: int, count: int, interval: int) -> Rows:
+    def _missed(self, kind: str, last: int, count: int, interval: int) -> MergedRows:
         """So many ticks up to `last` will never be collected: settle them, open their gaps."""
         missed = range(last - (count - 1) * interval, last + interval, interval)
         rows = self._settle_earlier(kind, last + 1)
@@ -314,13 +316,13 @@ class ClusterMerge:
         """What fills a kind; None where it is not filled."""
         return None if kind in UNFILLED else self._fills
 
-    def _identified(self, filled: Rows) -> Rows:
+    def _identified(self, filled: MergedRows) -> MergedRows:
         """Filled rows with the cluster's own id, which those of what was never seen lack."""
         if self._plan.cluster_id is None:
             return filled
         return [_with_id(batch, self._plan.cluster_id) for batch in filled]
 
-    def _count_missing(self, kind: str, samples: Rows) -> int:
+    def _count_missing(self, kind: str, samples: MergedRows) -> int:
         there = {entity_type_of(batch).name: guids_of(batch) for batch in samples}
         return sum(
             len(names.keys() - set(there.get(entity_type.name, _NOBODY).to_pylist()))
@@ -344,7 +346,7 @@ class ClusterMerge:
     def _settled(self, kind: str) -> int:
         return self._through.get(kind, _NEVER)
 
-    def _answered(self, opened: _Tick, kind: str) -> Rows:
+    def _answered(self, opened: _Tick, kind: str) -> MergedRows:
         """A kind has given its result, or will give none: join if it was the last."""
         opened.awaited.discard(kind)
         rows = (
@@ -356,7 +358,7 @@ class ClusterMerge:
                 self._tell(opened)
         return rows
 
-    def _join_row(self, opened: _Tick) -> Rows:
+    def _join_row(self, opened: _Tick) -> MergedRows:
         """The cluster's row of what is in; a filled one where nothing is."""
         row = [cluster_row(self._plan, opened.tick, opened.parts)] if opened.parts else []
         if opened.joined:

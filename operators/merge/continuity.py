@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from operators.merge.levels import Times, times_of
 from operators.schema.arrow import TIMESTAMP, entity_type_of, repeated, schema_of
-from operators.schema.metrics import EntityType, Kind, Metric, Origin
+from operators.schema.metrics import EntityType, Metric, MetricKind, Origin
 
 Factors = npt.NDArray[np.float64]
 Pattern = Callable[[Times], Factors]
@@ -42,7 +42,7 @@ GROWS_BY = {
 CPU_AT_REST, HANDLERS_AT_REST = 10.0, 91.0
 """Use of the processor, and idle share of the handlers, of a simulated broker without traffic."""
 
-_MOVING = frozenset({Kind.RATE, Kind.COUNT})
+_MOVING = frozenset({MetricKind.RATE, MetricKind.COUNT})
 _LOADED = frozenset({"broker.cpuUsage", "request.handlerIdle"})
 _NONE, _ALL = pa.scalar(0.0, pa.float64()), pa.scalar(100.0, pa.float64())
 _CPU, _HANDLERS = (pa.scalar(v, pa.float64()) for v in (CPU_AT_REST, HANDLERS_AT_REST))
@@ -155,9 +155,9 @@ def _moving(entity_type: EntityType) -> tuple[Metric, ...]:
 def _continued(metric: Metric, last: pa.Array, ratio: pa.DoubleArray) -> pa.Array:
     if last.null_count == len(last):
         return last
-    if metric.kind is Kind.RATE:
+    if metric.kind is MetricKind.RATE:
         return pc.multiply(last, ratio)
-    if metric.kind is Kind.COUNT:
+    if metric.kind is MetricKind.COUNT:
         return pc.multiply(last, pa.scalar(0, last.type))
     if metric.name == "broker.cpuUsage":
         return _loaded(last, pc.min_element_wise(last, _CPU), ratio)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from operators.merge.continuity import Course, filled
 from operators.merge.levels import Levels, Times, compact, guids_of
-from operators.merge.plan import Names, Plan
+from operators.merge.plan import ExpectedNames, Plan
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import BatchDecodeError, decode, encode
 from operators.schema.metrics import BROKER, BY_NAME, CONSUMER_GROUP, EntityType
@@ -31,7 +31,6 @@ class Filler:
 
     def __init__(self, plan: Plan, kind: str, stale_after: int) -> None:
         self._plan = plan
-        self._kind = kind
         self._stale_after = stale_after
         self._expected = {t.name: names for t, names in plan.expected(kind).items()}
         self._levels = {name: self._empty(name) for name in self._expected}
@@ -124,7 +123,7 @@ class Filler:
 
 
 def never_seen(
-    plan: Plan, entity_type: EntityType, names: Names, tick: int, interval: int
+    plan: Plan, entity_type: EntityType, names: ExpectedNames, tick: int, interval: int
 ) -> list[pa.RecordBatch]:
     """Rows of expected entities that have never had a sample, as of `tick` (ms).
 

@@ -13,11 +13,12 @@ from operators.merge.cluster import ClusterMerge
 from operators.merge.coverage import Coverage
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
-from operators.schedule import Clock, awake_at, wall_clock
+from operators.schedule import awake_at
+from operators.schema.clock import Clock, wall_clock
 from operators.slack import attend
 from operators.ticks import TickResult, Ticks
 
-State = tuple[Any, ...]
+MergeState = tuple[Any, ...]
 
 BLOCK_PAUSE = timedelta(milliseconds=100)
 """Between two blocks of a long gap, so that sinks keep up and other clusters get their turn."""
@@ -63,24 +64,24 @@ def merge(
             )
         return ClusterMerge(clusters[cluster], fill, hear, catch_up)
 
-    def build(state: State | None) -> _Logic:
+    def build(state: MergeState | None) -> _MergeLogic:
         if state is None or state[1] not in clusters:
-            return _Logic(merge_of, drain, clock, None, state)
+            return _MergeLogic(merge_of, drain, clock, None, state)
         cluster = merge_of(state[1])
         cluster.restore(state)
-        return _Logic(merge_of, drain, clock, cluster)
+        return _MergeLogic(merge_of, drain, clock, cluster)
 
     return op.stateful_batch(step_id, inputs, build)
 
 
-class _Logic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, State | None]):
+class _MergeLogic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, MergeState | None]):
     def __init__(
         self,
         merge_of: Callable[[str], ClusterMerge],
         drain: Drain,
         clock: Clock,
         cluster: ClusterMerge | None = None,
-        left_over: State | None = None,
+        left_over: MergeState | None = None,
     ) -> None:
         self._merge_of = merge_of
         self._drain = drain
@@ -118,7 +119,7 @@ class _Logic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, State | None
         due = self._cluster.due
         return None if due is None else awake_at(due, self._clock)
 
-    def snapshot(self) -> State | None:
+    def snapshot(self) -> MergeState | None:
         return self._left_over if self._cluster is None else self._cluster.snapshot()
 
     def _of(self, cluster: str) -> ClusterMerge:

@@ -19,7 +19,7 @@ UNFILLED = frozenset({PROBE_KIND, SIMULATION_KIND})
 """Kinds of target that hybrid mode does not fill: a measure of the moment, and what is simulated
 anyway."""
 
-Names = dict[str, Expected]
+ExpectedNames = dict[str, Expected]
 """GUIDs, and the entities that they are of."""
 
 
@@ -40,7 +40,7 @@ class Plan:
     joined_kinds: tuple[str, ...] = KAFKA_KINDS
     """The kinds whose results make the cluster's row."""
 
-    def expected(self, kind: str) -> dict[EntityType, Names]:
+    def expected(self, kind: str) -> dict[EntityType, ExpectedNames]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""
         if kind == CLUSTER_KIND:
             return {CLUSTER: {self.guid: Expected((), ())}} if self.joined else {}
@@ -61,7 +61,7 @@ class Plan:
     def _guid(self, entity_type: EntityType, *parts: str) -> str:
         return entity_guid(self.account_id, entity_type.name, self.provider, self.cluster, *parts)
 
-    def bare_rows(self, entity_type: EntityType, names: Names, tick: int) -> pa.RecordBatch:
+    def bare_rows(self, entity_type: EntityType, names: ExpectedNames, tick: int) -> pa.RecordBatch:
         """Rows of `tick` (ms) in which every metric is null, of origin `filled`."""
         entities = list(names.values())
         columns = {

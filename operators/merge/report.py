@@ -2,13 +2,15 @@
 
 import pyarrow as pa
 
-from operators.collect.samples import OWN, Identity, collected_batch
+from operators.collect.samples import OWN, SampleIdentity, collected_batch
 from operators.schema.arrow import entity_type_of, only_points
 from operators.schema.metrics import CLUSTER, COLLECTION
 from operators.ticks import Outcome, TickResult
 
 
-def collection_row(identity: Identity, result: TickResult, *, known: bool = True) -> pa.RecordBatch:
+def collection_row(
+    identity: SampleIdentity, result: TickResult, *, known: bool = True
+) -> pa.RecordBatch:
     """One COLLECTION row that says how a tick went, so that a hole explains itself.
 
     `collection.ok` is 1 only where the tick gave all its samples; a partial scrape has 0 with

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.collect.samples import Identity, cluster_part
+from operators.collect.samples import SampleIdentity, cluster_part
 from operators.health import Causes, health_score
 from operators.schema.arrow import entity_type_of, schema_of
 from operators.schema.metrics import CLUSTER
@@ -14,7 +14,9 @@ _FIRST_METRIC = len(schema_of(CLUSTER)) - len(CLUSTER.metrics)
 """Where its metrics begin, which are the last columns."""
 
 
-def cluster_row(identity: Identity, tick: int, parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+def cluster_row(
+    identity: SampleIdentity, tick: int, parts: Sequence[pa.RecordBatch]
+) -> pa.RecordBatch:
     """One CLUSTER row at `tick` (ms) from the parts that each kind gave of it.
 
     Batches of other entity types among `parts` are passed over. A column that no part knows is

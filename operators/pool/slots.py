@@ -15,7 +15,7 @@ TURN = 0.005
 """Seconds without waiting after which a slot lets the loop do other things."""
 
 
-class Owner(Protocol):
+class SlotOwner(Protocol):
     """Whose tasks run in the slots."""
 
     def next_attempt(self, now: float) -> Task | None:
@@ -54,7 +54,7 @@ class Slots:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, size: int, stats: PoolStats, owner: Owner
+        self, loop: asyncio.AbstractEventLoop, size: int, stats: PoolStats, owner: SlotOwner
     ) -> None:
         self._loop = loop
         self._stats = stats

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from operators.protocol.connection import Connection
 from operators.protocol.errors import RequestError
 from operators.protocol.link import Link
-from operators.protocol.messages import MESSAGES, Message
+from operators.protocol.messages import MESSAGES, RequestType
 from operators.protocol.opening import Access
 from operators.protocol.properties import HostPort, translated
 from operators.protocol.race import AllFailedError, first_of
@@ -243,7 +243,7 @@ def _promise(link: Link) -> tuple[int, float]:
 
 
 async def _sent(
-    connection: Connection, message: Message, version: int, body: bytes, timeout: float
+    connection: Connection, message: RequestType, version: int, body: bytes, timeout: float
 ) -> memoryview:
     tagged = version >= message.flexible
     return await connection.request(
@@ -257,7 +257,7 @@ async def _sent(
     )
 
 
-def _spoken(connection: Connection, message: Message, version: int | None) -> int:
+def _spoken(connection: Connection, message: RequestType, version: int | None) -> int:
     """The version in which a broker is asked.
 
     Raises:
@@ -276,7 +276,7 @@ def _spoken(connection: Connection, message: Message, version: int | None) -> in
     return common
 
 
-def _common(versions: Mapping[int, tuple[int, int]], message: Message) -> int | None:
+def _common(versions: Mapping[int, tuple[int, int]], message: RequestType) -> int | None:
     lowest, highest = versions.get(message.key, (0, -1))
     common = min(highest, message.highest)
     return common if common >= lowest else None

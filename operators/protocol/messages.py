@@ -10,7 +10,7 @@ _OWN_SCHEMAS = "operators.protocol.schemas"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class RequestType:
     """A kind of request.
 
     `highest` is the newest version that is spoken here, `flexible` the first one with tagged
@@ -35,30 +35,30 @@ class Message:
         return bytes(request(version=version, **filled).encode(version=version))
 
 
-def _table(*messages: Message) -> dict[str, Message]:
+def _table(*messages: RequestType) -> dict[str, RequestType]:
     return {message.name: message for message in messages}
 
 
 MESSAGES = _table(
     # v10 would need each partition's time limit for tiered storage.
-    Message("ListOffsets", 2, 9, 6, "kafka.protocol.consumer"),
-    Message("Metadata", 3, 12, 9, "kafka.protocol.metadata"),
+    RequestType("ListOffsets", 2, 9, 6, "kafka.protocol.consumer"),
+    RequestType("Metadata", 3, 12, 9, "kafka.protocol.metadata"),
     # v10 names topics by their ids alone.
-    Message("OffsetFetch", 9, 9, 6, "kafka.protocol.consumer"),
-    Message("FindCoordinator", 10, 6, 3, "kafka.protocol.metadata"),
-    Message("DescribeGroups", 15, 6, 5, "kafka.protocol.admin"),
-    Message("ListGroups", 16, 5, 3, "kafka.protocol.admin"),
-    Message("SaslHandshake", 17, 1, 1 << 15, "kafka.protocol.sasl"),
-    Message("ApiVersions", 18, 3, 3, "kafka.protocol.metadata"),
-    Message("CreateTopics", 19, 7, 5, "kafka.protocol.admin"),
-    Message("DescribeConfigs", 32, 4, 4, "kafka.protocol.admin"),
-    Message("DescribeLogDirs", 35, 4, 2, "kafka.protocol.admin"),
-    Message("SaslAuthenticate", 36, 2, 2, "kafka.protocol.sasl"),
-    Message("DescribeCluster", 60, 2, 0, "kafka.protocol.admin"),
-    Message("ConsumerGroupDescribe", 69, 1, 0),
-    Message("ShareGroupDescribe", 77, 1, 0),
-    Message("StreamsGroupDescribe", 89, 0, 0),
-    Message("DescribeShareGroupOffsets", 90, 1, 0),
+    RequestType("OffsetFetch", 9, 9, 6, "kafka.protocol.consumer"),
+    RequestType("FindCoordinator", 10, 6, 3, "kafka.protocol.metadata"),
+    RequestType("DescribeGroups", 15, 6, 5, "kafka.protocol.admin"),
+    RequestType("ListGroups", 16, 5, 3, "kafka.protocol.admin"),
+    RequestType("SaslHandshake", 17, 1, 1 << 15, "kafka.protocol.sasl"),
+    RequestType("ApiVersions", 18, 3, 3, "kafka.protocol.metadata"),
+    RequestType("CreateTopics", 19, 7, 5, "kafka.protocol.admin"),
+    RequestType("DescribeConfigs", 32, 4, 4, "kafka.protocol.admin"),
+    RequestType("DescribeLogDirs", 35, 4, 2, "kafka.protocol.admin"),
+    RequestType("SaslAuthenticate", 36, 2, 2, "kafka.protocol.sasl"),
+    RequestType("DescribeCluster", 60, 2, 0, "kafka.protocol.admin"),
+    RequestType("ConsumerGroupDescribe", 69, 1, 0),
+    RequestType("ShareGroupDescribe", 77, 1, 0),
+    RequestType("StreamsGroupDescribe", 89, 0, 0),
+    RequestType("DescribeShareGroupOffsets", 90, 1, 0),
 )
 """By Kafka's name. Versions are chosen for what their answers hold, not because there are newer."""
 
@@ -77,7 +77,7 @@ def _part(field: Any, value: Any) -> Any:
 
 
 @cache
-def _classes(message: Message) -> tuple[Any, Any]:
+def _classes(message: RequestType) -> tuple[Any, Any]:
     names = (f"{message.name}Request", f"{message.name}Response")
     if message.module is not None:
         module = import_module(message.module)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from operators.schema.extras import bring
 from operators.schema.msk_iam import why_not
-from operators.schema.settings import nearest
+from operators.schema.nearest import suggestion
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = (
@@ -343,6 +343,6 @@ def _ask_librdkafka(name: str, value: str) -> None:
         said = getattr(error.args[0], "str", error.__str__)() if error.args else str(error)
         if "No such configuration property" in said or isinstance(error, TypeError):
             known = [*_USED, *_ALIASES, *_REFUSED, *_UNUSED]
-            text = f"there is no property `{name}`: {nearest(name, known)}"
+            text = f"there is no property `{name}`: {suggestion(name, known)}"
             raise PropertyError(name, text) from None
         raise PropertyError(name, f"`{name}`: {said}") from None

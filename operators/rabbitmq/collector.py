@@ -18,8 +18,8 @@ from operators.rabbitmq.detailed import (
     DETAILS,
     NODES,
     QUEUES,
-    Page,
     Queue,
+    QueuesPage,
     identity_of,
     parse_page,
     unescaped,
@@ -29,6 +29,7 @@ from operators.rabbitmq.places import keeps_statistics, page_url, places
 from operators.rabbitmq.queues import LISTED, MEASURED, Listed, Read, listing, measured
 from operators.rabbitmq.queues import queue_samples as samples_of
 from operators.rabbitmq.settings import RabbitSettings
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.ticks import Collected, Ticks
 
@@ -253,7 +254,7 @@ class RabbitCollector:
                 self._note("queues are read by the API", f"{problems[0].text}; {_PORT}")
             read, problems = await self._by_api(budget, running), []
         problems += hung
-        now = time.time_ns() // 1_000_000
+        now = wall_clock()
         queues = [name for name in self._there(read) if self._selects(name)]
         collected = samples_of(self._identity, tick, read, queues, now)
         error_class, error = summary(problems)
@@ -313,13 +314,15 @@ class RabbitCollector:
         found = await asyncio.gather(
             *(self._page(name, urls.get(name), running, until) for name in names)
         )
-        pages = {n: page for n, page in zip(names, found, strict=True) if isinstance(page, Page)}
+        pages = {
+            n: page for n, page in zip(names, found, strict=True) if isinstance(page, QueuesPage)
+        }
         problems = [page for page in found if isinstance(page, Problem)]
         if not pages:
             return None, problems or [
                 Problem("unavailable", f"{self._settings.name}: no node runs")
             ]
-        at = time.time_ns() // 1_000_000
+        at = wall_clock()
         listed, lacking = await self._list(pages, running, budget)
         return (
             Read(
@@ -356,7 +359,7 @@ class RabbitCollector:
 
     async def _page(
         self, node: str, url: str | None, running: frozenset[str], timeout: float
-    ) -> Page | Problem:
+    ) -> QueuesPage | Problem:
         brief = self._without_details(node, running)
         page = await self._families(node, url, BRIEF if brief else QUEUES, timeout)
         if isinstance(page, Problem):
@@ -387,7 +390,7 @@ class RabbitCollector:
 
     async def _families(
         self, node: str, url: str | None, of_queues: Iterable[str], timeout: float
-    ) -> Page | Problem:
+    ) -> QueuesPage | Problem:
         text = await self._text(node, url, (*of_queues, *COUNTERS), timeout)
         if isinstance(text, Problem):
             return text
@@ -395,7 +398,7 @@ class RabbitCollector:
         return await asyncio.to_thread(parse_page, text) if problem is None else problem
 
     async def _list(
-        self, pages: Mapping[str, Page], running: frozenset[str], budget: Budget
+        self, pages: Mapping[str, QueuesPage], running: frozenset[str], budget: Budget
     ) -> tuple[Mapping[Queue, Listed], list[Problem]]:
         """What the queues are: as it was, where nothing has come or gone since."""
         on_pages = {queue for page in pages.values() for queue in page.queues}
@@ -450,7 +453,7 @@ class RabbitCollector:
                 raise CollectionError(_no_api(what))
             found += _listed(answer.get("items"), what)
             number, count = number + 1, int(answer.get("page_count") or 0)
-        return await asyncio.to_thread(measured, found, time.time_ns() // 1_000_000, running)
+        return await asyncio.to_thread(measured, found, wall_clock(), running)
 
     def _note(self, event: str, note: str) -> None:
         if event not in self._noted:
@@ -486,7 +489,7 @@ def _running(nodes: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def _gauges(
-    pages: Mapping[str, Page], listed: Mapping[Queue, Listed]
+    pages: Mapping[str, QueuesPage], listed: Mapping[Queue, Listed]
 ) -> dict[str, dict[Queue, float]]:
     """Values by column; of a queue that is on two pages, its leader's."""
     gauges: dict[str, dict[Queue, float]] = {}

@@ -6,8 +6,6 @@ import pyarrow.compute as pc
 
 from operators.derive.store import (
     NOWHERE,
-    Flags,
-    Floats,
     Raw,
     at,
     concat,
@@ -19,6 +17,7 @@ from operators.derive.store import (
 )
 from operators.rabbitmq.detailed import ACKNOWLEDGED, DELIVERED, PUBLISHED, REDELIVERED
 from operators.rabbitmq.measures import KEYS, PRESENT, QUEUE_KEYS, READ, TALLIES
+from operators.schema.arrays import Flags, Floats
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, QUEUE
 

@@ -75,7 +75,7 @@ _IDENTITY = re.compile(
 
 
 @dataclass(slots=True)
-class Page:
+class QueuesPage:
     """What a node's page says of the queues whose leader is on it."""
 
     gauges: dict[str, dict[Queue, float]] = field(default_factory=dict)
@@ -103,9 +103,9 @@ class Page:
         return self.gauges.get("queue.depth", {})
 
 
-def parse_page(text: str) -> Page:
+def parse_page(text: str) -> QueuesPage:
     """What a page says; what on it is no series of a queue is passed over."""
-    page = Page()
+    page = QueuesPage()
     split: dict[str, Queue | None] = {}
     for metric, column in GAUGES.items():
         values = page.gauges.setdefault(column, {})

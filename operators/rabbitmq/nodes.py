@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
 from operators.rabbitmq.api import DISK, MEMORY, Alarms
 from operators.rabbitmq.detailed import values_of
 from operators.schema.metrics import NODE
@@ -66,7 +66,7 @@ _ALARMS = {"mem_alarm": MEMORY, "disk_free_alarm": DISK}
 
 
 def node_samples(
-    identity: Identity,
+    identity: SampleIdentity,
     tick: int,
     nodes: Sequence[Mapping[str, Any]],
     overview: Mapping[str, Any],

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from operators.collect.samples import Identity, cluster_part, collected_batch
+from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
 from operators.rabbitmq.detailed import (
     ACKNOWLEDGED,
     DELIVERED,
@@ -123,7 +123,7 @@ def measured(answer: Sequence[Mapping[str, Any]], at: int, running: Collection[s
 
 
 def queue_samples(
-    identity: Identity, tick: int, read: Read, queues: Collection[Queue], now: int
+    identity: SampleIdentity, tick: int, read: Read, queues: Collection[Queue], now: int
 ) -> Collected:
     """One QUEUE row for each of `queues`, and the CLUSTER columns that they give; `now` in ms.
 

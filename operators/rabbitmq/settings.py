@@ -12,8 +12,9 @@ from operators.collect.page_settings import PageUrl, TlsSettings
 from operators.collect.settings import SelectionSettings
 from operators.pool.settings import Priority
 from operators.schema.names import ClusterName
+from operators.schema.nearest import suggestion
 from operators.schema.rabbitmq import path_of, queue_at
-from operators.schema.settings import Settings, nearest, part, require_distinct
+from operators.schema.settings import Settings, part, require_distinct
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -147,7 +148,7 @@ class RabbitSettings(Settings):
             for expected in self.expect.of(kind).values():
                 for path in ("/".join(entity.path) for entity in expected):
                     if f"{self.name}/{path}" not in there:
-                        hint = nearest(path, names)
+                        hint = suggestion(path, names)
                         lines.append(f"expect: there is no {what} `{path}`; {hint}")
         return lines
 

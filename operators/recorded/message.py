@@ -1,25 +1,11 @@
 """From a recorded message to batches of samples, or to the reason why it is none."""
 
-from dataclasses import dataclass, field
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.recorded.nri_kafka import batches_of, is_json
 from operators.schema.arrow import TIMESTAMP
 from operators.schema.ipc import BatchDecodeError, decode
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableMessage:
-    """A message, or a part of one, that is no sample. `timestamp` is the message's (ms)."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    value: bytes = field(repr=False)
-    reason: str
 
 
 def read_message(

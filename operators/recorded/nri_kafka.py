@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.schema.arrow import sample_batch, schema_of
-from operators.schema.guid import entity_guid
+from operators.schema.guid import broker_name, entity_guid
 from operators.schema.metrics import (
     BROKER,
     BROKER_ID,
@@ -48,7 +48,7 @@ _ENVELOPE = {"schema", "payload"}
 MARK = b"\xef\xbb\xbf"
 """The byte-order mark of UTF-8, with which some write it."""
 
-Row = dict[str, Any]
+EventRow = dict[str, Any]
 
 
 def is_json(value: bytes) -> bool:
@@ -71,8 +71,8 @@ def batches_of(
         return [], [f"not JSON: {error}"]
     if not events and not reasons:
         reasons = ["no event in it"]
-    rows: dict[str, list[Row]] = {}
-    written: dict[tuple[Any, ...], Row] = {}
+    rows: dict[str, list[EventRow]] = {}
+    written: dict[tuple[Any, ...], EventRow] = {}
     for number, event in enumerate(events):
         try:
             if _is_of_topic_on_broker(event):
@@ -109,18 +109,18 @@ def _documents(value: bytes) -> tuple[list[Any], list[str]]:
         return documents, reasons
 
 
-def _key(row: Row) -> tuple[Any, ...]:
+def _key(row: EventRow) -> tuple[Any, ...]:
     return row["entity_guid"], row["timestamp"], row["origin"]
 
 
-def _add(rows: dict[tuple[Any, ...], Row], row: Row) -> None:
+def _add(rows: dict[tuple[Any, ...], EventRow], row: EventRow) -> None:
     """Put in a topic's bytes on one broker, or add them to those on others."""
     before = rows.setdefault(_key(row), row)
     if before is not row:
         before["topic.bytesInPerSecond"] += row["topic.bytesInPerSecond"]
 
 
-def _fill(row: Row, more: Row) -> None:
+def _fill(row: EventRow, more: EventRow) -> None:
     for column, value in more.items():
         if row[column] is None:
             row[column] = value
@@ -141,7 +141,7 @@ def _of_topic(event: Event) -> Event:
     }
 
 
-def _batch(entity_type: EntityType, rows: list[Row]) -> pa.RecordBatch:
+def _batch(entity_type: EntityType, rows: list[EventRow]) -> pa.RecordBatch:
     columns = {column: [row[column] for row in rows] for column in rows[0]}
     return sample_batch(entity_type, len(rows), columns)
 
@@ -181,14 +181,14 @@ def _entity_type(event: Event) -> EntityType:
     return CONSUMER_GROUP if event.get("topic") is None else GROUP_TOPIC
 
 
-def _row(entity_type: EntityType, event: Event, timestamp: int, account_id: int | None) -> Row:
+def _row(entity_type: EntityType, event: Event, timestamp: int, account_id: int | None) -> EventRow:
     cluster = _word(event, "clusterName")
     if cluster is None:
         raise ValueError("it has no `clusterName`")
     identity = _identity(entity_type, event)
     provider = _word(event, "provider") or "kafka"
     parts = _path(entity_type, identity, event)
-    row: Row = {
+    row: EventRow = {
         "timestamp": _timestamp(event.get("timestamp", timestamp)),
         "entity_guid": _word(event, "entityGuid")
         or entity_guid(account_id, entity_type.name, provider, cluster, *parts),
@@ -239,7 +239,7 @@ def _path(entity_type: EntityType, identity: Mapping[str, Any], event: Event) ->
         name = _unprefixed(name, "broker:")
         if number is None and name is None:
             raise ValueError("it has neither `brokerId` nor `displayName`")
-        return (name or "" if number is None else f"broker-{number}",)
+        return (name or "" if number is None else broker_name(number),)
     return tuple(str(value) for value in identity.values())
 
 

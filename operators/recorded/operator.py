@@ -5,8 +5,8 @@ import pyarrow as pa
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
-from operators.recorded.message import UnreadableMessage
 from operators.recorded.source import RecordedSource
+from operators.schema.unreadable import UnreadableMessage
 
 
 def recorded(

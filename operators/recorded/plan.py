@@ -41,7 +41,7 @@ class ReplayError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class OffsetStretch:
     """Offsets of one partition, from `start` up to, not including, `end`."""
 
     partition: int
@@ -56,7 +56,7 @@ class ReplayPlan:
     topic: str
     start: int
     end: int
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[OffsetStretch, ...]
 
     @property
     def partitions(self) -> int:
@@ -80,7 +80,7 @@ class ReplayPlan:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "ReplayPlan":
         """The plan of which `document` was made."""
-        stretches = tuple(Stretch(*numbers) for numbers in document["stretches"])
+        stretches = tuple(OffsetStretch(*numbers) for numbers in document["stretches"])
         return cls(document["topic"], document["start"], document["end"], stretches)
 
 
@@ -115,7 +115,7 @@ def replay_plan(connection: KafkaConnection, topic: str, start: int, end: int) -
     return ReplayPlan(topic, start, end, stretches)
 
 
-def _stretches(reader: Consumer, topic: str, since: int) -> tuple[Stretch, ...]:
+def _stretches(reader: Consumer, topic: str, since: int) -> tuple[OffsetStretch, ...]:
     """From the first message at or after `since` (ms) to the end, of each partition."""
     wanted = [TopicPartition(topic, number, since) for number in _partitions(reader, topic)]
     deadline = time.monotonic() + _TIMEOUT
@@ -137,10 +137,10 @@ def _partitions(reader: Consumer, topic: str) -> list[int]:
     return sorted(found.partitions)
 
 
-def _stretch(reader: Consumer, first: TopicPartition) -> Stretch:
+def _stretch(reader: Consumer, first: TopicPartition) -> OffsetStretch:
     if first.error is not None:
         raise KafkaException(first.error)
     _, end = reader.get_watermark_offsets(first, _TIMEOUT)
     # Where nothing is as late as that, the offset is negative: there is nothing to read.
     start = first.offset if 0 <= first.offset < end else end
-    return Stretch(first.partition, start, end)
+    return OffsetStretch(first.partition, start, end)

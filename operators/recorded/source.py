@@ -9,15 +9,17 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
 from operators.drain import Drain
-from operators.recorded.message import UnreadableMessage, read_message, within
-from operators.recorded.plan import ReplayError, ReplayPlan, Stretch, consumer
+from operators.recorded.message import read_message, within
+from operators.recorded.plan import OffsetStretch, ReplayError, ReplayPlan, consumer
 from operators.schedule import Alarm
+from operators.schema.clock import wall_clock
 from operators.schema.kafka import KafkaConnection
 from operators.schema.logs import Log
+from operators.schema.unreadable import UnreadableMessage
 
 log = Log("mqpipe.replay")
 
-State = tuple[int, int]
+RecordedState = tuple[int, int]
 """Version (1), next offset."""
 
 Items = list[tuple[str, pa.RecordBatch | UnreadableMessage]]
@@ -44,7 +46,9 @@ _FATAL = (
 )
 
 
-class RecordedSource(FixedPartitionedSource[tuple[str, pa.RecordBatch | UnreadableMessage], State]):
+class RecordedSource(
+    FixedPartitionedSource[tuple[str, pa.RecordBatch | UnreadableMessage], RecordedState]
+):
     """The samples of a replay's plan, and the messages that are none.
 
     Items are keyed by the input partition, `<topic>-<partition>`, for which clusters come is not
@@ -72,7 +76,9 @@ class RecordedSource(FixedPartitionedSource[tuple[str, pa.RecordBatch | Unreadab
         """The topic's partitions as the plan has them."""
         return list(self._stretches)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: State | None) -> "_Partition":
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: RecordedState | None
+    ) -> "_Partition":
         """Begin at the plan's offset, or go on at the stored one."""
         stretch = self._stretches[for_part]
         offset = stretch.start if resume_state is None else resume_state[1]
@@ -99,13 +105,15 @@ def _together(reasons: Sequence[str]) -> str:
     return "; ".join(reasons[:_REASONS]) + (f"; and {more:,} more" if more > 0 else "")
 
 
-class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableMessage], State]):
+class _Partition(
+    StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableMessage], RecordedState]
+):
     def __init__(
         self,
         name: str,
         connection: KafkaConnection,
         plan: ReplayPlan,
-        stretch: Stretch,
+        stretch: OffsetStretch,
         offset: int,
         drain: Drain,
         account_id: int | None,
@@ -147,7 +155,7 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
         now = datetime.now(UTC)
         return self._alarm.at(now + _POLL if self._idle else now)
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> RecordedState:
         return 1, self.next
 
     def close(self) -> None:
@@ -213,9 +221,9 @@ class _Partition(StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableM
             self._plan.topic,
             self.stretch.partition,
             message.offset() or 0,
-            max(0, message.timestamp()[1]),
             value if isinstance(value, bytes) and message.error() is None else b"",
             reason,
+            wall_clock(),
         )
 
     def _complain(self, error: str) -> None:

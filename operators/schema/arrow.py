@@ -80,6 +80,15 @@ class NoSamplesError(ValueError):
     """What was given is no batch of samples."""
 
 
+def one_batch(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Batches of one schema as one, with one dictionary a column."""
+    if len(batches) == 1:
+        return batches[0]
+    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+    parts = table.to_batches()
+    return parts[0] if parts else batches[0]
+
+
 def require_samples(given: Any, maker: str) -> pa.RecordBatch:
     """What code that is not mqpipe's gave, if it is a batch of samples; `maker` makes such.
 

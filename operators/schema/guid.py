@@ -1,7 +1,17 @@
-"""Entity GUIDs: one recipe for real, simulated and filled entities."""
+"""Entities' names in paths, and their GUIDs: one recipe for real, simulated and filled entities."""
 
 from functools import lru_cache
 from hashlib import sha256
+
+
+def broker_name(broker: object) -> str:
+    """What a broker's path has after its cluster."""
+    return f"broker-{broker}"
+
+
+def node_name(node: object) -> str:
+    """What a RabbitMQ node's path has after its cluster."""
+    return f"node-{node}"
 
 
 @lru_cache(maxsize=1 << 18)

@@ -19,6 +19,7 @@ from operators.schema.arrow import (
     TIMESTAMP,
     as_only_points,
     entity_type_of,
+    one_batch,
     only_points,
     schema_of,
 )
@@ -106,22 +107,20 @@ def decode_all(records: Iterable[bytes], together: int = TOGETHER) -> Iterator[p
             rows[entity_type] >= together
             or not alike[0].schema.equals(batch.schema, check_metadata=True)
         ):
-            yield _together(alike)
+            yield _joined(alike)
             alike.clear()
             rows[entity_type] = 0
         alike.append(batch)
         rows[entity_type] += batch.num_rows
     for alike in held.values():
         if alike:
-            yield _together(alike)
+            yield _joined(alike)
 
 
-def _together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Batches of one schema as one, with one dictionary for each column."""
     with _clear_errors():
-        table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
-        parts = table.to_batches()
-        return _checked(parts[0] if parts else batches[0])
+        return _checked(one_batch(batches))
 
 
 def _read(data: bytes) -> pa.RecordBatch:

@@ -37,13 +37,20 @@ Property = Annotated[
 """The value of a librdkafka property. Any of them may be a secret, so none is ever shown."""
 
 
+BootstrapServers = Annotated[
+    str,
+    Field(
+        pattern=BOOTSTRAP_SERVERS,
+        description="some of its brokers: `host:port`, with commas between",
+    ),
+]
+"""Where a Kafka cluster is asked for all of its brokers."""
+
+
 class KafkaConnection(Settings):
     """How a Kafka cluster is reached."""
 
-    bootstrap_servers: str = Field(
-        pattern=BOOTSTRAP_SERVERS,
-        description="some of its brokers: `host:port`, with commas between",
-    )
+    bootstrap_servers: BootstrapServers
     client: dict[str, Property] = Field(
         default_factory=dict, description="any librdkafka property, such as `security.protocol`"
     )

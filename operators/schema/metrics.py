@@ -13,7 +13,7 @@ STRING = pa.dictionary(pa.int32(), pa.string())
 """Arrow type of every repeating string."""
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """How a metric's value behaves between two ticks."""
 
     GAUGE = "gauge"
@@ -46,7 +46,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     unit: str
     meaning: str
     type: pa.DataType = pa.float64()
@@ -64,7 +64,9 @@ class Metric:
     @property
     def counts(self) -> bool:
         """Whether its points are counters: a count, or a rate that is a counter in OpenTelemetry."""
-        return self.kind is Kind.COUNT or (self.kind is Kind.RATE and self.otel is not None)
+        return self.kind is MetricKind.COUNT or (
+            self.kind is MetricKind.RATE and self.otel is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,32 +117,34 @@ def _gauge(
     name: str, unit: str, meaning: str, otel: str | None = None, **attributes: str
 ) -> Metric:
     return Metric(
-        name, Kind.GAUGE, unit, meaning, otel=otel, otel_attributes=tuple(attributes.items())
+        name, MetricKind.GAUGE, unit, meaning, otel=otel, otel_attributes=tuple(attributes.items())
     )
 
 
 def _rate(name: str, unit: str, meaning: str, otel: str | None = None, **attributes: str) -> Metric:
     return Metric(
-        name, Kind.RATE, unit, meaning, otel=otel, otel_attributes=tuple(attributes.items())
+        name, MetricKind.RATE, unit, meaning, otel=otel, otel_attributes=tuple(attributes.items())
     )
 
 
 def _whole(
     name: str, unit: str, meaning: str, otel: str | None = None, **attributes: str
 ) -> Metric:
-    return Metric(name, Kind.GAUGE, unit, meaning, pa.int64(), otel, tuple(attributes.items()))
+    return Metric(
+        name, MetricKind.GAUGE, unit, meaning, pa.int64(), otel, tuple(attributes.items())
+    )
 
 
 def _count(name: str, unit: str, meaning: str, otel: str | None = None) -> Metric:
-    return Metric(name, Kind.COUNT, unit, meaning, pa.int64(), otel)
+    return Metric(name, MetricKind.COUNT, unit, meaning, pa.int64(), otel)
 
 
 def _flag(name: str, meaning: str, otel: str | None = None) -> Metric:
-    return Metric(name, Kind.STATE, "0/1", meaning, pa.int8(), otel)
+    return Metric(name, MetricKind.STATE, "0/1", meaning, pa.int8(), otel)
 
 
 def _word(name: str, meaning: str) -> Metric:
-    return Metric(name, Kind.STATE, "word", meaning, STRING)
+    return Metric(name, MetricKind.STATE, "word", meaning, STRING)
 
 
 def _also_called(names: dict[str, str], *metrics: Metric) -> tuple[Metric, ...]:
@@ -860,4 +864,3 @@ ENTITY_TYPES: tuple[EntityType, ...] = (
     NODE,
 )
 BY_NAME: dict[str, EntityType] = {t.name: t for t in ENTITY_TYPES}
-BY_LABEL: dict[str, EntityType] = {t.label: t for t in ENTITY_TYPES}

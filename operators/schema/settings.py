@@ -3,11 +3,9 @@
 Each room declares its own settings beside what uses them; `flows.config` puts them together.
 """
 
-import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
-from itertools import islice
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -87,30 +85,6 @@ def require_distinct(names: Iterable[object]) -> None:
         raise ValueError(f"named twice: {', '.join(twice)}")
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """A hint for a name that leads nowhere: the nearest right one, or those there are, nearest first."""
-    near = difflib.get_close_matches(name, known, 1)
-    if near:
-        return f"did you mean `{near[0]}`?"
-    if len(known) <= _COMPARED:
-        like = difflib.SequenceMatcher(None, "", name)
-        known = sorted(known, key=lambda other: (-_likeness(like, other), other))
-    more = ", …" if len(known) > _SHOWN else ""
-    return f"there are {', '.join(islice(known, _SHOWN)) or 'none'}{more}"
-
-
-def _likeness(like: "difflib.SequenceMatcher[str]", other: str) -> float:
-    """From 0 to 1, as `get_close_matches` takes it."""
-    like.set_seq1(other)
-    return like.ratio()
-
-
-_SHOWN = 10
-"""Names that a hint lists."""
-_COMPARED = 1_000
-"""Names that are put in the order of their nearness; of more that would take seconds."""
-
-
 def at_most(limit: float, reason: str) -> AfterValidator:
     """A bound of a number for Annotated, with the reason in its message; `limit` is still right."""
 
@@ -128,7 +102,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_ty
 BrokerId = Annotated[int, Field(ge=0), at_most(2**31 - 1, "Kafka's ids have 31 bits")]
 """The id of a Kafka broker."""
 
-GroupTopics = Annotated[int, Field(ge=0), at_most(1_000_000, "no cluster's bill bears more")]
+GroupTopicCount = Annotated[int, Field(ge=0), at_most(1_000_000, "no cluster's bill bears more")]
 """How many rows of a group and topic a cluster has, at most."""
 
 ByteSize = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]

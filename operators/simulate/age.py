@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.block import Block
 from operators.simulate.local_time import DAY
-from operators.simulate.noise import Floats, Ints
 
 MINUTE = 60_000
 SHORT = 60.0

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+from operators.schema.arrays import Ints
 from operators.schema.arrow import TIMESTAMP
 from operators.schema.metrics import (
     BROKER,
@@ -20,9 +21,8 @@ from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.occurrences import Anomaly, Paths, paths_of
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.kafka import cluster
-from operators.simulate.noise import Ints
 from operators.simulate.rabbitmq.cluster import touched_by
-from operators.simulate.rabbitmq.layout import Layout
+from operators.simulate.rabbitmq.layout import QueueLayout
 from operators.simulate.spec import ShardSpec
 
 ANOMALIES = pa.schema(
@@ -48,7 +48,7 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
     """The anomalies that are under way in [start, end), ms since 1970; schema: ANOMALIES."""
     rows = []
     for spec in specs:
-        layout = Layout.of(spec) if spec.topology.nodes else None
+        layout = QueueLayout.of(spec) if spec.topology.nodes else None
         physics = cluster if spec.provider == "kafka" else queues
         relations = layout.relations if layout else physics.relations_of(spec)
         schedule = spec.schedule
@@ -77,7 +77,7 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
     return pa.Table.from_pylist(rows, ANOMALIES)
 
 
-def _touched(anomaly: Anomaly, layout: Layout, paths: Paths) -> list[str]:
+def _touched(anomaly: Anomaly, layout: QueueLayout, paths: Paths) -> list[str]:
     """The same of a cluster of RabbitMQ."""
     found: dict[str, None] = {anomaly.entity: None}
     for effect in anomaly.effects(layout.relations):

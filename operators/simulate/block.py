@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.simulate.noise import Ints
+from operators.schema.arrays import Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Ints
 from operators.schema.metrics import CONSUMER_GROUP, TOPIC, EntityType
 from operators.simulate.block import Block
 from operators.simulate.local_time import DAY, HOUR
-from operators.simulate.noise import Ints, hashed, key_of
+from operators.simulate.noise import (
+    hashed,
+    key_of,
+)
 from operators.simulate.topology import Topology
 
 CYCLE = 28 * DAY

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from operators.schema.arrays import Ints
 from operators.schema.arrow import TIMESTAMP, from_numpy, repeated, schema_of
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import STRING, EntityType, Origin
-from operators.simulate.noise import Ints
 from operators.simulate.spec import ShardSpec
 
 

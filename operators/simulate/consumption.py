@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.grouped_sums import GroupedSums
-from operators.simulate.noise import Floats, Ints, Lanes
+from operators.simulate.noise import (
+    Lanes,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
-"""What makes a shard's samples: the physics of its provider, or a generator of one's own."""
+"""What makes a shard's samples: the physics of its provider, or a custom generator."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from operators import plugins
-from operators.schema.arrow import NoSamplesError, require_samples
 from operators.schema.metrics import Origin
 from operators.simulate.block import Block
 from operators.simulate.kafka.cluster import KafkaCluster
@@ -18,7 +17,7 @@ from operators.simulate.spec import ShardSpec
 class Generator(Protocol):
     """Makes the samples of one shard, block by block.
 
-    One of one's own is what `factory(spec, account_id, origin, **options)` gives, where the
+    A custom one is what `factory(spec, account_id, origin, **options)` gives, where the
     factory is an entry point of `mqpipe.generators` or `module:name`. It computes and does no
     I/O, for it runs on a worker's thread. Its samples depend on nothing but the specification,
     the ticks and its state, whatever the blocks.
@@ -35,7 +34,7 @@ class Generator(Protocol):
 
 
 class GeneratorError(RuntimeError):
-    """A generator of one's own cannot be made, failed, or gave what samples are not.
+    """A custom generator cannot be made, failed, or gave what samples are not.
 
     To ask it again is of no use.
     """
@@ -71,7 +70,7 @@ def generator_of(spec: ShardSpec, account_id: int | None, origin: Origin) -> Gen
 
 
 class _Checked:
-    """A generator of one's own, whose batches are looked at before they go on."""
+    """A custom generator, whose batches are looked at before they go on."""
 
     def __init__(
         self,
@@ -82,13 +81,11 @@ class _Checked:
         origin: Origin,
     ) -> None:
         self._use, self._cluster = use, spec.cluster
+        methods, given = ("step", "state", "restore"), (spec, account_id, origin)
         try:
-            own = plugins.load("generator", use)(spec, account_id, origin, **options)
-        except Exception as error:
-            raise self._error(f"cannot be made: {type(error).__name__}: {error}") from error
-        missing = [n for n in ("step", "state", "restore") if not callable(getattr(own, n, None))]
-        if missing:
-            raise self._error(f"what it makes has no method `{'`, `'.join(missing)}`")
+            own = plugins.make("generator", use, methods, *given, options=options)
+        except plugins.UnfitError as error:
+            raise self._error(str(error)) from error
         self._own: Generator = own
         self.state = own.state
         self.restore = own.restore
@@ -98,12 +95,9 @@ class _Checked:
             made = self._own.step(block)
         except Exception as error:
             raise self._error(f"{type(error).__name__}: {error}") from error
-        if not isinstance(made, Sequence):
-            given = type(made).__name__
-            raise self._error(f"gave a {given} in place of a list of RecordBatches")
         try:
-            return [require_samples(batch, "sample_batch") for batch in made]
-        except NoSamplesError as error:
+            return plugins.samples_of(made, "sample_batch")
+        except plugins.UnfitError as error:
             raise self._error(str(error)) from error
 
     def _error(self, why: str) -> GeneratorError:

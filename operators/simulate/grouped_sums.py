@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.simulate.noise import Ints
+from operators.schema.arrays import Ints
 
 
 @dataclass(frozen=True, slots=True)

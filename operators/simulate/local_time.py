@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from operators.simulate.noise import Ints
+from operators.schema.arrays import Ints
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from operators.schema.arrays import Floats, Ints
+
 Lanes = NDArray[np.uint16]
 
 LANES = 4

@@ -22,9 +22,14 @@ from pydantic import (
 )
 
 from operators import plugins
+from operators.schema.arrays import Floats, Ints
 from operators.schema.settings import Duration, Moment, Settings, at_most
 from operators.simulate.local_time import DAY, HOUR, day_number, month, to_local, weekday
-from operators.simulate.noise import Floats, Ints, hashed, key_of, smooth
+from operators.simulate.noise import (
+    hashed,
+    key_of,
+    smooth,
+)
 from operators.simulate.recording import recording
 
 _Factor = Annotated[float, Field(ge=0), at_most(1e6, "a level is multiplied by it")]

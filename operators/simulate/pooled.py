@@ -8,7 +8,7 @@ import pyarrow as pa
 from operators import plugins
 from operators.pool.thread import call
 from operators.schema.arrow import TIMESTAMP, sample_batch
-from operators.schema.guid import entity_guid
+from operators.schema.guid import broker_name, entity_guid
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
@@ -22,7 +22,7 @@ from operators.simulate.generators import GeneratorError
 from operators.simulate.spec import ShardSpec
 from operators.ticks import Collected, Ticks
 
-Rows: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
+GeneratedRows: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 """By entity type's label: a dictionary an entity, of its identity column and its metrics."""
 
 SIMULATED = {t.label: t for t in (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, QUEUE)}
@@ -38,10 +38,10 @@ class Asked(Protocol):
     a thread of their own.
     """
 
-    def generate(self, tick: int, time_left: float) -> Rows | Awaitable[Rows]:
-        """The rows of one tick (ms since the epoch) within `time_left` seconds; see `Rows`.
+    def generate(self, tick: int, time_left: float) -> GeneratedRows | Awaitable[GeneratedRows]:
+        """The rows of one tick (ms since the epoch) within `time_left` seconds; see `GeneratedRows`.
 
-        What it raises fails the attempt, as for a collector of one's own.
+        What it raises fails the attempt, as for a custom collector.
         """
 
 
@@ -74,16 +74,16 @@ class PooledGenerator:
     def _make(self) -> Any:
         settings = self._spec.settings.generator
         assert settings is not None  # noqa: S101 - `ShardSpec.does_io`
+        methods = ["generate(tick, time_left)"]
+        given = self._spec, self._account_id, Origin.SIMULATED
         try:
-            factory = plugins.load("generator", settings.use)
-            own = factory(self._spec, self._account_id, Origin.SIMULATED, **settings.options)
-        except Exception as error:
-            raise self._error(f"cannot be made: {type(error).__name__}: {error}") from error
-        if not callable(getattr(own, "generate", None)):
-            raise self._error("what it makes has no method `generate(tick, time_left)`")
-        return own
+            return plugins.make(
+                "generator", settings.use, methods, *given, options=settings.options
+            )
+        except plugins.UnfitError as error:
+            raise self._error(str(error)) from error
 
-    def _batches(self, rows: Rows, tick: int) -> list[pa.RecordBatch]:
+    def _batches(self, rows: GeneratedRows, tick: int) -> list[pa.RecordBatch]:
         try:
             return [self._batch(_entity_type(label), rows[label], tick) for label in rows]
         except Exception as error:
@@ -134,4 +134,4 @@ def _path(entity_type: EntityType, row: Mapping[str, Any]) -> tuple[str, ...]:
     missing = [column for column in wanted if row.get(column) is None]
     if missing:
         raise ValueError(f"a row of {entity_type.label} has no {missing}")
-    return tuple(f"broker-{row[c]}" if entity_type is BROKER else str(row[c]) for c in wanted)
+    return tuple(broker_name(row[c]) if entity_type is BROKER else str(row[c]) for c in wanted)

@@ -7,26 +7,31 @@ import numpy as np
 import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
+from operators.schema.arrays import Floats, Ints
 from operators.schema.metrics import CLUSTER, QUEUE, Origin
 from operators.schema.rabbitmq import path_of
 from operators.simulate.age import Ages
 from operators.simulate.anomalies.aftermath import Aftermath, Driven, Trace
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
-from operators.simulate.anomalies.levers import Levers, Timeline
+from operators.simulate.anomalies.levers import AnomalyTimeline, Levers
 from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
 from operators.simulate.consumption import Consumption
-from operators.simulate.noise import Floats, Ints, Lanes, draws, lanes
+from operators.simulate.noise import (
+    Lanes,
+    draws,
+    lanes,
+)
 from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import Traffic, error_rate, failures
 
 BUSIEST = 0.95
 """Utilisation above which processing gets no slower."""
 
-State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
+QueueClusterState = tuple[tuple[bytes, ...], tuple[Trace, ...]]
 """Backlog, messages in work; and what anomalies left behind."""
 
 
@@ -50,7 +55,7 @@ class QueueCluster:
             topics=len(queues),
         )
         schedule = spec.schedule
-        self._timeline = Timeline(schedule, relations_of(spec))
+        self._timeline = AnomalyTimeline(schedule, relations_of(spec))
         self._aftermath = Aftermath()
         names = [q.name for q in queues]
         vhosts = {"vhost": [q.vhost for q in queues]} if spec.provider == "rabbitmq" else {}
@@ -62,12 +67,12 @@ class QueueCluster:
             QUEUE, spec, account_id, origin, paths, {"queue": names, **vhosts}
         )
 
-    def state(self) -> State:
+    def state(self) -> QueueClusterState:
         """What the next block goes on from."""
         arrays = (self._pairs.backlog, self._pairs.uncommitted)
         return tuple(a.tobytes() for a in arrays), self._aftermath.traces
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: QueueClusterState) -> None:
         """Go on from a `state`."""
         arrays, traces = state
         self._pairs.backlog, self._pairs.uncommitted = (

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from operators.schema.settings import nearest
+from operators.schema.arrays import Floats, Ints
+from operators.schema.nearest import suggestion
 from operators.simulate.local_time import DAY
-from operators.simulate.noise import Floats, Ints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +91,7 @@ def _table(path: str, metric: str, entity: str | None) -> "tuple[pa.Table, str]"
     if time is None:
         raise ValueError(f"no column of times: name it {', '.join(_TIMES[:-1])} or {_TIMES[-1]}")
     if metric not in names:
-        raise ValueError(f"no column `{metric}`; {nearest(metric, names)}")
+        raise ValueError(f"no column `{metric}`; {suggestion(metric, names)}")
     if entity is not None and "entity_name" not in names:
         raise ValueError("no column `entity_name`: leave `entity` out")
     columns = [time, metric, *(["entity_name"] if entity is not None else [])]

@@ -1,6 +1,5 @@
 """Settings of the simulation: fleets, what happens to them, and the seed of it all."""
 
-import difflib
 import inspect
 from collections.abc import Sized
 from datetime import date, time
@@ -17,16 +16,16 @@ from pydantic import (
 
 from operators import plugins
 from operators.schema.names import FleetName, fits_a_file
+from operators.schema.nearest import nearest, suggestion
 from operators.schema.settings import (
     BrokerId,
     Duration,
-    GroupTopics,
+    GroupTopicCount,
     Misfit,
     MisfitError,
     Moment,
     Settings,
     at_most,
-    nearest,
     part,
     require_distinct,
 )
@@ -55,7 +54,7 @@ _Bytes = Annotated[
     int, Field(ge=1), at_most(MOST_MESSAGE_BYTES, "Kafka's messages are smaller than 1 GiB")
 ]
 NAME_CHARACTERS = 249
-Name = Annotated[
+EntityName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=NAME_CHARACTERS, pattern=_NO_COLON_NO_SLASH),
 ]
@@ -65,7 +64,7 @@ Name = Annotated[
 class TopicSettings(Settings):
     """A topic of a fleet by name; what is left out comes from the preset of its name."""
 
-    name: Name = Field(description="the topic's name")
+    name: EntityName = Field(description="the topic's name")
     partitions: _Partitions | None = Field(default=None, description="partitions")
     replication_factor: _Replicas | None = Field(
         default=None, description="replicas of a partition"
@@ -77,8 +76,8 @@ class TopicSettings(Settings):
 class GroupSettings(Settings):
     """A consumer group of a fleet by name."""
 
-    name: Name = Field(description="the group's id")
-    topics: tuple[Name, ...] = Field(min_length=1, description="the topics that it reads")
+    name: EntityName = Field(description="the group's id")
+    topics: tuple[EntityName, ...] = Field(min_length=1, description="the topics that it reads")
     consumers: Annotated[int, Field(ge=1), at_most(1_000_000, "no group has more")] | None = Field(
         default=None, description="members; one for three partitions"
     )
@@ -87,7 +86,7 @@ class GroupSettings(Settings):
 class QueueSettings(Settings):
     """A queue of a fleet by name; what is left out comes from the preset of its name."""
 
-    name: Name = Field(description="the queue's name")
+    name: EntityName = Field(description="the queue's name")
     messages_per_second: _Level | None = Field(default=None, description="level at a factor of 1")
     message_size: _Bytes | None = Field(default=None, description="bytes of a message")
     type: Literal["classic", "quorum", "stream"] | None = Field(
@@ -205,7 +204,7 @@ class FleetSettings(Settings):
         le=1,
         description="share of topics and groups that come and go, each for some weeks",
     )
-    group_topics: GroupTopics = Field(
+    group_topics: GroupTopicCount = Field(
         default=10_000,
         description="rows of a group and topic of a cluster, at most: those of its fullest topics; "
         "0 for none",
@@ -222,8 +221,8 @@ class FleetSettings(Settings):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            near = difflib.get_close_matches(name, available_timezones(), 1)
-            hint = f"did you mean `{near[0]}`?" if near else "write it like UTC or Europe/Berlin"
+            near = nearest(name, available_timezones())
+            hint = f"did you mean `{near}`?" if near else "write it like UTC or Europe/Berlin"
             raise ValueError(f"no time zone `{name}`; {hint}") from None
         return name
 
@@ -315,7 +314,7 @@ class FleetSettings(Settings):
             (
                 ("groups", g, "topics", t),
                 f"group `{group.name}` reads the topic `{topic}`, which the fleet does not have; "
-                + nearest(topic, topics),
+                + suggestion(topic, topics),
             )
             for g, group in enumerate(self.groups)
             for t, topic in enumerate(group.topics)

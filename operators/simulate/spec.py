@@ -1,6 +1,5 @@
 """A shard's specification: everything that its samples follow from."""
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -8,7 +7,9 @@ from hashlib import sha256
 
 import numpy as np
 
-from operators.schema.settings import Misfit, MisfitError, nearest
+from operators.schema.arrays import Floats, Ints
+from operators.schema.nearest import nearest, suggestion
+from operators.schema.settings import Misfit, MisfitError
 from operators.simulate.anomalies.occurrences import (
     Paths,
     Schedule,
@@ -17,7 +18,9 @@ from operators.simulate.anomalies.occurrences import (
     root_of,
 )
 from operators.simulate.fleets import topology_of
-from operators.simulate.noise import Floats, Ints, key_of
+from operators.simulate.noise import (
+    key_of,
+)
 from operators.simulate.patterns import AnyPattern, Scene
 from operators.simulate.settings import (
     AnomalySettings,
@@ -180,14 +183,14 @@ def _unknown_names(
 
     for place, anomaly in enumerate(settings.anomalies):
         if anomaly.fleet is not None and anomaly.fleet not in fleets:
-            hint = nearest(anomaly.fleet, fleets)
+            hint = suggestion(anomaly.fleet, fleets)
             yield ("anomalies", place, "fleet"), f"no fleet `{anomaly.fleet}`; {hint}"
         if anomaly.entity is None:
             continue
         cluster, where = anomaly.entity.split("/")[0], ("anomalies", place, "entity")
         if cluster not in specs:
-            near = difflib.get_close_matches(cluster, specs, 1)
-            unknown = UnknownEntityError(anomaly.kind, anomaly.entity, near[0] if near else None)
+            near = nearest(cluster, specs)
+            unknown = UnknownEntityError(anomaly.kind, anomaly.entity, near)
             yield where, str(unknown)
             continue
         try:

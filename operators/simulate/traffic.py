@@ -4,9 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.block import Block
 from operators.simulate.local_time import HOUR
-from operators.simulate.noise import Floats, Ints, Lanes, drift, key_of, phase
+from operators.simulate.noise import (
+    Lanes,
+    drift,
+    key_of,
+    phase,
+)
 from operators.simulate.spec import ShardSpec, pattern_factor
 
 WANDER = 2 * HOUR

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from pathlib import Path
 
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
 from sinks.events import Listener, SamplesPublished, count_by_origin, nobody
 from sinks.partitioned import PartitionedSink
-from sinks.rolled.background import LOOK_EVERY, Background, now_ms
 from sinks.rolled.owner import Owner
 from sinks.rolled.partition import RolledPartition
-from sinks.rolled.waiting import State, Waiting
+from sinks.rolled.publisher import LOOK_EVERY, Publisher
+from sinks.rolled.waiting import RolledState, Waiting
 
 log = Log("mqpipe.deltalake")
 
@@ -37,7 +38,7 @@ class RolledDelta(PartitionedSink):
         run: str,
         directory: Path,
         listener: Listener = nobody,
-        clock: Callable[[], int] = now_ms,
+        clock: Callable[[], int] = wall_clock,
         look_every: float | None = LOOK_EVERY,
         build: str = "",
         recovery: str = "",
@@ -52,7 +53,7 @@ class RolledDelta(PartitionedSink):
         self._tables.require_folder()
         self._owner = partial(Owner, build, store=recovery)
         self._waiting = partial(Waiting, directory=directory)
-        self._background = Background(self._tables.commit, look_every, together=True)
+        self._background = Publisher(self._tables.commit, look_every, together=True)
         self._partition = partial(
             RolledPartition,
             "deltalake",
@@ -65,7 +66,7 @@ class RolledDelta(PartitionedSink):
         )
 
     def build_part(
-        self, step_id: str, for_part: str, resume_state: State | None
+        self, step_id: str, for_part: str, resume_state: RolledState | None
     ) -> RolledPartition:
         """Go on exactly where the stored state says; rows that came after it come again.
 

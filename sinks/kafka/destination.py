@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.schema.kafka import DebugLog
 from operators.schema.logs import Log
-from sinks.delivery import Parcel, Rejected, RetryLater, Samples, TooLarge
+from sinks.delivery import Parcel, Rejected, RetryLater, SampleBatches, TooLarge
 from sinks.kafka.messages import Message, messages
 from sinks.kafka.settings import NAME, KafkaSettings
 
@@ -56,7 +56,7 @@ class Kafka:
         self._topic_is_there = False
         self._log = Log(__name__).bind(topic=settings.topic)
 
-    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+    def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         """A parcel a message; a single sample that is too large for one is refused."""
         for message in messages(samples, self._most_bytes):
             refused = None

@@ -1,13 +1,13 @@
 """From batches of samples to Kafka messages within the size that a broker takes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.schema.arrow import SCHEMA_VERSION, entity_type_of
+from operators.schema.arrow import SCHEMA_VERSION, entity_type_of, one_batch
 from operators.schema.ipc import encode
 from operators.schema.kafka import ENTITY_TYPE_HEADER, MESSAGE_SPAN, SCHEMA_VERSION_HEADER
 
@@ -44,7 +44,7 @@ def messages(samples: Iterable[pa.RecordBatch], most_bytes: int) -> Iterator[Mes
         for cluster, rows in _by_cluster(batch):
             groups.setdefault((cluster, entity_type_of(batch).name), []).append(rows)
     for (cluster, _), batches in groups.items():
-        for rows in _by_span(_joined(batches)):
+        for rows in _by_span(one_batch(batches)):
             yield from _encoded(cluster, rows, most_bytes - OVERHEAD)
 
 
@@ -78,9 +78,3 @@ def _by_span(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     spans = (times - times.min()) // MESSAGE_SPAN
     for span in np.unique(spans):
         yield rows.filter(pa.array(spans == span))
-
-
-def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    if len(batches) == 1:
-        return batches[0]
-    return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()[0]

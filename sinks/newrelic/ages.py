@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.schema.arrow import TIMESTAMP
-from sinks.delivery import Samples
+from sinks.delivery import SampleBatches
 
 _HOUR = 3_600_000
 _MARGIN = 60_000
@@ -14,7 +14,9 @@ _MARGIN = 60_000
 _FURTHEST_AHEAD = 24 * _HOUR
 
 
-def by_age(samples: Samples, hours: int, now: int) -> tuple[Samples, list[tuple[Samples, str]]]:
+def by_age(
+    samples: SampleBatches, hours: int, now: int
+) -> tuple[SampleBatches, list[tuple[SampleBatches, str]]]:
     """What New Relic takes, and what it would drop in silence, with the reason.
 
     `hours` is how old samples may be; `now` is in milliseconds since the epoch.
@@ -39,5 +41,5 @@ def by_age(samples: Samples, hours: int, now: int) -> tuple[Samples, list[tuple[
     return _filled(taken), [(part, reason) for part, reason in refused if part]
 
 
-def _filled(batches: Sequence[pa.RecordBatch]) -> Samples:
+def _filled(batches: Sequence[pa.RecordBatch]) -> SampleBatches:
     return tuple(batch for batch in batches if batch.num_rows)

@@ -11,7 +11,7 @@ from sinks.delivery import (
     Parcel,
     Rejected,
     RetryLater,
-    Samples,
+    SampleBatches,
     TooLarge,
     merged,
     slice_of,
@@ -75,7 +75,7 @@ class NewRelic:
         self._hinted = False
         self._log = Log(__name__)
 
-    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+    def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         """Payloads within New Relic's limits; what is too old or too far ahead is refused."""
         together = merged(samples)
         for each in self._routes if not route else (route,):
@@ -106,7 +106,7 @@ class NewRelic:
             self._hinted = True
             self._log.info(_HINT)
 
-    def _packed(self, samples: Samples, route: str) -> Iterator[Parcel]:
+    def _packed(self, samples: SampleBatches, route: str) -> Iterator[Parcel]:
         rows, with_rows = self._encoded(samples, route)
         for payload in payloads(rows, PAYLOAD_BYTES, self._settings.uncompressed):
             part = slice_of(with_rows, payload.start, payload.stop)
@@ -115,7 +115,9 @@ class NewRelic:
                 refused = f"one sample takes more than the {PAYLOAD_BYTES} bytes of a payload"
             yield Parcel(part, route, payload.body, refused)
 
-    def _encoded(self, samples: Samples, route: str) -> tuple[pa.LargeStringArray, Samples]:
+    def _encoded(
+        self, samples: SampleBatches, route: str
+    ) -> tuple[pa.LargeStringArray, SampleBatches]:
         """JSON objects, and the samples that they are of: one without numbers has no metrics."""
         if route == EVENTS:
             return _concatenated([events(batch) for batch in samples]), samples

@@ -24,11 +24,11 @@ from operators.schema.metrics import (
     QUEUE,
     TOPIC,
     EntityType,
-    Kind,
     Metric,
+    MetricKind,
 )
 from sinks.newrelic.entity_names import DISPLAY_NAME, EVENT_NAME, with_names
-from sinks.newrelic.fragments import TEXT, Part, joined, members, never_null, numbers, rows_of
+from sinks.newrelic.fragments import TEXT, Fragment, joined, members, never_null, numbers, rows_of
 
 RABBITMQ = "rabbitmq"
 """The provider whose events and entities are its own."""
@@ -150,7 +150,7 @@ def _events(
     if event_type.startswith("Rabbitmq"):
         columns[_RABBITMQ_CLUSTER] = _RABBITMQ_CLUSTER
         batch = batch.append_column(_RABBITMQ_CLUSTER, batch.column("cluster_name"))
-    parts: list[Part] = [f'{{"eventType":"{event_type}","entityType":"{entity_type.name}"']
+    parts: list[Fragment] = [f'{{"eventType":"{event_type}","entityType":"{entity_type.name}"']
     parts += members(batch, columns)
     return rows_of([*parts, "},"], len(batch))
 
@@ -218,11 +218,11 @@ def point_count(batch: pa.RecordBatch, *, known_only: bool = False) -> int:
 
 
 def _metrics(
-    points: Sequence[Sequence[Part]], batch: pa.RecordBatch
-) -> tuple[list[Part], pa.RecordBatch]:
+    points: Sequence[Sequence[Fragment]], batch: pa.RecordBatch
+) -> tuple[list[Fragment], pa.RecordBatch]:
     """Points with commas between them, and the samples that have any."""
-    always: list[Sequence[Part]] = []
-    seldom: list[Sequence[Part]] = []
+    always: list[Sequence[Fragment]] = []
+    seldom: list[Sequence[Fragment]] = []
     for point in points:
         (always if all(never_null(part) for part in point) else seldom).append(point)
     if always:
@@ -238,7 +238,7 @@ def _metrics(
 
 def _points(
     batch: pa.RecordBatch, entity_type: EntityType, interval: int, known_only: bool
-) -> list[list[Part]]:
+) -> list[list[Fragment]]:
     """Each metric's points, in pieces; a piece is null where the metric is.
 
     Counts bear the start of their interval.
@@ -253,7 +253,7 @@ def _points(
     )
     points = []
     for metric, value in zip(metrics, values, strict=True):
-        head: list[Part] = [f'{{"name":{json.dumps(metric.point)},"type":']
+        head: list[Fragment] = [f'{{"name":{json.dumps(metric.point)},"type":']
         if metric.counts:
             head += [f'"count","interval.ms":{interval},"timestamp":', starts, ',"value":']
         else:
@@ -265,7 +265,7 @@ def _points(
 def _column_of(batch: pa.RecordBatch, metric: Metric, interval: int) -> pa.Array:
     """A metric's values; a rate that is a counter in New Relic is the count over the interval."""
     values = batch.column(metric.name)
-    if metric.kind is Kind.RATE and metric.counts:
+    if metric.kind is MetricKind.RATE and metric.counts:
         return pc.multiply(values, interval / 1000)
     return values if metric.otel_factor == 1 else pc.multiply(values, metric.otel_factor)
 
@@ -276,10 +276,10 @@ def _attributes_of(metric: Metric) -> str:
     return f',"attributes":{json.dumps(dict(metric.otel_attributes), separators=(",", ":"))}'
 
 
-def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[Part]:
+def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[Fragment]:
     identity = {i.column: i.attribute for i in entity_type.identity}
     words = {m.name: m.name for m in entity_type.metrics if m not in entity_type.numeric}
-    attributes: list[Part] = [f'"entityType":"{entity_type.name}"']
+    attributes: list[Fragment] = [f'"entityType":"{entity_type.name}"']
     attributes += members(batch, {**_COMMON, **identity, **words})
     common, columns = _otel_of(entity_type, _provider_of(batch))
     attributes += [f',"{key}":"{value}"' for key, value in common.items()]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 TEXT = pa.large_string()
 
-Part: TypeAlias = pa.Array | str
+Fragment: TypeAlias = pa.Array | str
 """A piece of JSON: one string a row, or one that is the same in all rows."""
 
 _MAX_STRING = 4_096
@@ -22,7 +22,9 @@ _MAX_STRING = 4_096
 _CUT_MARK = "…"
 
 
-def members(batch: pa.RecordBatch, columns: Mapping[str, str], quoted: bool = False) -> list[Part]:
+def members(
+    batch: pa.RecordBatch, columns: Mapping[str, str], quoted: bool = False
+) -> list[Fragment]:
     """`,"name":value` of each of these columns that is there; nothing where the value is null.
 
     `columns` are the columns' names and theirs in JSON. Long strings are cut and end in `…`.
@@ -41,13 +43,13 @@ def members(batch: pa.RecordBatch, columns: Mapping[str, str], quoted: bool = Fa
     return parts
 
 
-def numbers(columns: Sequence[pa.Array]) -> list[Part]:
+def numbers(columns: Sequence[pa.Array]) -> list[Fragment]:
     """Numbers as JSON; null where they are null or not finite. Times are integer milliseconds.
 
     Columns are written one after the other in a single call, for calls are what costs.
     """
     plain = [_plain(column) for column in columns]
-    parts: list[Part | None] = [_constant(values) for values in plain]
+    parts: list[Fragment | None] = [_constant(values) for values in plain]
     kinds = ((pa.types.is_floating, _doubles), (pa.types.is_integer, _integers))
     for is_kind, write in kinds:
         varying = [n for n, part in enumerate(parts) if part is None and is_kind(plain[n].type)]
@@ -55,7 +57,7 @@ def numbers(columns: Sequence[pa.Array]) -> list[Part]:
     return [part for part in parts if part is not None]
 
 
-def fragment(before: str, values: Part, after: str) -> list[Part]:
+def fragment(before: str, values: Fragment, after: str) -> list[Fragment]:
     """Values between two constants, as one nullable part, or as cheaper ones without nulls."""
     if never_null(values):
         return [before, values, after]
@@ -63,22 +65,24 @@ def fragment(before: str, values: Part, after: str) -> list[Part]:
     return [] if nothing else [joined([before, values, after])]
 
 
-def never_null(part: Part) -> bool:
+def never_null(part: Fragment) -> bool:
     """Whether the part is there in every row."""
     return isinstance(part, str) or part.null_count == 0
 
 
-def rows_of(parts: Sequence[Part], rows: int) -> pa.LargeStringArray:
+def rows_of(parts: Sequence[Fragment], rows: int) -> pa.LargeStringArray:
     """One string a row; null parts are left out, and one part at least is never null."""
     row = joined(parts, nulls="skip")
     return pa.repeat(pa.scalar(row, TEXT), rows) if isinstance(row, str) else row
 
 
 def joined(
-    parts: Sequence[Part], separator: str = "", nulls: Literal["skip", "emit_null"] = "emit_null"
-) -> Part:
+    parts: Sequence[Fragment],
+    separator: str = "",
+    nulls: Literal["skip", "emit_null"] = "emit_null",
+) -> Fragment:
     """Parts put together, row by row; neighbours that are the same in all rows beforehand."""
-    merged: list[Part] = []
+    merged: list[Fragment] = []
     for part in parts:
         if isinstance(part, str) and merged and isinstance(merged[-1], str):
             merged[-1] += separator + part
@@ -89,7 +93,7 @@ def joined(
     return _element_wise([*merged, separator], nulls)
 
 
-def _element_wise(parts: Sequence[Part], nulls: str = "emit_null") -> pa.Array:
+def _element_wise(parts: Sequence[Fragment], nulls: str = "emit_null") -> pa.Array:
     """Parts put together row by row, one of them at least an array; the last one separates."""
     # Scalars that are Arrow's already cost a tenth of those that it makes of Python's.
     arguments = [pa.scalar(p, TEXT) if isinstance(p, str) else p for p in parts]
@@ -100,7 +104,7 @@ def _write(
     columns: Sequence[pa.Array],
     write: Callable[[pa.Array], pa.LargeStringArray],
     places: Sequence[int],
-    parts: list[Part | None],
+    parts: list[Fragment | None],
 ) -> None:
     """Write columns of one type as one, and put each of them into its place."""
     if not columns:
@@ -146,13 +150,13 @@ def _integers(values: pa.Array) -> pa.LargeStringArray:
     return values.cast(TEXT)
 
 
-def _string_members(columns: Mapping[str, pa.DictionaryArray]) -> list[Part]:
+def _string_members(columns: Mapping[str, pa.DictionaryArray]) -> list[Fragment]:
     """Members of dictionary-encoded strings: put together a word, then spread over the rows.
 
     Columns that say the same of each row by other words (an entity's GUID, its name) are spread
     as one.
     """
-    parts: list[Part] = []
+    parts: list[Fragment] = []
     groups: list[tuple[pa.Array, pa.Array]] = []
     for name, values in columns.items():
         if values.null_count == len(values):

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from sinks.delivery import Parcel, Rejected, RetryLater
 from sinks.newrelic.destination import EVENTS, NewRelic
@@ -58,7 +58,7 @@ class EventPoster:
 
     def put(self, event: Mapping[str, Any]) -> None:
         """Take an event; attributes that are None are left out, `timestamp` is now without one."""
-        timed = {"timestamp": round(time.time() * 1000), **event}
+        timed = {"timestamp": wall_clock(), **event}
         known = {
             name: value[:_MAX_STRING] if isinstance(value, str) else value
             for name, value in timed.items()

@@ -3,8 +3,8 @@
 import asyncio
 import gzip
 import json
-import time
 
+from operators.schema.clock import wall_clock
 from sinks.delivery import Parcel, Rejected, RetryLater, TooLarge
 from sinks.newrelic.destination import ROUTES, NewRelic
 from sinks.newrelic.settings import NewRelicSettings, Shape
@@ -30,7 +30,7 @@ def probe(settings: NewRelicSettings, account_id: int) -> str:
 
 
 async def _tried(settings: NewRelicSettings, account_id: int) -> list[str]:
-    now = time.time_ns() // 1_000_000
+    now = wall_clock()
     bodies = {
         Shape.EVENTS: [{"eventType": PROBE_EVENT, "timestamp": now}],
         Shape.METRICS: [

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.logs import Log
-from sinks.delivery import Parcel, Samples, halve, merged, rows_of
+from sinks.delivery import Parcel, SampleBatches, halve, merged, rows_of
 from sinks.events import Listener, PointsRejected, nobody
 from sinks.http import HttpClient
 from sinks.newrelic.ages import by_age
@@ -44,7 +44,7 @@ class Otlp:
         self._log = Log(__name__)
         self._client = client_of(settings)
 
-    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+    def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         """Requests of at most `PAYLOAD_BYTES`; a single sample that takes more is refused.
 
         So is at New Relic what it would drop for its age.
@@ -80,7 +80,7 @@ class Otlp:
             self._told.add(partial.message)
             self._log.warning("the receiver took samples and says", message=partial.message[:500])
 
-    def _packed(self, part: Samples) -> Iterator[Parcel]:
+    def _packed(self, part: SampleBatches) -> Iterator[Parcel]:
         cumulative = self._settings.temporality == "cumulative"
         body = self._compressed(encode(part, self._interval, cumulative=cumulative))
         if len(body) > PAYLOAD_BYTES:
@@ -116,7 +116,7 @@ def compressed(request: bytes, compression: str) -> bytes:
     return body
 
 
-def _parts(samples: Samples) -> Iterator[Samples]:
+def _parts(samples: SampleBatches) -> Iterator[SampleBatches]:
     """Samples in parts of about `MOST_POINTS`."""
     part: list[pa.RecordBatch] = []
     points = 0

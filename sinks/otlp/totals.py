@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import TOTALS, as_stream
-from operators.schema.metrics import Kind, Metric
+from operators.schema.metrics import Metric, MetricKind
 from sinks.otlp.attributes import series_of
 from sinks.otlp.wire import BYTES
 
@@ -47,7 +47,7 @@ class Totals:
         if metric.name not in names:
             return pa.nulls(len(self._columns), pa.float64())
         totals = pc.struct_field(self._columns, metric.name)
-        return totals.cast(pa.int64()) if metric.kind is Kind.COUNT else totals
+        return totals.cast(pa.int64()) if metric.kind is MetricKind.COUNT else totals
 
 
 def totals_of(batch: pa.RecordBatch) -> Totals | None:
@@ -63,7 +63,7 @@ def totals_of(batch: pa.RecordBatch) -> Totals | None:
 
 def counts_of(metric: Metric, values: pa.Array, interval: int) -> pa.Array:
     """How many there were over the interval (ms) that ends at the tick."""
-    return pc.multiply(values, interval / 1000) if metric.kind is Kind.RATE else values
+    return pc.multiply(values, interval / 1000) if metric.kind is MetricKind.RATE else values
 
 
 class RunningTotals:

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from operators.schema.clock import wall_clock
 from sinks.events import Listener, SamplesPublished, count_by_origin, nobody
 from sinks.parquet.files import SampleFiles
 from sinks.parquet.partitions import FIRST, ParquetSink, log
 from sinks.parquet.retention import Retention
 from sinks.parquet.settings import ParquetSettings
-from sinks.rolled.background import LOOK_EVERY, Background, now_ms
 from sinks.rolled.owner import Owner
 from sinks.rolled.partition import RolledPartition
-from sinks.rolled.waiting import Sealed, State, Waiting, position_text
+from sinks.rolled.publisher import LOOK_EVERY, Publisher
+from sinks.rolled.waiting import RolledState, Sealed, Waiting, position_text
 from sinks.segments import Position
 
 
@@ -40,7 +41,7 @@ class RolledParquet(ParquetSink):
         directory: Path,
         metadata: Mapping[str, str] | None = None,
         listener: Listener = nobody,
-        clock: Callable[[], int] = now_ms,
+        clock: Callable[[], int] = wall_clock,
         look_every: float | None = LOOK_EVERY,
         build: str = "",
         recovery: str = "",
@@ -51,7 +52,7 @@ class RolledParquet(ParquetSink):
         self._waiting = partial(Waiting, directory=directory, fsync=settings.fsync)
         self._listener = listener
         store = self._context.store
-        self._background = Background(self._publish, look_every, side_by_side=store.slots)
+        self._background = Publisher(self._publish, look_every, side_by_side=store.slots)
         self._partition = partial(
             RolledPartition,
             "parquet",
@@ -64,7 +65,7 @@ class RolledParquet(ParquetSink):
         )
 
     def build_part(
-        self, step_id: str, for_part: str, resume_state: State | None
+        self, step_id: str, for_part: str, resume_state: RolledState | None
     ) -> RolledPartition:
         """Go on exactly where the stored state says; rows that came after it come again.
 

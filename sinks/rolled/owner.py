@@ -5,11 +5,10 @@ or its position is lost, and they do not. Only who wrote them tells one from the
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sinks.disk import write_private
+from sinks.disk import replace_private
 
 _FILE = "owner.json"
 
@@ -64,7 +63,4 @@ def owner_of(directory: Path) -> Owner | None:
 
 def own(directory: Path, owner: Owner) -> None:
     """Note that the rows in a directory are this one's from now on."""
-    file = directory / _FILE
-    draft = file.with_name(f".{_FILE}.{os.getpid()}")
-    write_private(draft, json.dumps(asdict(owner)))
-    draft.replace(file)
+    replace_private(directory / _FILE, json.dumps(asdict(owner)))

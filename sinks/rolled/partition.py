@@ -10,9 +10,9 @@ from bytewax.outputs import StatefulSinkPartition
 
 from operators.schema.logs import Log
 from sinks.events import Listener, PublishFailed, SamplesWritten, count_by_origin, ticks_by_origin
-from sinks.rolled.background import Background
+from sinks.rolled.publisher import Publisher
 from sinks.rolled.settings import RollSettings
-from sinks.rolled.waiting import Sealed, State, Waiting
+from sinks.rolled.waiting import RolledState, Sealed, Waiting
 
 log = Log("mqpipe.sinks")
 
@@ -22,7 +22,7 @@ STORED_MS = 1_000
 """Milliseconds after a snapshot in which the engine has certainly stored it."""
 
 
-class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
+class RolledPartition(StatefulSinkPartition[pa.RecordBatch, RolledState]):
     """Seals by `roll`, has `background` publish, and tells `listener` what it took over.
 
     `sink` is the sink's name; `clock` gives milliseconds since the Unix epoch; `after_snapshot` is
@@ -35,7 +35,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         self,
         sink: str,
         roll: RollSettings,
-        background: Background,
+        background: Publisher,
         listener: Listener,
         clock: Callable[[], int],
         waiting: Waiting,
@@ -79,7 +79,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         counts, ticks = count_by_origin(values), ticks_by_origin(values)
         self._listener(SamplesWritten(self._sink, counts, ticks))
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> RolledState:
         """What a restart needs to go on from here; waits for nothing."""
         with self._lock:
             self._waiting.drop_published()

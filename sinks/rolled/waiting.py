@@ -15,7 +15,7 @@ from operators.schema.names import file_part
 from sinks.rolled.owner import ForeignRowsError, Owner, own, owner_of
 from sinks.segments import Position, SegmentLog
 
-State = tuple[int, tuple[int, int], int, int, tuple[tuple[int, int], ...]]
+RolledState = tuple[int, tuple[int, int], int, int, tuple[tuple[int, int], ...]]
 """Version (1), end of the open segment, its rows, when its first row came (ms; 0 without rows),
 ends of the sealed segments that are not published."""
 
@@ -90,7 +90,7 @@ class Waiting:
 
     def resume(
         self,
-        state: State,
+        state: RolledState,
         whole: bool | None,
         segment: int = 0,
         published: Collection[int] = (),
@@ -141,7 +141,7 @@ class Waiting:
         self.sealed.append(self._sealed(end))
         self.rows = self.since = 0
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> RolledState:
         """What a restart needs to go on from here."""
         end = self._log.flush()
         sealed = tuple((s.end.segment, s.end.offset) for s in self.sealed)

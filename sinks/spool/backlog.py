@@ -7,13 +7,12 @@ where the log ends, becomes the newest of the old lanes, and a new one is opened
 """
 
 import json
-import os
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sinks.disk import write_private
+from sinks.disk import replace_private
 from sinks.segments import BEGINNING, Position
 
 _VERSION = 1
@@ -111,9 +110,7 @@ def save(file: Path, backlog: Backlog) -> None:
         "log": backlog.log,
         "lanes": [(lane.start, lane.end) for lane in backlog.lanes],
     }
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    write_private(draft, json.dumps(document))
-    draft.replace(file)
+    replace_private(file, json.dumps(document))
 
 
 def _backlog_of(document: Any) -> Backlog:

@@ -1,13 +1,12 @@
 """Where a sink's spool lies, and whether it may be used."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from operators.schema.logs import Log
-from sinks.disk import make_private
+from sinks.disk import lock, make_private
 from sinks.job import JobContext
 from sinks.spool.errors import SpoolInUseError
 from sinks.spool.settings import SpoolSettings
@@ -93,12 +92,9 @@ def _locks_of(directory: Path) -> Iterator[None]:
     with ExitStack() as held:
         for partition in left_behind(directory):
             try:
-                lock = os.open(partition / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+                held.callback(os.close, lock(partition / "lock"))
             except FileNotFoundError:
                 continue  # delivered and removed meanwhile
-            held.callback(os.close, lock)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SpoolInUseError(partition) from None
         yield

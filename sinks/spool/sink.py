@@ -52,11 +52,11 @@ class Running(Protocol):
         """Go on from a state."""
 
 
-State: TypeAlias = SpoolState | tuple[str, int, int, Mapping[str, bytes]]
+StoredSpoolState: TypeAlias = SpoolState | tuple[str, int, int, Mapping[str, bytes]]
 """How far samples are released, and the state of what they go through where there is such."""
 
 
-class SpooledSink(FixedPartitionedSink[pa.RecordBatch, State]):
+class SpooledSink(FixedPartitionedSink[pa.RecordBatch, StoredSpoolState]):
     """Writes `(cluster_name, batch)` to spools that a sender delivers. One a process.
 
     The spools lie in `<settings.path>/<destination's name>`, one directory a partition.
@@ -89,7 +89,7 @@ class SpooledSink(FixedPartitionedSink[pa.RecordBatch, State]):
         return crc32(item_key.encode())
 
     def build_part(
-        self, step_id: str, for_part: str, resume_state: State | None
+        self, step_id: str, for_part: str, resume_state: StoredSpoolState | None
     ) -> "_SpoolPartition":
         """A partition that goes on after the snapshot.
 
@@ -126,7 +126,7 @@ class SpooledSink(FixedPartitionedSink[pa.RecordBatch, State]):
             self.sender.wake(spool)
 
 
-class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, State]):
+class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, StoredSpoolState]):
     def __init__(self, sink: SpooledSink, spool: Spool, running: Running | None) -> None:
         self._sink = sink
         self._spool = spool
@@ -141,7 +141,7 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, State]):
         counts, ticks = count_by_origin(values), ticks_by_origin(values)
         self._sink.job.listener(SamplesWritten(self._sink.name, counts, ticks))
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> StoredSpoolState:
         self._release()
         spool = self._spool
         self._tell_depth()

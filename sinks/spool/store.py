@@ -4,7 +4,6 @@ Each partition is a directory with a segment log, the backlog (what of the log i
 and a lock. A record is when it was written (milliseconds since the epoch, uint64) and a batch.
 """
 
-import fcntl
 import math
 import os
 import secrets
@@ -13,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from operators.schema.ipc import BatchDecodeError, decode, encode
 from operators.schema.logs import Log
-from sinks.dead_letters import Unreadable
-from sinks.delivery import Samples
-from sinks.disk import PRIVATE, clear_errors, make_private
+from operators.schema.unreadable import UnreadableMessage
+from sinks.delivery import SampleBatches
+from sinks.disk import clear_errors, lock, make_private
 from sinks.segments import DEFAULT_SEGMENT_BYTES, Position, SegmentLog
 from sinks.spool.backlog import Backlog, Lane, load, save
 from sinks.spool.errors import SpoolInUseError
@@ -43,11 +43,11 @@ SpoolState = tuple[str, int, int]
 class Chunk:
     """Consecutive records of a spool. Times are seconds since the epoch."""
 
-    samples: Samples
+    samples: SampleBatches
     end: Position
     oldest: float
     newest: float
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableMessage, ...] = ()
 
 
 class Spool:
@@ -230,7 +230,7 @@ class Spool:
 
     def _chunk(self, start: Position, end: Position) -> Chunk:
         samples: list[pa.RecordBatch] = []
-        unreadable: list[Unreadable] = []
+        unreadable: list[UnreadableMessage] = []
         stamps: list[float] = []
         rows = size = 0
         for position, payload in self._log.read(start, end):
@@ -248,10 +248,12 @@ class Spool:
         oldest, newest = (stamps[0], stamps[-1]) if stamps else (now, now)
         return Chunk(tuple(samples), end, oldest, newest, tuple(unreadable))
 
-    def _unreadable(self, position: Position, payload: bytes, reason: str) -> Unreadable:
+    def _unreadable(self, position: Position, payload: bytes, reason: str) -> UnreadableMessage:
         now = round(self._clock() * 1000)
         data = payload[_STAMP.size :]
-        return Unreadable(str(self.directory), position.segment, position.offset, data, reason, now)
+        return UnreadableMessage(
+            str(self.directory), position.segment, position.offset, data, reason, now
+        )
 
     def _between(self, start: Position, end: Position) -> int:
         return (end.segment - start.segment) * self._segment_bytes + end.offset - start.offset
@@ -270,15 +272,15 @@ def _locked(directory: Path, attempts: int = 20) -> int:
     """
     file = directory / "lock"
     for _ in range(attempts):
-        with clear_errors(directory, "samples that wait for their delivery"):
+        with (
+            suppress(BlockingIOError),
+            clear_errors(directory, "samples that wait for their delivery"),
+        ):
             make_private(directory)
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), file.stat()):
-                return descriptor
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        os.close(descriptor)
+            descriptor = lock(file)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), file.stat()):
+                    return descriptor
+            os.close(descriptor)
         time.sleep(0.05)
     raise SpoolInUseError(directory)

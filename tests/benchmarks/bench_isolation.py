@@ -25,7 +25,8 @@ from operators.drain import Drain
 from operators.offload import offload
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
-from operators.schedule import RealTime, wall_clock
+from operators.schedule import RealTime
+from operators.schema.clock import wall_clock
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 from tests.benchmarks.options import keep, parser_of

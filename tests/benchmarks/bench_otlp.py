@@ -26,7 +26,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, NumberDataPoint
 
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import STRING, EntityType, Kind
+from operators.schema.metrics import STRING, EntityType, MetricKind
 from sinks.otlp.encode import encode
 from sinks.otlp.names import (
     RESOURCE_COLUMNS,
@@ -77,7 +77,7 @@ def by_classes(entity_type: EntityType, rows: Rows) -> bytes:
             found = metrics[name] = of_scope.metrics.add(name=name, unit=unit(metric))
         points = found.gauge.data_points
         counter, word = metric.counts, metric.type == STRING
-        scale = INTERVAL / 1000 if metric.kind is Kind.RATE else 1
+        scale = INTERVAL / 1000 if metric.kind is MetricKind.RATE else 1
         if counter:
             found.sum.is_monotonic = True
             found.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA

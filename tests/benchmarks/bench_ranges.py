@@ -7,7 +7,7 @@ those of a replay of one message a partition.
     python -m tests.benchmarks.bench_ranges [--rows 10000000] [--json FILE]
 """
 
-from operators.recorded.plan import ReplayPlan, Stretch, replay_plan
+from operators.recorded.plan import OffsetStretch, ReplayPlan, replay_plan
 from operators.schema.kafka import KafkaConnection
 from tests.benchmarks.bench_replay import FAR, PARTITIONS, fill, measure, replay
 from tests.benchmarks.options import keep, parser_of
@@ -31,7 +31,8 @@ def main() -> None:
         for share in SHARES:
             each = whole.messages // PARTITIONS // share + 1
             stretches = tuple(
-                Stretch(s.partition, s.start, min(s.start + each, s.end)) for s in whole.stretches
+                OffsetStretch(s.partition, s.start, min(s.start + each, s.end))
+                for s in whole.stretches
             )
             plan = ReplayPlan(topic, whole.start, whole.end, stretches)
             count = (plan.messages - PARTITIONS) * MESSAGE_ROWS

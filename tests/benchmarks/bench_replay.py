@@ -26,7 +26,7 @@ from confluent_kafka import TopicPartition
 
 from operators.drain import Drain
 from operators.recorded.operator import recorded
-from operators.recorded.plan import ReplayPlan, Stretch, consumer, replay_plan
+from operators.recorded.plan import OffsetStretch, ReplayPlan, consumer, replay_plan
 from operators.recorded.source import RecordedSource
 from operators.schema.ipc import encode
 from operators.schema.kafka import KafkaConnection
@@ -117,7 +117,7 @@ def measure(
     plan: ReplayPlan,
 ) -> tuple[float, float]:
     """Seconds of processor time and of the clock, with start-up subtracted."""
-    one_each = tuple(Stretch(s.partition, s.start, s.start + 1) for s in plan.stretches)
+    one_each = tuple(OffsetStretch(s.partition, s.start, s.start + 1) for s in plan.stretches)
     short = ReplayPlan(plan.topic, plan.start, plan.end, one_each)
     seconds = []
     for each in (short, plan):

@@ -40,8 +40,9 @@ from operators.fleets import FleetSource
 from operators.merge.plan import Plan
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
-from operators.schedule import RealTime, after, wall_clock
+from operators.schedule import RealTime, after
 from operators.schema.arrow import TIMESTAMP, entity_type_of, sample_batch
+from operators.schema.clock import wall_clock
 from operators.schema.metrics import TOPIC
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Outcome, TargetKind, Ticks

@@ -18,7 +18,7 @@ from sinks.parquet.direct import DirectParquet
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
-from sinks.rolled.background import Background
+from sinks.rolled.publisher import Publisher
 from sinks.rolled.settings import RollSettings
 from sinks.segments import SegmentLog
 from tests.crash.jobs import job_arguments, kill_in, run
@@ -32,7 +32,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "moved": (Store, "move"),
     "commit": (DeltaTables, "_append"),
     "committed": (DeltaTables, "_append"),
-    "finish": (Background, "finish"),
+    "finish": (Publisher, "finish"),
 }
 """Where a job may kill itself: before a method, or after it where the point is its past."""
 

@@ -26,7 +26,8 @@ from operators.offload import offload
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
 from operators.pool.thread import in_thread
-from operators.schedule import RealTime, wall_clock
+from operators.schedule import RealTime
+from operators.schema.clock import wall_clock
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, TickResult, Ticks
 

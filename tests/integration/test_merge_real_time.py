@@ -21,7 +21,8 @@ from operators.merge.settings import FillSettings
 from operators.offload import offload
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
-from operators.schedule import RealTime, after, wall_clock
+from operators.schedule import RealTime, after
+from operators.schema.clock import wall_clock
 from operators.schema.metrics import COLLECTION
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Ticks

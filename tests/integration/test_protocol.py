@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from operators.protocol import Client, RequestError
-from operators.protocol.messages import MESSAGES, Message
+from operators.protocol.messages import MESSAGES, RequestType
 from tests.kafka.cluster import Kafka, KafkaCluster
 from tests.kafka.jars import resolve_jars
 
@@ -141,7 +141,7 @@ def fields_of(schema: dict[str, Any]) -> Any:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("message", OWN, ids=[message.name for message in OWN])
-def test_our_schemas_are_kafkas(message: Message) -> None:
+def test_our_schemas_are_kafkas(message: RequestType) -> None:
     """Those in its own jar."""
     (jar,) = resolve_jars().glob("kafka-clients-*.jar")
     for ours in message.classes():

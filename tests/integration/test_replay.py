@@ -14,13 +14,13 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.drain import Drain
-from operators.recorded.message import UnreadableMessage
 from operators.recorded.operator import recorded
 from operators.recorded.plan import ReplayError, ReplayPlan, replay_plan
 from operators.recorded.source import RecordedSource
 from operators.schema.ipc import encode
 from operators.schema.kafka import MESSAGE_SPAN, KafkaConnection
 from operators.schema.metrics import TOPIC
+from operators.schema.unreadable import UnreadableMessage
 from sinks.kafka.destination import Kafka as KafkaTopic
 from sinks.kafka.settings import KafkaSettings
 from sinks.parquet.direct import DirectParquet
@@ -146,12 +146,12 @@ def test_messages_that_cannot_be_read_are_set_aside(kafka: Kafka, tmp_path: Path
     unreadable = replay(kafka, plan_of(kafka, topic), tmp_path)
     names = [row["entity_name"] for row in rows_in(tmp_path)]
     assert sorted(names) == ["c/broker-4", "sim-eu/1", "sim-eu/2"]
-    found = {(m.topic, m.partition, m.offset): (m.value, m.timestamp) for m in unreadable}
+    found = {(m.source, m.partition, m.offset): m.data for m in unreadable}
     assert found == {
-        (topic, 0, 1): (values[1][1], NEW_YEAR),
-        (topic, 0, 2): (values[2][1], NEW_YEAR),
-        (topic, 0, 3): (values[4][1], NEW_YEAR),
-        (topic, 1, 0): (b"", NEW_YEAR),
+        (topic, 0, 1): values[1][1],
+        (topic, 0, 2): values[2][1],
+        (topic, 0, 3): values[4][1],
+        (topic, 1, 0): b"",
     }
     assert all(message.reason for message in unreadable)
 

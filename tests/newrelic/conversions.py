@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import BROKER, STRING, TOPIC, EntityType, Kind
+from operators.schema.metrics import BROKER, STRING, TOPIC, EntityType, MetricKind
 
 COMMON = {
     "entity_guid": "entityGuid",
@@ -75,8 +75,8 @@ def expected_points(batch: pa.RecordBatch, interval: int) -> Iterator[tuple[Any,
             value = row[metric.name]
             if metric.otel is None or not _is_there(value):
                 continue
-            counter = metric.kind in (Kind.RATE, Kind.COUNT)
-            if metric.kind is Kind.RATE:
+            counter = metric.kind in (MetricKind.RATE, MetricKind.COUNT)
+            if metric.kind is MetricKind.RATE:
                 value = value * (interval / 1000)
             elif metric.otel_factor != 1:
                 value = value * metric.otel_factor

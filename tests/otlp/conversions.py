@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import STRING, Kind
+from operators.schema.metrics import STRING, MetricKind
 from tests.otlp.reading import Point
 from tests.samples import INTERVAL
 
@@ -37,9 +37,11 @@ def expected(batch: pa.RecordBatch, interval: int = INTERVAL) -> Iterator[tuple[
             kind, start = "gauge", 0
             if metric.type == STRING:
                 own, value = {metric.name.rpartition(".")[2]: value}, 1
-            elif metric.kind is Kind.COUNT or (metric.kind is Kind.RATE and metric.otel):
+            elif metric.kind is MetricKind.COUNT or (
+                metric.kind is MetricKind.RATE and metric.otel
+            ):
                 kind, start = "delta", time - interval * 10**6
-                value = value * (interval / 1000) if metric.kind is Kind.RATE else value
+                value = value * (interval / 1000) if metric.kind is MetricKind.RATE else value
             elif metric.otel_factor != 1:
                 value = value * metric.otel_factor
             if not math.isfinite(value):

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.observe.samples.latest import Latest
-from flows.observe.samples.lines import head, joined_batches, labels_of, last_rows, lines
-from operators.schema.arrow import repeated
+from flows.observe.samples.lines import head, labels_of, last_rows, lines
+from operators.schema.arrow import one_batch, repeated
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 
 MEASURES = ("offsets", "layout", "commits")
 """Raw measures that are kept for it."""
 
-Kept = Mapping[str, Sequence[tuple[str, pa.RecordBatch]]]
+KeptBatches = Mapping[str, Sequence[tuple[str, pa.RecordBatch]]]
 
 
 def kafka_exporter(latest: Latest, openmetrics: bool) -> Iterator[tuple[str, bytes]]:
@@ -50,11 +50,11 @@ _HELP = {
     "kafka_consumergroup_members": "Number of the group's members.",
 }
 
-Rows = tuple[pa.Array, Mapping[str, pa.Array]]
+LabelledRows = tuple[pa.Array, Mapping[str, pa.Array]]
 """Labels, and columns by name."""
 
 
-def _sources(kept: Kept) -> Iterator[tuple[str, Rows, str]]:
+def _sources(kept: KeptBatches) -> Iterator[tuple[str, LabelledRows, str]]:
     """By family: labels and columns, and the column that has its values."""
     if rows := _rows(kept.get(CLUSTER.name), {}):
         yield "kafka_brokers", rows, "cluster.activeBrokerCount"
@@ -84,7 +84,9 @@ def _sources(kept: Kept) -> Iterator[tuple[str, Rows, str]]:
     yield from _groups(kept, partition)
 
 
-def _groups(kept: Kept, partition: Mapping[str, str]) -> Iterator[tuple[str, Rows, str]]:
+def _groups(
+    kept: KeptBatches, partition: Mapping[str, str]
+) -> Iterator[tuple[str, LabelledRows, str]]:
     if rows := _rows(kept.get("commits"), {"consumergroup": "group", **partition}):
         read = _positions(rows[1])
         there = _rows(kept.get("offsets"), partition)
@@ -153,18 +155,18 @@ def _unread(read: pa.Table, offsets: Mapping[str, pa.Array]) -> pa.Table:
     return missing.select(_PARTITION).append_column("committed", none).append_column("lag", none)
 
 
-def _labelled(table: pa.Table, names: Sequence[str]) -> Rows:
+def _labelled(table: pa.Table, names: Sequence[str]) -> LabelledRows:
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     return labels_of({name: columns[name] for name in names}), columns
 
 
 def _rows(
     kept: Sequence[tuple[str, pa.RecordBatch]] | None, identity: Mapping[str, str]
-) -> Rows | None:
+) -> LabelledRows | None:
     """The last row of each entity; `identity` is the column of each label beside `cluster`."""
     if not kept:
         return None
-    batch = joined_batches([_named(cluster, batch) for cluster, batch in kept])
+    batch = one_batch([_named(cluster, batch) for cluster, batch in kept])
     labels = labels_of(
         {"cluster": batch.column("cluster_name")}
         | {label: batch.column(column) for label, column in identity.items()}

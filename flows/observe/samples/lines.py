@@ -1,6 +1,6 @@
 """Lines of Prometheus's text formats, made by Arrow from whole columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -92,11 +92,3 @@ def _joined(strings: pa.Array) -> bytes:
     begin, end = int(offsets[0]), int(offsets[len(strings)])
     text: bytes = strings.buffers()[2].slice(begin, end - begin).to_pybytes()
     return text
-
-
-def joined_batches(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of all rows, with one dictionary a column."""
-    if len(batches) == 1:
-        return batches[0]
-    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
-    return table.to_batches()[0]

@@ -43,7 +43,7 @@ _UNITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """One metric as the page has it; its value is the column's divided by `divisor`."""
 
     name: str
@@ -63,7 +63,7 @@ class Info:
 
 
 @cache
-def families(entity: EntityType) -> tuple[Family, ...]:
+def families(entity: EntityType) -> tuple[MetricFamily, ...]:
     """A family for each number of an entity type, in the table's order."""
     return tuple(_family(entity, metric) for metric in entity.numeric)
 
@@ -79,7 +79,7 @@ def info(entity: EntityType) -> Info | None:
     return Info(f"{PREFIX}_{entity.label}", labels, _sentence(f"Words, as labels: {said}"))
 
 
-def _family(entity: EntityType, metric: Metric) -> Family:
+def _family(entity: EntityType, metric: Metric) -> MetricFamily:
     what = _what(entity, metric)
     unit, divisor = _UNITS.get(metric.unit, (None, 1.0))
     if unit is not None:
@@ -94,7 +94,7 @@ def _family(entity: EntityType, metric: Metric) -> Family:
         what = what.removesuffix("_count")
         what += "" if what.endswith("s") else "s"
     name = f"{PREFIX}_{entity.label}_{what}"
-    return Family(name, metric.name, _sentence(metric.meaning), unit, divisor)
+    return MetricFamily(name, metric.name, _sentence(metric.meaning), unit, divisor)
 
 
 def _what(entity: EntityType, metric: Metric) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from flows.observe.samples.latest import Latest
-from flows.observe.samples.lines import head, joined_batches, labels_of, last_rows, lines
+from flows.observe.samples.lines import head, labels_of, last_rows, lines
 from flows.observe.samples.names import LABELS, families, info
+from operators.schema.arrow import one_batch
 from operators.schema.metrics import ENTITY_TYPES, EntityType
 
 _FRESH = 1.0
@@ -74,7 +75,7 @@ class ClusterPage:
         kept = self._latest.kept()
         for entity in ENTITY_TYPES:
             if self._samples and entity.name in kept:
-                batch = joined_batches([batch for _, batch in kept[entity.name]])
+                batch = one_batch([batch for _, batch in kept[entity.name]])
                 yield from _of_entity(entity, batch, self._labels, openmetrics=openmetrics)
         if self._more is not None:
             yield from self._more(self._latest, openmetrics)

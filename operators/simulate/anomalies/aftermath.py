@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from operators.schema.arrays import Ints
 from operators.simulate.anomalies.labels import NONE, Labels, carried, with_next_tick
 from operators.simulate.consumption import Consumption, backlog_of
-from operators.simulate.noise import Ints
 
 Trace = tuple[int, int, int, str]
 """Pair, its undisturbed backlog, start and label of the anomaly that shapes it."""

@@ -12,9 +12,9 @@ from enum import StrEnum
 import numpy as np
 
 from operators import plugins
+from operators.schema.arrays import Floats, Ints
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
 from operators.simulate.anomalies.relations import Relations
-from operators.simulate.noise import Floats, Ints
 
 
 class Lever(StrEnum):

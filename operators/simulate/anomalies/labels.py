@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from operators.schema.arrays import Ints
 from operators.schema.metrics import EntityType
-from operators.simulate.noise import Ints
 
 NONE = -1
 """Code of a sample that no anomaly shaped."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.anomalies.kinds import FACTORS, Effect, Lever
 from operators.simulate.anomalies.occurrences import Anomaly, Schedule
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
-from operators.simulate.noise import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Levers:
         return total
 
 
-class Timeline:
+class AnomalyTimeline:
     """The anomalies of a cluster in time, with what they do to it."""
 
     def __init__(self, schedule: Schedule, relations: Relations) -> None:

@@ -4,7 +4,6 @@ What is drawn depends on the seed and on absolute days alone, so that any block 
 run, meets the same anomalies.
 """
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +13,18 @@ from typing import TypeAlias
 
 import numpy as np
 
+from operators.schema.arrays import Ints
+from operators.schema.guid import broker_name, node_name
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
+from operators.schema.nearest import nearest
 from operators.simulate.anomalies.kinds import Case, Effect, Kind, kind_of
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.churn import Churn
 from operators.simulate.local_time import DAY, at_local
-from operators.simulate.noise import Ints, hashed, key_of
+from operators.simulate.noise import (
+    hashed,
+    key_of,
+)
 from operators.simulate.settings import AnomalySettings
 from operators.simulate.topology import Topology
 
@@ -218,18 +223,18 @@ def root_of(settings: AnomalySettings, paths: Paths) -> tuple[EntityType, int]:
     for entity_type in roots:
         if entity in paths[entity_type]:
             return entity_type, paths[entity_type].index(entity)
-    near = difflib.get_close_matches(entity, [p for t in roots for p in paths[t]], 1)
-    raise UnknownEntityError(settings.kind, entity, near[0] if near else None)
+    near = nearest(entity, (p for t in roots for p in paths[t]))
+    raise UnknownEntityError(settings.kind, entity, near)
 
 
 def paths_of(cluster: str, topology: Topology) -> Paths:
     """Paths of all entities by their type, in the topology's order."""
     names = {
-        BROKER: [f"broker-{b}" for b in topology.brokers],
+        BROKER: [broker_name(b) for b in topology.brokers],
         TOPIC: [t.name for t in topology.topics],
         CONSUMER_GROUP: [g.name for g in topology.groups],
         QUEUE: [q.name for q in topology.queues],
-        NODE: [f"node-{name}" for name in topology.nodes],
+        NODE: [node_name(name) for name in topology.nodes],
     }
     return {t: [f"{cluster}/{name}" for name in found] for t, found in names.items()}
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from operators.simulate.noise import Floats, Ints, distinct
+from operators.schema.arrays import Floats, Ints
+from operators.simulate.noise import (
+    distinct,
+)
 
 
 @dataclass(frozen=True, slots=True)

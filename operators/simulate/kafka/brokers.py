@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import from_numpy
+from operators.schema.guid import broker_name
 from operators.schema.metrics import BROKER
 from operators.simulate import presets
 from operators.simulate.anomalies.kinds import Lever
@@ -14,7 +16,12 @@ from operators.simulate.block import Block
 from operators.simulate.kafka.layout import Layout
 from operators.simulate.kafka.placement import Placement
 from operators.simulate.kafka.topics import Flow
-from operators.simulate.noise import Floats, Ints, Lanes, drift, key_of, phase
+from operators.simulate.noise import (
+    Lanes,
+    drift,
+    key_of,
+    phase,
+)
 from operators.simulate.topology import Topology
 from operators.simulate.traffic import ERRORS, WANDER
 
@@ -92,7 +99,7 @@ class Brokers:
 
     def __init__(self, topology: Topology, ordinary: Placement, key: int) -> None:
         self.count = len(topology.brokers)
-        self.names = [f"broker-{b}" for b in topology.brokers]
+        self.names = [broker_name(b) for b in topology.brokers]
         self._ids = list(topology.brokers)
         self._ordinary = ordinary
         self._key = key_of(key, "brokers")

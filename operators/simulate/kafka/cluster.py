@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
+from operators.schema.arrays import Ints
 from operators.schema.arrow import as_only_points
 from operators.schema.metrics import (
     BROKER,
@@ -28,7 +29,7 @@ from operators.simulate.age import Ages
 from operators.simulate.anomalies.aftermath import Aftermath, Driven, Trace
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.labels import Labels
-from operators.simulate.anomalies.levers import Levers, Timeline
+from operators.simulate.anomalies.levers import AnomalyTimeline, Levers
 from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
@@ -43,11 +44,15 @@ from operators.simulate.kafka.partition_lag import PartitionLag
 from operators.simulate.kafka.placement import Partitions
 from operators.simulate.kafka.shaping import Shaping, label
 from operators.simulate.kafka.topics import Flow, Topics
-from operators.simulate.noise import Ints, draws, key_of, lanes
+from operators.simulate.noise import (
+    draws,
+    key_of,
+    lanes,
+)
 from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import error_rate
 
-State = tuple[tuple[bytes, ...], tuple[Trace, ...]]
+KafkaClusterState = tuple[tuple[bytes, ...], tuple[Trace, ...]]
 """End offsets, retained messages, backlog, uncommitted, messages retained without anomalies; and what anomalies left behind."""
 
 Metrics = dict[EntityType, dict[str, Any]]
@@ -73,7 +78,7 @@ class KafkaCluster:
         self._churn = Churn(topology, spec.key)
         self._present: Present | None = None
         schedule = spec.schedule
-        self._timeline = Timeline(schedule, relations_of(spec))
+        self._timeline = AnomalyTimeline(schedule, relations_of(spec))
         self._aftermath = Aftermath()
         parts: tuple[tuple[EntityType, Sequence[str | tuple[str, ...] | None], Any], ...] = (
             (CLUSTER, [None], self._constants()),
@@ -90,13 +95,13 @@ class KafkaCluster:
             if names
         ]
 
-    def state(self) -> State:
+    def state(self) -> KafkaClusterState:
         """What the next block goes on from."""
         topics, pairs = self._topics, self._pairs
         arrays = (topics.end, topics.retained, pairs.backlog, pairs.uncommitted, topics.calm)
         return tuple(a.tobytes() for a in arrays), self._aftermath.traces
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: KafkaClusterState) -> None:
         """Go on from a `state`."""
         arrays, traces = state
         topics, pairs = self._topics, self._pairs

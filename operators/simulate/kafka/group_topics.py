@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Ints
 from operators.schema.metrics import GROUP_TOPIC
 from operators.simulate.anomalies.aftermath import Shaped
 from operators.simulate.anomalies.kinds import Lever
@@ -13,7 +14,6 @@ from operators.simulate.churn import Present
 from operators.simulate.consumption import Consumption
 from operators.simulate.kafka.groups import OnTopics
 from operators.simulate.kafka.prospects import ORDINARY, columns, some
-from operators.simulate.noise import Ints
 from operators.simulate.spec import ShardSpec
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
@@ -20,7 +21,10 @@ from operators.simulate.kafka.prospects import (
     prospects,
 )
 from operators.simulate.kafka.topics import Flow, Kept
-from operators.simulate.noise import Floats, Ints, hashed, key_of
+from operators.simulate.noise import (
+    hashed,
+    key_of,
+)
 from operators.simulate.topology import Topology
 
 COMMIT_INTERVAL = 5.0

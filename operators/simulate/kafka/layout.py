@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers, Pull
 from operators.simulate.kafka.placement import NOBODY, WHOLE, Partitions, Placement, Trouble
-from operators.simulate.noise import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)

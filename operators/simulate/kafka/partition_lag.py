@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Ints
 from operators.schema.metrics import GROUP_TOPIC, PARTITION_OFFSET
 from operators.simulate.anomalies.labels import Labels
 from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.groups import OnTopics
 from operators.simulate.kafka.placement import WHOLE, Partitions
-from operators.simulate.noise import Ints
 from operators.simulate.spec import ShardSpec
 
 

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.anomalies.relations import Replicas
 from operators.simulate.grouped_sums import GroupedSums
-from operators.simulate.noise import Floats, Ints, distinct, hashed
+from operators.simulate.noise import (
+    distinct,
+    hashed,
+)
 from operators.simulate.topology import Topology
 
 WHOLE = 1 << 14

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from operators.outlook import CLOSE, KEEPS_UP, STATES, Standing, outlook
+from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import from_numpy
 from operators.simulate.block import Block
 from operators.simulate.consumption import Consumed, Consumption
 from operators.simulate.kafka.topics import Flow, Kept
-from operators.simulate.noise import Floats, Ints
 
 _WORDS = pa.array(STATES)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Ints
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.simulate.anomalies.aftermath import Aftermath, Driven
 from operators.simulate.anomalies.kinds import Effect, Lever
@@ -15,7 +16,9 @@ from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.consumption import Consumption
 from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.layout import Layout
-from operators.simulate.noise import Ints, distinct
+from operators.simulate.noise import (
+    distinct,
+)
 
 OF_BROKERS = (Lever.CPU, Lever.MEMORY, Lever.LATENCY, Lever.REFUSED)
 """Levers whose effect shows on the broker itself."""

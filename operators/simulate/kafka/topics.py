@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
 from operators.simulate.kafka.layout import Layout, heat, refuse
 from operators.simulate.kafka.placement import min_in_sync
 from operators.simulate.local_time import HOUR
-from operators.simulate.noise import Floats, Ints, Lanes
+from operators.simulate.noise import (
+    Lanes,
+)
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import Traffic, error_rate, failures
 

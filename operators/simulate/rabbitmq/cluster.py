@@ -7,18 +7,23 @@ import numpy as np
 import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
+from operators.schema.arrays import Floats, Ints
 from operators.schema.metrics import CLUSTER, NODE, QUEUE, EntityType, Origin
 from operators.schema.rabbitmq import path_of
 from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
-from operators.simulate.anomalies.levers import Levers, Timeline
+from operators.simulate.anomalies.levers import AnomalyTimeline, Levers
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
-from operators.simulate.noise import Floats, Ints, Lanes, distinct, draws, lanes
-from operators.simulate.rabbitmq.layout import CLASSIC, QUORUM, STREAM, Layout, Standing
+from operators.simulate.noise import (
+    Lanes,
+    distinct,
+    draws,
+    lanes,
+)
+from operators.simulate.rabbitmq.layout import CLASSIC, QUORUM, STREAM, QueueLayout, QueueStanding
 from operators.simulate.rabbitmq.nodes import Nodes
-from operators.simulate.rabbitmq.queues import NOT_OF_STREAMS, Queues, metrics_of
-from operators.simulate.rabbitmq.queues import State as QueuesState
+from operators.simulate.rabbitmq.queues import NOT_OF_STREAMS, Queues, RabbitQueuesState, metrics_of
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import Traffic, error_rate
 
@@ -28,7 +33,7 @@ Mark = tuple[str, int, int, str]
 """Label of an entity type, place, and the anomaly that shaped it at the last tick: start and label. One of
 no entity type tells of the anomaly that began last."""
 
-State = tuple[QueuesState, QueuesState | None, tuple[Mark, ...], bool]
+RabbitClusterState = tuple[RabbitQueuesState, RabbitQueuesState | None, tuple[Mark, ...], bool]
 """The queues; what they would be without anomalies, where they are not that; whose samples were shaped;
 and whether publishers were blocked at the last tick."""
 
@@ -52,13 +57,13 @@ class RabbitCluster:
         self._spec = spec
         # What is filled has no type, leader or members: those of a real queue are not known.
         self._tells_of_queues = origin is not Origin.FILLED
-        self._layout = Layout.of(spec, streams=self._tells_of_queues)
+        self._layout = QueueLayout.of(spec, streams=self._tells_of_queues)
         self._untold = dict.fromkeys(NOT_OF_STREAMS, self._layout.which(STREAM))
         self._traffic = Traffic(spec, [queue.messages for queue in topology.queues])
         self._queues, self._calm = Queues(spec, self._layout), Queues(spec, self._layout)
         self._nodes = Nodes(spec, self._layout)
         schedule = spec.schedule
-        self._timeline = Timeline(schedule, self._layout.relations)
+        self._timeline = AnomalyTimeline(schedule, self._layout.relations)
         self._apart = False
         self._marks: tuple[Mark, ...] = ()
         self._blocked = False
@@ -80,12 +85,12 @@ class RabbitCluster:
             ),
         )
 
-    def state(self) -> State:
+    def state(self) -> RabbitClusterState:
         """What the next block goes on from."""
         calm = self._calm.state() if self._apart else None
         return self._queues.state(), calm, self._marks, self._blocked
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: RabbitClusterState) -> None:
         """Go on from a `state`."""
         queues, calm, self._marks, self._blocked = state
         self._queues.restore(queues)
@@ -199,7 +204,7 @@ class RabbitCluster:
             moved.ever,
         )
 
-    def _words(self, standing: Standing, shape: tuple[int, ...]) -> dict[str, pa.Array]:
+    def _words(self, standing: QueueStanding, shape: tuple[int, ...]) -> dict[str, pa.Array]:
         """State, leader and members of queues; a classic queue has no members to be told."""
         down = np.broadcast_to(standing.down, shape)
         quorum = np.broadcast_to(self._layout.which(QUORUM), shape)
@@ -252,7 +257,7 @@ class RabbitCluster:
         return codes
 
 
-def touched_by(effect: Effect, layout: Layout) -> dict[EntityType, Ints]:
+def touched_by(effect: Effect, layout: QueueLayout) -> dict[EntityType, Ints]:
     """Places of the entities that an effect may shape: the cluster, queues and nodes.
 
     What is pulled at nodes touches the queues that they hold, an alarm all of them, for it blocks all

@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Ints
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.anomalies.relations import Relations, Replicas
-from operators.simulate.noise import Ints, hashed, key_of
+from operators.simulate.noise import (
+    hashed,
+    key_of,
+)
 from operators.simulate.spec import ShardSpec
 
 MEMBERS = 3
@@ -19,7 +23,7 @@ CLASSIC, QUORUM, STREAM = TYPES = ("classic", "quorum", "stream")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class QueueLayout:
     """By place: of which type queues are, and on which nodes each is."""
 
     types: tuple[str, ...]
@@ -30,7 +34,7 @@ class Layout:
     nodes: int
 
     @classmethod
-    def of(cls, spec: ShardSpec, *, streams: bool = True) -> "Layout":
+    def of(cls, spec: ShardSpec, *, streams: bool = True) -> "QueueLayout":
         """Leaders go round the nodes; types are random by the seed where none is said.
 
         Without `streams` no queue is one by chance.
@@ -66,22 +70,24 @@ class Layout:
         )
         return Relations(themselves, themselves, self.nodes, replicas)
 
-    def at(self, down: Any) -> "Standing":
+    def at(self, down: Any) -> "QueueStanding":
         """Who leads while nodes are `down`, shape (nodes, ticks or 1)."""
         if not down.any():
             whole = self.there.sum(axis=1)[:, None]
-            return Standing(self.members[:, :1], whole, np.zeros_like(whole, np.bool_))
+            return QueueStanding(self.members[:, :1], whole, np.zeros_like(whole, np.bool_))
         up = ~down[self.members] & self.there[:, :, None]
         online = up.sum(axis=1)
         needed = self.there.sum(axis=1)[:, None] // 2 + 1
         first = up.argmax(axis=1)
         leader = np.take_along_axis(self.members, first, axis=1)
         down_queues = online < needed
-        return Standing(np.where(down_queues, self.members[:, :1], leader), online, down_queues)
+        return QueueStanding(
+            np.where(down_queues, self.members[:, :1], leader), online, down_queues
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QueueStanding:
     """How queues stand; arrays of the shape (queues, ticks or 1)."""
 
     leader: Ints

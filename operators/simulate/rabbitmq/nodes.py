@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
-from operators.simulate.noise import Floats, Ints, drift, key_of, phase
-from operators.simulate.rabbitmq.layout import Layout, Standing, by_node, down_nodes
+from operators.simulate.noise import (
+    drift,
+    key_of,
+    phase,
+)
+from operators.simulate.rabbitmq.layout import QueueLayout, QueueStanding, by_node, down_nodes
 from operators.simulate.rabbitmq.queues import Moved
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import WANDER
@@ -31,7 +36,7 @@ RESTARTED = 30 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class NodeCondition:
     """How nodes are in a block; arrays of the shape (nodes, ticks)."""
 
     down: Any
@@ -52,7 +57,7 @@ class Condition:
 class Nodes:
     """The nodes of a cluster: what is ordinary for them, and their metrics."""
 
-    def __init__(self, spec: ShardSpec, layout: Layout) -> None:
+    def __init__(self, spec: ShardSpec, layout: QueueLayout) -> None:
         self.names = list(spec.topology.nodes)
         self._layout = layout
         self._key = key_of(spec.key, "nodes")
@@ -61,7 +66,7 @@ class Nodes:
         self._ordinary = np.maximum(by_node(levels, leader, range(len(self.names))), 1.0)
         """Messages/s of the queues that each leads; shape (nodes, 1)."""
 
-    def condition(self, block: Block, levers: Levers) -> Condition:
+    def condition(self, block: Block, levers: Levers) -> NodeCondition:
         """Memory = 45 % of the limit ± 7 slowly, + what is pulled; an alarm where that is over 100 %.
 
         Disk: an alarm where less is free than must be. A node that is down has no alarm. What queues
@@ -79,12 +84,12 @@ class Nodes:
             memory += pulled
         taken = levers.added(Lever.DISK, count)
         disk = np.zeros((count, block.ticks)) if taken is None else np.minimum(taken, 1.0)
-        return Condition(
+        return NodeCondition(
             down, memory, disk, ~down & (memory > 100), ~down & (DISK * (1 - disk) < DISK_LIMIT)
         )
 
     def metrics(
-        self, block: Block, condition: Condition, standing: Standing, moved: Moved
+        self, block: Block, condition: NodeCondition, standing: QueueStanding, moved: Moved
     ) -> dict[str, Any]:
         """Columns of nodes, of those that are down all but `node.running` to be left out.
 

@@ -5,13 +5,16 @@ from functools import partial
 
 import numpy as np
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.age import Ages
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
 from operators.simulate.consumption import Consumption, Held, backlog_of
-from operators.simulate.noise import Floats, Ints, Lanes
-from operators.simulate.rabbitmq.layout import QUORUM, STREAM, Layout, Standing
+from operators.simulate.noise import (
+    Lanes,
+)
+from operators.simulate.rabbitmq.layout import QUORUM, STREAM, QueueLayout, QueueStanding
 from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import error_rate, failures
 
@@ -36,7 +39,7 @@ STREAM_PROCESS = 9_000
 _ENDLESS = np.iinfo(np.int64).max // 2
 """Messages that a queue may hold."""
 
-State = tuple[bytes, ...]
+RabbitQueuesState = tuple[bytes, ...]
 """Backlog, messages in work, unacknowledged ones, those that will be delivered once more, and what was
 ever published to streams."""
 
@@ -69,7 +72,7 @@ class Moved:
 class Queues:
     """The queues of a cluster: what is ordinary for them, and what is in them."""
 
-    def __init__(self, spec: ShardSpec, layout: Layout) -> None:
+    def __init__(self, spec: ShardSpec, layout: QueueLayout) -> None:
         queues = spec.topology.queues
         themselves = np.arange(len(queues))
         capacity = np.array([queue.capacity for queue in queues])
@@ -95,13 +98,13 @@ class Queues:
         self._end: Ints = np.where(self._stream, self._most, 0)[:, 0]
         """Messages ever published to streams: they have been there for long."""
 
-    def state(self) -> State:
+    def state(self) -> RabbitQueuesState:
         """What the next block goes on from."""
         pairs = self._pairs
         kept = (pairs.backlog, pairs.uncommitted, self._unacknowledged, self._again, self._end)
         return tuple(array.tobytes() for array in kept)
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: RabbitQueuesState) -> None:
         """Go on from a `state`."""
         kept = [np.frombuffer(array, np.int64).copy() for array in state]
         self._pairs.backlog, self._pairs.uncommitted = kept[:2]
@@ -114,7 +117,7 @@ class Queues:
         messages: Ints,
         uniform: Lanes,
         levers: Levers,
-        standing: Standing,
+        standing: QueueStanding,
         ever: Ints | None,
     ) -> Moved:
         """Move on by a block in which publishers send `messages`, shape (queues, ticks).

@@ -5,7 +5,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flows.cluster_shape import ClusterShape, GroupShape, QueueShape, RabbitShape, TopicShape
+from flows.cluster_shape import (
+    ClusterShape,
+    MeasuredGroup,
+    MeasuredQueue,
+    MeasuredTopic,
+    RabbitShape,
+)
 from flows.config import Config
 from flows.errors import CommandError
 from flows.init_from_cluster import checked, fleet_like, rabbit_like
@@ -18,11 +24,11 @@ CLUSTER = ClusterSettings(name="prod", environment="staging", bootstrap_servers=
 SHAPE = ClusterShape(
     brokers=(1, 4),
     topics=(
-        TopicShape("orders", 6, 2, 12.34567, 120),
-        TopicShape("yes", 1, 1, None, None),
-        TopicShape("idle", 3, 2, 0.0, None),
+        MeasuredTopic("orders", 6, 2, 12.34567, 120),
+        MeasuredTopic("yes", 1, 1, None, None),
+        MeasuredTopic("idle", 3, 2, 0.0, None),
     ),
-    groups=(GroupShape("billing", ("orders",), 3), GroupShape("dead", ("idle", "yes"), 0)),
+    groups=(MeasuredGroup("billing", ("orders",), 3), MeasuredGroup("dead", ("idle", "yes"), 0)),
 )
 
 
@@ -62,8 +68,8 @@ def test_what_is_written_is_a_valid_configuration_of_a_fleet() -> None:
 
 def test_names_that_a_fleet_may_not_have_are_changed() -> None:
     """Kafka lets a group be called anything; what is written can be read again."""
-    topic = TopicShape("t" * 249, 1, 1, None, None)
-    groups = tuple(GroupShape(name, (topic.name,), 1) for name in ("dev/app:1", "${x}", "$a"))
+    topic = MeasuredTopic("t" * 249, 1, 1, None, None)
+    groups = tuple(MeasuredGroup(name, (topic.name,), 1) for name in ("dev/app:1", "${x}", "$a"))
     text = fleet_like(CLUSTER, ClusterShape((1,), (topic,), groups))
     [fleet] = parse(Config, text, "written", {}).simulation.fleets
     assert isinstance(fleet.groups, tuple)
@@ -71,8 +77,8 @@ def test_names_that_a_fleet_may_not_have_are_changed() -> None:
 
 
 def groups_of(names: list[str]) -> list[str]:
-    topic = TopicShape("orders", 1, 1, None, None)
-    groups = tuple(GroupShape(name, (topic.name,), 1) for name in names)
+    topic = MeasuredTopic("orders", 1, 1, None, None)
+    groups = tuple(MeasuredGroup(name, (topic.name,), 1) for name in names)
     text = checked(fleet_like(CLUSTER, ClusterShape((1,), (topic,), groups)), "prod")
     [fleet] = parse(Config, text, "written", {}).simulation.fleets
     assert isinstance(fleet.groups, tuple)
@@ -113,8 +119,8 @@ def test_what_is_written_is_never_refused(
         settings = ClusterSettings(name=cluster, bootstrap_servers="b:1", environment=cluster)
     except ValidationError:
         return
-    topic = TopicShape("orders", 1, 1, messages, size)
-    shapes = tuple(GroupShape(name, (topic.name,), 1) for name in groups)
+    topic = MeasuredTopic("orders", 1, 1, messages, size)
+    shapes = tuple(MeasuredGroup(name, (topic.name,), 1) for name in groups)
     try:
         text = checked(fleet_like(settings, ClusterShape((1,), (topic,), shapes)), cluster)
     except CommandError as error:
@@ -127,7 +133,7 @@ def test_what_is_written_is_never_refused(
 
 def test_a_cluster_that_no_fleet_can_be_like_is_said() -> None:
     """And no file is written that `check` refuses."""
-    topic = TopicShape("orders", 3_000_000, 1, None, None)
+    topic = MeasuredTopic("orders", 3_000_000, 1, None, None)
     with pytest.raises(CommandError, match=r"nothing was written; .*\n.* holds no more partitions"):
         checked(fleet_like(CLUSTER, ClusterShape((1,), (topic,), ())), "prod")
 
@@ -146,9 +152,9 @@ def test_a_rabbitmq_becomes_a_fleet_of_its_nodes_and_queues() -> None:
     shape = RabbitShape(
         3,
         (
-            QueueShape("orders", "quorum", 12.34567, 700),
-            QueueShape("eu/west/orders", "classic", 0.0, None),
-            QueueShape("log", "stream", None, None),
+            MeasuredQueue("orders", "quorum", 12.34567, 700),
+            MeasuredQueue("eu/west/orders", "classic", 0.0, None),
+            MeasuredQueue("log", "stream", None, None),
         ),
     )
     text = checked(rabbit_like(cluster, shape), "shop")

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from flows.errors import ConfigError
 from flows.loading import load, parse
-from operators.schema.settings import Duration, MisfitError, Settings, nearest
+from operators.schema.nearest import suggestion
+from operators.schema.settings import Duration, MisfitError, Settings
 
 
 class Pool(Settings):
@@ -133,7 +134,7 @@ class Cast(Settings):
     def _fits(self) -> Self:
         strange = [(n, name) for n, name in enumerate(self.like) if name not in self.fleets]
         if strange:
-            raise MisfitError([(("like", n), nearest(name, self.fleets)) for n, name in strange])
+            raise MisfitError([(("like", n), suggestion(name, self.fleets)) for n, name in strange])
         return self
 
 
@@ -155,10 +156,10 @@ def test_names_that_lead_nowhere_are_told_each_where_it_stands() -> None:
 def test_where_no_name_is_near_all_are_told_the_nearest_first() -> None:
     """As of anomalies' kinds, which are many."""
     kinds = ["spike", "consumer_stall", "slow_drain", *(f"{n}-{n}" for n in range(20))]
-    told = nearest("slow_consumer", kinds)
+    told = suggestion("slow_consumer", kinds)
     assert told.startswith("there are consumer_stall, slow_drain, spike, ")
     assert (told.count(","), told.endswith(", …")) == (10, True)
-    assert nearest("zz", ["b", "a"]) == "there are a, b"
+    assert suggestion("zz", ["b", "a"]) == "there are a, b"
 
 
 def test_key_written_twice_is_refused() -> None:

@@ -96,8 +96,10 @@ PARQUET = {
     "sinks.sink",
     "sinks.spool.errors",
 }
-CHECK = {"operators.health", "operators.outlook", "flows.check", "flows.cost"}
+CHECK = {"operators.health", "operators.outlook", "flows.check", "flows.cost", "flows.units"}
 EXPORT = {
+    "operators.events",
+    "operators.retired",
     "operators.health",
     "operators.outlook",
     "flows.export",

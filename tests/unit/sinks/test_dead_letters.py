@@ -11,7 +11,8 @@ import pytest
 import sinks.dead_letters
 from operators.schema.arrow import as_only_points, only_points
 from operators.schema.metrics import BROKER, CLUSTER, PARTITION_OFFSET
-from sinks.dead_letters import DeadLetters, Unreadable, dead_letter_files, read_letters
+from operators.schema.unreadable import UnreadableMessage
+from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
 from sinks.delivery import DeadLetter
 from sinks.events import DeadLettersDropped
 from sinks.settings import DeadLetterSettings
@@ -139,7 +140,7 @@ def test_a_damaged_file_goes_like_any_other(
 
 def test_unreadable_messages_are_kept_apart(tmp_path: Path) -> None:
     """A message that is no sample is kept with its place and bytes."""
-    message = Unreadable("mqpipe.samples", 3, 17, b"\x00garbage", "not Arrow", NEW_YEAR)
+    message = UnreadableMessage("mqpipe.samples", 3, 17, b"\x00garbage", "not Arrow", NEW_YEAR)
     letters = DeadLetters(DeadLetterSettings(path=tmp_path))
     letters.put_unreadable([message])
     letters.put_unreadable([])

@@ -17,7 +17,7 @@ from sinks.delivery import (
     Parcel,
     Rejected,
     RetryLater,
-    Samples,
+    SampleBatches,
     TooLarge,
     Undelivered,
     halve,
@@ -49,7 +49,7 @@ class Scripted:
     most_under_way: int = 0
     name: str = "scripted"
 
-    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+    def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         for start in range(0, rows_of(samples), self.size):
             yield Parcel(slice_of(samples, start, start + self.size), route or "only", None)
 
@@ -74,7 +74,7 @@ class Scripted:
         self.got += numbers(parcel.samples)
 
 
-def numbers(samples: Samples) -> list[int]:
+def numbers(samples: SampleBatches) -> list[int]:
     return [
         int(name.rpartition("/")[2])
         for batch in samples
@@ -84,7 +84,7 @@ def numbers(samples: Samples) -> list[int]:
 
 def deliver(
     destination: Scripted,
-    samples: Samples,
+    samples: SampleBatches,
     patience: Patience = AT_ONCE,
     slots: int = 8,
     heard: list[object] | None = None,
@@ -228,7 +228,7 @@ def test_a_fault_of_our_own_makes_letters() -> None:
     """What cannot be packed or sent for an unforeseen reason is kept, not lost."""
 
     class Broken(Scripted):
-        def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+        def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
             raise KeyError("a bug")
 
     [packing] = deliver(Broken(), (numbered(range(3)),))

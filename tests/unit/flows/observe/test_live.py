@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from flows.observe.live import JobTable, live_table
-from flows.observe.picture import ClusterPicture, Picture, PoolPicture, Target
-from flows.observe.standing import Figures, Groups
+from flows.observe.picture import ClusterPicture, Picture, PoolPicture, TargetPicture
+from flows.observe.standing import Figures, FigureTable
 from flows.observe.view import View
 from flows.units import age, count, duration, rate, size
 from operators.pool.stats import PoolStats
@@ -139,12 +139,12 @@ def test_a_killed_job_leaves_the_terminal_its_cursor() -> None:
 @pytest.mark.parametrize(
     ("target", "state"),
     [
-        (Target("prod/topics"), "waiting"),
+        (TargetPicture("prod/topics"), "waiting"),
         (p.good("prod/topics"), "ok"),
         (p.bad("prod/topics"), "failed"),
     ],
 )
-def test_a_targets_state_is_a_word(target: Target, state: str) -> None:
+def test_a_targets_state_is_a_word(target: TargetPicture, state: str) -> None:
     """Colour only repeats what the word says."""
     text = shown(p.picture(targets=(target,), pools=()))
     line = next(line for line in text.splitlines() if line.startswith("prod/topics"))
@@ -184,7 +184,7 @@ def test_the_headline_says_why_a_job_is_not_ready() -> None:
 @pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize("others", [(), (p.good("eu/topics"),)])
 def test_why_a_cluster_cannot_be_reached_and_what_to_do_is_said_whole(
-    width: int, others: tuple[Target, ...]
+    width: int, others: tuple[TargetPicture, ...]
 ) -> None:
     """Once for all of its targets, in whole words, whether or not others go well."""
     cause = "no broker of 10.0.0.1:9092 answers: Connection refused; check `bootstrap_servers`"
@@ -305,7 +305,7 @@ KAFKA = replace(
         "fine": Figures(3, 3, 0, 0, 5000.0, 2e6, 90, 100),
         "hurt": Figures(2, 3, 72, 1, 100.0, 1e6, 70, 50),
     },
-    groups=Groups(
+    groups=FigureTable(
         [f"fine/group-{n}" for n in range(30)] + ["hurt/billing"],
         [None] * 30 + ["losing"],
         {
@@ -426,7 +426,7 @@ def test_queues_stand_where_groups_do_the_deepest_first() -> None:
     picture = replace(
         p.picture(targets=(), pools=(), sinks=(), clusters=(p.cluster("shop"),)),
         figures={"shop": Figures(up=2, known=3, offline=1, messages=10.0, alarms=1)},
-        queues=Groups(
+        queues=FigureTable(
             ["shop/a", "shop/b"],
             ["running", "down"],
             {

@@ -4,7 +4,7 @@ from math import isnan
 
 import pyarrow as pa
 
-from flows.observe.standing import Standing
+from flows.observe.standing import LatestFigures
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE, EntityType
 
@@ -21,7 +21,7 @@ def group(tick: int, name: str, lag: int | None) -> dict[str, object]:
 
 def test_the_latest_tick_counts() -> None:
     """Of a batch with several ticks its last; a batch of an earlier tick changes nothing."""
-    standing = Standing()
+    standing = LatestFigures()
     rows = [group(1000, "a/g", 5), group(2000, "a/g", 7), group(1000, "a/gone", 1)]
     standing.saw("a", batch(CONSUMER_GROUP, rows))
     standing.saw("a", batch(CONSUMER_GROUP, [group(1500, "a/g", 99)]))
@@ -32,7 +32,7 @@ def test_the_latest_tick_counts() -> None:
 
 def test_clusters_stand_beside_each_other_and_rows_of_a_tick_add_up() -> None:
     """A filled row comes after the collected ones of its tick; of two of one group the last counts."""
-    standing = Standing()
+    standing = LatestFigures()
     standing.saw("a", batch(CONSUMER_GROUP, [group(1000, "a/g", 5)]))
     standing.saw("b", batch(CONSUMER_GROUP, [group(3000, "b/g", None)]))
     standing.saw("a", batch(CONSUMER_GROUP, [group(1000, "a/h", 6), group(1000, "a/g", 8)]))
@@ -44,7 +44,7 @@ def test_clusters_stand_beside_each_other_and_rows_of_a_tick_add_up() -> None:
 
 def test_a_clusters_figures_are_read_anew_when_they_changed() -> None:
     """What was not measured is not a number."""
-    standing = Standing()
+    standing = LatestFigures()
     assert standing.figures()[0] == {}
     for tick, up in ((1000, 3), (2000, 2)):
         row = {"timestamp": tick, "entity_name": "a", "cluster.activeBrokerCount": up}
@@ -57,7 +57,7 @@ def test_a_clusters_figures_are_read_anew_when_they_changed() -> None:
 
 def test_nodes_and_queues_of_rabbitmq_stand_for_brokers_and_partitions() -> None:
     """Nodes up of those known, queues that nobody can use, alarms; and the queues themselves."""
-    standing = Standing()
+    standing = LatestFigures()
     row = {
         "timestamp": 1000,
         "entity_name": "r",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.observe.picture import DELAY_BUCKETS, Job, Target
+from flows.observe.picture import DELAY_BUCKETS, Job, TargetPicture
 from flows.observe.recent import Recent
 from flows.observe.tally import Tally
 from operators.events import TaskCompleted, TaskFailed
@@ -63,7 +63,7 @@ def batch(ticks: list[int], anomalies: list[str | None], entity: object = TOPIC)
 
 def test_expected_targets_are_there_before_their_first_tick(tally: Tally) -> None:
     """A target that has not run yet is shown, without an outcome."""
-    assert tally.picture().targets == (Target("prod/brokers"),)
+    assert tally.picture().targets == (TargetPicture("prod/brokers"),)
 
 
 def failed(outcome: Outcome, error_class: str, error: str, attempts: int = 0) -> TaskFailed:
@@ -81,7 +81,9 @@ def test_a_target_remembers_its_last_success_through_failures(tally: Tally, cloc
     assert (target.failures, target.error_class, target.error) == (2, "timeout", "no answer")
     tally.hear(TaskCompleted("brokers", "prod/brokers", 2, 0.7))
     (target,) = tally.picture().targets
-    assert target == Target("prod/brokers", "brokers", Outcome.COMPLETED, 2, 0.7, 1_030.0, 2, 2)
+    assert target == TargetPicture(
+        "prod/brokers", "brokers", Outcome.COMPLETED, 2, 0.7, 1_030.0, 2, 2
+    )
 
 
 def test_a_tick_that_never_ran_does_not_hide_why_the_last_one_failed(tally: Tally) -> None:

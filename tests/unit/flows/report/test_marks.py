@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.report.anomalies import Anomaly, anomalies, place
+from flows.report.anomalies import ReportedAnomaly, anomalies, place
 from flows.report.gaps import Gap, gaps
 from flows.report.marks import Filled, marks_of
 from flows.report.summary import summarize
@@ -104,7 +104,7 @@ def test_anomaly_comes_from_labels_and_from_the_table(tmp_path: Path, with_table
     if with_table:
         truth(tmp_path)
     [found] = anomalies(summarize(find_samples(str(tmp_path))))
-    assert found == Anomaly(
+    assert found == ReportedAnomaly(
         label=LABEL,
         kind="broker_down",
         cluster="sim-eu",
@@ -145,7 +145,9 @@ spans = st.lists(
 def test_anomalies_in_a_lane_never_meet(spans: list[tuple[int, int, int]], lanes: int) -> None:
     """Whatever the schedule; and the one that shaped most is always placed."""
     found = [
-        Anomaly(f"a{n}", "spike", "c", "c/t", start, None, start + length, frozenset(), size)
+        ReportedAnomaly(
+            f"a{n}", "spike", "c", "c/t", start, None, start + length, frozenset(), size
+        )
         for n, (start, length, size) in enumerate(spans)
     ]
     placed = place(found, 0, 1000, lanes)

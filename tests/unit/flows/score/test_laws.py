@@ -8,8 +8,12 @@ from hypothesis.extra import numpy as numbers
 
 from flows.score.affiliation import affiliation
 from flows.score.ranges import RangeSettings, range_precision, range_recall
-from flows.score.spans import Flags, overlapping, spans_of
+from flows.score.spans import (
+    overlapping,
+    spans_of,
+)
 from flows.score.volume import volume
+from operators.schema.arrays import Flags
 
 flags = numbers.arrays(np.bool_, st.integers(2, 200))
 

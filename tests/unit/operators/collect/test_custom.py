@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flows.config import Config
 from operators.collect.collectors import Collectors
-from operators.collect.custom import OwnCollector
+from operators.collect.custom import CustomCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity, collected_batch
 from operators.collect.settings import CollectorSettings
@@ -105,7 +105,7 @@ def settings(use: str, **options: Any) -> CollectorSettings:
 
 def collected(of: CollectorSettings) -> Collected:
     async def run() -> Collected:
-        collector = OwnCollector(of, 7)
+        collector = CustomCollector(of, 7)
         try:
             return await collector.collect(TICK, 5.0)
         finally:
@@ -159,7 +159,7 @@ def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
 
     async def run() -> None:
         made = {
-            name: OwnCollector(settings(use))
+            name: CustomCollector(settings(use))
             for name, use in (("jobs", "Unclosable"), ("more", "Plain"))
         }
         collectors = Collectors(made, lambda _: None)

@@ -251,7 +251,7 @@ def test_metadata_is_that_of_the_answer(answer: Any, version: int) -> None:
     assert found.cluster_id == answer.cluster_id
     assert found.errors == {t.name: t.error_code for t in answer.topics if t.error_code}
     answered = sorted((t for t in answer.topics if not t.error_code), key=lambda t: t.name)
-    assert found.topics == [t.name for t in answered]
+    assert found.topics == tuple(t.name for t in answered)
     assert [of is None for of in found.ids] == [t.topic_id.int == 0 for t in answered]
     partitions = [
         (t.name, p) for t in answered for p in sorted(t.partitions, key=lambda p: p.partition_index)

@@ -12,7 +12,7 @@ from operators.collect.commits import commits_of
 from operators.collect.description import REBALANCING, Description
 from operators.collect.errors import Problem
 from operators.collect.frames import ListedGroup
-from operators.collect.group_state import SHARE, Groups, _Answers, _joined
+from operators.collect.group_state import SHARE, FoundGroups, _Answers, _joined
 from operators.collect.groups import group_samples
 from operators.collect.offsets import Offsets
 from operators.collect.samples import ClusterIdentity
@@ -155,7 +155,7 @@ def test_the_sample_of_a_share_group_that_is_not_initialised_has_no_lag() -> Non
     )
     listed = [ListedGroup("g", SHARE, "Stable", SHARE)]
     groups, positions, problems = _joined("prod", [_Answers(listed, shares=found)])
-    commits = commits_of(Groups(groups, positions, 1, tuple(problems)), of)
+    commits = commits_of(FoundGroups(groups, positions, 1, tuple(problems)), of)
     zero = np.zeros(1, np.int64)
     read = Offsets(zero, zero + 9, zero, zero, ())
     no_times = np.full(len(commits.row), UNKNOWN, np.int64)

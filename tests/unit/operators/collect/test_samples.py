@@ -16,7 +16,7 @@ from operators.collect.pages import Pages
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.collect.topics import topic_samples
-from operators.collect.topology import UNKNOWN, Topology
+from operators.collect.topology import UNKNOWN, ClusterMetadata
 from operators.health import Causes, health_score
 from operators.merge.report import collection_row
 from operators.merge.row import cluster_row
@@ -42,7 +42,7 @@ THREE = topology(
 )
 
 
-def offsets(of: Topology, start: list[int], end: list[int]) -> Offsets:
+def offsets(of: ClusterMetadata, start: list[int], end: list[int]) -> Offsets:
     zeros = np.zeros(of.partitions, np.int64)
     return Offsets(np.array(start, np.int64), np.array(end, np.int64), zeros, zeros + TICK, ())
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from operators.collect.dialects import BYTES_IN, FAILED_PRODUCES, FETCHES, PRODUCES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import Kind
+from operators.schema.metrics import MetricKind
 from operators.ticks import TickResult
 from tests.tick_results import INTERVAL, brokers, groups, ms, page, topics
 
@@ -38,7 +38,7 @@ def derived(results: list[TickResult]) -> list[TickResult]:
     return found
 
 
-def numbers_of(result: TickResult, kinds: set[Kind]) -> list[tuple[str, float]]:
+def numbers_of(result: TickResult, kinds: set[MetricKind]) -> list[tuple[str, float]]:
     """All values of columns of these kinds, with their names; nulls are left out."""
     found = []
     for batch in result.batches:
@@ -86,7 +86,7 @@ def topic_ticks(events: Events) -> list[TickResult]:
 def test_no_topic_has_a_negative_or_endless_rate(events: Events) -> None:
     """Whatever happens to a topic, its rates are numbers from 0 on, or null."""
     for result in derived(topic_ticks(events)):
-        for name, value in numbers_of(result, {Kind.RATE}):
+        for name, value in numbers_of(result, {MetricKind.RATE}):
             assert value >= 0, name
             assert math.isfinite(value), name
 
@@ -100,7 +100,8 @@ def test_rates_add_up_to_what_was_produced(amounts: list[list[int]]) -> None:
         ends = [end + amount for end, amount in zip(ends, of_tick, strict=True)]
         results.append(topics(number, {"t": list(ends)}))
     rates = [
-        dict(numbers_of(r, {Kind.RATE}))["topic.messagesInPerSecond"] for r in derived(results)[1:]
+        dict(numbers_of(r, {MetricKind.RATE}))["topic.messagesInPerSecond"]
+        for r in derived(results)[1:]
     ]
     produced = sum(sum(of_tick) for of_tick in amounts[1:])
     assert math.isclose(sum(rates) * INTERVAL / 1000, produced, rel_tol=1e-9, abs_tol=1e-6)
@@ -138,7 +139,9 @@ def test_no_group_has_nonsense(steps: list[tuple[Any, ...]]) -> None:
             )
         )
     for result in derived(results):
-        for name, value in numbers_of(result, {Kind.RATE, Kind.COUNT, Kind.GAUGE}):
+        for name, value in numbers_of(
+            result, {MetricKind.RATE, MetricKind.COUNT, MetricKind.GAUGE}
+        ):
             assert math.isfinite(value), name
             assert value >= 0 or name == "consumerGroup.lagTrend", name
 
@@ -163,6 +166,6 @@ def test_no_broker_has_nonsense(counters: list[dict[str, float] | None]) -> None
         for n, of_tick in enumerate(counters)
     ]
     for result in derived(results):
-        for name, value in numbers_of(result, {Kind.RATE}):
+        for name, value in numbers_of(result, {MetricKind.RATE}):
             assert value >= 0, name
             assert math.isfinite(value), name

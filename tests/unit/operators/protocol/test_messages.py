@@ -7,11 +7,11 @@ import pytest
 from kafka import errors
 
 from operators.protocol.errors import error_class, error_name
-from operators.protocol.messages import MESSAGES, Message
+from operators.protocol.messages import MESSAGES, RequestType
 
 
 @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES.keys())
-def test_the_names_that_are_used_of_kafka_python_are_there(message: Message) -> None:
+def test_the_names_that_are_used_of_kafka_python_are_there(message: RequestType) -> None:
     """Key, versions and tagged fields are as the table says; an empty request can be written."""
     assert version("kafka-python").startswith("3.0.")
     request, response = message.classes()

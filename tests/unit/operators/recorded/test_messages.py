@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.recorded.message import read_message, within
-from operators.recorded.plan import ReplayPlan, Stretch
+from operators.recorded.plan import OffsetStretch, ReplayPlan
 from operators.schema.arrow import sample_batch, schema_of
 from operators.schema.guid import entity_guid
 from operators.schema.ipc import encode
@@ -390,6 +390,6 @@ def test_samples_outside_the_range_are_left_out() -> None:
 
 def test_a_plan_comes_back_from_its_document() -> None:
     """It is kept in the job's state, so that a resumed replay ends where the first would have."""
-    plan = ReplayPlan("samples", 5, 7, (Stretch(0, 10, 20), Stretch(1, 0, 0)))
+    plan = ReplayPlan("samples", 5, 7, (OffsetStretch(0, 10, 20), OffsetStretch(1, 0, 0)))
     assert ReplayPlan.from_document(json.loads(json.dumps(plan.document()))) == plan
     assert plan.messages == 10

@@ -2,7 +2,7 @@
 
 import pytest
 
-from operators.recorded.plan import AHEAD, AHEAD_OF_ALL, ReplayPlan, Stretch, consumer_config
+from operators.recorded.plan import AHEAD, AHEAD_OF_ALL, OffsetStretch, ReplayPlan, consumer_config
 from operators.schema.kafka import KafkaConnection
 
 AHEAD_NAME = "queued.max.messages.kbytes"
@@ -27,5 +27,7 @@ def test_what_is_fetched_ahead_can_be_configured() -> None:
 
 def test_only_partitions_with_messages_to_read_count() -> None:
     """The others fetch nothing."""
-    plan = ReplayPlan("t", 0, 1, (Stretch(0, 5, 9), Stretch(1, 7, 7), Stretch(2, 0, 1)))
+    plan = ReplayPlan(
+        "t", 0, 1, (OffsetStretch(0, 5, 9), OffsetStretch(1, 7, 7), OffsetStretch(2, 0, 1))
+    )
     assert (plan.partitions, plan.messages) == (2, 5)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.schema.arrays import Floats, Ints
 from operators.simulate.age import Ages
 from operators.simulate.block import Block
-from operators.simulate.noise import Floats, Ints
 
 NOON, INTERVAL = 1_767_268_800_000, 30_000
 HOUR = 3_600_000

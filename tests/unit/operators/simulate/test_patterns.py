@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
-from operators.simulate.noise import Floats, Ints
 from operators.simulate.patterns import BUILT_IN, AnyPattern, Scene
 from operators.simulate.spec import pattern_factor
 from tests.simulated_fleets import spec_of

@@ -23,8 +23,8 @@ from operators.schema.metrics import (
     STRING,
     TOPIC,
     EntityType,
-    Kind,
     Metric,
+    MetricKind,
 )
 from sinks.newrelic.encode import check_event, events, metric_blocks
 from sinks.newrelic.payloads import payloads
@@ -159,7 +159,7 @@ def test_points_hold_every_finite_number_of_the_sample(batch: pa.RecordBatch) ->
 
 
 def finite(metric: Metric, value: float) -> bool:
-    counter = metric.kind is Kind.RATE and metric.otel is not None
+    counter = metric.kind is MetricKind.RATE and metric.otel is not None
     return math.isfinite(value * (30 if counter else metric.otel_factor))
 
 
@@ -245,9 +245,13 @@ def test_a_rate_that_opentelemetry_counts_is_a_count_over_the_interval() -> None
 def test_an_entity_type_over_the_limits_is_refused() -> None:
     """Too many attributes, or too long a name, are an error: New Relic would drop each sample."""
     many = EntityType(
-        "MANY", "many", "Many", (), tuple(Metric(f"m{i}", Kind.GAUGE, "", "") for i in range(250))
+        "MANY",
+        "many",
+        "Many",
+        (),
+        tuple(Metric(f"m{i}", MetricKind.GAUGE, "", "") for i in range(250)),
     )
-    long = EntityType("LONG", "long", "Long", (), (Metric("m" * 256, Kind.GAUGE, "", ""),))
+    long = EntityType("LONG", "long", "Long", (), (Metric("m" * 256, MetricKind.GAUGE, "", ""),))
     for entity_type in (many, long):
         with pytest.raises(ValueError, match="New Relic drops"):
             check_event(entity_type)

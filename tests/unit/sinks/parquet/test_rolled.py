@@ -11,7 +11,7 @@ import pytest
 from operators.schema.metrics import TOPIC
 from sinks.events import SamplesPublished
 from sinks.parquet.store import Store
-from sinks.rolled.background import Background
+from sinks.rolled.publisher import Publisher
 from tests import rolled
 from tests.samples import NEW_YEAR, numbered, published
 
@@ -60,7 +60,7 @@ def test_a_drain_that_was_killed_halfway_is_finished(
             job.drain()
     assert job.rows == [1]
     with monkeypatch.context() as patched:
-        patched.setattr(Background, "publish", lambda *_: Future())
+        patched.setattr(Publisher, "publish", lambda *_: Future())
         Job(tmp_path, states)  # killed before it published anything
     assert job.rows == [1]
     resumed = Job(tmp_path, states)

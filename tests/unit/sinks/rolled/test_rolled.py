@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sinks.events import SamplesPublished
-from sinks.rolled.background import Background
 from sinks.rolled.owner import ForeignRowsError
+from sinks.rolled.publisher import Publisher
 from sinks.rolled.waiting import Sealed
 from tests.logs import captured_logs
 from tests.rolled import DELTA, PARQUET, PARTS, Job, Kind
@@ -165,7 +165,7 @@ def test_partitions_are_looked_at_until_they_close(kind: Kind) -> None:
         def left(self) -> list[Sealed]:
             return []
 
-    background = Background(lambda _: None, 0.001, together=kind is DELTA)
+    background = Publisher(lambda _: None, 0.001, together=kind is DELTA)
     background.opened(Silent())
     assert looked.wait(30)
     background.closed()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
-from sinks.delivery import DeadLetter, Parcel, Rejected, RetryLater, Samples, rows_of
+from sinks.delivery import DeadLetter, Parcel, Rejected, RetryLater, SampleBatches, rows_of
 from sinks.events import SpoolDepth
 from sinks.patience import Patience
 from sinks.segments import BEGINNING
@@ -38,7 +38,7 @@ class Gate:
         self.changed = threading.Condition()
         self.answer: Exception | None = None
 
-    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+    def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         for batch in samples:
             yield Parcel((batch,), route or "only", None)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sinks.delivery import Parcel, RetryLater, Samples, rows_of
+from sinks.delivery import Parcel, RetryLater, SampleBatches, rows_of
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
 from tests.jobs import job_in
@@ -23,7 +23,7 @@ class Taker:
         self.rows = 0
         self.away = False
 
-    def pack(self, samples: Samples, route: str | None, now: int) -> Iterator[Parcel]:
+    def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         yield Parcel(samples, "only", None)
 
     async def start(self) -> None: ...

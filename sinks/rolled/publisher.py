@@ -1,7 +1,6 @@
 """The threads of a process that publish its segments beside the dataflow."""
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +14,6 @@ log = Log("mqpipe.sinks")
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at partitions to which nothing is written."""
-
-
-def now_ms() -> int:
-    """Milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Partition(Protocol):
@@ -55,7 +49,7 @@ class Epochs:
         return self.ended
 
 
-class Background:
+class Publisher:
     """Publishes segments on one thread while the dataflow runs, and looks after silent partitions.
 
     `publish` is given sealed segments, those of a partition oldest first; it may be given one
