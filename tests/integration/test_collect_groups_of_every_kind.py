@@ -34,7 +34,7 @@ from tests.kafka.workload import commit, create_topic, member, produce
 
 pytestmark = [
     pytest.mark.kafka,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.long("starts members of every kind by Kafka's own programs, which takes minutes"),
 ]
 

@@ -1,8 +1,10 @@
 """A network that is cut between mqpipe and one broker, while the cluster itself is well."""
 
 import asyncio
+import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -39,6 +41,17 @@ CONNECTED = 3
 PATIENCE = 60.0
 
 Found = Mapping[str, Collected]
+
+GARBLED: Mapping[str, Callable[[bytes], bytes]] = {
+    "text in place of an answer": lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a frame of 2 GiB": lambda _: struct.pack(">i", (1 << 31) - 1),
+    "half of each piece": lambda data: data[: len(data) // 2],
+    "noise in the answer's frame": lambda data: (
+        data[:8] + random.Random(7).randbytes(len(data) - 8)
+    ),
+    "nothing": lambda _: b"",
+}
+"""What comes in place of a piece of an answer of one broker."""
 
 
 def groups_of(found: Found) -> dict[str, dict[str, Any]]:
@@ -79,6 +92,10 @@ async def run(cut_off: Sequence[int]) -> None:
         networks = {broker: (protocol[broker], pages[broker]) for broker in cut_off}
         try:
             await cut_and_mend(collector, networks, topic)
+            numbers = count(1000)
+            for into in GARBLED.values():
+                proxy = protocol[cut_off[0]]
+                await garble_and_mend(collector, numbers, proxy, cut_off[0], topic, into)
         finally:
             await collector.close()
     finally:
@@ -126,6 +143,34 @@ async def cut_and_mend(
             proxy.mend()
         await until(whole)
     await until(as_before)
+
+
+async def garble_and_mend(
+    collector: ClusterCollector,
+    numbers: Iterator[int],
+    proxy: Proxy,
+    broker: int,
+    topic: str,
+    into: Callable[[bytes], bytes],
+) -> None:
+    """A broker that answers nonsense costs what it alone knows, and is as before afterwards."""
+    proxy.garble(into)
+    answered: set[str] = set()
+    for due_since in range(1, CUT_TICKS + 1):
+        found = await tick(collector, next(numbers), TIME_LEFT)
+        answered |= groups_of(found).keys()
+        if due_since >= SEEN_WITHIN:
+            (row,) = [r for r in rows_of(found["topics"], TOPIC) if r["topic"] == topic]
+            assert (row["topic.partitionCount"], row["topic.offset"]) == (6, None)
+            for kind in ("topics", "groups"):
+                said = collection_of(found[kind], kind)
+                assert said["collection.errorClass"] in ("garbage", "timeout")
+                assert f"broker {broker} " in said["collection.error"]
+    assert answered, "the groups of the other brokers' coordinators answer"
+    proxy.garble(None)
+    deadline = monotonic() + PATIENCE
+    while not whole(found := await tick(collector, next(numbers), TIME_LEFT)):
+        assert monotonic() < deadline, [c.error for c in found.values()]
 
 
 def assert_cut_off(found: Found, broker: int, topic: str) -> None:

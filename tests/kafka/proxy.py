@@ -1,7 +1,8 @@
-"""A TCP proxy that can be cut: connections stay open and nothing comes through."""
+"""A TCP proxy that can be cut, so that nothing comes through, and that can garble what does."""
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -18,6 +19,7 @@ class Proxy:
         self.port: int = self._socket.getsockname()[1]
         self._open = asyncio.Event()
         self._open.set()
+        self._garble: Callable[[bytes], bytes] | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -27,7 +29,7 @@ class Proxy:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", target)
             for source, sink in ((reader, there_writer), (there_reader, writer)):
-                task = asyncio.create_task(self._pass_on(source, sink))
+                task = asyncio.create_task(self._pass_on(source, sink, answers=sink is writer))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
@@ -41,6 +43,10 @@ class Proxy:
         """Lets through what waited, and what comes."""
         self._open.set()
 
+    def garble(self, into: Callable[[bytes], bytes] | None) -> None:
+        """Passes on what `into` makes of each piece of an answer; None: the answers themselves."""
+        self._garble = into
+
     async def close(self) -> None:
         """Ends all connections."""
         if self._server is not None:
@@ -49,12 +55,14 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
         with suppress(OSError):
             try:
                 while data := await source.read(1 << 16):
                     await self._open.wait()
-                    sink.write(data)
+                    sink.write(self._garble(data) if answers and self._garble else data)
                     await sink.drain()
             finally:
                 sink.close()

@@ -9,12 +9,13 @@ import pytest
 from operators.collect import group_state
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
+from operators.collect.collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.collect.once import Once
 from operators.collect.page_settings import PagesSettings
 from operators.collect.pages import PageReader
 from operators.collect.reading import Reading
-from operators.collect.settings import Selected, SelectionSettings
+from operators.collect.settings import ClusterSettings, Selected, SelectionSettings
 from operators.collect.topology import UNKNOWN
 from operators.protocol.errors import RequestError
 from tests import virtual_time
@@ -389,3 +390,18 @@ def test_a_budget_deals_out_shares_of_its_time() -> None:
     now += 1.0
     with pytest.raises(CollectionError, match="half: what came before it took all"):
         of_ten.until(0.5, "half")
+
+
+def test_a_tick_before_those_that_are_kept_is_read_too() -> None:
+    """Where the clock was set back: what is kept goes by the order of coming."""
+
+    async def check() -> list[bool]:
+        collector = ClusterCollector(
+            ClusterSettings.model_validate({"name": "fake", "bootstrap_servers": "127.0.0.1:9"})
+        )
+        first = [collector._reading(tick) for tick in (9_000, 10_000, 1_000, 2_000, 3_000)]
+        again = [collector._reading(tick) for tick in (2_000, 3_000)]
+        await collector.close()
+        return [first[-2] is again[0], first[-1] is again[1]]
+
+    assert run(check()) == [True, True]
