@@ -82,7 +82,8 @@ def _of_clusters(summary: Summary) -> Iterator[Worst]:
             if spells:
                 one = max(spells, key=_gravity)
                 times = _times(len(spells))
-                value = f"{short(one.value)} {unit}{times}"
+                counted = unit.removesuffix("s") if one.value == 1 and " " not in unit else unit
+                value = f"{short(one.value)} {counted}{times}"
                 yield Worst(rank, what, cluster, cluster, value, one.start, one.end - one.start)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import flows.init_from_cluster
@@ -478,3 +479,38 @@ def test_details_of_many_queues_are_kept_for_a_while(
         "new": (1, None if kept else 10),
     }
     assert {row["queue.consumers"] for row in rows.values()} == {0}
+
+
+def test_the_compose_files_configuration_runs(rabbit: RabbitServer, tmp_path: Path) -> None:
+    """With the hosts and places of this test in place of the containers': what it expects is collected."""
+    node = rabbit.first
+    rabbit.first.api("users/mqpipe", "PUT", {"password": "secret", "tags": "monitoring"})
+    nothing = dict.fromkeys(("configure", "write", "read"), "^$")
+    rabbit.first.api("permissions/%2F/mqpipe", "PUT", nothing)
+    with channel(node) as on:
+        for queue, kind in (("orders", "quorum"), ("payments", "classic")):
+            declare(on, queue, kind)
+            publish(on, queue, 2)
+            wait_for_stats(node, queue, messages=2)
+    text = (Path(__file__).parents[2] / "docker/rabbitmq/mqpipe.yaml").read_text(encoding="utf-8")
+    with PortClaim() as claim:
+        for container, here in (
+            ("http://rabbitmq:15672", node.url),
+            ("http://rabbitmq:15692", node.prometheus_url),
+            ("rabbit@rabbitmq", node.name),
+            ("/var/lib/mqpipe", str(tmp_path)),
+            ("0.0.0.0:9464", f"127.0.0.1:{claim.port}"),
+        ):
+            assert container in text
+            text = text.replace(container, here)
+        (tmp_path / "c.yaml").write_text(text)
+        environment = {"RABBITMQ_PASSWORD": "secret"}
+        ended = mqpipe(tmp_path, "run", "c.yaml", "--no-live", "--once", env=environment)
+    assert ended.code == 0, ended.err
+    queues = pl.read_parquet(tmp_path / "samples/type=queue/**/*.parquet")
+    mine = queues.filter(cluster_name="shop", origin="collected").filter(
+        pl.col("queue").cast(pl.String).is_in(["orders", "payments"])
+    )
+    assert dict(mine.select("queue", "queue.depth").iter_rows()) == {"orders": 2, "payments": 2}
+    nodes = pl.read_parquet(tmp_path / "samples/type=node/**/*.parquet")
+    assert nodes.filter(cluster_name="shop", origin="collected")["node"].to_list() == [node.name]

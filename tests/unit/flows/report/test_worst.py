@@ -128,7 +128,7 @@ def test_nodes_alarms_and_queues_of_rabbitmq_are_told(tmp_path: Path) -> None:
     assert [(w.what, w.value) for w in found(write(tmp_path, batches))] == [
         ("queues that nobody could use", "12.5 % of queues"),
         ("nodes down", "1 of 3 nodes"),
-        ("memory and disk alarms", "1 alarms"),
+        ("memory and disk alarms", "1 alarm"),
         ("queue's oldest message", "2h 0m"),
     ]
 
