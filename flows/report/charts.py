@@ -180,12 +180,15 @@ def bands(
         cut_off = frame.filter(pl.col(one.column) > limit)["time"]
         beyond += [(int(time), floor - (BAND - _NAME)) for time in cut_off]
     drawn = frame.with_columns(columns)
+    height = top + BAND * len(series)
+    # Of a scale, though one pixel is one: without any, what is not there is drawn at the top.
+    pixels = {"domain": [0, height], "range": [0, height], "nice": False, "zero": False}
     areas: list[Spec] = [
         {
             "mark": {"type": "area", "style": "band", "clip": True, "line": {"strokeWidth": 1.2}},
             "encoding": {
                 "x": axis.time(),
-                "y": _pixels(f"y{n}"),
+                "y": {**_pixels(f"y{n}"), "scale": pixels},
                 "y2": {"datum": float(top + (n + 1) * BAND), "type": "quantitative"},
             },
         }
@@ -205,7 +208,7 @@ def bands(
     }
     layers = [_frame(axis), *_behind(axis, marks), *areas, names, *_cut_marks(axis, beyond)]
     layers += [_hover(series, axis), *_anomalies(axis, marks)]
-    return _plot(_broken(drawn, marks), top + BAND * len(series), layers)
+    return _plot(_broken(drawn, marks), height, layers)
 
 
 def cut(values: pl.Series) -> float:

@@ -8,9 +8,9 @@ import polars as pl
 
 from flows.report.gaps import Gap
 from flows.report.summary import Summary
-from flows.units import duration, short
+from flows.units import duration, of, short
 from operators.outlook import KEEPS_UP
-from operators.schema.metrics import CONSUMER_GROUP, QUEUE
+from operators.schema.metrics import COLLECTION, CONSUMER_GROUP, QUEUE
 
 MOST = 12
 """Lines that are listed."""
@@ -52,11 +52,17 @@ class _Spell:
 def worst(summary: Summary, missing: Sequence[Gap]) -> list[Worst]:
     """The gravest first, of a kind the longest: of each cluster and kind the worst time.
 
-    In this order: messages lost unread, partitions without a leader and queues that nobody can use, brokers
-    or nodes down and their alarms, samples that are missing, groups and queues whose oldest message waits for a minute,
+    In this order: messages lost unread, clusters that never answered, partitions without a leader and queues
+    that nobody can use, brokers or nodes down and their alarms, samples that are missing, groups and queues
+    whose oldest message waits for a minute,
     partitions that miss a replica, requests that failed.
     """
-    found = [*_of_clusters(summary), *_of_entities(summary), *_of_gaps(missing)]
+    found = [
+        *_of_the_silent(summary),
+        *_of_clusters(summary),
+        *_of_entities(summary),
+        *_of_gaps(missing),
+    ]
     return sorted(found, key=lambda w: (w.rank, -w.lasted, w.where))[:MOST]
 
 
@@ -85,6 +91,20 @@ def _of_clusters(summary: Summary) -> Iterator[Worst]:
                 counted = unit.removesuffix("s") if one.value == 1 and " " not in unit else unit
                 value = f"{short(one.value)} {counted}{times}"
                 yield Worst(rank, what, cluster, cluster, value, one.start, one.end - one.start)
+
+
+def _of_the_silent(summary: Summary) -> Iterator[Worst]:
+    """Clusters of which no tick of any target went well."""
+    asked = summary.presence.filter(pl.col("type") == COLLECTION.label)
+    for (name,), targets in summary.targets.group_by("cluster", maintain_order=True):
+        if targets["ok"].sum():
+            continue
+        cluster = str(name)
+        own = asked.filter(pl.col("cluster") == cluster)
+        gravest = targets.sort("ticks", descending=True)["error_class"][0]
+        value = f"{of(int(targets['ticks'].sum()), 'failed tick')}: {gravest}"
+        start, end = int(own["first"].min()), int(own["last"].max())  # type: ignore[arg-type]
+        yield Worst(1, "never answered", cluster, cluster, value, start, end - start)
 
 
 def _of_entities(summary: Summary) -> Iterator[Worst]:
@@ -123,11 +143,11 @@ def _of_entities(summary: Summary) -> Iterator[Worst]:
 
 
 def _of_gaps(missing: Sequence[Gap]) -> Iterator[Worst]:
-    of: dict[tuple[str, str], list[Gap]] = defaultdict(list)
+    each: dict[tuple[str, str], list[Gap]] = defaultdict(list)
     for gap in missing:
         if gap.ticks >= TICKS:
-            of[gap.cluster, gap.type].append(gap)
-    for (cluster, type_), gaps in of.items():
+            each[gap.cluster, gap.type].append(gap)
+    for (cluster, type_), gaps in each.items():
         longest = max(gaps, key=lambda g: g.ticks)
         where = cluster if type_ == "cluster" else f"{cluster} ({type_})"
         value = f"{longest.ticks:,} ticks{_times(len(gaps))}"

@@ -17,6 +17,7 @@ from flows.report.overview import overview
 from flows.report.page import page
 from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
 from flows.report.summary import Summary, summarize
+from flows.report.worst import worst
 from flows.samples import find_samples
 from flows.visible import visible
 from operators.schema.metrics import (
@@ -296,9 +297,20 @@ def test_a_cluster_that_never_answered_has_no_picture_and_is_told(
         for kind in ("brokers", "topics", "groups")
     ]
     there = [batch for name in others for batch in cluster_rows(name, range(5))]
-    _, plots, text = drawn(write(tmp_path, [*failed, *there]))
+    summary, plots, text = drawn(write(tmp_path, [*failed, *there]))
     assert [plot for plot in plots if plot.cluster == "down"] == []
     assert "refused" in text
+    (silent,) = [line for line in worst(summary, gaps(summary)) if line.what == "never answered"]
+    assert (silent.where, silent.value) == ("down", "15 failed ticks: refused")
+
+
+def test_a_band_is_broken_where_there_is_nothing(
+    report: tuple[Summary, list[Plot], str],
+) -> None:
+    """Drawn, too: without a scale what is null would reach to the top."""
+    plot = next(p for p in report[1] if p.name == "cluster-prod-eu-groups")
+    vega = json.dumps(vl_convert.vegalite_to_vega(plot.spec))
+    assert 'isValid(datum[\\"y0\\"])' in vega
 
 
 def test_nodes_have_a_table(tmp_path: Path) -> None:
