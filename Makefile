@@ -50,7 +50,7 @@ run: .venv/.runs ## a simulated fleet, streamed into ./samples
 
 # Tests wait more than they work: more workers than cores, and all kinds in one run, in which one that
 # fails stops no other.
-WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 
 test: install ## every test, the real Kafka broker's among them
 	$(BIN)/pytest tests -n $(WORKERS) --dist loadgroup --durations 20

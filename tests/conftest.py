@@ -34,6 +34,7 @@ DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
 """Modules whose jobs serve `/metrics` where they do by default: one after the other."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own, which looks for the groups, comes after it
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Says which tests stay together where several workers run them, and skips what is `long`.
 
@@ -56,7 +57,7 @@ def _group(item: pytest.Item) -> str | None:
     for name in SHARED:
         if name in getattr(item, "fixturenames", ()):
             made_of = getattr(item, "callspec", None)
-            return f"{name} {made_of.params.get(name, '')}" if made_of else name
+            return f"{name} {made_of.params[name]}" if made_of and name in made_of.params else name
     if "unit" in item.path.parts:
         return None
     return "default port" if item.path.stem in DEFAULT_PORT else item.path.stem

@@ -43,7 +43,7 @@ def trials(
     asked = [
         name
         for name in NAMES
-        if any(i.nodeid.endswith(f"does_what_it_says[{name}]") for i in request.session.items)
+        if any(f"does_what_it_says[{name}]" in i.nodeid for i in request.session.items)
     ]
     asked.sort(key=lambda name: -len(blocks(ROOT / name)))
     given = dict(os.environ)

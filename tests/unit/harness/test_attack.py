@@ -1,16 +1,12 @@
 """The attacks of `python -m tests.attack`: they find what they are after, and repeat by their seed."""
 
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.attack import answers, batches, configs, files, hostile, scrapes
-from tests.attack.__main__ import Attack
+from tests.attack import batches, configs, hostile
 from tests.attack.place import Found, Place, place, within
 from tests.samples import NEW_YEAR, tick
 
@@ -96,21 +92,3 @@ def test_some_configurations_and_batches_are_attacked() -> None:
         with place() as here:
             configs.attack(random.Random(f"1/{number}"), here)
             batches.attack(random.Random(f"1/{number}"), here)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("attack", [answers.attack, files.attack, scrapes.attack])
-def test_jobs_and_commands_are_attacked(attack: Attack) -> None:
-    """Once each, by one seed."""
-    with place() as here:
-        attack(random.Random("1/1"), here)
-
-
-def test_the_command_ends_in_time_and_says_what_it_did(tmp_path: Path) -> None:
-    """With 0 where nothing was found."""
-    command = [sys.executable, "-m", "tests.attack", "--minutes", "0.05", "--seed", "1", "batches"]
-    root = Path(__file__).parents[3]
-    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.startswith("seed 1: ")
-    assert ended.stdout.endswith("; 0 findings\n")
