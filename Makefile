@@ -89,7 +89,7 @@ bench: install ## benchmarks, short (BENCH="pool merge" for some); tables on sta
 bench-full: install ## benchmarks at full size
 	$(BIN)/python -m tests.benchmarks --full
 
-docs: install ## write the reference pages anew, and the documentation into site/
+docs: install ## write the reference pages again, and the documentation into site/
 	$(BIN)/python -m flows.reference docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 

@@ -1,6 +1,6 @@
 """What pools ask: targets, their pools and clients, and what merge has to know of each cluster.
 
-Targets are collected clusters, collectors of one's own, and simulated clusters whose generator
+Targets are collected clusters, custom collectors, and simulated clusters whose generator
 does I/O.
 """
 

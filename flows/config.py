@@ -89,9 +89,7 @@ class Config(Settings):
         default=None, gt=0, le=2**53, description="New Relic account id, part of GUIDs"
     )
     clusters: tuple[AnyCluster, ...] = Field(default=(), description="what to collect from")
-    collectors: tuple[CollectorSettings, ...] = Field(
-        default=(), description="targets of one's own kind"
-    )
+    collectors: tuple[CollectorSettings, ...] = Field(default=(), description="custom targets")
     pools: PoolsSettings = part("concurrency of collection")
     simulation: SimulationSettings = part("what to simulate")
     fill: FillSettings = part("gap filling in hybrid mode")

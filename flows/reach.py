@@ -62,7 +62,7 @@ def _probed(sink: Sink, job: JobContext) -> Finding:
 
 
 async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink]) -> Finding:
-    """Ask a collector of one's own once, as a tick would."""
+    """Ask a custom collector once, as a tick would."""
     collector, what = CustomCollector(settings, config.account_id), f"collector {settings.name}"
     tick = Ticks(settings.name, at_or_after(wall_clock(), config.interval_ms), config.interval_ms)
     try:

@@ -1,4 +1,4 @@
-"""Samples in files that others wrote anew: with other units, types and names of files.
+"""Samples in files that others rewrote: with other units, types and names of files.
 
 DuckDB and polars write times in µs, words without dictionaries, and files by names of their own;
 whatever has the columns of samples is read as samples.

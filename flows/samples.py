@@ -69,7 +69,7 @@ class Samples:
     truth: str | None
     """The table of simulated anomalies, where there is one."""
     rewritten: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Files that others wrote anew, and their columns."""
+    """Files that others rewrote, and their columns."""
 
     def scan(self, entity_type: EntityType) -> pl.LazyFrame:
         """All samples of an entity type; columns: those of `schema_of` it.

@@ -5,7 +5,7 @@ import threading
 
 
 class _Kept(threading.local):
-    """Lives in the thread's state: gone with it, and then the state is kept anew."""
+    """Lives in the thread's state: gone with it, and then the state is kept again."""
 
     kept = False
 

@@ -61,7 +61,7 @@ class DeadLetters:
     """The dead letters of one process in a directory that several may share.
 
     What `put` was given is in a file when it returns. Small additions go into the same file,
-    which is then written anew, until it is large enough. Any thread may call.
+    which is then rewritten, until it is large enough. Any thread may call.
     """
 
     def __init__(self, settings: DeadLetterSettings, listener: Listener = nobody) -> None:

@@ -215,7 +215,7 @@ class Courier:
         return letters
 
     async def _attempt(self, parcel: Parcel) -> DeadLetter | list[SampleBatches] | None:
-        """None: delivered; a letter: dead; samples: to be packed anew."""
+        """None: delivered; a letter: dead; samples: to be packed again."""
         if parcel.refused is not None:
             return self._dead(parcel, Rejected(parcel.refused), 0)
         packed_at, others = self._clock(), self._delivered
@@ -310,7 +310,7 @@ class Courier:
 _MOST_TOLD = 100
 
 _REPACK_AFTER = 600.0
-"""Seconds after which a parcel that waits is packed anew: samples in it may have become too old."""
+"""Seconds after which a parcel that waits is packed again: samples in it may have become too old."""
 
 
 def rows_of(samples: Sequence[pa.RecordBatch]) -> int:

@@ -17,7 +17,7 @@ from flows.datasets.tsb_ad import write_tsb_ad
 from flows.errors import CommandError, UsageError
 from flows.export import ExportOptions, export
 from flows.samples import SamplesError, find_samples
-from flows.score.truth import truth_of
+from flows.score.ground_truth import ground_truth_of
 from flows.visible import say
 from operators.schema.metrics import ENTITY_TYPES
 from operators.schema.nearest import suggestion
@@ -84,7 +84,7 @@ def _write(config: Config, samples: Path, folder: Path, dataset: DatasetOptions)
     if table is None:
         raise SamplesError(f"{samples}: no table of anomalies")
     first, last = found.span()
-    every = labelled_series(found, truth_of(table, first, last), dataset.metrics)
+    every = labelled_series(found, ground_truth_of(table, first, last), dataset.metrics)
     if dataset.form is Form.NAB:
         index, causes = write_nab(folder, every)
     else:

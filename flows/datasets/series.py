@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 
 from flows.samples import Samples
+from flows.score.ground_truth import GroundTruth
 from flows.score.series import NO_SERIES
 from flows.score.spans import (
     spans_of,
 )
-from flows.score.truth import Truth
 from operators.schema.arrays import Flags
 from operators.schema.metrics import EntityType
 
@@ -56,7 +56,7 @@ class LabelledSeries:
 
 
 def labelled_series(
-    samples: Samples, truth: Truth, metrics: Collection[str] = ()
+    samples: Samples, truth: GroundTruth, metrics: Collection[str] = ()
 ) -> Iterator[LabelledSeries]:
     """All entities' series, those of one cluster and entity type at a time.
 
@@ -82,7 +82,7 @@ def labelled_series(
 
 
 def _series(
-    entity: str, entity_type: EntityType, rows: pl.DataFrame, names: list[str], truth: Truth
+    entity: str, entity_type: EntityType, rows: pl.DataFrame, names: list[str], truth: GroundTruth
 ) -> LabelledSeries:
     there = [name for name in names if rows[name].null_count() < len(rows)]
     values = rows.select(pl.col(there).forward_fill().backward_fill())
@@ -97,7 +97,7 @@ def _series(
     )
 
 
-def _causes(labels: pl.Series, truth: Truth) -> Iterator[ShapedTicks]:
+def _causes(labels: pl.Series, truth: GroundTruth) -> Iterator[ShapedTicks]:
     places = {label: place for place, label in enumerate(truth.labels)}
     for label in labels.drop_nulls().unique(maintain_order=True):
         place = places.get(label)

@@ -18,7 +18,7 @@ from flows.samples import Samples, SamplesError, find_samples
 from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
 from flows.score.figures import ScoreFigures
-from flows.score.truth import Truth, truth_of
+from flows.score.ground_truth import GroundTruth, ground_truth_of
 from flows.score.volume import WINDOW
 
 GRACE = 300_000
@@ -102,7 +102,7 @@ def result_of(name: str, samples: Samples) -> DetectorResult:
     if table is None:
         raise SamplesError(f"{samples.uri}: no table of anomalies beside the samples")
     first, last = samples.span()
-    truth = truth_of(table, first, last)
+    truth = ground_truth_of(table, first, last)
     settings = ScoreSettings(GRACE, WINDOW)
     if name in ALERTING:
         evaluation = evaluate_alerts(samples, truth, ALERTING[name](samples), settings)
@@ -111,7 +111,7 @@ def result_of(name: str, samples: Samples) -> DetectorResult:
     return _result(evaluation, truth, (last - first) / 86_400_000)
 
 
-def _result(evaluation: Evaluation, truth: Truth, days: float) -> DetectorResult:
+def _result(evaluation: Evaluation, truth: GroundTruth, days: float) -> DetectorResult:
     matches = evaluation.matches
     kinds, events = score_events(matches, truth)
     false = matches.alerts - matches.right

@@ -37,7 +37,7 @@ def gaps(summary: Summary) -> list[Gap]:
     """
     steps = _steps(summary)
     found = []
-    ticked = summary.presence.filter(pl.col("type") != COLLECTION.label)
+    ticked = summary.tick_rows.filter(pl.col("type") != COLLECTION.label)
     for (cluster, type_), rows in ticked.group_by("cluster", "type", maintain_order=True):
         found += _gaps_of(str(cluster), str(type_), _buckets(rows), steps, summary)
     joined = _joined(sorted(found, key=lambda g: (g.cluster, g.type, g.start)))
@@ -62,10 +62,10 @@ def _joined(found: list[Gap]) -> list[Gap]:
     return joined
 
 
-def _buckets(presence: pl.DataFrame) -> pl.DataFrame:
+def _buckets(tick_rows: pl.DataFrame) -> pl.DataFrame:
     """One row a bucket, in order of time: first and last tick, and rows that are not late."""
     return (
-        presence.group_by("time")
+        tick_rows.group_by("time")
         .agg(
             pl.col("first").min(),
             pl.col("last").max(),
@@ -84,7 +84,7 @@ def _steps(summary: Summary) -> dict[tuple[str, int], int]:
     interval = summary.interval or 1
     around = max(5, summary.buckets.count // 10)
     found = {}
-    own = summary.presence.filter(pl.col("type") == CLUSTER.label)
+    own = summary.tick_rows.filter(pl.col("type") == CLUSTER.label)
     for (cluster,), rows in own.group_by("cluster"):
         inner = (pl.col("last") - pl.col("first")) / (pl.col("ticks") - 1)
         between = pl.col("first") - pl.col("last").shift()
@@ -114,7 +114,7 @@ def _gaps_of(
         if type_ == CLUSTER.label and missing > 0:
             found.append(Gap(cluster, type_, first, last, missing))
         before = last
-    end = int(summary.presence["last"].max())  # type: ignore[arg-type]
+    end = int(summary.tick_rows["last"].max())  # type: ignore[arg-type]
     if before is not None and end - before > _TOLERANCE * ordinary:
         found.append(Gap(cluster, type_, before, end, round((end - before) / ordinary), open=True))
     return found

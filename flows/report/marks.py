@@ -61,7 +61,7 @@ def _filled(cluster: str, types: frozenset[str], summary: Summary) -> list[Fille
     width = max(summary.buckets.width, summary.interval or 0)
     filled = pl.col("rows").filter(pl.col("origin") == Origin.FILLED.value).sum()
     shares = (
-        summary.presence.filter((pl.col("cluster") == cluster) & pl.col("type").is_in(types))
+        summary.tick_rows.filter((pl.col("cluster") == cluster) & pl.col("type").is_in(types))
         .group_by("time")
         .agg((filled / (pl.col("rows") - pl.col("late")).sum()).round(2).alias("share"))
         .filter(pl.col("share") > 0)

@@ -32,7 +32,7 @@ def overview(
     (ticks of the cluster's own rows).
     """
     filled = pl.col("rows").filter(pl.col("origin") == Origin.FILLED.value).sum()
-    clusters = summary.presence.group_by("cluster").agg(
+    clusters = summary.tick_rows.group_by("cluster").agg(
         pl.col("provider").drop_nulls().first(),
         pl.col("environment").drop_nulls().first(),
         pl.col("rows").sum().alias("samples"),

@@ -424,7 +424,7 @@ def _name(uri: str) -> str:
 
 
 def _span(summary: Summary) -> str:
-    first, last = summary.presence["first"].min(), summary.presence["last"].max()
+    first, last = summary.tick_rows["first"].min(), summary.tick_rows["last"].max()
     ticks = f", a tick every {period(summary.interval)}" if summary.interval else ""
     return (
         f"{show_time(int(first))} to {show_time(int(last))}{ticks}; "  # type: ignore[arg-type]

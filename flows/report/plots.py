@@ -83,7 +83,7 @@ class _Drawing:
 
     def fleet(self) -> Iterator[Plot]:
         """What tells of all clusters at once; of a single one its own plots do."""
-        if self.summary.presence["cluster"].n_unique() == 1:
+        if self.summary.tick_rows["cluster"].n_unique() == 1:
             return
         clusters = self.summary.clusters
         if clusters["messages"].count():
@@ -229,11 +229,11 @@ class _Drawing:
         )
 
     def _coverage(self, cluster: str | None) -> Iterator[Plot]:
-        presence = self.summary.presence.filter(pl.col("type") != COLLECTION.label)
+        tick_rows = self.summary.tick_rows.filter(pl.col("type") != COLLECTION.label)
         if cluster is not None:
-            presence = presence.filter(pl.col("cluster") == cluster)
+            tick_rows = tick_rows.filter(pl.col("cluster") == cluster)
         frame = (
-            presence.group_by("time", pl.col("origin").alias("series"))
+            tick_rows.group_by("time", pl.col("origin").alias("series"))
             .agg((pl.col("rows") - pl.col("late")).sum().alias("value"))
             .sort("series", "time")
         )

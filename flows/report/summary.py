@@ -127,7 +127,7 @@ OF_TOPICS = (
 class Summary:
     """What a report is drawn from. Times are ms since 1970 and starts of buckets.
 
-    Frames: `presence` has `type` (label), `cluster`, `origin`, `provider`, `environment`, `time`,
+    Frames: `tick_rows` has `type` (label), `cluster`, `origin`, `provider`, `environment`, `time`,
     `rows`, `late`, `first`, `last`; `clusters` has `cluster`, `time` and OF_CLUSTERS; `cells`
     has `cluster`, `entity`, `time` (of the wider `cell_buckets`), `filled` (share of samples) and
     OF_BROKERS; `groups`, `queues`, `nodes` and `topics` have `cluster`, `entity` and their measures
@@ -141,7 +141,7 @@ class Summary:
     interval: int | None
     buckets: Buckets
     cell_buckets: Buckets
-    presence: pl.DataFrame
+    tick_rows: pl.DataFrame
     clusters: pl.DataFrame
     cells: pl.DataFrame
     groups: pl.DataFrame
@@ -155,7 +155,7 @@ class Summary:
     @property
     def rows(self) -> int:
         """Number of samples."""
-        return int(self.presence["rows"].sum())
+        return int(self.tick_rows["rows"].sum())
 
 
 def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: None) -> Summary:
@@ -167,14 +167,14 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
     interval = samples.interval()
     narrow = buckets(first, last, interval)
     wide = buckets(first, last, interval, MOST_CELLS)
-    presence, shaped = [], []
+    tick_rows, shaped = [], []
     found: dict[EntityType, list[pl.DataFrame]] = {}
     for entity_type, files in samples.files.items():
         tell(f"reading {entity_type.label} samples, {len(files):,} files")
         scan = samples.scan(entity_type)
         queries = [_presence(scan, narrow), _shaped(scan), *_own(entity_type, scan, narrow, wide)]
         here, labels, *found[entity_type] = pl.collect_all(queries, engine="streaming")
-        presence.append(here.with_columns(type=pl.lit(entity_type.label)))
+        tick_rows.append(here.with_columns(type=pl.lit(entity_type.label)))
         shaped.append(labels.with_columns(type=pl.lit(entity_type.label)))
     for entity_type in _READ:
         if entity_type not in found:
@@ -192,7 +192,9 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
         interval=interval,
         buckets=narrow,
         cell_buckets=wide,
-        presence=with_visible_names(pl.concat(presence)).sort("type", "cluster", "time", "origin"),
+        tick_rows=with_visible_names(pl.concat(tick_rows)).sort(
+            "type", "cluster", "time", "origin"
+        ),
         clusters=with_visible_names(found[CLUSTER][0]).sort("cluster", "time"),
         cells=with_visible_names(found[BROKER][0]).sort("cluster", "entity", "time"),
         groups=_ranked(groups, "lag"),

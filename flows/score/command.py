@@ -15,7 +15,7 @@ from flows.score.alerts import NAMES, read_detected
 from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
 from flows.score.figures import ScoreFigures
-from flows.score.truth import Truth, truth_of
+from flows.score.ground_truth import GroundTruth, ground_truth_of
 from flows.score.volume import WINDOW
 from flows.units import of
 from flows.visible import say
@@ -65,7 +65,7 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
             "`mqpipe export` writes it"
         )
     first, last = samples.span()
-    truth = truth_of(table, first, last)
+    truth = ground_truth_of(table, first, last)
     grace = round(options.grace * 1000)
     listed = 0 if options.out is None else LISTED
     settings = ScoreSettings(grace, options.window, options.threshold, listed)
@@ -96,7 +96,7 @@ def _write_page(
     samples: Samples,
     span: tuple[int, int],
     result: Evaluation,
-    truth: Truth,
+    truth: GroundTruth,
     options: ScoreOptions,
 ) -> None:
     # Its modules draw plots: where no page is asked for, they are not loaded.
@@ -156,7 +156,7 @@ def parsed_columns(given: Iterable[str]) -> dict[str, str]:
     return columns
 
 
-def summary(result: Evaluation, truth: Truth, days: float) -> dict[str, Any]:
+def summary(result: Evaluation, truth: GroundTruth, days: float) -> dict[str, Any]:
     """All figures, as plain values: shares from 0 to 1, delays in seconds, None for no figure."""
     kinds, total = score_events(result.matches, truth)
     precision = _precision(result)
@@ -178,7 +178,7 @@ def summary(result: Evaluation, truth: Truth, days: float) -> dict[str, Any]:
     }
 
 
-def lines(result: Evaluation, truth: Truth, days: float) -> list[str]:
+def lines(result: Evaluation, truth: GroundTruth, days: float) -> list[str]:
     """All figures as tables."""
     _, total = score_events(result.matches, truth)
     if not total.anomalies:
@@ -210,7 +210,7 @@ def _without_anomalies(result: Evaluation, days: float) -> list[str]:
     ]
 
 
-def _event_rows(result: Evaluation, truth: Truth) -> list[tuple[str, ...]]:
+def _event_rows(result: Evaluation, truth: GroundTruth) -> list[tuple[str, ...]]:
     """Event-wise figures, heads first."""
     kinds, total = score_events(result.matches, truth)
     return [

@@ -18,6 +18,7 @@ import polars as pl
 from flows.samples import Samples
 from flows.score.events import ALERTS, Matches, Matching, match, merged
 from flows.score.figures import Means, add_series
+from flows.score.ground_truth import GroundTruth
 from flows.score.series import (
     NO_LABEL,
     Dealt,
@@ -29,7 +30,6 @@ from flows.score.series import (
 from flows.score.spans import (
     spans_of,
 )
-from flows.score.truth import Truth
 from operators.schema.arrays import Flags, Floats, Ints
 
 S = TypeVar("S")
@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def evaluate_alerts(
-    samples: Samples, truth: Truth, alerts: pl.DataFrame, settings: ScoreSettings
+    samples: Samples, truth: GroundTruth, alerts: pl.DataFrame, settings: ScoreSettings
 ) -> Evaluation:
     """Score alerts; shape: ALERTS."""
     of_entity = {
@@ -90,7 +90,7 @@ def evaluate_alerts(
 
 
 def evaluate_scores(
-    samples: Samples, truth: Truth, scores: Iterable[pl.DataFrame], settings: ScoreSettings
+    samples: Samples, truth: GroundTruth, scores: Iterable[pl.DataFrame], settings: ScoreSettings
 ) -> Evaluation:
     """Score scores; shape of each frame: `entity` (path), `time` (ms), `score`.
 
@@ -155,7 +155,7 @@ class _Work:
         return self._processes.map(work, items, chunksize=chunk)
 
     def deal(
-        self, samples: Samples, truth: Truth, wanted: Iterable[str] | None = None
+        self, samples: Samples, truth: GroundTruth, wanted: Iterable[str] | None = None
     ) -> Iterator[Dealt]:
         """Deal samples out, each process some of the files."""
         labels = {label: place for place, label in enumerate(truth.labels)}
@@ -179,7 +179,7 @@ def _deal(
 
 def _score_alerts(
     parts: Sequence[Dealt],
-    truth: Truth,
+    truth: GroundTruth,
     of_entity: Mapping[str, tuple[Ints, Ints]],
     settings: ScoreSettings,
     bucket: int,
@@ -195,7 +195,7 @@ def _score_alerts(
 def _score_scores(
     parts: Sequence[Dealt],
     given: Dealt,
-    truth: Truth,
+    truth: GroundTruth,
     threshold: float,
     settings: ScoreSettings,
     bucket: int,

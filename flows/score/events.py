@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
-from flows.score.truth import Truth
+from flows.score.ground_truth import GroundTruth
 from operators.schema.arrays import Flags, Ints
 
 NEVER = np.iinfo(np.int64).max
@@ -68,7 +68,7 @@ class Matching:
     onset to `grace` ms after its recovery.
     """
 
-    def __init__(self, truth: Truth, grace: int) -> None:
+    def __init__(self, truth: GroundTruth, grace: int) -> None:
         self._truth, self._grace = truth, grace
         self._alerts = self._right = 0
         self._first = np.full(len(truth), NEVER)
@@ -108,7 +108,7 @@ class Matching:
         return Matches(self._alerts, self._right, self._first, self._rooted)
 
 
-def match(alerts: pl.DataFrame, truth: Truth, grace: int) -> Matches:
+def match(alerts: pl.DataFrame, truth: GroundTruth, grace: int) -> Matches:
     """Alerts (shape: ALERTS) against anomalies; `grace` in ms."""
     matching = Matching(truth, grace)
     for (entity,), mine in alerts.group_by("entity"):
@@ -117,13 +117,13 @@ def match(alerts: pl.DataFrame, truth: Truth, grace: int) -> Matches:
     return matching.matches()
 
 
-def merged(parts: Iterable[Matches], truth: Truth) -> Matches:
+def merged(parts: Iterable[Matches], truth: GroundTruth) -> Matches:
     """Matches of disjoint alerts, as one."""
     none = Matches(0, 0, np.full(len(truth), NEVER), np.zeros(len(truth), np.bool_))
     return reduce(Matches.__or__, parts, none)
 
 
-def score_events(matches: Matches, truth: Truth) -> tuple[dict[str, EventScore], EventScore]:
+def score_events(matches: Matches, truth: GroundTruth) -> tuple[dict[str, EventScore], EventScore]:
     """The figures of each kind of anomaly by name, and of all."""
     kinds = np.array(truth.kinds, np.str_)
     every = np.ones(len(truth), np.bool_)
@@ -131,7 +131,7 @@ def score_events(matches: Matches, truth: Truth) -> tuple[dict[str, EventScore],
     return by_kind, _score(matches, truth, every)
 
 
-def _score(matches: Matches, truth: Truth, chosen: Flags) -> EventScore:
+def _score(matches: Matches, truth: GroundTruth, chosen: Flags) -> EventScore:
     found = chosen & (matches.first != NEVER)
     delays = np.sort(matches.first[found] - truth.start[found]) / 1000
     total = int(chosen.sum())

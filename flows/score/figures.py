@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from flows.score.affiliation import affiliation
+from flows.score.ground_truth import GroundTruth
 from flows.score.ranges import range_precision, range_recall
 from flows.score.series import NO_LABEL, Series
 from flows.score.spans import (
     spans_of,
 )
-from flows.score.truth import Truth
 from flows.score.volume import volume
 from operators.schema.arrays import Flags, Floats
 
@@ -66,7 +66,9 @@ class Means:
         self.sums[group] = self.sums.get(group, 0.0) + row
 
 
-def add_series(means: Means, series: Series, flagged: Flags, truth: Truth, window: int) -> None:
+def add_series(
+    means: Means, series: Series, flagged: Flags, truth: GroundTruth, window: int
+) -> None:
     """Score one series that has something true: for all its anomalies, and for each kind.
 
     For a kind, the ticks that other kinds shaped are left out of the series. Scores are what the
@@ -101,7 +103,7 @@ def figures_of(true: Flags, flagged: Flags, scores: Floats, window: int) -> Scor
     )
 
 
-def _kinds(series: Series, truth: Truth) -> Iterable[tuple[str, Flags]]:
+def _kinds(series: Series, truth: GroundTruth) -> Iterable[tuple[str, Flags]]:
     """Each kind among the labels, and which ticks others shaped."""
     places, where = np.unique(series.labels, return_inverse=True)
     kinds = ["" if place == NO_LABEL else truth.kinds[place] for place in places.tolist()]

@@ -16,7 +16,7 @@ from flows.report.plots import MOST_ROWS, Plot
 from flows.report.themes import OUTCOME_COLOURS
 from flows.score.evaluation import Evaluation
 from flows.score.events import NEVER, Matching
-from flows.score.truth import Truth
+from flows.score.ground_truth import GroundTruth
 from flows.times import show_time
 from flows.visible import visible
 
@@ -40,7 +40,7 @@ class Scored:
     last: int
     """First and last moment of the samples, ms since 1970."""
     result: Evaluation
-    truth: Truth
+    truth: GroundTruth
     alerts: pl.DataFrame
     """Shape: ALERTS; of very many, the longest."""
     grace: int

@@ -5,5 +5,5 @@ shares it between the kinds: `topology`, `group_state`, `offsets` and `log_dirs`
 whose big requests and answers `frames` writes and reads as arrays, and `pages` by HTTP. `brokers`,
 `topics`, `groups` and `group_topics` make samples of it, and in the shapes of `raw` what the
 derivation needs besides; `timeline` finds when messages were written. `probe` produces and reads
-back, `check` and `probe_check` name what is missing, and `custom` takes in collectors of one's own.
+back, `check` and `probe_check` name what is missing, and `custom` takes in custom collectors.
 """

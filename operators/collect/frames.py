@@ -70,7 +70,7 @@ def _clear(decode: Callable[P, T]) -> Callable[P, T]:
     return clear
 
 
-# Values of one's own width
+# Values of a width of their own
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

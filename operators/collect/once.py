@@ -11,7 +11,7 @@ class Once(Generic[T]):
     """Whoever comes first asks; all others wait for the same answer.
 
     A waiter that is cancelled does not cancel the asking. A failure goes to all who wait, and
-    the next who comes asks anew.
+    the next who comes asks again.
     """
 
     def __init__(self) -> None:
@@ -26,11 +26,11 @@ class Once(Generic[T]):
 
     @property
     def failed(self) -> bool:
-        """Whether the last asking failed, so that the next who comes asks anew."""
+        """Whether the last asking failed, so that the next who comes asks again."""
         return self._task is not None and _failed(self._task)
 
     def forget(self) -> None:
-        """Let the next who comes ask anew."""
+        """Let the next who comes ask again."""
         self._task = None
 
     def cancel(self) -> None:

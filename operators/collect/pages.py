@@ -211,7 +211,7 @@ async def _fetch_one(
 
 
 def authorization(settings: PagesSettings) -> dict[str, str]:
-    """The headers that pages are asked with; files of secrets are read anew.
+    """The headers that pages are asked with; files of secrets are read again.
 
     Raises:
         OSError: such a file cannot be read, or is empty.

@@ -133,7 +133,7 @@ class Probe:
         return self._collected(tick, sent, commit)
 
     def _connected(self, until: float) -> _Clients:
-        """The clients, made anew after trouble."""
+        """The clients, recreated after trouble."""
         if self._clients is None:
             log = DebugLog()
             committed: list[KafkaError | None] = []

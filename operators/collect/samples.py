@@ -13,7 +13,7 @@ from operators.schema.metrics import CLUSTER, EntityType, Origin
 
 PROVIDER = "kafka"
 OWN = "own"
-"""Provider of the COLLECTION rows of collectors of one's own."""
+"""Provider of the COLLECTION rows of custom collectors."""
 
 
 @dataclass(frozen=True, slots=True)

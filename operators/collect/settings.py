@@ -212,7 +212,7 @@ class ClusterSettings(Settings):
 
 
 class CollectorSettings(Settings):
-    """A collector of one's own."""
+    """A custom collector."""
 
     name: ClusterName = Field(
         description="the target's name: its cluster in samples, and its pool in `pools`",

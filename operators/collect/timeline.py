@@ -103,7 +103,7 @@ class Timeline:
         self._topic_id: str | None = None
 
     def seen(self, end: int, topic_id: str | None) -> None:
-        """Take in the end offset; a partition that was made anew or truncated begins anew."""
+        """Take in the end offset; a partition that was recreated or truncated begins anew."""
         if end < self._end or topic_id != self._topic_id:
             self._written, self._latest = Rising(), Rising()
         self._end, self._topic_id = end, topic_id

@@ -50,7 +50,7 @@ def derive_brokers(
     Where a page has histograms, a request's mean time and 99th percentile are those of the requests
     between the two pages. A column that the batch has already stays.
     `cluster.leaderElectionsPerSecond` is the growth of all partitions' leader epochs over the time
-    between two readings; topics that are new, or made anew, do not count. Brokers without ZooKeeper do
+    between two readings; topics that are new, or recreated, do not count. Brokers without ZooKeeper do
     not count elections: theirs is 0, and that of the active controller the cluster's.
     `cluster.errorRate` is the share of produce and fetch requests that failed, over all brokers
     whose growth is known, in percent.

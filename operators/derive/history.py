@@ -33,7 +33,7 @@ def remembered(history: pa.RecordBatch, commits: pa.RecordBatch, wanted: Flags) 
     """The history with this tick's end offsets of the `wanted` rows of `commits` added.
 
     Shape: HISTORY. Partitions that are not wanted are dropped. An end offset that went back drops
-    what was higher: the topic was made anew, or truncated.
+    what was higher: the topic was recreated, or truncated.
     """
     if not wanted.any():
         return history.slice(0, 0)

@@ -53,7 +53,7 @@ def derive_topics(
 
     `topic.messagesInPerSecond` is the growth of each partition's end offset over the time between
     its two readings, summed; partitions without a leader count 0, and it is null where another
-    partition cannot be compared: a topic that is new, was made anew, truncated or grew in
+    partition cannot be compared: a topic that is new, was recreated, truncated or grew in
     partitions begins anew. `topic.messagesOutPerSecond` is the same of its groups' commits,
     without the groups whose commits went back; null where no group can be compared.
     `topic.bytesInPerSecond`, `topic.bytesOutPerSecond` and `topic.errorRate` come from the pages

@@ -173,7 +173,7 @@ class ClusterMerge:
         return rows
 
     def _learn_id(self, batches: Sequence[pa.RecordBatch]) -> None:
-        """The cluster's own id: one that was made anew under its name has another."""
+        """The cluster's own id: one that was recreated under its name has another."""
         for batch in batches:
             if entity_type_of(batch) is CLUSTER and batch.num_rows:
                 found = batch.column("cluster_id")[0].as_py()

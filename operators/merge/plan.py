@@ -33,7 +33,7 @@ class Plan:
     expect: Expectation = ExpectSettings()
     like: Like = Like()
     joined: bool = True
-    """Whether there is a cluster's row; a target of one's own kind has none."""
+    """Whether there is a cluster's row; a custom target has none."""
     cluster_id: str | None = None
     """The id that the cluster gave itself, once it has told it."""
     provider: str = "kafka"

@@ -16,7 +16,7 @@ def collection_row(
     `collection.ok` is 1 only where the tick gave all its samples; a partial scrape has 0 with
     its entities counted. A tick that was not tried has null attempts and duration, and its
     outcome as the error class. `known` says whether the target is the cluster's provider's own kind,
-    and no collector or generator of one's own.
+    and no custom collector or generator.
     """
     kind = str(result.tick.kind)
     tried = result.attempts > 0

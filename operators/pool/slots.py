@@ -39,7 +39,7 @@ class _Slot:
     runner: asyncio.Task[None] | None = None
     task: Task | None = None
     timer: asyncio.TimerHandle | None = None
-    """Fires at the attempt's end of time or before, and is then armed anew: most attempts end
+    """Fires at the attempt's end of time or before, and is then armed again: most attempts end
     long before, so setting one for each would be wasted."""
     stopping: bool = False
     abandoned: bool = False

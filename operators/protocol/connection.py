@@ -76,7 +76,7 @@ class Connection(asyncio.BufferedProtocol):
         self.unasked_close = False
         """Whether the broker closed it while it owed nothing but what was just asked."""
         self.authenticate_at: float | None = None
-        """When it is to be authenticated anew, by the loop's clock; None for never."""
+        """When it is to be authenticated again, by the loop's clock; None for never."""
         self.session_ends = math.inf
         """When the broker takes no more requests unless it was."""
         self.heard = 0.0
@@ -152,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._held is not None
 
     def hold(self) -> None:
-        """Let requests wait: a broker takes no others while it authenticates a client anew."""
+        """Let requests wait: a broker takes no others while it authenticates a client again."""
         if self._held is None:
             self._held = []
 

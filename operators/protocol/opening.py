@@ -37,7 +37,7 @@ _METADATA_OF_2_8 = 10
 """The version of Metadata that came with Kafka 2.8, as did DescribeCluster."""
 
 _OF_A_SESSION = (0.85, 0.95)
-"""Between which shares of a session's life it is authenticated anew."""
+"""Between which shares of a session's life it is authenticated again."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ async def opened(where: str, host: str, port: int, access: Access) -> Connection
 
 
 async def authenticate(connection: Connection, host: str, access: Access) -> None:
-    """Log in, or log in anew; nothing where there is no SASL.
+    """Log in, or log in again; nothing where there is no SASL.
 
     The connection holds what is asked from the first message on until it is let in: where this
     fails before, for want of a token say, it is what it was.

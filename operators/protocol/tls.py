@@ -36,7 +36,7 @@ _FILES = (
 
 
 class Contexts:
-    """The context of a client's connections: made anew when one of its files has changed.
+    """The context of a client's connections: made again when one of its files has changed.
 
     So a certificate that is renewed in its place is used by the next connection.
     """

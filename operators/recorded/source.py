@@ -172,7 +172,7 @@ class _Partition(
         if offset < self.next:
             raise ReplayError(
                 f"{self._name}: offset {self.next} is gone, and offset {offset} comes again: the "
-                "topic was made anew, or lost messages; remove the state of this replay to start "
+                "topic was recreated, or lost messages; remove the state of this replay to start "
                 "it anew"
             )
         self.next = offset + 1

@@ -2,7 +2,7 @@
 
 A shard is one simulated cluster. `shards(settings)` makes the specifications, `Shard` turns
 ticks into samples, `anomaly_table` tells what went wrong. What patterns (`Scene`), anomalies
-(`Kind`, `Case`, `Effect`, `Lever`) and generators (`Generator`, `Block`) of one's own need is
+(`Kind`, `Case`, `Effect`, `Lever`) and generators (`Generator`, `Block`) need to be custom is
 here too.
 """
 

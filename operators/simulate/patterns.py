@@ -308,7 +308,7 @@ class Clip(Settings):
 
 
 class Custom(Settings):
-    """A pattern of one's own: `kind` is an entry point of `mqpipe.patterns`, or `module:name`.
+    """A custom pattern: `kind` is an entry point of `mqpipe.patterns`, or `module:name`.
 
     It is a function `(times, scene, **options) -> factors`: times a numpy array of ms since
     1970, factors a float array of the same length, not negative. It must be a pure function of

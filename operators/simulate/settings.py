@@ -212,7 +212,7 @@ class FleetSettings(Settings):
     retention: Duration = Field(default=604800.0, gt=0, description="how long topics keep messages")
     pattern: AnyPattern = part("how traffic moves with time", kind="business_hours")
     generator: GeneratorSettings | None = Field(
-        default=None, description="a generator of one's own; without, the provider's physics"
+        default=None, description="a custom generator; without, the provider's physics"
     )
 
     @field_validator("time_zone")

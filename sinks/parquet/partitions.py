@@ -69,7 +69,7 @@ class ParquetSink(PartitionedSink):
         return published
 
     def forget_found(self) -> None:
-        """Look anew which files there are."""
+        """Look again which files there are."""
         with self._lock:
             self._found = None
 

@@ -1,4 +1,4 @@
-"""A place to attack in: a home of one's own, from which nothing may get out."""
+"""A place to attack in: a custom home, from which nothing may get out."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""`mqpipe check` of what a configuration names of one's own code."""
+"""`mqpipe check` of what a configuration names of custom code."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def collectors(use: str) -> str:
 def test_a_collector_that_is_none_fails_the_check_that_asks_it(
     tmp_path: Path, use: str, why: str
 ) -> None:
-    """`--connect` asks each collector of one's own once, as a tick would."""
+    """`--connect` asks each custom collector once, as a tick would."""
     ended = check(tmp_path, collectors(use), "--connect")
     assert ended.code == 1
     assert "failed: collector mine: cannot be asked" in ended.out

@@ -232,7 +232,7 @@ def test_only_a_group_that_rebalances_says_so(found: Found) -> None:
 
 
 def test_a_commit_beyond_the_end_is_no_lag(cluster: KafkaCluster) -> None:
-    """As when the topic was made anew: Kafka's tool tells a negative number, mqpipe 0."""
+    """As when the topic was recreated: Kafka's tool tells a negative number, mqpipe 0."""
     topic = create_topic(cluster, 1)
     produce(cluster, topic, [5])
     commit(cluster, topic, "beyond", [7])

@@ -105,7 +105,7 @@ def test_check_says_that_samples_go_nowhere(tmp_path: Path) -> None:
 
 
 def test_check_names_all_that_it_collects_and_where_it_goes(tmp_path: Path) -> None:
-    """Targets of one's own kind, and sinks whose bytes are not known, among them."""
+    """Custom targets, and sinks whose bytes are not known, among them."""
     (tmp_path / "c.yaml").write_text(
         "mode: hybrid\ncollectors: [{name: jobs, use: 'json:loads'}]\n"
         "simulation: {fleets: [{name: a}]}\n"

@@ -208,7 +208,7 @@ def test_report_is_made_of_an_object_store(bucket: Bucket, tmp_path: Path) -> No
 def test_a_key_in_a_uri_is_used_and_never_shown(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By export, check, report and score alike, with a server of one's own."""
+    """By export, check, report and score alike, with a custom server."""
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(variable)
     uri = bucket.uri.replace("s3://", "s3://AKIAEXAMPLE:s%2FcretOfMine@")

@@ -105,7 +105,7 @@ def frames(summary: Summary) -> dict[str, pl.DataFrame]:
     named = {
         name: getattr(summary, name)
         for name in (
-            "presence",
+            "tick_rows",
             "clusters",
             "cells",
             "groups",

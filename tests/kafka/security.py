@@ -18,7 +18,7 @@ LISTENERS = {
     "MTLS": "SSL",
 }
 """Listeners beside the plain one, and their security protocols; MTLS asks for a certificate, SHORT
-ends a session after `SHORT_SESSION` seconds unless it is authenticated anew."""
+ends a session after `SHORT_SESSION` seconds unless it is authenticated again."""
 
 SHORT_SESSION = 2.0
 

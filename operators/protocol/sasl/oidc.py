@@ -40,7 +40,7 @@ class Token:
 
 
 class OidcTokens:
-    """The token of a client; asked for anew shortly before it expires, and once for all who wait.
+    """The token of a client; asked for again shortly before it expires, and once for all who wait.
 
     `values` are the properties as `translated` gives them.
     """

@@ -54,7 +54,7 @@ class Partitions:
         """Parts that the fullest partition of each topic carries."""
 
     def liken(self, likeness: Ints) -> None:
-        """Say of each topic which likeness it is of; what follows from it is found anew."""
+        """Say of each topic which likeness it is of; what follows from it is found again."""
         self.likeness = likeness
         """Topics of one likeness lie alike: what holds for one of them holds for all."""
         self.by_likeness = GroupedSums.over(likeness, int(likeness.max(initial=-1)) + 1)

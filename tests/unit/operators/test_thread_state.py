@@ -42,7 +42,7 @@ class _Worker(StatelessSourcePartition[bool]):
 def test_a_thread_of_the_engine_keeps_its_state(
     workers: int, at_start: Callable[[], None], kept: bool
 ) -> None:
-    """Where that was asked for; otherwise it is made anew at each call, which costs time."""
+    """Where that was asked for; otherwise it is recreated at each call, which costs time."""
     flow, found = Dataflow("threads"), list[bool]()
     op.output("found", op.input("workers", flow, Remembering(at_start)), TestingSink(found))
     cluster_main(flow, [], 0, worker_count_per_proc=workers)

@@ -38,14 +38,14 @@ def test_interval_and_span_are_those_of_the_samples(summary: Summary) -> None:
 
 def test_every_sample_is_counted_once_by_its_origin(summary: Summary) -> None:
     """Seven entities of three clusters, one without some ticks, late ones, and three targets."""
-    counts = summary.presence.group_by("origin").agg(pl.col("rows").sum()).sort("origin")
+    counts = summary.tick_rows.group_by("origin").agg(pl.col("rows").sum()).sort("origin")
     collected = 7 * (2 * TICKS - len(FILLED) - len(GONE)) + 3 * TICKS + 3
     assert counts.rows() == [
         ("collected", collected),
         ("filled", 7 * len(FILLED)),
         ("simulated", 7 * TICKS),
     ]
-    assert summary.presence["late"].sum() == 3
+    assert summary.tick_rows["late"].sum() == 3
     assert summary.rows == counts["rows"].sum()
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.score.events import ALERTS, EventScore, Matches, match, merged, score_events
-from flows.score.truth import truth_of
+from flows.score.ground_truth import ground_truth_of
 from operators.simulate import ANOMALIES
 
 
@@ -40,7 +40,7 @@ def scored(
     given_: pl.DataFrame, table: pl.DataFrame, grace: int
 ) -> tuple[Matches, dict[str, EventScore], EventScore]:
     """Matches, and the figures of each kind and of all; `grace` in seconds."""
-    truth = truth_of(table, 0, 10**9)
+    truth = ground_truth_of(table, 0, 10**9)
     found = match(given_, truth, grace * 1000)
     return found, *score_events(found, truth)
 
@@ -143,7 +143,7 @@ def test_score_is_what_a_plain_search_finds(
 @given(st.lists(st.tuples(entities, st.integers(0, 60_000)), max_size=20), st.integers(0, 20))
 def test_parts_of_the_alerts_score_as_the_whole(given_: list[tuple[str, int]], cut: int) -> None:
     """However alerts are dealt out."""
-    truth = truth_of(TRUTH, 0, 10**9)
+    truth = ground_truth_of(TRUTH, 0, 10**9)
     parts = [match(alerts(*part), truth, 0) for part in (given_[:cut], given_[cut:])]
     whole = match(alerts(*given_), truth, 0)
     joined = merged(parts, truth)

@@ -1,4 +1,4 @@
-"""Collectors of one's own: found by name, called with the time that is left, looked at."""
+"""Custom collectors: found by name, called with the time that is left, looked at."""
 
 import asyncio
 import threading

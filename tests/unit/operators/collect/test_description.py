@@ -47,7 +47,7 @@ def test_a_classic_member_has_the_partitions_that_its_leader_assigned(
 
 @given(st.binary(max_size=40))
 def test_an_assignment_that_cannot_be_read_is_none(data: bytes) -> None:
-    """Whatever a client of one's own puts there costs its partitions and nothing else."""
+    """Whatever a custom client puts there costs its partitions and nothing else."""
     assert isinstance(ClassicDescriptions().of(classic(data)).members[0].assigned, tuple)
 
 

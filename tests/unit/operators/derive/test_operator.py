@@ -280,7 +280,7 @@ def test_request_times_by_histograms_are_of_the_requests_between_two_pages() -> 
 
 
 def test_elections_are_the_growth_of_leader_epochs() -> None:
-    """Of all topics; one that is new, or was made anew, has had none."""
+    """Of all topics; one that is new, or was recreated, has had none."""
     ids = {"a": "1", "b": "2", "c": "3"}
     results = [
         brokers(0, {}, epochs={"a": [0, 4], "b": [9]}, ids=ids),

@@ -148,7 +148,7 @@ def test_what_is_said_is_what_kafka_python_says() -> None:
 def test_the_region_is_that_of_the_brokers_name_or_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Provisioned and serverless clusters, and names of one's own."""
+    """Provisioned and serverless clusters, and custom names."""
     hosts = {
         MSK_HOST: "eu-west-1",
         "boot-x.c2.kafka-serverless.ap-southeast-2.amazonaws.com": "ap-southeast-2",

@@ -267,7 +267,7 @@ def test_the_table_holds_what_is_under_way_in_its_range() -> None:
 
 
 HEAT = Kind((BROKER,), lambda case: [Effect(Lever.CPU, case.itself, 50 * case.magnitude)])
-"""A kind of one's own, as a plug-in would have it."""
+"""A custom kind, as a plug-in would have it."""
 
 
 def test_a_kind_of_ones_own() -> None:

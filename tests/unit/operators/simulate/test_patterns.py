@@ -180,7 +180,7 @@ def test_a_recorded_shape_is_looped(tmp_path: Path) -> None:
 
 
 def lunch(times: Ints, scene: Scene, depth: float = 0.5) -> Floats:
-    """A pattern of one's own: less at noon (UTC)."""
+    """A custom pattern: less at noon (UTC)."""
     return np.where(times // 3_600_000 % 24 == 12, depth, 1.0)
 
 

@@ -112,7 +112,7 @@ def test_a_group_reads_topics_that_are_there() -> None:
 
 
 class Counter:
-    """A generator of one's own: one topic whose offset counts ticks."""
+    """A custom generator: one topic whose offset counts ticks."""
 
     def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin, step: int) -> None:
         self._spec, self._step, self._count = spec, step, 0

@@ -10,7 +10,7 @@ from operators.schema.arrays import Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """The anomalies of a simulation, by their place in its table; times in ms since 1970."""
 
     labels: tuple[str, ...]
@@ -26,7 +26,7 @@ class Truth:
         return len(self.labels)
 
 
-def truth_of(table: pl.DataFrame, first: int, last: int) -> Truth:
+def ground_truth_of(table: pl.DataFrame, first: int, last: int) -> GroundTruth:
     """The anomalies that are under way in [first, last], ms since 1970.
 
     `table` is as `operators.simulate.ANOMALIES`.
@@ -39,7 +39,7 @@ def truth_of(table: pl.DataFrame, first: int, last: int) -> Truth:
         str(entity): np.array(places, np.int64)
         for entity, places in pairs.drop_nulls().group_by("entities").agg("place").iter_rows()
     }
-    return Truth(
+    return GroundTruth(
         tuple(within["label"]),
         tuple(within["kind"]),
         tuple(within["entity"]),
