@@ -95,7 +95,7 @@ def _of_clusters(summary: Summary) -> Iterator[Worst]:
 
 def _of_the_silent(summary: Summary) -> Iterator[Worst]:
     """Clusters of which no tick of any target went well."""
-    asked = summary.presence.filter(pl.col("type") == COLLECTION.label)
+    asked = summary.tick_rows.filter(pl.col("type") == COLLECTION.label)
     for (name,), targets in summary.targets.group_by("cluster", maintain_order=True):
         if targets["ok"].sum():
             continue
