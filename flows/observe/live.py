@@ -41,6 +41,8 @@ _LOG_LINES = 4
 """Lines of the terminal that stay free for log lines above the table."""
 _WIDE = 140
 """Columns from which Kafka stands beside the job's own parts, and more columns are shown."""
+_NARROW = 72
+"""Columns below which names of clusters need the room of one figure."""
 _LEAST = 3
 """Lines that a part gets before others get more."""
 _SENTENCE = 5
@@ -162,7 +164,7 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
     # However much is wrong, most lines are the table's.
     del top[max(1, height // 3) :]
     kafka = [
-        _clusters(picture, wide=wide),
+        _clusters(picture, wide=wide, narrow=width < _NARROW),
         _groups(picture, wide=wide),
         _queues(picture, wide=wide),
     ]
@@ -274,12 +276,12 @@ def _help(view: View, parts: Sequence[Part]) -> Text:
 # The parts
 
 
-def _clusters(picture: Picture, *, wide: bool) -> Part:
+def _clusters(picture: Picture, *, wide: bool, narrow: bool) -> Part:
     covered = any(cluster.expected for cluster in picture.clusters)
     fills = wide and picture.job.mode == "hybrid"
     alarmed = any(not isnan(of.alarms) for of in picture.figures.values())
     heads = ["cluster", "nodes" if alarmed else "brokers", "under-repl", "offline"]
-    heads += [*(["alarms"] if alarmed else []), "msgs/s", "bytes/s"]
+    heads += [*(["alarms"] if alarmed else []), "msgs/s", *([] if narrow else ["bytes/s"])]
     heads += [*(["lag", "health"] if wide else []), "tick"]
     heads += ["came", *(["filled", "late"] if fills else [])] if covered else []
     nothing = Figures()
@@ -306,7 +308,7 @@ def _clusters(picture: Picture, *, wide: bool) -> Part:
             _trouble(now.offline),
             *([_trouble(now.alarms)] if alarmed else []),
             _number(now.messages, rate),
-            _number(now.bytes, lambda b: size(round(b))),
+            *([] if narrow else [_number(now.bytes, lambda b: size(round(b)))]),
             *(more if wide else []),
             "-" if tick is None else age(picture.now - tick / 1000),
             *(coverage if covered else []),

@@ -127,6 +127,17 @@ def test_the_cluster_with_the_most_gaps_comes_first() -> None:
     assert first.split() == ["z-gaps", "-", "-", "-", "-", "-", "5", "s", "ago", "20%"]
 
 
+def test_clusters_are_told_apart_on_a_narrow_terminal() -> None:
+    """Their names are whole at 60 columns, though figures are large."""
+    large = Figures(3, 3, 120, 0, 123_456, 9e8)
+    names = ("prod-eu-1", "prod-eu-2")
+    simulated = [ClusterPicture(n, int(p.NOW * 1000), 5, 0, 0, 0, 0, (0, 0, 0)) for n in names]
+    picture = replace(p.picture(clusters=tuple(simulated)), figures=dict.fromkeys(names, large))
+    text = shown(picture, 60)
+    assert all(name in text for name in names)
+    assert ("bytes/s" in text, "bytes/s" in shown(picture, 80)) == (False, True)
+
+
 def test_a_killed_job_leaves_the_terminal_its_cursor() -> None:
     """The cursor is not hidden while the table is shown."""
     console = Console(file=(file := io.StringIO()), width=80, height=24, force_terminal=True)
