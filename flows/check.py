@@ -10,7 +10,7 @@ import typer
 from flows.config import NO_SINK, Config
 from flows.cost import NOTHING, Cost, cost_of, entities_of
 from flows.errors import CommandError
-from flows.sinks import sinks_of
+from flows.sinks import sinks_of, taken_beside_rows
 from flows.units import size
 from flows.visible import say, visible
 from operators.schedule import at_or_after
@@ -189,7 +189,7 @@ def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
     number = min(_TICKS, max(1, _SAMPLES // max(1, measured)))
     for specs in fleets.values():
         for bare in specs[:_ALIKE]:
-            spec = replace(bare, partition_lag=any(sink.takes_points for sink in sinks))
+            spec = replace(bare, beside=taken_beside_rows(sinks))
             ticks = Ticks(spec.cluster, now, config.interval_ms, number)
             try:
                 made = Shard(spec, config.account_id).step(ticks)

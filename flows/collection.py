@@ -21,6 +21,7 @@ from operators.merge.plan import Plan
 from operators.offload import TickWork
 from operators.pool.pool import Pool
 from operators.pool.settings import Priority
+from operators.schema.arrow import Only
 from operators.simulate.spec import ShardSpec
 from operators.targets import Target
 from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
@@ -55,17 +56,16 @@ def collection(
     watch: Callable[[Pool], None],
     observer: Observer,
     *,
-    partition_lag: bool = False,
+    beside: frozenset[Only] = frozenset(),
 ) -> Iterator[Collection]:
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
     `targets` are those of `targets_of`, `asked` the simulated clusters whose generator does I/O,
     by name. `watch` is told of every pool, `observer` of what happens in them and of ticks that
-    lack a part. With `partition_lag` the lag of each group on each partition is collected too, to
-    be sent as data points.
+    lack a part. `beside` says what is collected besides rows, to be sent in one way alone.
     """
     background = Background()
-    collectors = Collectors(_collectors(config, asked, partition_lag), observer.hear)
+    collectors = Collectors(_collectors(config, asked, beside), observer.hear)
     pools: dict[str, Pool] = {}
     try:
         kinds = dict.fromkeys([*KAFKA_KINDS, *(target.kind for target in targets)])
@@ -117,7 +117,7 @@ def targets_of(config: Config, asked: Shards) -> Sequence[Target]:
     ]
 
 
-def _collectors(config: Config, asked: Shards, partition_lag: bool) -> Mapping[str, Collects]:
+def _collectors(config: Config, asked: Shards, beside: frozenset[Only]) -> Mapping[str, Collects]:
     """What collects, by cluster; only that is imported which there is some of."""
     account = config.account_id
     collectors: dict[str, Collects] = {}
@@ -126,9 +126,7 @@ def _collectors(config: Config, asked: Shards, partition_lag: bool) -> Mapping[s
 
         collectors |= {name: PooledGenerator(spec, account) for name, spec in asked.items()}
     if config.collects:
-        collectors |= {
-            c.name: c.collector(account, partition_lag=partition_lag) for c in config.clusters
-        }
+        collectors |= {c.name: c.collector(account, beside=beside) for c in config.clusters}
     if config.collects and config.collectors:
         from operators.collect.custom import CustomCollector
 

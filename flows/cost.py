@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from operators.schema.arrow import entity_type_of, only_points
+from operators.schema.arrow import entity_type_of, only
 from operators.schema.metrics import EntityType
 from sinks.sink import Sink
 
@@ -60,8 +60,9 @@ def cost_of(batches: Iterable[pa.RecordBatch], ticks: int, sinks: Sequence[Sink]
     for batch in batches:
         if batch.num_rows == 0:
             continue
-        rows = not only_points(batch)
-        taking = [sink for sink in sinks if rows or sink.takes_points]
+        way = only(batch)
+        rows = way is None
+        taking = [sink for sink in sinks if way is None or way in sink.takes_only]
         entity_type = entity_type_of(batch)
         measured = {sink.name: sink.size_of for sink in taking if sink.size_of is not None}
         sizes = Counter({name: round(size_of(batch) / ticks) for name, size_of in measured.items()})

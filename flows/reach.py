@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from flows.config import Config
 from flows.cost import NOTHING, Cost, cost_of, entities_of
-from flows.sinks import job_context
+from flows.sinks import job_context, taken_beside_rows
 from flows.state import JobState
 from operators.collect.clusters import AnyCluster
 from operators.collect.custom import CustomCollector
@@ -84,8 +84,7 @@ async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink
 
 async def _cluster(config: Config, cluster: AnyCluster, sinks: Sequence[Sink]) -> Finding:
     """Collect each kind once, as a tick would: what fails here would fail there."""
-    lag = any(sink.takes_points for sink in sinks)
-    collector = cluster.collector(config.account_id, partition_lag=lag)
+    collector = cluster.collector(config.account_id, beside=taken_beside_rows(sinks))
     kinds = [kind for kind in cluster.kinds if kind != PROBE_KIND]
     now = at_or_after(wall_clock(), config.interval_ms)
 

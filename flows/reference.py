@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from flows.config import Config
 from flows.dashboard.command import grafana_board
 from operators.schema.arrow import COMMON
-from operators.schema.metrics import ENTITY_TYPES, STRING, EntityType
+from operators.schema.metrics import ENTITY_TYPES, EVENTS_ALONE, STRING, EntityType
 from operators.schema.units import parse_duration, parse_size
 from operators.simulate.anomalies.kinds import KINDS
 from operators.simulate.patterns import BUILT_IN, Custom
@@ -39,12 +39,13 @@ def metrics_page() -> str:
         "|---|---|---|",
         *(f"| `{name}` | {_type(type_)} | {meaning} |" for name, type_, meaning in COMMON),
     ]
-    for entity in ENTITY_TYPES:
+    for entity in (*ENTITY_TYPES, *EVENTS_ALONE):
+        rows = "none" if entity in EVENTS_ALONE else f"`type={entity.label}`"
         lines += [
             "",
             f"## {entity.name}",
             "",
-            f"Parquet: `type={entity.label}`. New Relic event: {_event_types(entity)}.",
+            f"Parquet: {rows}. New Relic event: {_event_types(entity)}.",
             "",
         ]
         if entity.identity:

@@ -1,6 +1,6 @@
 """`mqpipe replay`: the stream that `sinks.kafka` recorded, sent to other sinks again."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,15 @@ from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job, Picture
 from flows.observe.settings import MetricsSettings
 from flows.runtime import Workers, execute
-from flows.sinks import job_context, opened, parquet_at, sinks_of, spool_sizes, where_files_appear
+from flows.sinks import (
+    job_context,
+    opened,
+    parquet_at,
+    sinks_of,
+    spool_sizes,
+    taken_beside_rows,
+    where_files_appear,
+)
 from flows.state import JobState, hold, read_document
 from flows.times import show_time
 from flows.visible import say
@@ -25,6 +33,7 @@ from operators.drain import Drain
 from operators.recorded.operator import recorded
 from operators.recorded.plan import ReplayError, ReplayPlan, replay_plan
 from operators.recorded.source import RecordedSource
+from operators.schema.arrow import Only, only
 from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.schema.unreadable import UnreadableMessage
@@ -61,13 +70,18 @@ def dataflow(
     outputs: Mapping[str, Output],
     letters: DeadLetters,
     saw: Callable[[str, pa.RecordBatch], None],
+    more_to: Collection[str] = (),
 ) -> Dataflow:
-    """Recorded samples to every sink, and what is none to dead letters."""
+    """Recorded samples to every sink, and what is none to dead letters.
+
+    `more_to` are the sinks that take what is no row too: see `flows.stream.Stream`.
+    """
     flow = Dataflow("mqpipe-replay")
     samples, unreadable = recorded("recorded", flow, source)
-    op.inspect("observe", samples, lambda _step, item: show(saw, *item))
+    rows = op.filter("rows", samples, lambda item: only(item[1]) is None)
+    op.inspect("observe", rows, lambda _step, item: show(saw, *item))
     for name, output in outputs.items():
-        op.output(name, samples, output)
+        op.output(name, samples if name in more_to else rows, output)
     op.output("dead_letters", unreadable, _UnreadableSink(letters))
     return flow
 
@@ -110,7 +124,8 @@ def replay(config: Config, options: ReplayOptions) -> int:
             files=where_files_appear(sinks, None, config.recovery.epoch),
         )
         with observe(job, drain, _UNWATCHED, live=options.live) as seen:
-            source = RecordedSource(topic, plan, drain, config.account_id)
+            alone = Only.EVENTS in taken_beside_rows(sinks)
+            source = RecordedSource(topic, plan, drain, config.account_id, events_alone=alone)
             clean = _run(config, sinks, source, state, drain, options, seen)
             picture = seen.picture()
         if not clean or drain.requested:
@@ -179,8 +194,9 @@ def _run(
     # Its spools are its own, beside those of a live run; and no seed made what was recorded.
     job = replace(job, bulk=True, spools=state.path / "spool", seed=None)
     outputs = opened(sinks, job)
+    more_to = [sink.name for sink in sinks if sink.takes_only]
     clean = execute(
-        dataflow(source, outputs.outputs, job.letters, seen.saw),
+        dataflow(source, outputs.outputs, job.letters, seen.saw, more_to),
         drain,
         Workers(options.workers),
         config.recovery.epoch,

@@ -24,7 +24,14 @@ from flows.observe.picture import Job
 from flows.observe.shortfalls import shortfalls
 from flows.pool_events import pool_events
 from flows.runtime import Workers, execute, stateful_steps
-from flows.sinks import job_context, opened, sinks_of, spool_sizes, where_files_appear
+from flows.sinks import (
+    job_context,
+    opened,
+    sinks_of,
+    spool_sizes,
+    taken_beside_rows,
+    where_files_appear,
+)
 from flows.state import RECOVERY_PARTITIONS, JobState, hold
 from flows.stream import Stream, stream
 from operators.drain import Drain, look_for
@@ -70,9 +77,10 @@ def run(config: Config, options: RunOptions) -> int:
         StateError, FlowError, ListenError: see there.
     """
     sinks = sinks_of(config)
-    points_to = [sink.name for sink in sinks if sink.takes_points]
+    more_to = [sink.name for sink in sinks if sink.takes_only]
+    beside = taken_beside_rows(sinks)
     shards = by_cluster(config.simulation) if config.simulates else {}
-    shards = {c: replace(spec, partition_lag=bool(points_to)) for c, spec in shards.items()}
+    shards = {c: replace(spec, beside=beside) for c, spec in shards.items()}
     computed = {name: spec for name, spec in shards.items() if not spec.does_io}
     asked = {name: spec for name, spec in shards.items() if spec.does_io}
     targets = targets_of(config, asked)
@@ -96,7 +104,7 @@ def run(config: Config, options: RunOptions) -> int:
             asked,
             seen.watch,
             observers(seen.observer, more),
-            partition_lag=bool(points_to),
+            beside=beside,
         ) as collectors,
     ):
         clusters = frozenset(computed) | collectors.plans.keys()
@@ -124,7 +132,7 @@ def run(config: Config, options: RunOptions) -> int:
                 collectors,
                 seen,
                 outputs.outputs,
-                points_to,
+                more_to,
             )
         )
         sink_steps = {f"{flow.flow_id}.{name}" for name in outputs.outputs}
@@ -184,7 +192,7 @@ def _parts(
     collectors: Collection,
     seen: Observation,
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]],
-    points_to: Sequence[str],
+    more_to: Sequence[str],
 ) -> Stream:
     catch_up = round(config.catch_up * 1000)
     began = state.began([*collectors.targets, *shards], schedule.first(config.interval_ms))
@@ -214,7 +222,7 @@ def _parts(
         sinks=sinks,
         saw=seen.saw,
         hear=seen.observer.hear,
-        points_to=points_to,
+        more_to=more_to,
         measured=seen.measured,
     )
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from flows.config import Config
 from flows.errors import StateError, UsageError
+from operators.schema.arrow import Only
 from sinks.events import Listener, nobody
 from sinks.job import JobContext
 from sinks.parquet.settings import ParquetSettings
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 def sinks_of(config: Config) -> list[Sink]:
     """The sinks that a configuration names, in the order of its keys."""
     return [settings.sink() for settings in config.sinks.given]
+
+
+def taken_beside_rows(sinks: Iterable[Sink]) -> frozenset[Only]:
+    """In which ways what is no row is sent: what none takes is not made."""
+    return frozenset[Only]().union(*(sink.takes_only for sink in sinks))
 
 
 def parquet_at(path: str, settings: ParquetSettings | None = None) -> ParquetSettings:

@@ -17,7 +17,7 @@ from operators.joint_drain import drain_together
 from operators.merge.operator import merge
 from operators.merge.settings import FillSettings
 from operators.offload import offload
-from operators.schema.arrow import only_points
+from operators.schema.arrow import only
 from operators.targets import TargetSource
 from operators.ticks import TickResult, Ticks
 
@@ -41,8 +41,8 @@ class Stream:
     """Told of every batch on its way to the sinks."""
     hear: Callable[[object], None]
     """Told of what happens in the dataflow."""
-    points_to: Sequence[str] = ()
-    """The sinks that take what is no row, but data points alone."""
+    more_to: Sequence[str] = ()
+    """The sinks that take what is no row too: data points or events alone."""
     measured: Callable[[TickResult], None] | None = None
     """Told of every collected tick while it has its raw measures."""
 
@@ -56,9 +56,9 @@ def stream(parts: Stream) -> Dataflow:
     derived = derive("derive", collected, parts.collection.plans.keys(), parts.measured)
     merged = _merge(ticks, derived, parts)
     samples = _observed(op.merge("samples", merged, simulated), parts)
-    rows = op.filter("rows", samples, lambda item: not only_points(item[1]))
+    rows = op.filter("rows", samples, lambda item: only(item[1]) is None)
     for name, sink in parts.sinks.items():
-        op.output(name, samples if name in parts.points_to else rows, sink)
+        op.output(name, samples if name in parts.more_to else rows, sink)
     drain_together("drain", flow, parts.drain)
     return flow
 
@@ -94,7 +94,7 @@ def _merge(
 
 def _observed(samples: SampleStream, parts: Stream) -> SampleStream:
     def look(item: tuple[str, pa.RecordBatch]) -> tuple[str, pa.RecordBatch]:
-        if not only_points(item[1]):
+        if only(item[1]) is None:
             parts.saw(*item)
         return item
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from operators.schema.arrow import TIMESTAMP, entity_type_of, only_points
+from operators.schema.arrow import TIMESTAMP, Only, entity_type_of, only
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from operators.schema.unreadable import UnreadableMessage
@@ -68,7 +68,7 @@ class DeadLetters:
         self._settings = settings
         self._listener = listener
         self._lock = threading.Lock()
-        self._growing: dict[tuple[str, bool], tuple[Path, pa.Table]] = {}
+        self._growing: dict[tuple[str, Only | None], tuple[Path, pa.Table]] = {}
 
     @property
     def path(self) -> Path:
@@ -86,11 +86,11 @@ class DeadLetters:
             DiskFullError, UnwritableError: the disk is full, or the directory cannot be written.
             OSError: the disk failed otherwise.
         """
-        # What is data points alone lies apart: a file's schema says it of all its rows.
-        by_kind: dict[tuple[str, bool], list[pa.Table]] = {}
+        # What is no row lies apart: a file's schema says it of all its rows.
+        by_kind: dict[tuple[str, Only | None], list[pa.Table]] = {}
         for letter in letters:
             for batch in letter.samples:
-                kind = entity_type_of(batch).label, only_points(batch)
+                kind = entity_type_of(batch).label, only(batch)
                 by_kind.setdefault(kind, []).append(_table(letter, batch))
         for kind, tables in by_kind.items():
             self._keep(kind, tables)
@@ -111,10 +111,10 @@ class DeadLetters:
                 [m.data for m in messages],
             )
             arrays = [pa.array(c, f.type) for c, f in zip(columns, UNREADABLE, strict=True)]
-            self._keep(("unreadable", False), [pa.Table.from_arrays(arrays, schema=UNREADABLE)])
+            self._keep(("unreadable", None), [pa.Table.from_arrays(arrays, schema=UNREADABLE)])
             self._listener(MessagesUnreadable(len(messages)))
 
-    def _keep(self, kind: tuple[str, bool], tables: list[pa.Table]) -> None:
+    def _keep(self, kind: tuple[str, Only | None], tables: list[pa.Table]) -> None:
         with self._lock, clear_errors(self._settings.path, "dead letters"):
             path, table = self._growing.get(kind, (None, None))
             if path is None or not path.exists():

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from operators.schema.arrow import entity_type_of, one_batch, only_points
+from operators.schema.arrow import Only, entity_type_of, one_batch, only
 from operators.schema.logs import Log
 from sinks.events import (
     DeliveryRetried,
@@ -339,8 +339,8 @@ def halve(samples: Sequence[pa.RecordBatch]) -> list[SampleBatches]:
 
 def merged(samples: Sequence[pa.RecordBatch]) -> SampleBatches:
     """One batch an entity type (and schema): many small ones cost more than one large."""
-    groups: dict[tuple[str, bool, pa.Schema], list[pa.RecordBatch]] = {}
+    groups: dict[tuple[str, Only | None, pa.Schema], list[pa.RecordBatch]] = {}
     for batch in samples:
-        kind = entity_type_of(batch).name, only_points(batch), batch.schema
+        kind = entity_type_of(batch).name, only(batch), batch.schema
         groups.setdefault(kind, []).append(batch)
     return tuple(one_batch(batches) for batches in groups.values())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
 
+from operators.schema.arrow import Only
 from sinks.rolled.settings import RollSettings
 from sinks.spool.settings import SpoolSettings
 
@@ -78,8 +79,8 @@ class Sink:
     """About how many bytes a batch becomes there; None is not known."""
     shapes: Mapping[str, Callable[[pa.RecordBatch], "Size"]] = field(default_factory=dict)
     """By the name of a shape in which it could send a batch: what that would become."""
-    takes_points: bool = False
-    """Whether it takes what is there to be sent as data points alone, and is no row elsewhere."""
+    takes_only: frozenset[Only] = frozenset()
+    """What it takes besides rows: what is there to be sent in one way alone."""
     spool: SpoolSettings | None = None
     """Where samples wait for the network; None where it does not spool."""
     roll: RollSettings | None = None

@@ -7,7 +7,7 @@ itself would show an empty chart in silence.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.schema.metrics import ENTITY_TYPES, EntityType, Metric, MetricKind
+from operators.schema.metrics import BY_NAME, EntityType, Metric, MetricKind
 from sinks.newrelic.encode import event_attributes
 
 _OVER_TIME = {
@@ -119,4 +119,4 @@ def quoted(text: str) -> str:
 
 def _shares_its_events(entity_type: EntityType) -> bool:
     """Whether another entity type has events of the same name."""
-    return sum(t.event_type == entity_type.event_type for t in ENTITY_TYPES) > 1
+    return sum(t.event_type == entity_type.event_type for t in BY_NAME.values()) > 1

@@ -7,12 +7,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from operators.collect.broker_topics import broker_topics
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.commits import Commits
 from operators.collect.configs import TopicConfig, TopicConfigs
 from operators.collect.errors import CollectionError, Problem, summary
+from operators.collect.group_clients import group_clients
 from operators.collect.group_topics import left_out, pairs_of
 from operators.collect.groups import group_samples
 from operators.collect.limits import NOT_KNOWN, Limits, limits_bytes, message_sizes
@@ -34,6 +36,7 @@ from operators.collect.topology import (
 )
 from operators.protocol.client import Client
 from operators.schema.arrays import Ints
+from operators.schema.arrow import Only
 from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
@@ -58,11 +61,12 @@ class ClusterCollector:
         settings: ClusterSettings,
         account_id: int | None = None,
         *,
-        partition_lag: bool = False,
+        beside: frozenset[Only] = frozenset(),
     ) -> None:
-        """With `partition_lag` groups' lag by partition is collected, where it has no rows anyway."""
+        """`beside` says what is collected besides rows: see `ClusterSettings.collector`."""
         self._settings = settings
-        self._partition_lag = partition_lag and not settings.partition_offsets
+        self._events = Only.EVENTS in beside
+        self._partition_lag = Only.POINTS in beside and not settings.partition_offsets
         self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
         self._client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
@@ -181,6 +185,13 @@ class ClusterCollector:
             configs,
             local,
         )
+        if self._events and (most := self._settings.broker_topics):
+            names = frozenset(filter(self._selected_topics.selects, topology.topics))
+            sizes = pages.sizes if log_dirs is None else log_dirs.sizes
+            rows = broker_topics(
+                self._identity_of(topology), tick, topology, names, pages, sizes, most
+            )
+            collected = replace(collected, batches=(*collected.batches, rows))
         return _partial(collected, problems)
 
     async def _groups(self, tick: int, reading: Reading, budget: Budget) -> Collected:
@@ -228,6 +239,10 @@ class ClusterCollector:
         if self._partition_lag and not isinstance(offsets, Problem):
             lag = partition_lag(self._identity_of(topology), tick, commits, offsets, most)
             collected = replace(collected, batches=(*collected.batches, lag))
+        most = self._settings.group_clients
+        if self._events and most and not isinstance(offsets, Problem):
+            clients = group_clients(self._identity_of(topology), tick, commits, offsets, most)
+            collected = replace(collected, batches=(*collected.batches, clients))
         return _partial(collected, problems)
 
     async def _limits(

@@ -7,7 +7,7 @@ from operators.collect.commits import Commits
 from operators.collect.offsets import Offsets
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.collect.topology import UNKNOWN
-from operators.schema.arrow import as_only_points
+from operators.schema.arrow import Only, as_only
 from operators.schema.metrics import PARTITION_OFFSET
 
 
@@ -16,7 +16,7 @@ def partition_lag(
 ) -> pa.RecordBatch:
     """PARTITION_OFFSET samples with the lag alone, at most `most`: those with the largest.
 
-    They are marked as data points alone (`as_only_points`). A partition whose end offset is not
+    They are marked as data points alone (`as_only`). A partition whose end offset is not
     known, or that is gone, has none.
     """
     lag = commits.lag(offsets)
@@ -41,4 +41,4 @@ def partition_lag(
             "consumer.lag": lag[chosen],
         },
     )
-    return as_only_points(batch)
+    return as_only(batch, Only.POINTS)

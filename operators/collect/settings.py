@@ -16,8 +16,8 @@ from operators.schema.kafka import BootstrapServers, Property
 from operators.schema.names import ClusterName
 from operators.schema.settings import (
     BrokerId,
-    GroupTopicCount,
     MisfitError,
+    RowLimit,
     Settings,
     part,
     require_distinct,
@@ -26,6 +26,7 @@ from operators.schema.settings import (
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
 
 
@@ -129,10 +130,20 @@ class ClusterSettings(Settings):
     )
     topics: SelectionSettings = part("which topics are collected", exclude=("^__",))
     groups: SelectionSettings = part("which consumer groups are collected")
-    group_topics: GroupTopicCount = Field(
+    group_topics: RowLimit = Field(
         default=10_000,
         description="samples of a group on a topic, at most: those with the largest lags; "
         "0 for none",
+    )
+    broker_topics: RowLimit = Field(
+        default=1_000,
+        description="events of a broker on a topic for New Relic, at most: those of the topics "
+        "with the most traffic; 0 for none",
+    )
+    group_clients: RowLimit = Field(
+        default=1_000,
+        description="events of a group's client for New Relic, at most: those with the largest "
+        "lags; 0 for none",
     )
     isolation: Literal["read_uncommitted", "read_committed"] = Field(
         default="read_uncommitted",
@@ -176,14 +187,15 @@ class ClusterSettings(Settings):
         """Where it is reached."""
         return self.bootstrap_servers
 
-    def collector(self, account_id: int | None, *, partition_lag: bool = False) -> Any:
+    def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.collectors.Collects`.
 
-        With `partition_lag` it tells groups' lag by partition too, to be sent as data points.
+        `beside` says what it tells besides rows: groups' lag by partition, to be sent as data
+        points; brokers by topic and groups by client, to be sent as events.
         """
         from operators.collect.collector import ClusterCollector
 
-        return ClusterCollector(self, account_id, partition_lag=partition_lag)
+        return ClusterCollector(self, account_id, beside=beside)
 
     async def lacks(
         self, samples: "Sequence[RecordBatch]", timeout: float, *, known: bool

@@ -23,7 +23,7 @@ from operators.derive.store import (
 )
 from operators.health import stands_still
 from operators.schema.arrays import Floats
-from operators.schema.arrow import entity_type_of, only_points
+from operators.schema.arrow import entity_type_of, only
 from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET
 
 KEYS = ("group", "topic", "partition")
@@ -91,7 +91,7 @@ def derive_groups(
             place = match(commits, _keys(batch, KEYS[:2]), KEYS[:2])
             filled = joined(ahead, lost, led, place, batch.num_rows)
             derived.append(with_columns(_on_topics(batch, commits, age, place), filled))
-        elif entity_type_of(batch) is PARTITION_OFFSET and columns and not only_points(batch):
+        elif entity_type_of(batch) is PARTITION_OFFSET and columns and only(batch) is None:
             derived.append(_partitions(batch, commits, age))
         else:
             derived.append(batch)

@@ -30,7 +30,7 @@ from operators.derive.store import (
 )
 from operators.schema.arrays import Floats
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import CLUSTER, TOPIC
+from operators.schema.metrics import BROKER_TOPIC, CLUSTER, TOPIC
 
 Rates = dict[str, float]
 """By topic; NaN where it is not known."""
@@ -58,6 +58,8 @@ def derive_topics(
     without the groups whose commits went back; null where no group can be compared.
     `topic.bytesInPerSecond`, `topic.bytesOutPerSecond` and `topic.errorRate` come from the pages
     of all live brokers and are null where one is missing or began anew, or tells of no topic.
+    `broker.bytesWrittenToTopicPerSecond` needs the page of its own broker alone; a row of a broker
+    and topic of which nothing is known goes.
     The cluster's are sums over the topics whose rates are known. Readings that are more than
     `most` seconds apart are not compared.
     """
@@ -68,7 +70,8 @@ def derive_topics(
         rates["topic.messagesOutPerSecond"] = _messages_out(
             now["consumption"], before["consumption"], most
         )
-    if tells(now) and (grown := growth(now, before, most)).complete:
+    grown = growth(now, before, most) if tells(now) else None
+    if grown is not None and grown.complete:
         for column, name in (
             ("topic.bytesInPerSecond", BYTES_IN),
             ("topic.bytesOutPerSecond", BYTES_OUT),
@@ -78,7 +81,12 @@ def derive_topics(
         failures = (len(grown.of_brokers(name)) for name in (FAILED_PRODUCES, FAILED_FETCHES))
         if grown.tells_topics(PRODUCES) and grown.tells_topics(FETCHES) and all(failures):
             rates["topic.errorRate"] = _error_rates(grown)
-    return tuple(_derived(batch, rates) for batch in batches)
+    return tuple(
+        _on_brokers(batch, grown)
+        if entity_type_of(batch) is BROKER_TOPIC
+        else _derived(batch, rates)
+        for batch in batches
+    )
 
 
 def kept_topics(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
@@ -111,6 +119,26 @@ def _derived(batch: pa.RecordBatch, rates: dict[str, Rates]) -> pa.RecordBatch:
         }
         return with_columns(batch, sums)
     return batch
+
+
+def _on_brokers(batch: pa.RecordBatch, grown: CounterGrowth | None) -> pa.RecordBatch:
+    """Rows of topics on brokers with their rates, as far as something is known of them."""
+    column = "broker.bytesWrittenToTopicPerSecond"
+    if grown is not None and grown.tells_topics(BYTES_IN):
+        rows, own = grown.of_topics(BYTES_IN), grown.of_brokers(BYTES_IN)
+        pairs = zip(
+            grown.broker[rows].tolist(), pc.take(grown.topic, rows).to_pylist(), strict=True
+        )
+        rates = dict(zip(pairs, (grown.grown[rows] / grown.seconds[rows]).tolist(), strict=True))
+        # A page that knows of topics knows of every one: any other had no traffic there.
+        known = set(grown.broker[own[~np.isnan(grown.grown[own])]].tolist())
+        keys = zip(
+            batch.column("broker_id").to_pylist(), batch.column("topic").to_pylist(), strict=True
+        )
+        values = [rates.get(key, 0.0 if key[0] in known else np.nan) for key in keys]
+        batch = with_columns(batch, {column: nullable(np.array(values, np.float64))})
+    told = pc.or_(batch.column(column).is_valid(), batch.column("topic.diskSize").is_valid())
+    return batch.filter(told)
 
 
 def _total(rates: Rates, absent: float) -> float | None:

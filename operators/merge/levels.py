@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.schema.arrow import entity_type_of, sample_batch
-from operators.schema.metrics import GROUP_TOPIC, PARTITION_OFFSET, EntityType, Origin
+from operators.schema.metrics import GROUP_CLIENT, GROUP_TOPIC, PARTITION_OFFSET, EntityType, Origin
 
 Mask = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.int64]
 """Milliseconds since the Unix epoch."""
 
-PARTS_OF_GROUPS = frozenset({GROUP_TOPIC, PARTITION_OFFSET})
+PARTS_OF_GROUPS = frozenset({GROUP_TOPIC, GROUP_CLIENT, PARTITION_OFFSET})
 """Types whose rows are a group's in parts: they are missed when it is."""
 
 _COLLECTED = pa.scalar(Origin.COLLECTED.value, pa.string())

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from operators.collect.samples import OWN, SampleIdentity, collected_batch
-from operators.schema.arrow import entity_type_of, only_points
+from operators.schema.arrow import entity_type_of, only
 from operators.schema.metrics import CLUSTER, COLLECTION
 from operators.ticks import Outcome, TickResult
 
@@ -24,7 +24,7 @@ def collection_row(
     entities = sum(
         batch.num_rows
         for batch in result.batches
-        if entity_type_of(batch) is not CLUSTER and not only_points(batch)
+        if entity_type_of(batch) is not CLUSTER and only(batch) is None
     )
     error_class = result.error_class
     if error_class is None and result.outcome is not Outcome.COMPLETED:

@@ -19,6 +19,7 @@ from operators.schema.settings import Settings, part, require_distinct
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
 
 NODES, QUEUES = "nodes", "queues"
@@ -152,10 +153,10 @@ class RabbitSettings(Settings):
                         lines.append(f"expect: there is no {what} `{path}`; {hint}")
         return lines
 
-    def collector(self, account_id: int | None, *, partition_lag: bool = False) -> Any:
+    def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.collectors.Collects`.
 
-        A queue has no partitions whose lag there could be.
+        `beside` rows RabbitMQ has nothing.
         """
         from operators.rabbitmq.collector import RabbitCollector
 

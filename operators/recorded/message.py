@@ -9,17 +9,18 @@ from operators.schema.ipc import BatchDecodeError, decode
 
 
 def read_message(
-    value: bytes | None, timestamp: int, account_id: int | None
+    value: bytes | None, timestamp: int, account_id: int | None, *, events_alone: bool = False
 ) -> tuple[list[pa.RecordBatch], list[str]]:
     """The batches that a message holds, and what is wrong with it.
 
     A message is a batch of samples in Arrow's IPC format, or JSON: one of New Relic's events or
-    several of them, see `nri_kafka`. `timestamp` (ms) is for those that have none of their own. Never raises.
+    several of them, see `nri_kafka`. `timestamp` (ms) is for those that have none of their own, `events_alone` says
+    whether what is an event alone has a taker. Never raises.
     """
     if not value:
         return [], ["the message is empty"]
     if is_json(value):
-        return batches_of(value, timestamp, account_id)
+        return batches_of(value, timestamp, account_id, events_alone=events_alone)
     try:
         return [decode(value)], []
     except BatchDecodeError as error:

@@ -7,8 +7,9 @@ metric table, what else it has that the table lacks is left out. What has nothin
 no sample.
 
 Of nri-kafka's rows of one event type some are of other entities: those of a group and a topic, of a
-partition, and those of a broker that name a topic, whose bytes are the topic's. Those of one message are
-added up, for each broker has its own.
+partition, of a client, and those of a broker that name a topic, whose bytes are the topic's. Those of one
+message are added up, for each broker has its own. Rows of clients, and of topics on brokers as they
+are, are events alone (`Only`).
 """
 
 import json
@@ -19,14 +20,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.schema.arrow import sample_batch, schema_of
+from operators.schema.arrow import Only, as_only, sample_batch, schema_of
 from operators.schema.guid import broker_name, entity_guid
 from operators.schema.metrics import (
     BROKER,
     BROKER_ID,
+    BROKER_TOPIC,
     BY_NAME,
     CONSUMER_GROUP,
-    ENTITY_TYPES,
+    CONSUMER_GROUP_ID,
+    EVENTS_ALONE,
+    GROUP_CLIENT,
     GROUP_TOPIC,
     PARTITION_OFFSET,
     STRING,
@@ -40,10 +44,12 @@ Event = Mapping[str, Any]
 
 _SECONDS_BEFORE = 100_000_000_000
 """A timestamp below is in seconds: as seconds it is the year 5138, as milliseconds 1973."""
-_BYTES = "broker.bytesWrittenToTopicPerSecond"
-"""nri-kafka's metric of a broker's row that names a topic."""
-_THEIRS = {"consumer.clientId": "clientID", "consumer.clientHost": "clientHost"}
-"""Words that nri-kafka has as attributes."""
+_OF_TOPICS = {
+    "broker.bytesWrittenToTopicPerSecond": "topic.bytesInPerSecond",
+    "topic.diskSize": "topic.diskSize",
+}
+"""What a broker's row that names a topic has, and the topic's metric of which it is a part."""
+_HOST = "broker.host"
 _ENVELOPE = {"schema", "payload"}
 MARK = b"\xef\xbb\xbf"
 """The byte-order mark of UTF-8, with which some write it."""
@@ -57,12 +63,13 @@ def is_json(value: bytes) -> bool:
 
 
 def batches_of(
-    value: bytes, timestamp: int, account_id: int | None
+    value: bytes, timestamp: int, account_id: int | None, *, events_alone: bool = False
 ) -> tuple[list[pa.RecordBatch], list[str]]:
     """The samples of a JSON message, a batch an entity type, and what is wrong with it.
 
     An event that is no sample costs none of the others. `timestamp` (ms) is for those that have
-    none; `account_id` is part of the GUIDs of those that have none. Never raises.
+    none; `account_id` is part of the GUIDs of those that have none. Without `events_alone` nobody
+    takes what is an event alone. Never raises.
     """
     try:
         documents, reasons = _documents(value.removeprefix(MARK))
@@ -77,8 +84,11 @@ def batches_of(
         try:
             if _is_of_topic_on_broker(event):
                 _add(written, _row(TOPIC, _of_topic(event), timestamp, account_id))
-                continue
-            entity_type = _entity_type(event)
+                if not events_alone:
+                    continue
+                entity_type = BROKER_TOPIC
+            else:
+                entity_type = _entity_type(event, events_alone=events_alone)
             row = _row(entity_type, event, timestamp, account_id)
         except (ValueError, TypeError, OverflowError) as error:
             reasons.append(f"event {number}: {error}")
@@ -117,7 +127,9 @@ def _add(rows: dict[tuple[Any, ...], EventRow], row: EventRow) -> None:
     """Put in a topic's bytes on one broker, or add them to those on others."""
     before = rows.setdefault(_key(row), row)
     if before is not row:
-        before["topic.bytesInPerSecond"] += row["topic.bytesInPerSecond"]
+        for metric in _OF_TOPICS.values():
+            if row[metric] is not None:
+                before[metric] = row[metric] + (before[metric] or 0)
 
 
 def _fill(row: EventRow, more: EventRow) -> None:
@@ -127,23 +139,26 @@ def _fill(row: EventRow, more: EventRow) -> None:
 
 
 def _is_of_topic_on_broker(event: Event) -> bool:
-    return _type(event) == BROKER.event_type and event.get(_BYTES) is not None
+    written, size = _OF_TOPICS
+    told = event.get(written) is not None or (event.get("topic") and event.get(size) is not None)
+    return _type(event) == BROKER.event_type and bool(told)
 
 
 def _of_topic(event: Event) -> Event:
     """A broker's row of a topic as the topic's own."""
     if event.get("topic") is None:
-        raise ValueError(f"it has `{_BYTES}` and no `topic`")
+        raise ValueError(f"it has `{next(iter(_OF_TOPICS))}` and no `topic`")
     kept = ("timestamp", "clusterName", "provider", "environment", "origin", "anomaly", "topic")
     return {name: event[name] for name in kept if name in event} | {
         "eventType": TOPIC.event_type,
-        "topic.bytesInPerSecond": event[_BYTES],
+        **{own: event.get(theirs) for theirs, own in _OF_TOPICS.items()},
     }
 
 
 def _batch(entity_type: EntityType, rows: list[EventRow]) -> pa.RecordBatch:
     columns = {column: [row[column] for row in rows] for column in rows[0]}
-    return sample_batch(entity_type, len(rows), columns)
+    batch = sample_batch(entity_type, len(rows), columns)
+    return as_only(batch, Only.EVENTS) if entity_type in EVENTS_ALONE else batch
 
 
 def _events(document: Any) -> Iterator[Event]:
@@ -166,9 +181,16 @@ def _type(event: Event) -> Any:
     return event.get("eventType", event.get("event_type"))
 
 
-def _entity_type(event: Event) -> EntityType:
+def _entity_type(event: Event, *, events_alone: bool) -> EntityType:
+    found = _own_type(event)
+    if found is GROUP_CLIENT and not events_alone:
+        raise ValueError("a client's lag is an event of New Relic's, and goes nowhere else")
+    return found
+
+
+def _own_type(event: Event) -> EntityType:
     name = _type(event)
-    found = [t for t in ENTITY_TYPES if t.event_type == name]
+    found = [t for t in BY_NAME.values() if t.event_type == name]
     if not found:
         raise ValueError(f"no entity type has events `{name}`")
     own = [t for t in found if t.name == event.get("entityType")]
@@ -178,6 +200,8 @@ def _entity_type(event: Event) -> EntityType:
         return found[0]
     if event.get("partition") is not None:
         return PARTITION_OFFSET
+    if event.get(GROUP_CLIENT.metrics[0].name) is not None:
+        return GROUP_CLIENT
     return CONSUMER_GROUP if event.get("topic") is None else GROUP_TOPIC
 
 
@@ -205,6 +229,8 @@ def _row(entity_type: EntityType, event: Event, timestamp: int, account_id: int 
     types = schema_of(entity_type)
     for metric in entity_type.metrics:
         row[metric.name] = _metric(metric, event, types.field(metric.name).type)
+    if BROKER_ID in entity_type.identity and identity[BROKER_ID.column] is None:
+        row[_HOST] = row[_HOST] or parts[0]  # the one name that nri-kafka gives a broker
     if "entityType" not in event and all(row[m.name] is None for m in entity_type.numeric):
         raise ValueError(f"none of what it has is a metric of {entity_type.name}")
     return row
@@ -212,7 +238,7 @@ def _row(entity_type: EntityType, event: Event, timestamp: int, account_id: int 
 
 def _metric(metric: Metric, event: Event, type_: pa.DataType) -> Any:
     """A metric in the table's unit, by any of its names in events."""
-    for name in (metric.name, metric.event_alias, _THEIRS.get(metric.name)):
+    for name in (metric.name, metric.event_alias):
         if name is not None and event.get(name) is not None:
             value = _value(event[name], type_)
             return value if metric.event_factor == 1 else value / metric.event_factor
@@ -225,7 +251,9 @@ def _identity(entity_type: EntityType, event: Event) -> dict[str, Any]:
         value = event.get(column.attribute)
         if value is None and column.column == "topic":
             value = _unprefixed(event.get("displayName") or event.get("entityName"), "topic:")
-        if value is None and column is not BROKER_ID:
+        # nri-kafka gives a broker no id, and does not say of which group a client's lag is.
+        lacks = column is BROKER_ID or (column is CONSUMER_GROUP_ID and entity_type is GROUP_CLIENT)
+        if value is None and not lacks:
             raise ValueError(f"it has no `{column.attribute}`")
         identity[column.column] = _value(value, column.type)
     return identity
@@ -239,8 +267,9 @@ def _path(entity_type: EntityType, identity: Mapping[str, Any], event: Event) ->
         name = _unprefixed(name, "broker:")
         if number is None and name is None:
             raise ValueError("it has neither `brokerId` nor `displayName`")
-        return (name or "" if number is None else broker_name(number),)
-    return tuple(str(value) for value in identity.values())
+        rest = [str(v) for column, v in identity.items() if column != BROKER_ID.column]
+        return (name or "" if number is None else broker_name(number), *rest)
+    return tuple(str(value) for value in identity.values() if value is not None)
 
 
 def _unprefixed(name: Any, prefix: str) -> Any:

@@ -1,8 +1,9 @@
 """The recorded stream as a Bytewax source: one input partition a partition of the topic."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pyarrow as pa
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -64,11 +65,14 @@ class RecordedSource(
         plan: ReplayPlan,
         drain: Drain,
         account_id: int | None = None,
+        *,
+        events_alone: bool = False,
     ) -> None:
+        """`events_alone` says whether what is an event alone has a taker; see `read_message`."""
         self._connection = connection
         self._plan = plan
         self._drain = drain
-        self._account_id = account_id
+        self._read = partial(read_message, account_id=account_id, events_alone=events_alone)
         self._stretches = {f"{plan.topic}-{s.partition}": s for s in plan.stretches}
         self._partitions: dict[str, _Partition] = {}
 
@@ -83,7 +87,7 @@ class RecordedSource(
         stretch = self._stretches[for_part]
         offset = stretch.start if resume_state is None else resume_state[1]
         partition = _Partition(
-            for_part, self._connection, self._plan, stretch, offset, self._drain, self._account_id
+            for_part, self._connection, self._plan, stretch, offset, self._drain, self._read
         )
         self._partitions[for_part] = partition
         return partition
@@ -116,7 +120,7 @@ class _Partition(
         stretch: OffsetStretch,
         offset: int,
         drain: Drain,
-        account_id: int | None,
+        read: Callable[[bytes | None, int], tuple[list[pa.RecordBatch], list[str]]],
     ) -> None:
         self._name = name
         self._plan = plan
@@ -124,7 +128,7 @@ class _Partition(
         self.next = offset
         self.messages = 0
         self._drain = drain
-        self._account_id = account_id
+        self._read = read
         self._idle = False
         self._alarm = Alarm()
         self._complained_at = -_COMPLAIN_EVERY
@@ -179,7 +183,7 @@ class _Partition(
         self.messages += 1
         _, timestamp = message.timestamp()
         value = message.value()
-        batches, reasons = read_message(value, timestamp, self._account_id)
+        batches, reasons = self._read(value, timestamp)
         items: Items = []
         if reasons:
             items.append(self._unreadable(message, _together(reasons)))

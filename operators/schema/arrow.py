@@ -1,6 +1,7 @@
 """Arrow schemas of samples, made from the metric table, and the making of batches."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Any
 
@@ -32,7 +33,18 @@ COMMON: tuple[tuple[str, pa.DataType, str], ...] = (
 
 ENTITY_TYPE_KEY = b"mqpipe.entity_type"
 SCHEMA_VERSION_KEY = b"mqpipe.schema_version"
-ONLY_POINTS_KEY = b"mqpipe.only_points"
+
+
+class Only(StrEnum):
+    """What samples are sent as that are rows nowhere."""
+
+    POINTS = "points"
+    EVENTS = "events"
+
+    @property
+    def key(self) -> bytes:
+        """What says so in a schema's metadata."""
+        return f"mqpipe.only_{self}".encode()
 
 
 @cache
@@ -65,15 +77,16 @@ def entity_type_of(batch: pa.RecordBatch | pa.Schema) -> EntityType:
     return BY_NAME[name]
 
 
-def as_only_points(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch, marked as no rows of anyone's: it is sent as data points, and nowhere else."""
-    return batch.replace_schema_metadata({**(batch.schema.metadata or {}), ONLY_POINTS_KEY: b"1"})
+def as_only(batch: pa.RecordBatch, way: Only) -> pa.RecordBatch:
+    """The batch, marked as no rows of anyone's: it is sent in this way, and nowhere else."""
+    return batch.replace_schema_metadata({**(batch.schema.metadata or {}), way.key: b"1"})
 
 
-def only_points(batch: pa.RecordBatch | pa.Schema) -> bool:
-    """Whether a batch is there to be sent as data points alone."""
+def only(batch: pa.RecordBatch | pa.Schema) -> Only | None:
+    """What a batch is there to be sent as alone; None where it is rows, for everyone."""
     schema = batch if isinstance(batch, pa.Schema) else batch.schema
-    return ONLY_POINTS_KEY in (schema.metadata or {})
+    metadata = schema.metadata or {}
+    return next((way for way in Only if way.key in metadata), None)
 
 
 class NoSamplesError(ValueError):

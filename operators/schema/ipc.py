@@ -17,10 +17,10 @@ from operators.schema.arrow import (
     SCHEMA_VERSION,
     SCHEMA_VERSION_KEY,
     TIMESTAMP,
-    as_only_points,
+    as_only,
     entity_type_of,
     one_batch,
-    only_points,
+    only,
     schema_of,
 )
 from operators.schema.metrics import BY_NAME
@@ -184,7 +184,8 @@ def _fitted(batch: pa.RecordBatch) -> pa.RecordBatch:
         if TOTALS in batch.schema.names and pa.types.is_struct(batch.schema.field(TOTALS).type):
             fitted = fitted.append_column(batch.schema.field(TOTALS), batch.column(TOTALS))
     _check_timestamps(fitted.column("timestamp"))
-    return as_only_points(fitted) if only_points(batch) else fitted
+    way = only(batch)
+    return fitted if way is None else as_only(fitted, way)
 
 
 def _check_timestamps(timestamps: pa.Array) -> None:

@@ -154,6 +154,7 @@ def _also_called(names: dict[str, str], *metrics: Metric) -> tuple[Metric, ...]:
 
 BROKER_ID = Identity("broker_id", "brokerId", pa.int32(), "the broker's node id")
 TOPIC_NAME = Identity("topic", "topic", STRING, "the topic's name")
+CLIENT_ID = Identity("client_id", "clientID", STRING, "the client's id")
 CONSUMER_GROUP_ID = Identity("consumer_group", "consumerGroup", STRING, "the group's id")
 PARTITION_ID = Identity("partition", "partition", pa.int32(), "the partition's number")
 QUEUE_NAME = Identity("queue", "queue", STRING, "the queue's name")
@@ -654,9 +655,42 @@ PARTITION_OFFSET = EntityType(
         ),
         _whole("consumer.hwm", "messages", "the end offset (high-water mark)"),
         _gauge("consumer.lagSeconds", "s", "age of the oldest message not yet committed"),
-        _word("consumer.clientId", "client id of the member that has the partition"),
-        _word("consumer.clientHost", "host of that member"),
+        *_also_called(
+            {"consumer.clientId": "clientID", "consumer.clientHost": "clientHost"},
+            _word("consumer.clientId", "client id of the member that has the partition"),
+            _word("consumer.clientHost", "host of that member"),
+        ),
         _word("consumer.staticId", "its group.instance.id, where it has one"),
+    ),
+)
+
+BROKER_TOPIC = EntityType(
+    "MESSAGE_QUEUE_BROKER_TOPIC",
+    "broker_topic",
+    "KafkaBrokerSample",
+    (BROKER_ID, TOPIC_NAME),
+    (
+        _rate(
+            "broker.bytesWrittenToTopicPerSecond",
+            "bytes/s",
+            "bytes produced to the topic's partitions that the broker leads",
+        ),
+        _whole("topic.diskSize", "bytes", "size of the topic's logs on the broker"),
+        _word("broker.host", "host and port at which clients are told to reach the broker"),
+    ),
+)
+
+GROUP_CLIENT = EntityType(
+    "MESSAGE_QUEUE_GROUP_CLIENT",
+    "group_client",
+    "KafkaOffsetSample",
+    (CONSUMER_GROUP_ID, CLIENT_ID),
+    (
+        _whole(
+            "consumer.totalLag",
+            "messages",
+            "end minus committed offsets of the partitions that members with this client id have",
+        ),
     ),
 )
 
@@ -863,4 +897,7 @@ ENTITY_TYPES: tuple[EntityType, ...] = (
     QUEUE,
     NODE,
 )
-BY_NAME: dict[str, EntityType] = {t.name: t for t in ENTITY_TYPES}
+EVENTS_ALONE: tuple[EntityType, ...] = (BROKER_TOPIC, GROUP_CLIENT)
+"""Types that New Relic's integration of Kafka has besides: sent as events, and rows nowhere."""
+
+BY_NAME: dict[str, EntityType] = {t.name: t for t in (*ENTITY_TYPES, *EVENTS_ALONE)}

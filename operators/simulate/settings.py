@@ -20,10 +20,10 @@ from operators.schema.nearest import nearest, suggestion
 from operators.schema.settings import (
     BrokerId,
     Duration,
-    GroupTopicCount,
     Misfit,
     MisfitError,
     Moment,
+    RowLimit,
     Settings,
     at_most,
     part,
@@ -204,10 +204,20 @@ class FleetSettings(Settings):
         le=1,
         description="share of topics and groups that come and go, each for some weeks",
     )
-    group_topics: GroupTopicCount = Field(
+    group_topics: RowLimit = Field(
         default=10_000,
         description="rows of a group and topic of a cluster, at most: those of its fullest topics; "
         "0 for none",
+    )
+    broker_topics: RowLimit = Field(
+        default=1_000,
+        description="events of a broker on a topic for New Relic, at most: those of the topics "
+        "with the most traffic; 0 for none",
+    )
+    group_clients: RowLimit = Field(
+        default=1_000,
+        description="events of a group's client for New Relic, at most: those of the "
+        "groups with the most traffic; 0 for none",
     )
     retention: Duration = Field(default=604800.0, gt=0, description="how long topics keep messages")
     pattern: AnyPattern = part("how traffic moves with time", kind="business_hours")

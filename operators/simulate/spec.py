@@ -8,6 +8,7 @@ from hashlib import sha256
 import numpy as np
 
 from operators.schema.arrays import Floats, Ints
+from operators.schema.arrow import Only
 from operators.schema.nearest import nearest, suggestion
 from operators.schema.settings import Misfit, MisfitError
 from operators.simulate.anomalies.occurrences import (
@@ -42,8 +43,8 @@ class ShardSpec:
     settings: FleetSettings
     anomalies: tuple[AnomalySettings, ...] = ()
     """Those that may happen in this cluster, and perhaps in others."""
-    partition_lag: bool = False
-    """Whether the lag of each group on each partition is made, to be sent as data points."""
+    beside: frozenset[Only] = frozenset()
+    """What is made besides rows: see `Only`."""
     difficulty: float = 0.0
     """Share of their strength and duration that they lack."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from operators.schema.arrow import only_points
+from operators.schema.arrow import Only, only
 from operators.schema.logs import Log
 from sinks.delivery import (
     Parcel,
@@ -33,6 +33,8 @@ ROUTES: Mapping[Shape | None, Sequence[str]] = {
     None: (EVENTS, METRICS),
 }
 """The routes that samples of a shape take."""
+
+_ONLY = {EVENTS: Only.EVENTS, METRICS: Only.POINTS}
 
 _OLDEST = {EVENTS: 24, METRICS: 48}
 """Hours."""
@@ -79,7 +81,7 @@ class NewRelic:
         """Payloads within New Relic's limits; what is too old or too far ahead is refused."""
         together = merged(samples)
         for each in self._routes if not route else (route,):
-            own = tuple(b for b in together if each == METRICS or not only_points(b))
+            own = tuple(b for b in together if goes_by(each, only(b)))
             taken, refused = by_age(own, _OLDEST[each], now)
             yield from (Parcel(part, each, None, reason) for part, reason in refused)
             yield from self._packed(taken, each)
@@ -124,6 +126,11 @@ class NewRelic:
         known_only = self._settings.shape is None
         encoded = [metric_blocks(batch, self._interval, known_only=known_only) for batch in samples]
         return _concatenated([rows for rows, _ in encoded]), tuple(batch for _, batch in encoded)
+
+
+def goes_by(route: str, way: Only | None) -> bool:
+    """Whether what is sent in this way alone, or in each (None), takes a route."""
+    return way in (None, _ONLY[route])
 
 
 def judge(status: int, retry_after: float | None, answer: str) -> None:

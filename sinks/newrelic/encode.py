@@ -22,6 +22,7 @@ from operators.schema.metrics import (
     NODE,
     PARTITION_OFFSET,
     QUEUE,
+    STRING,
     TOPIC,
     EntityType,
     Metric,
@@ -151,7 +152,7 @@ def _events(
         columns[_RABBITMQ_CLUSTER] = _RABBITMQ_CLUSTER
         batch = batch.append_column(_RABBITMQ_CLUSTER, batch.column("cluster_name"))
     parts: list[Fragment] = [f'{{"eventType":"{event_type}","entityType":"{entity_type.name}"']
-    parts += members(batch, columns)
+    parts += members(batch, columns.items())
     return rows_of([*parts, "},"], len(batch))
 
 
@@ -199,7 +200,7 @@ def metric_blocks(
     if len(batch) == 0 or not metrics:
         return pa.array([], TEXT), batch.slice(0, 0).drop_columns([EVENT_NAME, DISPLAY_NAME])
     parts = [
-        '{"common":{"timestamp":',
+        f'{{"common":{{"interval.ms":{interval},"timestamp":',
         *numbers([batch.column("timestamp")]),
         ',"attributes":{',
         *_point_attributes(batch, entity_type),
@@ -241,7 +242,7 @@ def _points(
 ) -> list[list[Fragment]]:
     """Each metric's points, in pieces; a piece is null where the metric is.
 
-    Counts bear the start of their interval.
+    Counts bear the start of their interval, whose length is common to all.
     """
     metrics = [m for m in entity_type.numeric if m.name in batch.schema.names]
     if known_only:
@@ -253,11 +254,11 @@ def _points(
     )
     points = []
     for metric, value in zip(metrics, values, strict=True):
-        head: list[Fragment] = [f'{{"name":{json.dumps(metric.point)},"type":']
+        # What names no type is a gauge.
+        head: list[Fragment] = [f'{{"name":{json.dumps(metric.point)},']
         if metric.counts:
-            head += [f'"count","interval.ms":{interval},"timestamp":', starts, ',"value":']
-        else:
-            head += ['"gauge","value":']
+            head += ['"type":"count","timestamp":', starts, ","]
+        head.append('"value":')
         points.append([*head, value, _attributes_of(metric) + "}"])
     return points
 
@@ -277,14 +278,25 @@ def _attributes_of(metric: Metric) -> str:
 
 
 def _point_attributes(batch: pa.RecordBatch, entity_type: EntityType) -> list[Fragment]:
-    identity = {i.column: i.attribute for i in entity_type.identity}
-    words = {m.name: m.name for m in entity_type.metrics if m not in entity_type.numeric}
-    attributes: list[Fragment] = [f'"entityType":"{entity_type.name}"']
-    attributes += members(batch, {**_COMMON, **identity, **words})
-    common, columns = _otel_of(entity_type, _provider_of(batch))
-    attributes += [f',"{key}":"{value}"' for key, value in common.items()]
-    attributes += members(batch, columns, quoted=True)
+    columns = [
+        *_COMMON.items(),
+        *((i.column, i.attribute) for i in entity_type.identity),
+        *((m.name, m.name) for m in entity_type.metrics if m.type == STRING),
+    ]
+    common, theirs = _otel_of(entity_type, _provider_of(batch))
+    constants = "".join(f',"{key}":"{value}"' for key, value in common.items())
+    attributes: list[Fragment] = [f'"entityType":"{entity_type.name}"{constants}']
+    # All words at once, for those of one entity are spread over the rows together.
+    words = [(c, name) for c, name in theirs.items() if _is_word(batch, c)]
+    numbers_ = {c: name for c, name in theirs.items() if not _is_word(batch, c)}
+    attributes += members(batch, [*columns, *words])
+    attributes += members(batch, numbers_.items(), quoted=True)
     return attributes
+
+
+def _is_word(batch: pa.RecordBatch, column: str) -> bool:
+    there = column in batch.schema.names
+    return there and pa.types.is_dictionary(batch.schema.field(column).type)
 
 
 def _otel_of(

@@ -4,9 +4,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import BROKER, NODE, QUEUE, STRING, TOPIC
+from operators.schema.metrics import (
+    BROKER,
+    BROKER_TOPIC,
+    GROUP_CLIENT,
+    NODE,
+    QUEUE,
+    STRING,
+    TOPIC,
+)
 
-_PREFIXES = {BROKER: "broker:", TOPIC: "topic:", NODE: "node:", QUEUE: "queue:"}
+_PREFIXES = {
+    BROKER: "broker:",
+    BROKER_TOPIC: "broker:",
+    TOPIC: "topic:",
+    NODE: "node:",
+    QUEUE: "queue:",
+}
 
 EVENT_NAME, DISPLAY_NAME = "event_name", "display_name"
 """Columns that `with_names` adds: `entityName` and `displayName` in events."""
@@ -17,8 +31,8 @@ def with_names(batch: pa.RecordBatch) -> pa.RecordBatch:
 
     `broker:<host>:<port>` (the id where no host is known), `topic:<name>`, `node:<name>` and
     `queue:<virtual host>/<name>` (of the virtual host `/` `queue:/<name>`); others are called by their
-    path. The display name has neither the prefix nor the cluster. RabbitMQ's names are as they are,
-    where a path is encoded.
+    path. A broker's row of a topic is the broker's. The display name has neither the prefix nor the
+    cluster. RabbitMQ's names are as they are, where a path is encoded.
     """
     display = _display(batch)
     names = _prefixed(batch, display)
@@ -55,13 +69,14 @@ def _either(
 
 def _display(batch: pa.RecordBatch) -> pa.DictionaryArray:
     entity_type = entity_type_of(batch)
-    if entity_type is BROKER:
+    if entity_type in (BROKER, BROKER_TOPIC):
         ids = batch.column("broker_id").cast(pa.string())
         known = "broker.host" in batch.schema.names
         hosts = batch.column("broker.host").cast(pa.string()) if known else None
         return (ids if hosts is None else pc.coalesce(hosts, ids)).dictionary_encode()
-    if entity_type in (TOPIC, NODE):
-        return batch.column("topic" if entity_type is TOPIC else "node")
+    column = {TOPIC: "topic", NODE: "node", GROUP_CLIENT: "client_id"}.get(entity_type)
+    if column is not None:
+        return batch.column(column)
     paths = batch.column("entity_name")
     names = pc.replace_substring_regex(paths.dictionary, "^[^/]*/", "")
     below = pa.DictionaryArray.from_arrays(paths.indices, names).cast(STRING)

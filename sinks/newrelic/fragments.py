@@ -5,7 +5,7 @@ What is null has no piece, so that it is left out where pieces are joined.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,17 +23,19 @@ _CUT_MARK = "…"
 
 
 def members(
-    batch: pa.RecordBatch, columns: Mapping[str, str], quoted: bool = False
+    batch: pa.RecordBatch, columns: Iterable[tuple[str, str]], quoted: bool = False
 ) -> list[Fragment]:
     """`,"name":value` of each of these columns that is there; nothing where the value is null.
 
     `columns` are the columns' names and theirs in JSON. Long strings are cut and end in `…`.
     `quoted` writes numbers as strings.
     """
-    there = {column: name for column, name in columns.items() if column in batch.schema.names}
     strings: dict[str, pa.DictionaryArray] = {}
     others: dict[str, pa.Array] = {}
-    for column, name in there.items():
+    known = set(batch.schema.names)
+    for column, name in columns:
+        if column not in known:
+            continue
         values = batch.column(column)
         (strings if pa.types.is_dictionary(values.type) else others)[name] = values
     parts = _string_members(strings)

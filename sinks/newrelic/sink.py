@@ -5,6 +5,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from operators.schema.arrow import Only
 from sinks.delivery import Destination
 from sinks.job import JobContext
 from sinks.newrelic.settings import NAME, NewRelicSettings, Shape
@@ -32,7 +33,7 @@ def newrelic_sink(settings: NewRelicSettings) -> Sink:
         destination,
         probed,
         lambda batch: _size(settings.shape, batch).bytes,
-        takes_points=settings.shape is not Shape.EVENTS,
+        takes_only=_TAKES[settings.shape],
         shapes={_SHAPES[shape]: partial(_size, shape) for shape in (None, *Shape)},
     )
 
@@ -53,20 +54,27 @@ _SHAPES: Mapping[Shape | None, str] = {
     **{shape: f"shape: {shape}" for shape in Shape},
 }
 
+_TAKES: Mapping[Shape | None, frozenset[Only]] = {
+    Shape.EVENTS: frozenset({Only.EVENTS}),
+    Shape.METRICS: frozenset({Only.POINTS}),
+    Shape.BOTH: frozenset(Only),
+    None: frozenset(Only),
+}
+
 _INTERVAL = 30_000
 """Of counts, in ms: their size does not depend on it."""
 
 
 def _size(shape: Shape | None, batch: pa.RecordBatch) -> Size:
     """What a batch becomes in a shape."""
-    from operators.schema.arrow import only_points
-    from sinks.newrelic.destination import EVENTS, ROUTES
+    from operators.schema.arrow import only
+    from sinks.newrelic.destination import EVENTS, ROUTES, goes_by
     from sinks.newrelic.encode import events, metric_blocks, point_count
     from sinks.newrelic.payloads import payloads
 
     size = points = 0
     for route in ROUTES[shape]:
-        if route == EVENTS and only_points(batch):
+        if not goes_by(route, only(batch)):
             continue
         if route == EVENTS:
             rows = events(batch)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from operators.schema.arrow import Only
 from sinks.delivery import Destination
 from sinks.job import JobContext
 from sinks.sink import OpenSink, Sink, Size
@@ -26,7 +27,7 @@ def network_sink(
     running: "Callable[[JobContext], Running] | None" = None,
     shapes: Mapping[str, Callable[[pa.RecordBatch], Size]] | None = None,
     *,
-    takes_points: bool = False,
+    takes_only: frozenset[Only] = frozenset(),
 ) -> Sink:
     """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`.
 
@@ -57,7 +58,7 @@ def network_sink(
         probe,
         size_of=size_of,
         shapes=shapes or {},
-        takes_points=takes_points,
+        takes_only=takes_only,
         spool=spool,
         redeliver=again,
     )

@@ -23,7 +23,17 @@ import yaml
 
 from flows.observe.samples.names import LABELS
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import ENTITY_TYPES, GROUP_TOPIC, STRING, EntityType
+from operators.schema.metrics import (
+    BROKER_TOPIC,
+    CONSUMER_GROUP,
+    ENTITY_TYPES,
+    EVENTS_ALONE,
+    GROUP_CLIENT,
+    GROUP_TOPIC,
+    STRING,
+    TOPIC,
+    EntityType,
+)
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, member, produce
 from tests.mqpipe import start, stop
@@ -40,6 +50,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 INTERVAL = 3_000
 LAG = "kafka.consumer_group.lag"
+DERIVED = ("mq_broker_messages_in_per_second", "mq_topic_bytes_in_per_second")
+"""What takes two pages of brokers, and of all brokers."""
 GONE = 77
 """A broker that is expected and does not exist."""
 
@@ -96,10 +108,11 @@ def config(folder: Path, kafka: KafkaCluster, newrelic: StandIn, otlp: Receiver,
 
 
 def traffic(kafka: KafkaCluster) -> str:
-    """A topic that is produced to and read, and one that a group has stopped reading."""
+    """A topic that one group reads, and another has stopped reading."""
     topic = create_topic(kafka, 3, 3)
     produce(kafka, topic, [50, 50, 50])
     commit(kafka, topic, f"idle-{topic}", [10, 20, 30])
+    commit(kafka, topic, f"live-{topic}", [40, 50, 50])
     return topic
 
 
@@ -111,7 +124,7 @@ def whole_page(url: str, process: subprocess.Popen[str]) -> str:
             text = get(url).text
         except OSError:
             continue
-        if 'mq_broker_messages_in_per_second{cluster="real",broker="3"}' in text:
+        if all(f'{name}{{cluster="real",' in text for name in DERIVED):
             return text
     raise AssertionError(f"the page never had all:\n{text}")
 
@@ -160,10 +173,60 @@ def test_the_run_has_samples_of_every_origin(run: Run) -> None:
     assert any(b.column("anomaly").null_count < b.num_rows for b in run.batches)
 
 
+def alone(run: Run, entity_type: EntityType) -> list[dict[str, Any]]:
+    """The events of a type of which nobody else has rows."""
+    return [event for event in run.events if event["entityType"] == entity_type.name]
+
+
 def test_events_are_the_rows(run: Run) -> None:
-    """Each row one event, with every value that is there, and no other event."""
+    """Each row one event, with every value that is there; besides, what is events alone."""
     wanted = Counter(event for batch in run.batches for event in expected_events(batch))
-    assert Counter(said(event) for event in run.events) == wanted
+    names = {entity_type.name for entity_type in EVENTS_ALONE}
+    rows = [event for event in run.events if event["entityType"] not in names]
+    assert Counter(map(said, rows)) == wanted
+
+
+def rows_of(run: Run, entity_type: EntityType) -> list[dict[str, Any]]:
+    """All rows of a type."""
+    return [r for b in run.batches if entity_type_of(b) is entity_type for r in b.to_pylist()]
+
+
+def test_bytes_by_broker_sum_to_the_rows_of_topics(run: Run) -> None:
+    """Of collected and simulated clusters: at every tick at which the topic's are known."""
+    name = "broker.bytesWrittenToTopicPerSecond"
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for event in alone(run, BROKER_TOPIC):
+        assert event["entityName"] == f"broker:{event['displayName']}"
+        if name in event:
+            sums[event["clusterName"], event["topic"], event["timestamp"]] += event[name]
+    compared = set()
+    for row in rows_of(run, TOPIC):
+        key = row["cluster_name"], row["topic"], round(row["timestamp"].timestamp() * 1000)
+        value = row["topic.bytesInPerSecond"]
+        if value is not None and row["origin"] != "filled" and key in sums:
+            assert sums[key] == pytest.approx(value, abs=1e-6), key
+            compared.add(row["cluster_name"])
+    assert compared == {"real", "sim"}
+
+
+def test_lag_by_client_sums_to_the_rows_of_groups(run: Run) -> None:
+    """Of groups whose members have all partitions that they have committed on."""
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for event in alone(run, GROUP_CLIENT):
+        key = event["clusterName"], event["consumerGroup"], event["timestamp"]
+        sums[key] += event["consumer.totalLag"]
+        assert event["clientID"] == event["displayName"]
+    compared = set()
+    for row in rows_of(run, CONSUMER_GROUP):
+        key = (
+            row["cluster_name"],
+            row["consumer_group"],
+            round(row["timestamp"].timestamp() * 1000),
+        )
+        if key in sums:
+            assert sums[key] == row["consumerGroup.totalLag"], key
+            compared.add(row["cluster_name"])
+    assert compared == {"real", "sim"}
 
 
 def test_points_are_the_rows(run: Run) -> None:

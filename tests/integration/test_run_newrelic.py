@@ -46,7 +46,7 @@ def run(folder: Path, newrelic: StandIn, seconds: str = "5s") -> Counter[tuple[s
 
 
 def received(newrelic: StandIn) -> Counter[tuple[str, int]]:
-    return Counter((event["entityGuid"], event["timestamp"]) for event in newrelic.events)
+    return Counter((event["entityGuid"], event["timestamp"]) for event in newrelic.rows)
 
 
 def test_every_sample_arrives_once_when_the_ingest_behaves(

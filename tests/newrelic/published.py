@@ -69,6 +69,7 @@ EVENTS = {
             "replication.unreplicatedPartitions",
             "request.produceRequestsFailedPerSecond",
             "request.produceTime99Percentile",
+            "broker.bytesWrittenToTopicPerSecond",
         },
     ),
     "KafkaTopicSample": (

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from operators.schema.metrics import EVENTS_ALONE
 from tests.backend import Backend
 from tests.newrelic.behaviour import Behaviour, Hang, Ok, Reset, Status
 from tests.newrelic.rules import Rules, Verdict, refusal
@@ -71,6 +72,12 @@ class StandIn(Backend[Request]):
         """The events that were kept, in the order of their arrival; `timestamp` in milliseconds."""
         with self._changed:
             return list(self._events)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The events that are rows elsewhere too."""
+        alone = {entity_type.name for entity_type in EVENTS_ALONE}
+        return [event for event in self.events if event.get("entityType") not in alone]
 
     @property
     def metrics(self) -> list[dict[str, Any]]:

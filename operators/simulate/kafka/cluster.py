@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
 from operators.schema.arrays import Ints
-from operators.schema.arrow import as_only_points
+from operators.schema.arrow import Only, as_only
 from operators.schema.metrics import (
     BROKER,
+    BROKER_TOPIC,
     CLUSTER,
     CONSUMER_GROUP,
+    GROUP_CLIENT,
     GROUP_TOPIC,
     PARTITION_OFFSET,
     TOPIC,
@@ -36,7 +38,9 @@ from operators.simulate.block import Block
 from operators.simulate.churn import Churn, Present
 from operators.simulate.columns import Columns
 from operators.simulate.consumption import Held
+from operators.simulate.kafka.broker_topics import BrokerTopics
 from operators.simulate.kafka.brokers import Brokers, load_of, without_dead
+from operators.simulate.kafka.group_clients import GroupClients
 from operators.simulate.kafka.group_topics import GroupTopics
 from operators.simulate.kafka.groups import Groups, pairs_of
 from operators.simulate.kafka.layout import Layout, Layouts
@@ -57,6 +61,13 @@ KafkaClusterState = tuple[tuple[bytes, ...], tuple[Trace, ...]]
 
 Metrics = dict[EntityType, dict[str, Any]]
 
+_BESIDE = {
+    PARTITION_OFFSET: Only.POINTS,
+    BROKER_TOPIC: Only.EVENTS,
+    GROUP_CLIENT: Only.EVENTS,
+}
+"""What is no row, and how it is sent."""
+
 
 class KafkaCluster:
     """One simulated Kafka cluster: its parts, its state, and the step over a block."""
@@ -72,8 +83,12 @@ class KafkaCluster:
         self._groups = Groups(topology, self._pairs, self._table.largest, ages, spec.key)
         self._group_topics = GroupTopics(spec, self._pairs)
         self._partition_lag = None
-        if spec.partition_lag and self._group_topics.names:
+        if Only.POINTS in spec.beside and self._group_topics.names:
             self._partition_lag = PartitionLag(spec, self._group_topics, self._table)
+        self._broker_topics = self._group_clients = None
+        if Only.EVENTS in spec.beside:
+            self._broker_topics = BrokerTopics(spec, self._table, self._layouts.ordinary)
+            self._group_clients = GroupClients(spec, self._pairs, self._table)
         self._brokers = Brokers(topology, self._layouts.ordinary, spec.key)
         self._churn = Churn(topology, spec.key)
         self._present: Present | None = None
@@ -89,6 +104,10 @@ class KafkaCluster:
         )
         if (lag := self._partition_lag) is not None:
             parts = (*parts, (PARTITION_OFFSET, lag.names, lag.constants()))
+        if (topics := self._broker_topics) is not None:
+            parts = (*parts, (BROKER_TOPIC, topics.names, topics.constants()))
+        if (clients := self._group_clients) is not None:
+            parts = (*parts, (GROUP_CLIENT, clients.names, clients.constants()))
         self._columns = [
             Columns(kind, spec, account_id, origin, names, constants)
             for kind, names, constants in parts
@@ -163,6 +182,11 @@ class KafkaCluster:
         }
         if self._partition_lag is not None:
             metrics[PARTITION_OFFSET] = self._partition_lag.metrics(on_topics)
+        if self._broker_topics is not None:
+            disk = of_topics["topic.diskSize"]
+            metrics[BROKER_TOPIC] = self._broker_topics.metrics(block, flow, layout, disk)
+        if self._group_clients is not None:
+            metrics[GROUP_CLIENT] = self._group_clients.metrics(on_topics)
         if not (layout.calm and before.calm):
             metrics[BROKER] |= self._brokers.trouble(block, load, layout, before, levers)
             unclean = metrics[BROKER]["replication.uncleanLeaderElectionPerSecond"]
@@ -186,6 +210,10 @@ class KafkaCluster:
             labels = label(shaping, happening, pairs, self._aftermath, self._group_topics)
             if self._partition_lag is not None:
                 self._partition_lag.label(labels)
+            if self._broker_topics is not None:
+                self._broker_topics.label(labels, levers, layout)
+            if self._group_clients is not None:
+                self._group_clients.label(labels, len(self._groups.names))
         return self._batches(block, metrics, labels)
 
     def _metrics(
@@ -283,7 +311,10 @@ class KafkaCluster:
             there = None if self._present is None else self._there(kind, self._present)
             if there is not None and not there.all():
                 batch = batch.filter(pa.array(np.repeat(there, block.ticks)))
-            batches.append(as_only_points(batch) if kind is PARTITION_OFFSET else batch)
+            if kind in (BROKER_TOPIC, GROUP_CLIENT):
+                # A dead broker's page tells nothing, and who is not in the group has no lag.
+                batch = batch.filter(batch.column(kind.metrics[0].name).is_valid())
+            batches.append(as_only(batch, _BESIDE[kind]) if kind in _BESIDE else batch)
         return batches
 
     # Churn
@@ -304,6 +335,10 @@ class KafkaCluster:
     def _there(self, kind: EntityType, present: Present) -> Any:
         if self._partition_lag is not None and kind is PARTITION_OFFSET:
             return self._partition_lag.there(self._group_topics.there(present))
+        if self._broker_topics is not None and kind is BROKER_TOPIC:
+            return present.topics[self._broker_topics.topic]
+        if self._group_clients is not None and kind is GROUP_CLIENT:
+            return self._group_clients.there(present)
         return self._group_topics.there(present) if kind is GROUP_TOPIC else present.of(kind)
 
     def _counts(self, present: Present, ticks: int) -> Metrics:

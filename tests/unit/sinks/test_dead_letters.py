@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sinks.dead_letters
-from operators.schema.arrow import as_only_points, only_points
+from operators.schema.arrow import Only, as_only, only
 from operators.schema.metrics import BROKER, CLUSTER, PARTITION_OFFSET
 from operators.schema.unreadable import UnreadableMessage
 from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
@@ -50,14 +50,14 @@ def test_letters_come_back_as_they_were(tmp_path: Path) -> None:
 def test_what_is_data_points_alone_comes_back_as_such(tmp_path: Path) -> None:
     """Beside rows of the same type: redelivered, the one is no event, the others are."""
     rows = numbered([1, 2], entity_type=PARTITION_OFFSET)
-    points = as_only_points(numbered([3], entity_type=PARTITION_OFFSET))
+    points = as_only(numbered([3], entity_type=PARTITION_OFFSET), Only.POINTS)
     letters = DeadLetters(DeadLetterSettings(path=tmp_path))
     for _ in range(2):
         letters.put(
             [replace(letter(), samples=(rows, points)), replace(letter(), samples=(points,))]
         )
     found = [batch for entry in kept(tmp_path) for batch in entry.samples]
-    assert {(batch.num_rows, only_points(batch)) for batch in found} == {(4, False), (4, True)}
+    assert {(batch.num_rows, only(batch)) for batch in found} == {(4, None), (4, Only.POINTS)}
 
 
 def test_a_draft_whose_writer_died_goes_with_the_next_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from operators.collect.group_topics import left_out
 from operators.derive.operator import ClusterDerivation
-from operators.schema.arrow import entity_type_of, only_points
+from operators.schema.arrow import Only, entity_type_of, only
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC, EntityType
 from operators.ticks import TickResult
 from tests.tick_results import groups, lag_by_partition, ms, topics
@@ -103,7 +103,7 @@ def test_lag_by_partition_sums_to_the_rows_of_groups_on_topics(
 ) -> None:
     """Where all of a topic's partitions are known; the samples are data points and no rows."""
     batch = lag_by_partition(0, ends, commits, 100)
-    assert only_points(batch)
+    assert only(batch) is Only.POINTS
     sums: Counter[tuple[str, str]] = Counter()
     for row in batch.to_pylist():
         sums[row["consumer_group"], row["topic"]] += row["consumer.lag"]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from operators.recorded.message import read_message, within
 from operators.recorded.plan import OffsetStretch, ReplayPlan
-from operators.schema.arrow import sample_batch, schema_of
+from operators.schema.arrow import Only, entity_type_of, only, sample_batch, schema_of
 from operators.schema.guid import entity_guid
 from operators.schema.ipc import encode
-from operators.schema.metrics import ENTITY_TYPES, STRING, EntityType
+from operators.schema.metrics import ENTITY_TYPES, EVENTS_ALONE, STRING, TOPIC, EntityType
 from sinks.newrelic.encode import events
 from tests.samples import INTERVAL, NEW_YEAR, numbered
 
@@ -105,6 +105,7 @@ def test_a_brokers_event_becomes_a_sample() -> None:
         "broker.IOInPerSecond": 12.5,
         "broker.partitionCount": 7,
         "broker.isController": 1,
+        "broker.host": "kafka-1:9092",
     }
 
 
@@ -163,7 +164,11 @@ def test_a_brokers_rows_of_a_topic_are_added_up_to_the_topics() -> None:
     ("event", "reason"),
     [
         (
-            {"event_type": "KafkaOffsetSample", "consumerGroup": "g", "consumer.totalLag": 3},
+            {"event_type": "KafkaOffsetSample", "clientID": "c", "consumer.totalLag": 3},
+            "a client's lag is an event of New Relic's, and goes nowhere else",
+        ),
+        (
+            {"event_type": "KafkaOffsetSample", "consumerGroup": "g"},
             "none of what it has is a metric of MESSAGE_QUEUE_CONSUMER_GROUP",
         ),
         (
@@ -183,18 +188,77 @@ def test_what_cannot_be_kept_is_no_sample(event: dict[str, Any], reason: str) ->
     assert reason in found
 
 
+def test_rows_that_are_events_alone_come_where_somebody_takes_them() -> None:
+    """Each broker's row of a topic besides their sum, and a client's lag of whatever group."""
+    event = {
+        "event_type": "KafkaBrokerSample",
+        "clusterName": "prod",
+        "displayName": "a:9092",
+        "entityName": "broker:a:9092",
+        "topic": "orders",
+        "broker.bytesWrittenToTopicPerSecond": 10.5,
+        "topic.diskSize": 7,
+    }
+    other = {**event, "displayName": "b:9092", "topic.diskSize": 5}
+    lag = {"event_type": "KafkaOffsetSample", "clusterName": "prod", "clientID": "c"}
+    value = json.dumps([event, other, {**lag, "consumer.totalLag": 3}]).encode()
+    batches, reasons = read_message(value, 0, None, events_alone=True)
+    assert reasons == []
+    by_type = {entity_type_of(batch): batch for batch in batches}
+    (topic,) = by_type.pop(TOPIC).to_pylist()
+    assert (topic["topic.bytesInPerSecond"], topic["topic.diskSize"]) == (21.0, 12)
+    assert {only(batch) for batch in by_type.values()} == {Only.EVENTS}
+    sent = [
+        e
+        for b in by_type.values()
+        for e in json.loads("[" + "".join(events(b).to_pylist())[:-1] + "]")
+    ]
+    names = (
+        "eventType",
+        "entityName",
+        "topic",
+        "clientID",
+        "broker.bytesWrittenToTopicPerSecond",
+        "topic.diskSize",
+        "consumer.totalLag",
+    )
+    assert [{k: e[k] for k in names if k in e} for e in sent] == [
+        {
+            "eventType": "KafkaBrokerSample",
+            "entityName": "broker:a:9092",
+            "topic": "orders",
+            "broker.bytesWrittenToTopicPerSecond": 10.5,
+            "topic.diskSize": 7,
+        },
+        {
+            "eventType": "KafkaBrokerSample",
+            "entityName": "broker:b:9092",
+            "topic": "orders",
+            "broker.bytesWrittenToTopicPerSecond": 10.5,
+            "topic.diskSize": 5,
+        },
+        {
+            "eventType": "KafkaOffsetSample",
+            "entityName": "prod/c",
+            "clientID": "c",
+            "consumer.totalLag": 3,
+        },
+    ]
+
+
 def test_events_units_are_the_tables_again() -> None:
     """nri-kafka sends the idle share of request handlers as a fraction."""
     (row,) = rows(BROKER_EVENT | {"request.handlerIdle": 0.25})
     assert row["request.handlerIdle"] == 25.0
 
 
-@pytest.mark.parametrize("entity_type", ENTITY_TYPES, ids=lambda t: t.label)
+@pytest.mark.parametrize("entity_type", [*ENTITY_TYPES, *EVENTS_ALONE], ids=lambda t: t.label)
 def test_every_number_of_our_own_events_is_read_as_it_was(entity_type: EntityType) -> None:
     """What the sink for New Relic writes of a sample is the same sample when it is read."""
     batch = sample_of(entity_type)
-    ((found,), reasons) = read_message(encode_event(batch), 0, None)
+    batches, reasons = read_message(encode_event(batch), 0, None, events_alone=True)
     assert reasons == []
+    (found,) = [b for b in batches if entity_type_of(b) is entity_type]
     (before,), (after,) = batch.to_pylist(), found.to_pylist()
     numbers = [m.name for m in entity_type.numeric]
     assert {n: after[n] for n in numbers} == pytest.approx({n: before[n] for n in numbers})

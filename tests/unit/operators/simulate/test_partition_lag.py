@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from operators.schema.arrow import entity_type_of, only_points
+from operators.schema.arrow import Only, entity_type_of, only
 from operators.schema.metrics import GROUP_TOPIC, PARTITION_OFFSET, EntityType
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec
@@ -23,7 +23,7 @@ def made(spec: ShardSpec, ticks: int = 240) -> tuple[pl.DataFrame, pl.DataFrame]
         start = START + n * ticks // 2 * INTERVAL
         for batch in shard.step(Ticks(spec.cluster, start, INTERVAL, ticks // 2)):
             batch.validate(full=True)
-            assert only_points(batch) is (entity_type_of(batch) is PARTITION_OFFSET)
+            assert (only(batch) is Only.POINTS) is (entity_type_of(batch) is PARTITION_OFFSET)
             if entity_type_of(batch) in found:
                 found[entity_type_of(batch)].append(frame(batch))
     pairs, partitions = (pl.concat(frames) for frames in found.values())
@@ -35,7 +35,7 @@ def test_partitions_sum_to_the_groups_lag_on_the_topic(skew: float) -> None:
     """The largest is the largest, and an anomaly of the one is the others', whatever happens."""
     anomalies = [{"kind": kind, "rate": 6.0} for kind in ("partition_skew", "slow_drain", "spike")]
     spec = spec_of(anomalies=anomalies, skew=skew, churn=0.2)
-    pairs, partitions = made(replace(spec, partition_lag=True))
+    pairs, partitions = made(replace(spec, beside=frozenset({Only.POINTS})))
     summed = partitions.group_by(KEY).agg(
         pl.sum("consumer.lag").alias("consumerGroup.totalLag"),
         pl.max("consumer.lag").alias("consumerGroup.maxLag"),
@@ -53,7 +53,7 @@ def test_partitions_sum_to_the_groups_lag_on_the_topic(skew: float) -> None:
 def test_there_are_no_more_than_rows_of_groups_on_topics() -> None:
     """Whole topics have their partitions, as long as there is room; none where there are no rows."""
     for most in (0, 1, 20, 50):
-        spec = replace(spec_of(group_topics=most), partition_lag=True)
+        spec = replace(spec_of(group_topics=most), beside=frozenset({Only.POINTS}))
         shard = Shard(spec, 1)
         batches = shard.step(Ticks(spec.cluster, START, INTERVAL))
         rows = [b.num_rows for b in batches if entity_type_of(b) is PARTITION_OFFSET]

@@ -230,11 +230,11 @@ def test_a_rate_that_opentelemetry_counts_is_a_count_over_the_interval() -> None
     columns: dict[str, Any] = {"broker.messagesInPerSecond": None, "broker.IOInPerSecond": [2.0]}
     [block] = objects(metric_blocks(tick(T, 1, **columns), 30_000)[0])
 
+    assert block["common"]["interval.ms"] == 30_000
     assert block["metrics"] == [
         {
             "name": "kafka.network.io",
             "type": "count",
-            "interval.ms": 30_000,
             "timestamp": T - 30_000,
             "value": 60,
             "attributes": {"direction": "in"},

@@ -6,7 +6,7 @@
 import os
 from collections.abc import Iterator, Mapping
 
-from operators.schema.metrics import ENTITY_TYPES
+from operators.schema.metrics import BY_NAME
 from sinks.newrelic.encode import event_attributes
 from tests.documents import ROOT
 from tests.newrelic.nri_kafka import ATTRIBUTES, IDENTITY, NEXT
@@ -16,12 +16,7 @@ BEGIN = "<!-- attributes: tests/unit/sinks/newrelic/test_nri_kafka_attributes.py
 END = "<!-- end of attributes -->\n"
 
 OTHER_NAMES: Mapping[str, str] = {
-    "clientID": "`consumer.clientId`",
-    "clientHost": "`consumer.clientHost`",
     "topic.retentionSizeOrTime": "`topic.retentionBytes` and `topic.retentionMs`",
-    "topic.diskSize": "`topic.diskSize` of `KafkaTopicSample`, of all brokers together",
-    "broker.bytesWrittenToTopicPerSecond": "`topic.bytesInPerSecond` of `KafkaTopicSample`, of all "
-    "brokers together",
     "jvm.heapMemoryUsedBytes": "`broker.heapUsed`",
     "jvm.heapMemoryMaxBytes": "`broker.heapMax`",
     "jvm.threadCount": "`broker.threadCount`",
@@ -37,7 +32,11 @@ NOTES: Mapping[str, str] = {
     "consumer.offset": "in rows of partitions, with `partition_offsets: true`",
     "consumer.lag": "in rows of partitions, with `partition_offsets: true`; as points by default",
     "consumer.hwm": "in rows of partitions, with `partition_offsets: true`",
-    "clientID": "in rows of partitions, with `partition_offsets: true`",
+    "clientID": "in rows of clients, and of partitions with `partition_offsets: true`",
+    "consumer.totalLag": "by group and client: rows of up to `group_clients` of them",
+    "broker.bytesWrittenToTopicPerSecond": "by broker and topic: rows of up to `broker_topics` of "
+    "them",
+    "topic.diskSize": "by broker and topic, as the above",
     "clientHost": "in rows of partitions, with `partition_offsets: true`",
     "partition": "in rows of partitions, with `partition_offsets: true`",
     "topic": "in rows of a group on a topic, and of partitions; a group's own row has none",
@@ -53,8 +52,6 @@ _NOT_READ = "not read from brokers' pages"
 _GONE = "brokers without ZooKeeper have no such requests"
 
 NOT_THERE: Mapping[str, str] = {
-    "consumer.totalLag": "by client: sum `consumer.lag` by `consumer.clientId`, with "
-    "`partition_offsets: true`",
     "consumer.requestsExpiredPerSecond": _NOT_READ,
     "follower.requestExpirationPerSecond": _NOT_READ,
     "request.avgTimeMetadata99Percentile": _NOT_READ,
@@ -83,7 +80,7 @@ NOT_THERE: Mapping[str, str] = {
 
 OURS: Mapping[str, frozenset[str]] = {
     event_type: frozenset().union(
-        *(event_attributes(t) for t in ENTITY_TYPES if event_type in t.event_types)
+        *(event_attributes(t) for t in BY_NAME.values() if event_type in t.event_types)
     )
     for event_type in (*ATTRIBUTES, *NEXT)
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from operators.schema.arrow import only_points
+from operators.schema.arrow import Only, only
 from operators.simulate.settings import SimulationSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import by_cluster
@@ -24,7 +24,7 @@ def batches() -> list[Any]:
         {"fleets": [{"name": "f"}], "anomalies": [{"kind": "broker_down", "rate": 20.0}]}
     )
     (spec,) = by_cluster(simulation).values()
-    shard = Shard(replace(spec, partition_lag=True), 1)
+    shard = Shard(replace(spec, beside=frozenset(Only)), 1)
     return list(shard.step(Ticks(spec.cluster, NEW_YEAR, INTERVAL, 120)))
 
 
@@ -78,7 +78,7 @@ def test_events_are_found_by_the_names_that_nri_kafkas_pages_filter_by(
 ) -> None:
     """`entityName LIKE 'broker:%'`, and each attribute that a widget averages."""
     prefix, wanted = EVENTS[event_type]
-    rows = [batch for batch in batches if not only_points(batch)]
+    rows = [batch for batch in batches if only(batch) is not Only.POINTS]
     sent = [e for b in rows for e in objects(events(b)) if e["eventType"] == event_type]
     assert sent
     assert all(event["entityName"] == f"{prefix}{event['displayName']}" for event in sent)
