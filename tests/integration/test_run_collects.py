@@ -1,7 +1,6 @@
 """`mqpipe run` against real brokers: its samples say what Kafka's own tools say."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.cluster import until
 from tests.kafka.cluster import KafkaCluster
 from tests.mqpipe import mqpipe, samples, start, stop, wait_for_log
 
@@ -24,7 +24,7 @@ clusters:
     bootstrap_servers: {bootstrap}
     {more}
 sinks:
-  parquet: {{path: samples}}
+  parquet: {{path: samples, roll: {{every: 1s}}}}
 recovery: {{path: state, epoch: 1s}}
 metrics: {{listen: null}}
 {end}
@@ -126,6 +126,17 @@ def test_offsets_lag_partitions_and_leaders_equal_kafkas_own_tools(
     assert ticks.height == 3 * 2
 
 
+def wait_for_origin(folder: Path, topic: str, origin: str) -> None:
+    """Until a file has a sample of a topic that is of this origin."""
+
+    def is_there() -> bool:
+        found = samples(folder / "samples", "topic")
+        wanted = (pl.col("topic") == topic) & (pl.col("origin") == origin)
+        return not found.is_empty() and not found.filter(wanted).is_empty()
+
+    until(is_there)
+
+
 def test_expected_entities_that_do_not_exist_are_filled_until_they_do(
     kafka3: KafkaCluster, topics: list[str], tmp_path: Path
 ) -> None:
@@ -134,10 +145,10 @@ def test_expected_entities_that_do_not_exist_are_filled_until_they_do(
     file = config(tmp_path, kafka3, "hybrid", more, "fill: {grace: 3500ms}")
     process = start(tmp_path, "run", file, "--no-live")
     wait_for_log(process, "run started")
-    time.sleep(7)
+    wait_for_origin(tmp_path, "run-later", "filled")
     admin = AdminClient({"bootstrap.servers": kafka3.bootstrap_servers})
     admin.create_topics([NewTopic("run-later", 2, 3)])["run-later"].result(30)
-    time.sleep(7)
+    wait_for_origin(tmp_path, "run-later", "collected")
     ended = stop(process)
     assert ended.code == 0, ended.err[-4000:]
     admin.delete_topics(["run-later"])["run-later"].result(30)
