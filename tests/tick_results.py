@@ -25,11 +25,12 @@ from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 from tests.metadata import topology
+from tests.samples import NEW_YEAR
 from tests.told import Told, groups_of
 
 INTERVAL = 10_000
 IDENTITY = ClusterIdentity("prod", "production", None)
-START = 1_767_225_600_000
+START = NEW_YEAR
 
 Ends = Mapping[str, Sequence[int | None]]
 """By topic: the end offset of each partition; None where the leader did not answer."""

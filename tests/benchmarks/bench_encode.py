@@ -36,8 +36,8 @@ from sinks.newrelic.payloads import payloads
 from sinks.spool.store import CHUNK_ROWS
 from tests.benchmarks.options import keep, parser_of
 from tests.newrelic.conversions import COMMON
+from tests.samples import NEW_YEAR
 
-NEW_YEAR = 1_767_225_600_000
 INTERVAL = 30_000
 REQUIRED = {"events": 25.0, "metrics": 140.0}
 """How many times as fast as the SDK's path ours has to be, on one core."""

@@ -25,9 +25,10 @@ from operators.simulate.spec import shard_of
 from operators.simulate.topology import TopicShape, Topology
 from operators.ticks import Outcome, TickResult, Ticks
 from tests.benchmarks.options import keep, parser_of
+from tests.samples import NEW_YEAR
 
 INTERVAL = 30_000
-START = 1_767_225_600_000
+START = NEW_YEAR
 FIRST = 2
 """Ticks that do not count."""
 MISSING = {"none": 0.0, "a tenth": 0.1, "all": 1.0}

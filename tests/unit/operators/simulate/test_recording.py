@@ -9,9 +9,10 @@ import pytest
 
 from operators.simulate.local_time import DAY, HOUR
 from operators.simulate.patterns import Recorded, Scene
+from tests.samples import NEW_YEAR
 
-START = 1_767_225_600_000
-"""2026-01-01T00:00:00Z, a Thursday."""
+START = NEW_YEAR
+"""A Thursday."""
 SCENE = Scene()
 
 
