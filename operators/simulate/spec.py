@@ -12,8 +12,8 @@ from operators.schema.arrow import Only
 from operators.schema.nearest import nearest, suggestion
 from operators.schema.settings import Misfit, MisfitError
 from operators.simulate.anomalies.occurrences import (
+    AnomalySchedule,
     Paths,
-    Schedule,
     UnknownEntityError,
     paths_of,
     root_of,
@@ -74,14 +74,14 @@ class ShardSpec:
         return key_of(self.seed, self.cluster)
 
     @property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> AnomalySchedule:
         """When what goes wrong.
 
         Raises:
             UnknownEntityError: see there.
         """
         zone = self.settings.time_zone
-        return Schedule(
+        return AnomalySchedule(
             self.cluster, self.topology, self.anomalies, self.key, zone, self.difficulty
         )
 

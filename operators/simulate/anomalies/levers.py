@@ -8,7 +8,7 @@ import numpy as np
 
 from operators.schema.arrays import Floats, Ints
 from operators.simulate.anomalies.kinds import FACTORS, Effect, Lever
-from operators.simulate.anomalies.occurrences import Anomaly, Schedule
+from operators.simulate.anomalies.occurrences import Anomaly, AnomalySchedule
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 
@@ -92,7 +92,7 @@ class Levers:
 class AnomalyTimeline:
     """The anomalies of a cluster in time, with what they do to it."""
 
-    def __init__(self, schedule: Schedule, relations: Relations) -> None:
+    def __init__(self, schedule: AnomalySchedule, relations: Relations) -> None:
         self._schedule, self._relations = schedule, relations
         self._effects: dict[str, tuple[Effect, ...]] = {}
 

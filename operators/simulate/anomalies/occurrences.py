@@ -85,7 +85,7 @@ class UnknownEntityError(ValueError):
         return f"anomaly `{self.kind}`: no entity `{self.entity}` that it can start at{hint}"
 
 
-class Schedule:
+class AnomalySchedule:
     """The anomalies of one cluster. One whose root is away when it starts does not happen.
 
     Raises:
