@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.config import Config
 from flows.errors import CommandError, UsageError
-from flows.tail.lines import Layout, json_line
+from flows.tail.lines import LineLayout, json_line
 from flows.tail.places import Place, SampleRow, of_config, of_uri
 from flows.visible import say
 from operators.recorded.plan import ReplayError
@@ -110,8 +110,8 @@ def _print(entity_type: EntityType, row: SampleRow, options: TailOptions) -> Non
     _write(json_line(row) if options.as_json else _layout().line(entity_type, row))
 
 
-def _layout() -> Layout:
-    return Layout(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+def _layout() -> LineLayout:
+    return LineLayout(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
 
 
 def _write(line: str) -> None:

@@ -80,7 +80,7 @@ _FIRST: dict[str, Sequence[tuple[str, str, Words]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class LineLayout:
     """Where the parts of a line stand in `width` characters; None is as long as a line is."""
 
     width: int | None = None

@@ -12,6 +12,9 @@ from operators.schema.guid import entity_guid
 from operators.schema.metrics import STRING, EntityType, Origin
 from operators.simulate.spec import ShardSpec
 
+Metrics = dict[EntityType, dict[str, Any]]
+"""By entity type: a column of each metric."""
+
 
 class Columns:
     """Builds the batches of one entity type of one shard.

@@ -36,7 +36,7 @@ from operators.simulate.anomalies.occurrences import Anomaly
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 from operators.simulate.churn import Churn, Present
-from operators.simulate.columns import Columns
+from operators.simulate.columns import Columns, Metrics
 from operators.simulate.consumption import Held
 from operators.simulate.kafka.broker_topics import BrokerTopics
 from operators.simulate.kafka.brokers import Brokers, load_of, without_dead
@@ -59,7 +59,6 @@ from operators.simulate.traffic import error_rate
 KafkaClusterState = tuple[tuple[bytes, ...], tuple[Trace, ...]]
 """End offsets, retained messages, backlog, uncommitted, messages retained without anomalies; and what anomalies left behind."""
 
-Metrics = dict[EntityType, dict[str, Any]]
 
 _BESIDE = {
     PARTITION_OFFSET: Only.POINTS,

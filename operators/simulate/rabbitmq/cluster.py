@@ -14,7 +14,7 @@ from operators.simulate.anomalies.kinds import Effect, Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
 from operators.simulate.anomalies.levers import AnomalyTimeline, Levers
 from operators.simulate.block import Block
-from operators.simulate.columns import Columns
+from operators.simulate.columns import Columns, Metrics
 from operators.simulate.noise import (
     Lanes,
     distinct,
@@ -26,8 +26,6 @@ from operators.simulate.rabbitmq.nodes import Nodes
 from operators.simulate.rabbitmq.queues import NOT_OF_STREAMS, Queues, RabbitQueuesState, metrics_of
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import Traffic, error_rate
-
-Metrics = dict[EntityType, dict[str, Any]]
 
 Mark = tuple[str, int, int, str]
 """Label of an entity type, place, and the anomaly that shaped it at the last tick: start and label. One of
