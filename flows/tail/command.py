@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 from flows.config import Config
 from flows.errors import CommandError, UsageError
@@ -49,7 +50,14 @@ def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> in
     if options.kind is not None and options.kind not in labels:
         raise UsageError(f"--type {options.kind}: no such type; {suggestion(options.kind, labels)}")
     # Whoever stops it, it was asked to show what comes until then.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stops: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stops.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
     def opened() -> Place:
         return of_config(load(Path(place))) if _is_config(place) else of_uri(place)
@@ -62,6 +70,10 @@ def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> in
         sys.stderr.close()
     except ReplayError as error:
         raise CommandError(str(error)) from error
+    except Exception:
+        # In the midst of reading a file, it is an error of whoever reads that a stop becomes.
+        if not stops:
+            raise
     return 0
 
 
