@@ -1,7 +1,7 @@
 """The one table of entity types and metrics.
 
 It is the source of the Arrow schemas, New Relic's payloads, the dashboards, the report and
-docs/metrics.md. A metric is added here and nowhere else.
+docs/metrics.md. A metric is declared here and nowhere else.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,7 @@
 """The table of what really went wrong, against which a detector can be scored."""
 
 from collections.abc import Iterable
+from typing import assert_never
 
 import numpy as np
 import pyarrow as pa
@@ -158,6 +159,10 @@ class _Reach:
             case Lever.DOWN | Lever.BEHIND:
                 for broker in entities.tolist():
                     self._trouble(broker, effect.lever)
+            case Lever.DISK:
+                pass  # of RabbitMQ's nodes, of which `rabbitmq/cluster.py` says what it touches
+            case unknown:
+                assert_never(unknown)
 
     def _groups(self, groups: Ints) -> None:
         self.groups.update(groups.tolist())
