@@ -4,12 +4,13 @@ Nothing here knows Bytewax or a clock; times come in as arguments, in millisecon
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.merge.book import NEVER, OpenTick, TickBook
 from operators.merge.coverage import Coverage
 from operators.merge.fills import Fills
 from operators.merge.levels import guids_of
@@ -19,69 +20,16 @@ from operators.merge.row import cluster_row
 from operators.merge.settings import FillSettings
 from operators.schedule import at_or_after
 from operators.schema.arrow import entity_type_of, repeated
-from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from operators.schema.metrics import CLUSTER
-from operators.ticks import Outcome, TargetKind, TickResult, Ticks
-
-REMEMBERED = 100
-"""Overdue ticks kept for the sake of a late result; after that a late sample counts as filled."""
+from operators.ticks import Outcome, TickResult, Ticks
 
 MergedRows = list[pa.RecordBatch]
 
 _log = Log(__name__)
 
 STATE_VERSION = 1
-_MISSING_REPLICAS = ("cluster.underReplicatedPartitions", "cluster.offlinePartitionsCount")
-_NEVER = -1
 _NOBODY = pa.array([], pa.string())
-
-
-@dataclass(slots=True)
-class _Tick:
-    """A tick of the cluster that is not over, or whose late results are still awaited."""
-
-    tick: int
-    deadline: int
-    awaited: set[str]
-    """Kinds that have given no result."""
-    parts: MergedRows = field(default_factory=list)
-    """What the kinds know of the cluster's row."""
-    joined: bool = False
-    """Whether the cluster's row was made, or another stands in its place."""
-    overdue: bool = False
-    brokers_complete: bool = False
-    """Whether the brokers' result named all that are up."""
-    expected: int = 0
-    collected: int = 0
-    filled: dict[str, pa.StringArray] = field(default_factory=dict)
-    """GUIDs of the filled, by entity type."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """The tick as plain values."""
-        return {
-            "tick": self.tick,
-            "deadline": self.deadline,
-            "awaited": sorted(self.awaited),
-            "parts": [encode(part) for part in self.parts],
-            "joined": self.joined,
-            "brokers_complete": self.brokers_complete,
-            "expected": self.expected,
-            "collected": self.collected,
-            "filled": {name: guids.to_pylist() for name, guids in self.filled.items()},
-        }
-
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> "_Tick":
-        """The tick of a snapshot."""
-        return cls(
-            **{
-                **state,
-                "awaited": set(state["awaited"]),
-                "parts": [decode(part) for part in state["parts"]],
-                "filled": {n: pa.array(g, pa.string()) for n, g in state["filled"].items()},
-            }
-        )
 
 
 class ClusterMerge:
@@ -102,20 +50,18 @@ class ClusterMerge:
     ) -> None:
         self._plan = plan
         self._catch_up = catch_up
-        self._grace = None if fill is None else round(fill.grace * 1000)
         self._fills = None if fill is None else Fills(plan, round(fill.stale_after * 1000))
         self._hear = hear
-        self._ticks: dict[int, _Tick] = {}
-        self._through: dict[str, int] = {}
-        """By kind: the last settled tick."""
-        self._told: dict[str, int] = {}
-        """By kind: the last tick of which its target told."""
+        self._book = TickBook(
+            plan.joined_kinds if plan.joined else (),
+            None if fill is None else round(fill.grace * 1000),
+        )
         self._late = 0
 
     @property
     def under_way(self) -> int:
         """Ticks that are not over. Gaps are not among them: they can go on after a restart."""
-        return sum(not tick.overdue for tick in self._ticks.values())
+        return self._book.under_way
 
     @property
     def has_gaps(self) -> bool:
@@ -125,7 +71,7 @@ class ClusterMerge:
     @property
     def due(self) -> int | None:
         """The next deadline (ms) of a tick; None while none is open."""
-        return min((t.deadline for t in self._ticks.values() if not t.overdue), default=None)
+        return self._book.due
 
     def on_ticks(self, ticks: Ticks) -> MergedRows:
         """A target's tick is due; or some were missed, and are left to be filled."""
@@ -133,15 +79,14 @@ class ClusterMerge:
         rows: MergedRows = []
         if self._fills is not None:
             self._fills.go_by(ticks.interval)
-        if ticks.start < self._told.get(kind, _NEVER):
+        if self._book.announce(kind, ticks.start):
             self._go_back(kind, ticks.start - ticks.interval)
-        self._told[kind] = ticks.start
         if ticks.missed:
             rows += self._missed(kind, ticks.start - ticks.interval, ticks.missed, ticks.interval)
         elif not ticks.count:
             self._pass_over(kind, ticks.start - ticks.interval)
-        if ticks.count and ticks.start > self._settled(kind):
-            self._opened(ticks).awaited.add(kind)
+        if ticks.count and ticks.start > self._book.settled(kind):
+            self._book.opened(ticks).awaited.add(kind)
         return rows
 
     def on_result(self, result: TickResult) -> MergedRows:
@@ -158,18 +103,17 @@ class ClusterMerge:
             return rows + self._missed(kind, tick, result.missed, result.tick.interval)
         samples = [b for b in result.batches if entity_type_of(b) is not CLUSTER and b.num_rows]
         complete = result.outcome is Outcome.COMPLETED and result.error_class is None
-        if tick > self._settled(kind):
-            opened = self._opened(result.tick)
+        if tick > self._book.settled(kind):
+            opened = self._book.opened(result.tick)
             rows += self._settle_earlier(kind, tick)
             rows += samples
             rows += self._settle(opened, kind, samples, complete)
-            opened.brokers_complete |= complete and kind == TargetKind.BROKERS
+            opened.servers_complete |= complete and self._plan.names_servers(kind)
         else:
             rows += self._late_samples(kind, tick, samples, complete)
-        if tick in self._ticks:
-            opened = self._ticks[tick]
-            opened.parts += [b for b in result.batches if entity_type_of(b) is CLUSTER]
-            rows += self._answered(opened, kind)
+        if awaiting := self._book.find(tick):
+            awaiting.parts += [b for b in result.batches if entity_type_of(b) is CLUSTER]
+            rows += self._answered(awaiting, kind)
         return rows
 
     def _learn_id(self, batches: Sequence[pa.RecordBatch]) -> None:
@@ -183,45 +127,39 @@ class ClusterMerge:
     def on_time(self, now: int) -> MergedRows:
         """Settle what is overdue at `now` (ms), and fill one block of each gap."""
         rows: MergedRows = []
-        for tick in sorted(self._ticks):
-            opened = self._ticks[tick]
-            if not opened.overdue and opened.deadline <= now:
-                for kind in sorted(opened.awaited):
-                    rows += self._settle_earlier(kind, tick + 1)
-                rows += self._join_row(opened)
-                opened.overdue = True
-                self._tell(opened)
+        for opened in self._book.overdue(now):
+            for kind in sorted(opened.awaited):
+                rows += self._settle_earlier(kind, opened.tick + 1)
+            rows += self._join_row(opened)
+            opened.overdue = True
+            self._report(opened)
         for tick, expected, filled in [] if self._fills is None else self._fills.fill_block():
             rows += self._identified(filled)
             self._cover(tick, expected, 0, sum(batch.num_rows for batch in filled))
-        self._forget_overdue()
+        self._book.forget_overdue()
         return rows
 
     # A clock that was set back
 
     def _go_back(self, kind: str, tick: int) -> None:
-        """The clock was set back: the ticks after `tick` come again, but for those that are there.
-
-        A tick that comes before the target's last one tells of it, for they rise. That it comes
-        after its deadline does not: a target that is held up is late.
-        """
+        """The clock was set back: the ticks after `tick` come again, but for those that are there."""
         for name in (kind, CLUSTER_KIND):
-            if self._settled(name) > tick:
-                self._through[name] = tick
-                if fills := self._fills_of(name):
-                    fills.of(name).go_back(tick)
+            if self._book.go_back(name, tick) and (fills := self._fills_of(name)):
+                fills.of(name).go_back(tick)
 
     def _pass_over(self, kind: str, tick: int) -> None:
         """The samples of the ticks up to `tick` are there: none of them is missing."""
         for name in (kind, CLUSTER_KIND):
-            self._through[name] = max(tick, self._settled(name))
+            self._book.settle(name, tick)
 
     # A kind's tick
 
-    def _settle(self, opened: _Tick, kind: str, samples: MergedRows, complete: bool) -> MergedRows:
+    def _settle(
+        self, opened: OpenTick, kind: str, samples: MergedRows, complete: bool
+    ) -> MergedRows:
         """Take a kind's collected samples of a tick as all that came; fill the rest."""
         self._overtake(kind, opened.tick)
-        self._through[kind] = max(opened.tick, self._settled(kind))
+        self._book.settle(kind, opened.tick)
         collected = sum(batch.num_rows for batch in samples)
         opened.collected += collected
         fills = self._fills_of(kind)
@@ -238,9 +176,8 @@ class ClusterMerge:
         """Settle a kind's open ticks before `tick`: their results did not come in time."""
         return [
             batch
-            for earlier in sorted(self._ticks)
-            if self._settled(kind) < earlier < tick and kind in self._ticks[earlier].awaited
-            for batch in self._settle(self._ticks[earlier], kind, [], complete=False)
+            for earlier in self._book.unsettled(kind, tick)
+            for batch in self._settle(earlier, kind, [], complete=False)
         ]
 
     def _late_samples(
@@ -252,7 +189,7 @@ class ClusterMerge:
         if fills is None:
             return samples
         fills.of(kind).collected(tick, samples, complete)
-        opened = self._ticks.get(tick)
+        opened = self._book.find(tick)
         return [
             _marked(batch, opened and opened.filled.get(entity_type_of(batch).name, _NOBODY))
             for batch in samples
@@ -267,8 +204,8 @@ class ClusterMerge:
         if kind in self._plan.joined_kinds:
             self._open_gap(CLUSTER_KIND, recent)
         for tick in missed:
-            if tick in self._ticks:
-                rows += self._answered(self._ticks[tick], kind)
+            if opened := self._book.find(tick):
+                rows += self._answered(opened, kind)
         return rows
 
     def _recent(self, kind: str, missed: range) -> range:
@@ -276,7 +213,7 @@ class ClusterMerge:
         if self._catch_up is None:
             return missed
         skipped = max(0, len(missed) - max(1, self._catch_up // missed.step))
-        if skipped and self._fills_of(kind) and missed[-1] > self._settled(kind):
+        if skipped and self._fills_of(kind) and missed[-1] > self._book.settled(kind):
             _log.warning(
                 "missed ticks are not filled",
                 cluster=self._plan.cluster,
@@ -292,23 +229,18 @@ class ClusterMerge:
         A source that is held up tells of the ticks that it missed when those of other kinds
         have long gone on.
         """
-        fills = self._fills_of(kind)
-        if fills is None or kind not in self._through:
+        fills, settled = self._fills_of(kind), self._book.settled(kind)
+        if fills is None or settled == NEVER:
             return
-        first = at_or_after(self._through[kind] + 1, fills.interval)
+        first = at_or_after(settled + 1, fills.interval)
         self._open_gap(kind, self._recent(kind, range(first, tick, fills.interval)))
-
-    def _comes(self, kind: str, tick: int) -> bool:
-        """Whether a kind's open tick will be settled yet."""
-        opened = self._ticks.get(tick)
-        return opened is not None and (kind == CLUSTER_KIND or kind in opened.awaited)
 
     def _open_gap(self, kind: str, missed: Sequence[int]) -> None:
         """Leave missed ticks to be filled, but those of a kind that will be settled yet."""
-        settled = self._settled(kind)
-        ticks = [tick for tick in missed if tick > settled and not self._comes(kind, tick)]
+        settled, will_settle = self._book.settled(kind), self._book.will_settle
+        ticks = [tick for tick in missed if tick > settled and not will_settle(kind, tick)]
         if ticks:
-            self._through[kind] = ticks[-1]
+            self._book.settle(kind, ticks[-1])
             if fills := self._fills_of(kind):
                 fills.open_gap(kind, ticks)
 
@@ -332,33 +264,19 @@ class ClusterMerge:
 
     # The cluster's tick
 
-    def _opened(self, ticks: Ticks) -> _Tick:
-        tick = ticks.start
-        if tick not in self._ticks:
-            patience = min(ticks.interval, ticks.interval if self._grace is None else self._grace)
-            # Its row is there already if the tick was missed by another kind.
-            joined = tick <= self._settled(CLUSTER_KIND)
-            awaited = set(self._plan.joined_kinds) if self._plan.joined else set()
-            deadline = tick + ticks.delay + patience
-            self._ticks[tick] = _Tick(tick, deadline, awaited, joined=joined)
-        return self._ticks[tick]
-
-    def _settled(self, kind: str) -> int:
-        return self._through.get(kind, _NEVER)
-
-    def _answered(self, opened: _Tick, kind: str) -> MergedRows:
+    def _answered(self, opened: OpenTick, kind: str) -> MergedRows:
         """A kind has given its result, or will give none: join if it was the last."""
         opened.awaited.discard(kind)
         rows = (
             [] if opened.awaited.intersection(self._plan.joined_kinds) else self._join_row(opened)
         )
         if not opened.awaited:
-            del self._ticks[opened.tick]
+            self._book.close(opened)
             if not opened.overdue:
-                self._tell(opened)
+                self._report(opened)
         return rows
 
-    def _join_row(self, opened: _Tick) -> MergedRows:
+    def _join_row(self, opened: OpenTick) -> MergedRows:
         """The cluster's row of what is in; a filled one where nothing is."""
         row = [cluster_row(self._plan, opened.tick, opened.parts)] if opened.parts else []
         if opened.joined:
@@ -367,29 +285,19 @@ class ClusterMerge:
                 return []
             return self._late_samples(CLUSTER_KIND, opened.tick, row, complete=False)
         opened.joined = True
-        if row and opened.brokers_complete:
-            self._forget_brokers(opened.tick, row[0])
+        if row and opened.servers_complete:
+            self._forget_servers(opened.tick, row[0])
         return row + self._settle(opened, CLUSTER_KIND, row, complete=False)
 
-    def _forget_brokers(self, tick: int, row: pa.RecordBatch) -> None:
-        """Forget brokers that are not up, if no partition misses a replica on them.
-
-        Metadata lists only brokers that are up. One that is down leaves the partitions of which
-        it holds a replica under-replicated, or offline where it holds the only one; where there
-        are none of either, it holds nothing, so it is gone for good.
-        """
-        missed = [row.column(name)[0].as_py() for name in _MISSING_REPLICAS]
-        if self._fills is not None and missed == [0, 0]:
-            self._fills.of(TargetKind.BROKERS).forget_absent(tick)
-
-    def _forget_overdue(self) -> None:
-        overdue = sorted(tick for tick, opened in self._ticks.items() if opened.overdue)
-        for tick in overdue[:-REMEMBERED]:
-            del self._ticks[tick]
+    def _forget_servers(self, tick: int, row: pa.RecordBatch) -> None:
+        """Forget the servers that are not up, if the cluster's row says that they are gone."""
+        servers = self._plan.servers
+        if self._fills is not None and servers is not None and servers.absent_are_gone(row):
+            self._fills.of(servers.kind).forget_absent(tick)
 
     # Coverage
 
-    def _tell(self, opened: _Tick) -> None:
+    def _report(self, opened: OpenTick) -> None:
         filled = sum(map(len, opened.filled.values()))
         self._cover(opened.tick, opened.expected, opened.collected, filled)
 
@@ -405,17 +313,18 @@ class ClusterMerge:
 
         Its parts: version, cluster, the cluster's GUID, the last settled tick of each kind, the
         ticks that are not over, the fills, the cluster's own id, and the last tick that each kind's
-        target told of.
+        target announced.
         """
+        through, ticks, announced = self._book.snapshot()
         return (
             STATE_VERSION,
             self._plan.cluster,
             self._plan.guid,
-            dict(self._through),
-            [opened.snapshot() for opened in self._ticks.values() if not opened.overdue],
+            through,
+            ticks,
             None if self._fills is None else self._fills.snapshot(),
             self._plan.cluster_id,
-            dict(self._told),
+            announced,
         )
 
     def restore(self, state: tuple[Any, ...]) -> None:
@@ -431,9 +340,7 @@ class ClusterMerge:
         # Earlier versions kept neither the cluster's own id nor the last ticks of targets.
         _, _, _, through, ticks, fills, *since = state
         self._plan = replace(self._plan, cluster_id=since[0] if since else None)
-        self._through = dict(through)
-        self._told = dict(since[1] if len(since) > 1 else through)
-        self._ticks = {tick["tick"]: _Tick.restore(tick) for tick in ticks}
+        self._book.restore(through, ticks, since[1] if len(since) > 1 else through)
         if self._fills is not None and fills is not None:
             self._fills.restore(fills)
 

@@ -14,7 +14,7 @@ from operators.merge.levels import Levels, Times, compact, guids_of
 from operators.merge.plan import ExpectedNames, Plan
 from operators.schema.arrow import entity_type_of
 from operators.schema.ipc import BatchDecodeError, decode, encode
-from operators.schema.metrics import BROKER, BY_NAME, CONSUMER_GROUP, EntityType
+from operators.schema.metrics import BY_NAME, CONSUMER_GROUP, EntityType
 
 
 class Filler:
@@ -25,8 +25,8 @@ class Filler:
     group's rows by topic and by partition are filled with it, once they were seen: which topics a
     group reads is not made up.
 
-    Brokers are the exception, for metadata lists only those that are up. One that is not named
-    is down, not deleted; `forget_absent` says that it is.
+    The plan's `servers` are the exception, for the provider lists only those that are up. One that
+    is not named is down, not deleted; `forget_absent` says that it is.
     """
 
     def __init__(self, plan: Plan, kind: str, stale_after: int) -> None:
@@ -65,7 +65,8 @@ class Filler:
             levels = self._levels[name] = self._levels[name].collected(batch)
             named[name] = levels.guids if levels.rows is batch else guids_of(batch)
         if complete:
-            for name in self._levels.keys() - {BROKER.name}:
+            servers = self._plan.servers
+            for name in self._levels.keys() - {servers and servers.entity_type.name}:
                 self._levels[name] = self._levels[name].named(named.get(name), tick)
 
     def forget_absent(self, tick: int) -> None:

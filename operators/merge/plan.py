@@ -9,8 +9,8 @@ from operators.collect.settings import ExpectSettings
 from operators.merge.like import Like
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
-from operators.schema.metrics import CLUSTER, EntityType, Origin
-from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
+from operators.schema.metrics import BROKER, CLUSTER, EntityType, Origin
+from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND, TargetKind
 
 CLUSTER_KIND = "cluster"
 """Stands for the joined row among the kinds of target."""
@@ -21,6 +21,33 @@ anyway."""
 
 ExpectedNames = dict[str, Expected]
 """GUIDs, and the entities that they are of."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A provider's servers where its answers name only those that are up: the absent may be down."""
+
+    kind: str
+    """The kind of target whose complete result names all that are up."""
+    entity_type: EntityType
+    gone_at_zero: tuple[str, ...]
+    """Columns of the cluster's row: where all are 0, a server that is absent is gone for good."""
+
+    def absent_are_gone(self, row: pa.RecordBatch) -> bool:
+        """Whether the cluster's `row` says that no absent server will be back."""
+        return all(row.column(name)[0].as_py() == 0 for name in self.gone_at_zero)
+
+
+SERVERS = {
+    # One that is down leaves the partitions of which it holds a replica under-replicated, or
+    # offline where it holds the only one; where there are none of either, it holds nothing.
+    "kafka": Servers(
+        TargetKind.BROKERS.value,
+        BROKER,
+        ("cluster.underReplicatedPartitions", "cluster.offlinePartitionsCount"),
+    )
+}
+"""By provider, where its servers are told from its other entities."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +79,15 @@ class Plan:
     def knows(self, kind: str) -> bool:
         """Whether a kind of target is the provider's own."""
         return self.joined and kind in (*self.joined_kinds, PROBE_KIND)
+
+    @property
+    def servers(self) -> Servers | None:
+        """The provider's servers, if the absent among them may be down and not gone."""
+        return SERVERS.get(self.provider)
+
+    def names_servers(self, kind: str) -> bool:
+        """Whether the complete result of a kind names all servers that are up."""
+        return self.servers is not None and self.servers.kind == kind
 
     @property
     def guid(self) -> str:
