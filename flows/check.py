@@ -1,8 +1,10 @@
 """`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,8 +18,9 @@ from flows.visible import say, visible
 from operators.schedule import at_or_after
 from operators.schema.clock import wall_clock
 from operators.simulate.generators import GeneratorError
+from operators.simulate.left_out import LeftOut, left_out
 from operators.simulate.shard import Shard
-from operators.simulate.spec import ShardSpec, by_cluster, left_out
+from operators.simulate.spec import ShardSpec, by_cluster
 from operators.ticks import Ticks
 from sinks.sink import Sink
 
@@ -52,8 +55,8 @@ class _Plan:
     simulated: Cost
     unknown: Sequence[str]
     """Simulated clusters whose generator is asked in a run only."""
-    notes: Mapping[str, str]
-    """By fleet: what it leaves out."""
+    notes: Sequence[LeftOut]
+    """What fleets leave out."""
     findings: "Sequence[Finding] | None"
     """None where nothing was reached for."""
 
@@ -65,7 +68,7 @@ class _Plan:
 def _plan(config: Config, *, connect: bool) -> _Plan:
     sinks = sinks_of(config)
     simulated, unknown = _simulated(config, sinks) if config.simulates else (NOTHING, [])
-    notes = left_out(by_cluster(config.simulation).values()) if config.simulates else {}
+    notes = left_out(_simulated_for(config, sinks)) if config.simulates else []
     findings = _reached(config, sinks) if connect else None
     return _Plan(config, sinks, simulated, unknown, notes, findings)
 
@@ -78,7 +81,7 @@ def _lines(plan: _Plan) -> Iterator[str]:
             yield f"  {cluster}: what its generator gives shows when it runs"
         fleets = ", ".join(fleet.name for fleet in config.simulation.fleets) or "none"
         yield f"simulates: {fleets}: {entities_of(plan.simulated)}"
-        for fleet, note in plan.notes.items():
+        for fleet, _, note in plan.notes:
             yield f"  note: {visible(f'{fleet}: {note}')}"
     if config.collects:
         for name, place in _collected(config):
@@ -122,7 +125,10 @@ def _document(plan: _Plan) -> dict[str, Any]:
         "simulates": [fleet.name for fleet in config.simulation.fleets if config.simulates],
         "collects": dict(_collected(config)),
         "unknown": list(plan.unknown),
-        "notes": dict(plan.notes),
+        "notes": {
+            fleet: ". ".join(left.note for left in of_fleet)
+            for fleet, of_fleet in groupby(plan.notes, key=attrgetter("fleet"))
+        },
         "entities": dict(sorted(cost.entities.items())),
         "samples_per_minute": cost.samples * a_minute,
         "data_points_per_minute": cost.points * a_minute,
@@ -174,13 +180,19 @@ def _reached(config: Config, sinks: Sequence[Sink]) -> "list[Finding]":
     return asyncio.run(reach(config, sinks))
 
 
+def _simulated_for(config: Config, sinks: Sequence[Sink]) -> list[ShardSpec]:
+    """The simulated clusters, with what these sinks take besides rows."""
+    beside = taken_beside_rows(sinks)
+    return [replace(spec, beside=beside) for spec in by_cluster(config.simulation).values()]
+
+
 def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
     """What simulated clusters cost, and those of which it is not known before they run."""
     now = at_or_after(wall_clock(), config.interval_ms)
     cost = NOTHING
     unknown: list[str] = []
     fleets: dict[str, list[ShardSpec]] = {}
-    for spec in by_cluster(config.simulation).values():
+    for spec in _simulated_for(config, sinks):
         if spec.does_io:
             unknown.append(spec.cluster)
         else:
@@ -188,8 +200,7 @@ def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
     measured = sum(spec.entities for specs in fleets.values() for spec in specs[:_ALIKE])
     number = min(_TICKS, max(1, _SAMPLES // max(1, measured)))
     for specs in fleets.values():
-        for bare in specs[:_ALIKE]:
-            spec = replace(bare, beside=taken_beside_rows(sinks))
+        for spec in specs[:_ALIKE]:
             ticks = Ticks(spec.cluster, now, config.interval_ms, number)
             try:
                 made = Shard(spec, config.account_id).step(ticks)

@@ -19,8 +19,9 @@ from operators.retired import RetiredPartition
 from operators.schedule import Alarm, Range, RealTime, Schedule, at_or_after, awake_at
 from operators.schema.logs import Log
 from operators.served import Served, Stretch
+from operators.simulate.left_out import left_out
 from operators.simulate.shard import Shard
-from operators.simulate.spec import ShardSpec, left_out
+from operators.simulate.spec import ShardSpec
 from operators.ticks import Ticks
 
 log = Log("mqpipe.simulate")
@@ -85,8 +86,8 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         self._catch_up = catch_up
         self._retired = retired - shards.keys()
         self._turns = _Turns()
-        for fleet, note in left_out(shards.values()).items():
-            log.warning("too many groups and topics", fleet=fleet, note=note)
+        for fleet, event, note in left_out(shards.values()):
+            log.warning(event, fleet=fleet, note=note)
 
     def list_parts(self) -> list[str]:
         """Every shard, and what earlier runs had."""

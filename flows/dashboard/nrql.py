@@ -7,7 +7,7 @@ itself would show an empty chart in silence.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.schema.metrics import BY_NAME, EntityType, Metric, MetricKind
+from operators.schema.metrics import BY_NAME, CONSUMER_GROUP, EntityType, Metric, MetricKind
 from sinks.newrelic.encode import event_attributes
 
 _OVER_TIME = {
@@ -62,6 +62,9 @@ class Query:
         conditions = [f"{attribute} {rest}" for attribute, rest in self.where]
         if len(self.of) == 1 and _shares_its_events(self.of[0]):
             conditions.insert(0, f"entityType = '{self.of[0].name}'")
+        if self.of == (CONSUMER_GROUP,):
+            # As for a group's rows of nri-kafka, which have no entityType: sums count each lag once.
+            conditions.insert(1, "topic IS NULL")
         if self.filtered:
             conditions.append(FILTER)
         event_types = dict.fromkeys(

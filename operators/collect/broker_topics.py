@@ -21,13 +21,13 @@ def broker_topics(
     pages: Pages,
     sizes: Mapping[int, Mapping[str, int]],
     most: int,
-) -> pa.RecordBatch:
+) -> tuple[pa.RecordBatch, int]:
     """One BROKER_TOPIC row for each live broker that has written to a topic, or holds some of it.
 
     At most `most`: those of the topics to which most was written since the brokers' start, each
     with all its brokers. `topics` are those that are collected, `sizes` bytes on disk by broker
     and topic. The rates are for the derivation to fill in. The rows are marked as events alone
-    (`as_only`).
+    (`as_only`). With them how many have none, for want of room.
     """
     brokers: defaultdict[str, set[int]] = defaultdict(set)
     written: defaultdict[str, float] = defaultdict(float)
@@ -38,11 +38,13 @@ def broker_topics(
         for topic in of_topics:
             brokers[topic].add(broker)
     pairs: list[tuple[int, str]] = []
+    without = 0
     for topic in sorted(topics & brokers.keys(), key=lambda topic: (-written[topic], topic)):
         of_topic = [(b, topic) for b in brokers[topic] if b in topology.brokers]
-        if len(pairs) + len(of_topic) > most:
-            break
-        pairs += of_topic
+        if without or len(pairs) + len(of_topic) > most:
+            without += len(of_topic)
+        else:
+            pairs += of_topic
     pairs.sort()  # the same order from tick to tick
     names = [(f"broker-{broker}", topic) for broker, topic in pairs]
     batch = collected_batch(
@@ -58,7 +60,15 @@ def broker_topics(
             "broker.host": [topology.address(broker) for broker, _ in pairs],
         },
     )
-    return as_only(batch, Only.EVENTS)
+    return as_only(batch, Only.EVENTS), without
+
+
+def left_out(without: int, most: int) -> str:
+    """A sentence on the brokers' topics that have no events."""
+    return (
+        f"`broker_topics` allows for {most:,} events of a broker on a topic: {without:,}, of the topics "
+        "with the least traffic, have none; raise it, or set it to 0 for none"
+    )
 
 
 def _written(pages: Pages) -> Iterator[tuple[int, str, float]]:

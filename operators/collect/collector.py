@@ -7,14 +7,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from operators.collect.broker_topics import broker_topics
+from operators.collect import broker_topics, group_clients
 from operators.collect.brokers import broker_samples
 from operators.collect.budget import Budget
 from operators.collect.client import KafkaClient
 from operators.collect.commits import Commits
 from operators.collect.configs import TopicConfig, TopicConfigs
 from operators.collect.errors import CollectionError, Problem, summary
-from operators.collect.group_clients import group_clients
 from operators.collect.group_topics import left_out, pairs_of
 from operators.collect.groups import group_samples
 from operators.collect.limits import NOT_KNOWN, Limits, limits_bytes, message_sizes
@@ -188,9 +187,12 @@ class ClusterCollector:
         if self._events and (most := self._settings.broker_topics):
             names = frozenset(filter(self._selected_topics.selects, topology.topics))
             sizes = pages.sizes if log_dirs is None else log_dirs.sizes
-            rows = broker_topics(
+            rows, without = broker_topics.broker_topics(
                 self._identity_of(topology), tick, topology, names, pages, sizes, most
             )
+            if without:
+                note = broker_topics.left_out(without, most)
+                self._note("too many topics on brokers", note)
             collected = replace(collected, batches=(*collected.batches, rows))
         return _partial(collected, problems)
 
@@ -241,7 +243,11 @@ class ClusterCollector:
             collected = replace(collected, batches=(*collected.batches, lag))
         most = self._settings.group_clients
         if self._events and most and not isinstance(offsets, Problem):
-            clients = group_clients(self._identity_of(topology), tick, commits, offsets, most)
+            clients, without = group_clients.group_clients(
+                self._identity_of(topology), tick, commits, offsets, most
+            )
+            if without:
+                self._note("too many clients of groups", group_clients.left_out(without, most))
             collected = replace(collected, batches=(*collected.batches, clients))
         return _partial(collected, problems)
 

@@ -15,14 +15,14 @@ from operators.schema.metrics import GROUP_CLIENT
 
 def group_clients(
     identity: SampleIdentity, tick: int, commits: Commits, offsets: Offsets, most: int
-) -> pa.RecordBatch:
+) -> tuple[pa.RecordBatch, int]:
     """One GROUP_CLIENT row for each client id among a group's members, at most `most`.
 
     Those with the largest lags. Members with one client id, as all of a service often have, are
     one client. Its lag is that of the partitions that they have and the group has committed on,
     but for those without a leader; a client of which one of the others did not tell its end
     offset has no row. Members of share groups share their partitions, and so have none either.
-    The rows are marked as events alone (`as_only`).
+    The rows are marked as events alone (`as_only`). With them how many have none, for want of room.
     """
     lag, shared = commits.lag(offsets), commits.shared
     counted = (commits.row != UNKNOWN) & ((lag != UNKNOWN) | commits.led)
@@ -43,7 +43,8 @@ def group_clients(
             unknown.add(client)
         sums[client] += waiting
     clients = [client for client in sums if client not in unknown]
-    if len(clients) > most:
+    without = max(0, len(clients) - most)
+    if without:
         order = np.argsort([-sums[client] for client in clients], kind="stable")
         clients = [clients[place] for place in order[:most].tolist()]
     clients.sort()  # the same order from tick to tick
@@ -60,4 +61,12 @@ def group_clients(
             "consumer.totalLag": [sums[client] for client in clients],
         },
     )
-    return as_only(batch, Only.EVENTS)
+    return as_only(batch, Only.EVENTS), without
+
+
+def left_out(without: int, most: int) -> str:
+    """A sentence on the groups' clients that have no events."""
+    return (
+        f"`group_clients` allows for {most:,} events of a group's client: the {without:,} with the "
+        "least lag have none; raise it, or set it to 0 for none"
+    )

@@ -1,6 +1,6 @@
 """A shard's specification: everything that its samples follow from."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -122,25 +122,6 @@ class ShardSpec:
         said = [s.model_dump_json() for s in (self.settings, *self.anomalies)]
         said += [str(self.difficulty)] if self.difficulty else []
         return sha256(repr((self.fingerprint, said)).encode()).hexdigest()[:16]
-
-
-def left_out(specs: Iterable[ShardSpec]) -> dict[str, str]:
-    """By fleet: a sentence on the rows of groups and topics that its fullest cluster lacks.
-
-    Fleets that lack none, or want none, are left out.
-    """
-    largest: dict[str, ShardSpec] = {}
-    for spec in specs:
-        known = largest.get(spec.fleet)
-        if known is None or spec.topology.pairs > known.topology.pairs:
-            largest[spec.fleet] = spec
-    return {
-        fleet: f"groups of {spec.cluster} read {spec.topology.pairs:,} topics, each on its own, and "
-        f"`group_topics` allows for {spec.group_topics:,} rows: those of the emptiest topics have "
-        "none; raise it, or set it to 0 for none"
-        for fleet, spec in largest.items()
-        if 0 < spec.group_topics < spec.topology.pairs
-    }
 
 
 def shards(settings: SimulationSettings) -> list[ShardSpec]:

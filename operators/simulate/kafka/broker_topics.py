@@ -17,16 +17,24 @@ from operators.simulate.kafka.topics import Flow
 from operators.simulate.spec import ShardSpec
 
 
+def held_pairs(table: Partitions) -> tuple[Ints, Ints, Ints]:
+    """The pairs of a topic and a broker that holds some of it, as topic · brokers + broker.
+
+    With them each replica's partition, and the place of its pair.
+    """
+    row, place = np.nonzero(table.replicas >= 0)
+    of_replica = table.topic[row] * max(table.brokers, 1) + table.replicas[row, place]
+    pairs, inverse = np.unique(of_replica, return_inverse=True)
+    return pairs, row, inverse
+
+
 class BrokerTopics:
     """The pairs of a broker and a topic of which it holds some: the fullest topics', all of each."""
 
     def __init__(self, spec: ShardSpec, table: Partitions, ordinary: Placement) -> None:
         topology = spec.topology
-        row, place = np.nonzero(table.replicas >= 0)
+        pairs, row, inverse = held_pairs(table)
         width = max(table.brokers, 1)
-        pairs, inverse = np.unique(
-            table.topic[row] * width + table.replicas[row, place], return_inverse=True
-        )
         held = np.bincount(inverse, table.parts[row], len(pairs)).astype(np.int64)
         topic = pairs // width
         level = np.array([t.messages * t.message_size for t in topology.topics])

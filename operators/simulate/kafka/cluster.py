@@ -74,7 +74,7 @@ class KafkaCluster:
     def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin) -> None:
         topology = spec.topology
         self._key = spec.key
-        self._table = _partitions(spec)
+        self._table = partitions_of(spec)
         self._layouts = Layouts(self._table)
         self._pairs = pairs_of(topology)
         self._topics = Topics(spec)
@@ -365,9 +365,10 @@ class KafkaCluster:
 def relations_of(spec: ShardSpec) -> Relations:
     """Who is touched by whom in the cluster."""
     pairs = pairs_of(spec.topology)
-    table = _partitions(spec)
+    table = partitions_of(spec)
     return Relations(pairs.group, pairs.topic, table.brokers, table.as_replicas())
 
 
-def _partitions(spec: ShardSpec) -> Partitions:
+def partitions_of(spec: ShardSpec) -> Partitions:
+    """The cluster's partitions, as they lie on its brokers."""
     return Partitions(spec.topology, spec.settings.skew, key_of(spec.key, "placement"))

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from operators.collect.broker_topics import broker_topics
+from operators.collect.broker_topics import left_out as brokers_left_out
 from operators.collect.commits import commits_of
 from operators.collect.dialects import BYTES_IN
 from operators.collect.group_clients import group_clients
+from operators.collect.group_clients import left_out as clients_left_out
 from operators.collect.offsets import Offsets
 from operators.collect.page import Page
 from operators.collect.pages import Pages
@@ -34,7 +37,7 @@ def tick(
     """A tick of topics of two brokers, with the rows of topics on brokers."""
     cluster = topology([1, 2], {t: [(1, [1, 2], [1, 2])] for t in ("a", "b", "c")})
     found = topics(number, {"a": [1], "b": [1], "c": [1]}, pages=pages)
-    rows = broker_topics(
+    rows, _ = broker_topics(
         IDENTITY, ms(number), cluster, frozenset("abc"), Pages(pages), sizes or {}, most
     )
     told = [[broker, pages[broker].at if broker in pages else None] for broker in (1, 2)]
@@ -113,7 +116,7 @@ def clients(*told: Told, ends: Mapping[str, list[int]], most: int = 100) -> dict
     start = np.zeros(len(end), np.int64)
     offsets = Offsets(start, end, start, np.full(len(end), ms(0)), ())
     commits = commits_of(groups_of(*told), cluster)
-    rows = group_clients(IDENTITY, ms(0), commits, offsets, most)
+    rows, _ = group_clients(IDENTITY, ms(0), commits, offsets, most)
     assert only(rows) is Only.EVENTS
     return {(r["consumer_group"], r["client_id"]): r["consumer.totalLag"] for r in rows.to_pylist()}
 
@@ -150,3 +153,20 @@ def test_of_too_many_those_with_the_largest_lags_have_rows() -> None:
     behind = replace(reading("z"), commits=(("a", 0, 0),))
     found = clients(*told, behind, ends={"a": [15, 21, 99]}, most=2)
     assert found == {("g0", "client of m"): 6, ("z", "client of m"): 15}
+
+
+@pytest.mark.parametrize(("most", "without"), [(4, 2), (3, 4), (5, 2), (6, 0), (100, 0)])
+def test_how_many_topics_on_brokers_have_no_room_is_known(most: int, without: int) -> None:
+    """Three topics on two brokers each: whole ones, and no smaller one in the place of a larger."""
+    pages = {1: written(1, 9, a=1, b=5, c=3), 2: written(1, 9, a=1, b=5, c=3)}
+    cluster = topology([1, 2], {t: [(1, [1, 2], [1, 2])] for t in ("a", "b", "c")})
+    _, left = broker_topics(IDENTITY, ms(0), cluster, frozenset("abc"), Pages(pages), {}, most)
+    assert left == without
+
+
+def test_what_has_no_room_is_said_in_numbers() -> None:
+    """How many are allowed, and how many have none."""
+    assert "allows for 1,000 events" in brokers_left_out(2_345, 1_000)
+    assert "2,345" in brokers_left_out(2_345, 1_000)
+    assert "allows for 1,000 events" in clients_left_out(2_345, 1_000)
+    assert "the 2,345 with the least lag" in clients_left_out(2_345, 1_000)

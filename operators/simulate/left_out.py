@@ -1,0 +1,78 @@
+"""What simulated clusters have no rows or events of, for want of room."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from operators.schema.arrow import Only
+from operators.simulate.kafka.broker_topics import held_pairs
+from operators.simulate.kafka.cluster import partitions_of
+from operators.simulate.spec import ShardSpec
+
+_HOW = "raise it, or set it to 0 for none"
+
+
+class LeftOut(NamedTuple):
+    """That a fleet leaves something out: what a log calls it, and a sentence."""
+
+    fleet: str
+    event: str
+    note: str
+
+
+def left_out(specs: Iterable[ShardSpec]) -> list[LeftOut]:
+    """What the fullest cluster of each fleet lacks; fleets that lack none, or want none, are not named.
+
+    Of events only where there is something that takes them (`ShardSpec.beside`).
+    """
+    fleets: defaultdict[str, list[ShardSpec]] = defaultdict(list)
+    for spec in specs:
+        fleets[spec.fleet].append(spec)
+    return [
+        LeftOut(fleet, event, note)
+        for fleet, of_fleet in fleets.items()
+        for event, note in _of_fleet(of_fleet)
+    ]
+
+
+def _of_fleet(specs: list[ShardSpec]) -> Iterator[tuple[str, str]]:
+    spec = max(specs, key=lambda spec: spec.topology.pairs)
+    if 0 < spec.group_topics < spec.topology.pairs:
+        yield (
+            "too many groups and topics",
+            f"groups of {spec.cluster} read {spec.topology.pairs:,} topics, each on its own, and "
+            f"`group_topics` allows for {spec.group_topics:,} rows: those of the emptiest topics have "
+            f"none; {_HOW}",
+        )
+    if Only.EVENTS not in spec.beside:
+        return
+    spec = max(specs, key=_most_brokers_topics)
+    most = spec.settings.broker_topics
+    if 0 < most < _most_brokers_topics(spec):
+        pairs = len(held_pairs(partitions_of(spec))[0])
+        if most < pairs:
+            yield (
+                "too many topics on brokers",
+                f"topics of {spec.cluster} lie on {pairs:,} brokers, each on its own, and "
+                f"`broker_topics` allows for {most:,} events: those of the topics with the least "
+                f"traffic have none; {_HOW}",
+            )
+    spec = max(specs, key=_clients)
+    most = spec.settings.group_clients
+    if 0 < most < _clients(spec):
+        yield (
+            "too many clients of groups",
+            f"groups of {spec.cluster} have {_clients(spec):,} clients, and `group_clients` allows for "
+            f"{most:,} events: those of the groups with the least traffic have none; {_HOW}",
+        )
+
+
+def _most_brokers_topics(spec: ShardSpec) -> int:
+    """Pairs of a broker and a topic, at most: as many as a look at the topics tells."""
+    topology = spec.topology
+    brokers = len(topology.brokers)
+    return sum(min(brokers, t.partitions * t.replication_factor) for t in topology.topics)
+
+
+def _clients(spec: ShardSpec) -> int:
+    return sum(group.consumers for group in spec.topology.groups)
