@@ -1,5 +1,7 @@
 """Pictures of jobs for tests of what shows them."""
 
+from collections import Counter
+
 from flows.observe.picture import (
     ClusterPicture,
     Delays,
@@ -50,18 +52,17 @@ def sink(name: str, *, spooled: bool, unsent: int = 0, dead: int = 0) -> SinkPic
     written = {"collected": 1200, "filled": 30}
     return SinkPicture(
         name,
-        written,
+        spool_limit=1_000_000 if spooled else None,
+        published=None if spooled else Counter({o: n // 2 for o, n in written.items()}),
+        written=Counter(written),
         rates={"collected": 40.0, "filled": 1.0},
-        published=None if spooled else {origin: n // 2 for origin, n in written.items()},
-        delivered={("events", origin): n - 10 for origin, n in written.items()} if spooled else {},
-        dead={("events", "collected"): dead} if dead else {},
+        delivered=Counter({("events", o): n - 10 for o, n in written.items()} if spooled else {}),
+        dead=Counter({("events", "collected"): dead} if dead else {}),
         retries=2,
         points_rejected=3,
-        unsent_bytes=unsent,
-        spool_bytes=unsent,
-        spool_limit=1_000_000 if spooled else None,
+        spools={"sink-0": (unsent, unsent)},
         watermarks={"collected": int(NOW * 1000) - 5_000},
-        delays={"collected": Delays((0, 0, 1100, *(0,) * 11, 100), 900.0, 0.4)},
+        delays={"collected": Delays([0, 0, 1100, *[0] * 11, 100], 900.0, 0.4)},
     )
 
 

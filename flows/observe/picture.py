@@ -1,5 +1,10 @@
-"""A job at one moment, as plain data: what the live table, the metrics and the health show."""
+"""A job at one moment, as plain data: what the live table, the metrics and the health show.
 
+The parts that grow are counted in by `Tally`, which hands out copies.
+"""
+
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -85,56 +90,70 @@ class PoolPicture:
         return sorted((s for s in self.slots if s.key is not None), key=lambda s: -s.busy)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delays:
     """End-to-end delays of samples, from the tick's due time to their delivery."""
 
-    buckets: Sequence[int] = (0,) * (len(DELAY_BUCKETS) + 1)
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(DELAY_BUCKETS) + 1))
     """Samples by delay (`DELAY_BUCKETS`), not cumulated."""
     sum: float = 0.0
     """Seconds, of all samples together."""
     last: float = 0.0
     """Seconds, of the oldest sample in the last delivery."""
 
+    def add(self, seconds: float, samples: int) -> None:
+        """Count a delivery of so many samples, the oldest of which took `seconds`."""
+        self.buckets[bisect_left(DELAY_BUCKETS, seconds)] += samples
+        self.sum += seconds * samples
+        self.last = seconds
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class SinkPicture:
     """A sink: what it took over, what arrived, what waits and what is dead."""
 
     name: str
-    written: Mapping[str, int]
-    """Samples that it took over, by origin."""
-    rates: Mapping[str, float]
-    """Samples a second that it took over of late, by origin."""
-    published: Mapping[str, int] | None
+    spool_limit: int | None = None
+    """Bytes that its spool may take on disk; None for a sink without a spool."""
+    published: Counter[str] | None = None
     """Samples in files or tables, where readers find them, by origin; None where it writes none."""
-    delivered: Mapping[tuple[str, str], int]
+    written: Counter[str] = field(default_factory=Counter)
+    """Samples that it took over, by origin."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Samples a second that it took over of late, by origin."""
+    delivered: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Samples that the other side acknowledged, by route and origin; empty for a local sink."""
-    dead: Mapping[tuple[str, str], int]
+    dead: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Samples that went to dead letters, by route and origin."""
-    retries: int
+    retries: int = 0
     """Attempts at a delivery that failed and were made again."""
-    points_rejected: int
+    points_rejected: int = 0
     """Points that the other side left out of deliveries that it took."""
-    unsent_bytes: int
-    """What waits in its spool."""
-    spool_bytes: int
-    """What its spool takes on disk."""
-    spool_limit: int | None
-    """What it may take; None for a sink without a spool."""
-    watermarks: Mapping[str, int]
+    spools: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By partition: bytes that wait in its spool, and that it takes on disk."""
+    watermarks: dict[str, int] = field(default_factory=dict)
     """The latest tick that arrived, by origin, in milliseconds since the epoch."""
-    delays: Mapping[str, Delays]
+    delays: dict[str, Delays] = field(default_factory=dict)
     """By origin."""
     error: str = ""
     """What went wrong last; empty once something arrived since."""
 
     @property
+    def unsent_bytes(self) -> int:
+        """What waits in its spools."""
+        return sum(unsent for unsent, _ in self.spools.values())
+
+    @property
+    def spool_bytes(self) -> int:
+        """What its spools take on disk."""
+        return sum(disk for _, disk in self.spools.values())
+
+    @property
     def by_route(self) -> Mapping[str, int]:
         """Samples that the other side acknowledged, by route: each sends those that it has a form for."""
-        routes: dict[str, int] = {}
+        routes: Counter[str] = Counter()
         for (route, _), samples in self.delivered.items():
-            routes[route] = routes.get(route, 0) + samples
+            routes[route] += samples
         return routes
 
     @property
@@ -163,42 +182,42 @@ class SinkPicture:
         return max(last, now - max(self.watermarks.values()) / 1000 - interval)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClusterPicture:
     """A cluster, real or simulated: its last tick and how much of what was due came."""
 
     name: str
-    last_tick: int | None
+    last_tick: int | None = None
     """Milliseconds since the epoch; None before its first sample."""
-    samples: int
-    expected: int
+    samples: int = 0
+    expected: int = 0
     """Samples that were due since the job began (hybrid mode)."""
-    collected: int
-    filled: int
-    late: int
-    recent: tuple[int, int, int]
+    collected: int = 0
+    filled: int = 0
+    late: int = 0
+    recent: tuple[int, int, int] = (0, 0, 0)
     """Expected, collected and filled of late."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Picture:
     """A job at one moment. Times are seconds since the epoch where nothing else is said."""
 
     job: Job
     now: float
     started: float
-    draining: bool
-    last_activity: float | None
+    draining: bool = False
+    last_activity: float | None = None
     """When a tick last ended or samples last came to a sink."""
-    there_until: float
+    there_until: float = 0.0
     """Up to when the samples of some partition are there, so that it has nothing to do before."""
-    targets: Sequence[TargetPicture]
-    pools: Sequence[PoolPicture]
-    sinks: Sequence[SinkPicture]
-    clusters: Sequence[ClusterPicture]
-    anomalies: Sequence[str]
+    targets: Sequence[TargetPicture] = ()
+    pools: Sequence[PoolPicture] = ()
+    sinks: Sequence[SinkPicture] = ()
+    clusters: Sequence[ClusterPicture] = ()
+    anomalies: Sequence[str] = ()
     """Labels of the anomalies that shaped the last ticks."""
-    dead_letters_dropped: int
+    dead_letters_dropped: int = 0
     """Dead letters that were removed for want of room."""
     figures: Mapping[str, Figures] = field(default_factory=dict)
     """By cluster, its last figures, where they are shown."""

@@ -2,17 +2,16 @@
 
 import threading
 import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.observe.picture import (
-    DELAY_BUCKETS,
     ClusterPicture,
     Delays,
     Job,
@@ -43,42 +42,17 @@ from sinks.events import (
 
 
 @dataclass(slots=True)
-class _Delays:
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(DELAY_BUCKETS) + 1))
-    sum: float = 0.0
-    last: float = 0.0
-
-    def add(self, seconds: float, samples: int) -> None:
-        self.buckets[bisect_left(DELAY_BUCKETS, seconds)] += samples
-        self.sum += seconds * samples
-        self.last = seconds
-
-
-@dataclass(slots=True)
 class _Sink:
-    written: Counter[str] = field(default_factory=Counter)
+    picture: SinkPicture
     recent: dict[str, Recent] = field(default_factory=dict)
-    published: Counter[str] = field(default_factory=Counter)
-    delivered: Counter[tuple[str, str]] = field(default_factory=Counter)
-    dead: Counter[tuple[str, str]] = field(default_factory=Counter)
-    retries: int = 0
-    error: str = ""
-    points_rejected: int = 0
-    spool: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By partition: unsent and disk bytes."""
-    watermarks: dict[str, int] = field(default_factory=dict)
-    delays: dict[str, _Delays] = field(default_factory=dict)
+    """By origin: samples that it took over."""
 
 
 @dataclass(slots=True)
 class _Cluster:
+    picture: ClusterPicture
     recent: tuple[Recent, Recent, Recent]
-    last_tick: int | None = None
-    samples: int = 0
-    expected: int = 0
-    collected: int = 0
-    filled: int = 0
-    late: int = 0
+    """Expected, collected and filled."""
     anomalies: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
     """By entity type: the last tick, and the labels of its samples."""
 
@@ -86,6 +60,7 @@ class _Cluster:
 class Tally:
     """Counts what pools, sinks and merge report; `picture` answers how things stand.
 
+    It counts in a picture's own parts, and adds to a copy of them what only the moment knows.
     Its methods are listeners: any thread may call them, and they return at once. Rates are
     those of the last minute, or of two intervals where that is longer.
     """
@@ -97,22 +72,20 @@ class Tally:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._job = job
-        self._ended = ""
         self._standing: LatestFigures | None = None
         self._is_draining = draining
         self._clock = clock
         self._lock = threading.Lock()
-        self._started = clock()
+        started = clock()
+        self._picture = Picture(job, now=started, started=started)
+        """The counts of the whole job; its parts are kept below."""
         self._window = max(60.0, 2 * job.interval)
-        self._last_activity: float | None = None
-        self._there_until = 0.0
         self._targets = {key: TargetPicture(key) for key in job.targets}
         self._pools: list[Pool] = []
-        self._sinks = {name: _Sink() for name in job.sinks}
+        self._sinks: dict[str, _Sink] = {}
         self._clusters: dict[str, _Cluster] = {}
-        self._dead_letters_dropped = 0
-        self._messages_unreadable = 0
-        self._simulated_ticks = 0
+        for name in job.sinks:
+            self._sink(name)
         self._by_event: Mapping[type, Callable[[Any, float], None]] = {
             TaskCompleted: self._completed,
             TaskFailed: self._failed,
@@ -157,16 +130,16 @@ class Tally:
         tick, labels = _last_tick(batch)
         with self._lock:
             seen = self._cluster(cluster)
-            seen.samples += batch.num_rows
-            seen.last_tick = max(tick, seen.last_tick or tick)
+            seen.picture.samples += batch.num_rows
+            seen.picture.last_tick = max(tick, seen.picture.last_tick or tick)
             seen.anomalies[entity_type_of(batch).name] = tick, labels
 
     def clock_set(self, seconds: float) -> None:
         """The wall clock was set: what was so long ago is still as long ago."""
         with self._lock:
-            self._started += seconds
-            if self._last_activity is not None:
-                self._last_activity += seconds
+            self._picture.started += seconds
+            if self._picture.last_activity is not None:
+                self._picture.last_activity += seconds
             for key, target in self._targets.items():
                 if target.last_success is not None:
                     last = target.last_success + seconds
@@ -177,8 +150,8 @@ class Tally:
     def there_until(self, moment: int) -> None:
         """A partition has nothing to do until then (ms): the samples are there."""
         with self._lock:
-            until, now = moment / 1000, self._clock()
-            self._there_until = until if self._there_until < now else min(until, self._there_until)
+            until, before = moment / 1000, self._picture.there_until
+            self._picture.there_until = until if before < self._clock() else min(until, before)
 
     def show_figures(self) -> None:
         """Have pictures hold the last figures of clusters and groups too."""
@@ -186,7 +159,7 @@ class Tally:
 
     def end(self, *, failed: bool) -> None:
         """The job has ended."""
-        self._ended = "failed" if failed else "ended"
+        self._picture.ended = "failed" if failed else "ended"
 
     # How things stand
 
@@ -197,34 +170,26 @@ class Tally:
             self._standing.figures() if self._standing else ({}, FigureTable(), FigureTable())
         )
         with self._lock:
-            return Picture(
-                job=self._job,
+            return replace(
+                self._picture,
                 now=now,
-                started=self._started,
                 draining=self._is_draining(),
-                last_activity=self._last_activity,
-                there_until=self._there_until,
                 targets=tuple(self._targets.values()),
                 pools=tuple(_pool_picture(pool) for pool in self._pools),
-                sinks=tuple(self._sink_picture(name, now) for name in self._sinks),
+                sinks=tuple(self._sink_picture(sink, now) for sink in self._sinks.values()),
                 clusters=tuple(
-                    _cluster_picture(name, cluster, now)
-                    for name, cluster in sorted(self._clusters.items())
+                    _cluster_picture(cluster, now) for _, cluster in sorted(self._clusters.items())
                 ),
                 anomalies=tuple(sorted(self._anomalies())),
-                dead_letters_dropped=self._dead_letters_dropped,
-                unreadable=self._messages_unreadable,
-                simulated_ticks=self._simulated_ticks,
                 figures=figures,
                 queues=queues,
                 groups=groups,
-                ended=self._ended,
             )
 
     # Events, one method each, under the lock
 
     def _completed(self, event: TaskCompleted, now: float) -> None:
-        self._last_activity = now
+        self._picture.last_activity = now
         if event.key is None:
             return
         before = self._targets.get(event.key) or TargetPicture(event.key)
@@ -240,7 +205,7 @@ class Tally:
         )
 
     def _failed(self, event: TaskFailed, now: float) -> None:
-        self._last_activity = now
+        self._picture.last_activity = now
         if event.key is None:
             return
         before = self._targets.get(event.key) or TargetPicture(event.key)
@@ -261,70 +226,76 @@ class Tally:
         self._targets[event.key] = now_failed
 
     def _simulated(self, event: TicksSimulated, now: float) -> None:
-        self._simulated_ticks += event.ticks
+        self._picture.simulated_ticks += event.ticks
 
     def _written(self, event: SamplesWritten, now: float) -> None:
-        self._last_activity = now
+        self._picture.last_activity = now
         sink = self._sink(event.sink)
+        sink.picture.written.update(event.by_origin)
         for origin, samples in event.by_origin.items():
-            sink.written[origin] += samples
             if origin not in sink.recent:
                 sink.recent[origin] = Recent(self._window)
             sink.recent[origin].add(now, samples)
         if event.sink not in self._job.spools:
-            self._arrived(sink, event, now)
+            self._arrived(sink.picture, event, now)
 
     def _published(self, event: SamplesPublished, now: float) -> None:
-        sink = self._sink(event.sink)
-        sink.published.update(event.by_origin)
+        sink = self._sink(event.sink).picture
+        if sink.published is not None:
+            sink.published.update(event.by_origin)
         sink.error = ""
 
     def _publish_failed(self, event: PublishFailed, now: float) -> None:
-        self._sink(event.sink).error = event.reason
+        self._sink(event.sink).picture.error = event.reason
 
     def _delivered(self, event: SamplesDelivered, now: float) -> None:
-        sink = self._sink(event.sink)
+        sink = self._sink(event.sink).picture
         for origin, samples in event.by_origin.items():
             sink.delivered[event.route, origin] += samples
         sink.error = ""
         self._arrived(sink, event, now)
 
-    def _arrived(self, sink: _Sink, event: SamplesWritten | SamplesDelivered, now: float) -> None:
+    def _arrived(
+        self, sink: SinkPicture, event: SamplesWritten | SamplesDelivered, now: float
+    ) -> None:
         for origin, (oldest, newest) in event.ticks.items():
             sink.watermarks[origin] = max(newest, sink.watermarks.get(origin, newest))
-            delays = sink.delays.setdefault(origin, _Delays())
+            delays = sink.delays.setdefault(origin, Delays())
             delays.add(max(0.0, now - oldest / 1000), event.by_origin[origin])
 
     def _dead(self, event: SamplesDead, now: float) -> None:
         for origin, samples in event.by_origin.items():
-            self._sink(event.sink).dead[event.route, origin] += samples
-        self._sink(event.sink).error = event.reason
+            self._sink(event.sink).picture.dead[event.route, origin] += samples
+        self._sink(event.sink).picture.error = event.reason
 
     def _retried(self, event: DeliveryRetried, now: float) -> None:
-        sink = self._sink(event.sink)
+        sink = self._sink(event.sink).picture
         sink.retries += 1
         sink.error = event.reason
 
     def _points_rejected(self, event: PointsRejected, now: float) -> None:
-        self._sink(event.sink).points_rejected += event.points
+        self._sink(event.sink).picture.points_rejected += event.points
 
     def _spool_depth(self, event: SpoolDepth, now: float) -> None:
-        self._sink(event.sink).spool[event.partition] = event.unsent_bytes, event.disk_bytes
+        self._sink(event.sink).picture.spools[event.partition] = (
+            event.unsent_bytes,
+            event.disk_bytes,
+        )
 
     def _dropped(self, event: DeadLettersDropped, now: float) -> None:
-        self._dead_letters_dropped += event.samples
+        self._picture.dead_letters_dropped += event.samples
 
     def _unreadable(self, event: MessagesUnreadable, now: float) -> None:
-        self._messages_unreadable += event.messages
+        self._picture.unreadable += event.messages
 
     def _covered(self, event: Coverage, now: float) -> None:
-        cluster = self._cluster(event.cluster)
-        cluster.expected += event.expected
-        cluster.collected += event.collected
-        cluster.filled += event.filled
-        cluster.late += event.late
+        seen = self._cluster(event.cluster)
+        seen.picture.expected += event.expected
+        seen.picture.collected += event.collected
+        seen.picture.filled += event.filled
+        seen.picture.late += event.late
         for recent, amount in zip(
-            cluster.recent, (event.expected, event.collected, event.filled), strict=True
+            seen.recent, (event.expected, event.collected, event.filled), strict=True
         ):
             recent.add(now, amount)
 
@@ -337,12 +308,15 @@ class Tally:
             yield from cluster.recent
 
     def _sink(self, name: str) -> _Sink:
-        return self._sinks.setdefault(name, _Sink())
+        if name not in self._sinks:
+            published: Counter[str] | None = Counter() if name in self._job.files else None
+            self._sinks[name] = _Sink(SinkPicture(name, self._job.spools.get(name), published))
+        return self._sinks[name]
 
     def _cluster(self, name: str) -> _Cluster:
         if name not in self._clusters:
-            window = self._window
-            self._clusters[name] = _Cluster((Recent(window), Recent(window), Recent(window)))
+            recent = Recent(self._window), Recent(self._window), Recent(self._window)
+            self._clusters[name] = _Cluster(ClusterPicture(name), recent)
         return self._clusters[name]
 
     def _anomalies(self) -> set[str]:
@@ -350,33 +324,16 @@ class Tally:
         for cluster in self._clusters.values():
             for tick, found in cluster.anomalies.values():
                 # The entity types of a tick come one after another.
-                if tick > (cluster.last_tick or 0) - 2000 * self._job.interval:
+                if tick > (cluster.picture.last_tick or 0) - 2000 * self._job.interval:
                     labels |= found
         return labels
 
-    def _sink_picture(self, name: str, now: float) -> SinkPicture:
-        sink = self._sinks[name]
+    def _sink_picture(self, sink: _Sink, now: float) -> SinkPicture:
         # A young job has not filled the window; its first tick stands for an interval.
-        seconds = min(self._window, max(now - self._started, self._job.interval, 1.0))
-        return SinkPicture(
-            name=name,
-            written=dict(sink.written),
-            rates={origin: recent.sum(now) / seconds for origin, recent in sink.recent.items()},
-            published=dict(sink.published) if name in self._job.files else None,
-            delivered=dict(sink.delivered),
-            dead=dict(sink.dead),
-            retries=sink.retries,
-            points_rejected=sink.points_rejected,
-            error=sink.error,
-            unsent_bytes=sum(unsent for unsent, _ in sink.spool.values()),
-            spool_bytes=sum(disk for _, disk in sink.spool.values()),
-            spool_limit=self._job.spools.get(name),
-            watermarks=dict(sink.watermarks),
-            delays={
-                origin: Delays(tuple(delays.buckets), delays.sum, delays.last)
-                for origin, delays in sink.delays.items()
-            },
-        )
+        up = now - self._picture.started
+        seconds = min(self._window, max(up, self._job.interval, 1.0))
+        rates = {origin: recent.sum(now) / seconds for origin, recent in sink.recent.items()}
+        return replace(deepcopy(sink.picture), rates=rates)
 
 
 def _pool_picture(pool: Pool) -> PoolPicture:
@@ -385,18 +342,9 @@ def _pool_picture(pool: Pool) -> PoolPicture:
     )
 
 
-def _cluster_picture(name: str, cluster: _Cluster, now: float) -> ClusterPicture:
+def _cluster_picture(cluster: _Cluster, now: float) -> ClusterPicture:
     expected, collected, filled = (recent.sum(now) for recent in cluster.recent)
-    return ClusterPicture(
-        name,
-        cluster.last_tick,
-        cluster.samples,
-        cluster.expected,
-        cluster.collected,
-        cluster.filled,
-        cluster.late,
-        (expected, collected, filled),
-    )
+    return replace(cluster.picture, recent=(expected, collected, filled))
 
 
 def _last_tick(batch: pa.RecordBatch) -> tuple[int, frozenset[str]]:

@@ -1,6 +1,7 @@
 """The live table: what it shows, and that it fits the terminal."""
 
 import io
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_large_numbers_stay_whole_at_80_columns() -> None:
     parquet = p.sink("parquet", spooled=False)
     large = replace(
         p.sink("newrelic-with-a-long-name", spooled=True, unsent=123_456_789, dead=123_456),
-        written=dict.fromkeys(("collected", "simulated", "filled"), 987_654_321),
+        written=Counter(dict.fromkeys(("collected", "simulated", "filled"), 987_654_321)),
         rates=dict.fromkeys(("collected", "simulated", "filled"), 999_999.0),
     )
     *_, line = (x for x in shown(p.picture(sinks=(parquet, large))).splitlines() if "newr" in x)
@@ -225,7 +226,7 @@ def test_where_files_appear_is_said_in_whole_words_on_a_narrow_terminal() -> Non
         "samples appear in ./samples: the first by about 10:00:00 UTC, then every 10m 0s or "
         "1,000,000 rows of a cluster"
     )
-    parquet = replace(p.sink("parquet", spooled=False), published={})
+    parquet = replace(p.sink("parquet", spooled=False), published=Counter())
     picture = p.picture(sinks=(parquet,))
     job = replace(picture.job, files={"parquet": words})
     text = shown(replace(picture, job=job), 60)

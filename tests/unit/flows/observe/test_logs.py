@@ -9,6 +9,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -301,7 +302,7 @@ def test_ticks_are_those_of_targets_and_of_simulated_clusters(lines: Lines) -> N
 def test_what_an_earlier_run_left_waiting_is_told_apart(lines: Lines) -> None:
     """Its samples are in files now, and were not taken over by this one."""
     mine = p.sink("parquet", spooled=False)
-    resumed = replace(mine, published={"collected": 1500, "filled": 30})
+    resumed = replace(mine, published=Counter({"collected": 1500, "filled": 30}))
     for sink in (mine, resumed):
         EventLog().ended(p.picture(sinks=(sink,)), failed=False)
     told = [(line["in_files"], line["in_files_of_earlier_runs"]) for line in lines()]
@@ -333,7 +334,7 @@ def test_deliveries_by_several_routes_are_told_by_route(lines: Lines) -> None:
     """Not every route takes each sample, so no single number says what arrived."""
     both = replace(
         p.sink("newrelic", spooled=True),
-        delivered={("events", "collected"): 30, ("metrics", "collected"): 12},
+        delivered=Counter({("events", "collected"): 30, ("metrics", "collected"): 12}),
     )
     EventLog().ended(p.picture(sinks=(both,)), failed=False)
     assert lines()[0]["delivered"] == {"newrelic": {"events": 30, "metrics": 12}}

@@ -214,6 +214,27 @@ def test_spools_retries_and_dead_letters_count(tally: Tally) -> None:
     assert picture.dead_letters_dropped == 8
 
 
+def test_a_picture_stays_as_it_was_while_the_tally_counts_on(tally: Tally) -> None:
+    """Who shows it reads it outside of the tally's lock."""
+
+    def count() -> None:
+        ticks = {"collected": (900_000, 990_000)}
+        tally.hear(SamplesWritten("parquet", {"collected": 5}, ticks))
+        tally.hear(SamplesDelivered("newrelic", "events", {"collected": 5}, ticks, 0.1))
+        tally.hear(SamplesDead("newrelic", "events", {"collected": 1}, "too old", 400))
+        tally.hear(SpoolDepth("newrelic", "spool-0", 10, 20))
+        tally.hear(Coverage("prod", 1_000, expected=10, collected=7, filled=3))
+        tally.saw("prod", batch([1_000_000], ["spike"]))
+        tally.hear(TaskFailed("prod", "prod/brokers", Outcome.FAILED, 1, 0.1, "timeout", "late"))
+        tally.hear(DeadLettersDropped("dead-letters/a.parquet", 8))
+
+    count()
+    picture = tally.picture()
+    before = repr(picture)
+    count()
+    assert repr(picture) == before != repr(tally.picture())
+
+
 def test_coverage_adds_up_by_cluster(tally: Tally, clock: Clock) -> None:
     """Totals go back to the start, the recent part to the window's."""
     tally.hear(Coverage("prod", 1_000, expected=10, collected=7, filled=3))
