@@ -3,13 +3,13 @@
 An observer hears them as plain calls: on the pool's loop, on an engine's thread, on a sink's.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from operators.schema.logs import Log
 from operators.ticks import Outcome
 
-log = logging.getLogger(__name__)
+log = Log("mqpipe.events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def observers(*each: Observer) -> Observer:
             try:
                 observer.hear(event)
             except Exception:
-                log.exception("an observer of %s raised", type(event).__name__)
+                log.exception(f"an observer of {type(event).__name__} raised")
 
     return Observer(hear, frozenset().union(*(observer.pool_events for observer in each)))
 

@@ -146,7 +146,7 @@ class DeadLetters:
                 file.unlink()
             except FileNotFoundError:
                 continue
-            Log(__name__).error(
+            Log("mqpipe.sinks").error(
                 "dead letters dropped: their size limit is reached",
                 path=str(file),
                 samples=samples,

@@ -142,7 +142,7 @@ class Courier:
         self._not_before: dict[str, float] = {}
         self._failing_since: float | None = None
         self._told: set[int | str] = set()
-        self._log = Log(__name__).bind(sink=destination.name)
+        self._log = Log("mqpipe.sinks").bind(sink=destination.name)
 
     async def deliver(
         self, samples: SampleBatches, since: float, route: str | None = None

@@ -55,7 +55,7 @@ class Damage:
 
 def log_damage(damage: Damage) -> None:
     """Say in the log what was lost."""
-    Log(__name__).warning(
+    Log("mqpipe.sinks").warning(
         "segment damaged",
         path=str(damage.path),
         offset=damage.offset,
@@ -299,7 +299,7 @@ def _segments_in(directory: Path) -> Iterator[tuple[int, int]]:
         if _SEGMENT.fullmatch(file.name) and file.is_file():
             yield int(file.stem), file.stat().st_size
         else:
-            Log(__name__).warning("stray file left alone", path=str(file))
+            Log("mqpipe.sinks").warning("stray file left alone", path=str(file))
 
 
 def _read_record(read: Callable[[int], bytes], room: int) -> bytes | str:

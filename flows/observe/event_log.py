@@ -30,8 +30,6 @@ from operators.schema.logs import Log
 from operators.ticks import Outcome
 from sinks.events import DeadLettersDropped, DeliveryRetried, PointsRejected, SamplesDead
 
-_LOGGER = "mqpipe.events"
-
 EVERY = 60.0
 """Seconds between two warnings of the same thing; those between them are counted."""
 
@@ -87,13 +85,13 @@ class EventLog:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = RateLimit(EVERY, clock)
-        self._log = Log(_LOGGER)
+        self._log = Log("mqpipe.events")
 
     @property
     def observer(self) -> Observer:
         """Has what is usual in pools made only where the log is at debug."""
         logged: set[type[PoolEvent]] = {TaskFailed, BreakerOpened, BreakerClosed}
-        if logging.getLogger(_LOGGER).isEnabledFor(logging.DEBUG):
+        if self._log.says(logging.DEBUG):
             logged |= _USUAL.keys()
         return Observer(self.hear, frozenset(logged))
 

@@ -26,7 +26,7 @@ from operators.ticks import Outcome, TickResult, Ticks
 
 MergedRows = list[pa.RecordBatch]
 
-_log = Log(__name__)
+_log = Log("mqpipe.merge")
 
 STATE_VERSION = 1
 _NOBODY = pa.array([], pa.string())

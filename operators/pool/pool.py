@@ -1,7 +1,6 @@
 """The pool: bounded, fair and patient concurrent work for any task."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Hashable
 from math import inf
 from random import Random
@@ -16,11 +15,12 @@ from operators.pool.settings import PoolSettings, Priority
 from operators.pool.slots import CANCEL_GRACE, Slots
 from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.pool.task import Phase, Result, Task, Work, classify, is_retryable
+from operators.schema.logs import Log
 from operators.ticks import Outcome
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = Log("mqpipe.pool")
 
 
 class Pool:
@@ -373,14 +373,14 @@ class Pool:
             error = str(failure) or type(failure).__name__
             return self._classify(failure), error, is_retryable(failure)
         except Exception:
-            log.exception("pool `%s`: cannot describe a %s", self.name, type(failure).__name__)
+            log.exception(f"pool `{self.name}`: cannot describe a {type(failure).__name__}")
             return "error", type(failure).__name__, True
 
     def _answer(self, done: Callable[[Result[Any]], None], result: Result[Any]) -> None:
         try:
             done(result)
         except Exception:
-            log.exception("pool `%s`: a task's `done` raised", self.name)
+            log.exception(f"pool `{self.name}`: a task's `done` raised")
 
     async def _change(self) -> None:
         """Wait until half the queue is free, or nothing is under way."""

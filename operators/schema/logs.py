@@ -1,7 +1,8 @@
 """Loggers whose lines are an event in words and its fields.
 
 They are the standard library's, so that nothing is imported for them; `flows.observe.logs` says
-how lines look and where they go.
+how lines look and where they go. A logger is called `mqpipe.` and, in one word, the part of a job
+that speaks (`mqpipe.collect`), whichever module writes the line; libraries keep their own names.
 """
 
 import logging
@@ -21,6 +22,10 @@ class Log:
     def bind(self, **fields: object) -> "Log":
         """The same log with more fields on every line."""
         return Log(self.name, **self._fields, **fields)
+
+    def says(self, level: int) -> bool:
+        """Whether lines of a level (the standard library's) are written."""
+        return self._logger.isEnabledFor(level)
 
     def debug(self, event: str, *, exc_info: bool = False, **fields: object) -> None:
         """What only someone who looks for a fault wants to know; `exc_info` adds the exception."""
@@ -49,6 +54,6 @@ class Log:
     def _write(
         self, level: int, event: str, fields: dict[str, object], *, exc_info: bool = False
     ) -> None:
-        if self._logger.isEnabledFor(level):
+        if self.says(level):
             extra = {FIELDS: {**self._fields, **fields}}
             self._logger.log(level, event, exc_info=exc_info, extra=extra)

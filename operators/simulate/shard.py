@@ -14,7 +14,7 @@ from operators.ticks import Ticks
 
 STATE_VERSION = 1
 
-_log = Log(__name__)
+_log = Log("mqpipe.simulate")
 
 ShardState = tuple[int, str, Any]
 """Version, the shard's fingerprint, and its generator's state."""

@@ -54,7 +54,7 @@ class Kafka:
         self._connecting = asyncio.Lock()
         """One for each loop: see `start`."""
         self._topic_is_there = False
-        self._log = Log(__name__).bind(topic=settings.topic)
+        self._log = Log("mqpipe.kafka").bind(topic=settings.topic)
 
     def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         """A parcel a message; a single sample that is too large for one is refused."""

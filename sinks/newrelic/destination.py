@@ -75,7 +75,7 @@ class NewRelic:
         self._urls = {EVENTS: settings.events_url(account_id), METRICS: settings.metrics_url()}
         self._routes = ROUTES[settings.shape]
         self._hinted = False
-        self._log = Log(__name__)
+        self._log = Log("mqpipe.newrelic")
 
     def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
         """Payloads within New Relic's limits; what is too old or too far ahead is refused."""

@@ -54,7 +54,7 @@ class EventPoster:
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
         self._dropped = 0
-        self._log = Log(__name__)
+        self._log = Log("mqpipe.newrelic")
 
     def put(self, event: Mapping[str, Any]) -> None:
         """Take an event; attributes that are None are left out, `timestamp` is now without one."""

@@ -41,7 +41,7 @@ class Otlp:
         self._interval = interval
         self._listener = listener
         self._told: set[str] = set()
-        self._log = Log(__name__)
+        self._log = Log("mqpipe.otlp")
         self._client = client_of(settings)
 
     def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:

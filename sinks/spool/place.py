@@ -15,7 +15,7 @@ from sinks.spool.store import left_behind
 BEFORE = Path("spool")
 """Where spools lay that no `spool.path` was given for, in the folder that a job was started in."""
 
-_log = Log(__name__)
+_log = Log("mqpipe.sinks")
 
 
 def spool_of(settings: SpoolSettings, sink: str, job: JobContext) -> SpoolSettings:

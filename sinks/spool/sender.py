@@ -18,7 +18,7 @@ from sinks.spool.store import Chunk, Spool, left_behind
 
 T = TypeVar("T")
 
-_log = Log(__name__)
+_log = Log("mqpipe.sinks")
 
 _BEHIND = 30.0
 """Seconds that new samples may wait for older ones before they get a lane of their own."""

@@ -131,7 +131,7 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, StoredSpoolState]):
         self._sink = sink
         self._spool = spool
         self._running = running
-        self._log = Log(__name__).bind(sink=sink.name, partition=spool.name)
+        self._log = Log("mqpipe.sinks").bind(sink=sink.name, partition=spool.name)
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
         for batch in values:

@@ -144,7 +144,7 @@ class Spool:
         """
         log, segment, offset = state
         if log != self.backlog.log:
-            Log(__name__).warning(
+            Log("mqpipe.sinks").warning(
                 "the spool is not the one of the last snapshot; what waits in it is sent",
                 path=str(self.directory),
             )
