@@ -28,6 +28,7 @@ from flows.sinks import (
 )
 from flows.state import JobState, hold, read_document
 from flows.times import show_time
+from flows.units import of
 from flows.visible import say
 from operators.drain import Drain
 from operators.recorded.operator import recorded
@@ -150,7 +151,7 @@ def _went(picture: Picture, dead_letters: Path) -> Iterator[str]:
         if dead := sum(sink.dead.values()):
             yield f"{sink.name}: {dead:,} of them are dead letters in {dead_letters}"
     if picture.unreadable:
-        yield f"{picture.unreadable:,} messages held what is no sample: they are in {dead_letters}"
+        yield f"{of(picture.unreadable, 'message')} held what is no sample: dead letters in {dead_letters}"
 
 
 def _state_folder(

@@ -34,7 +34,5 @@ def shortfalls(picture: Picture) -> Sequence[str]:
                 f"{sink.name}: {dead:,} dead letters, which `mqpipe redeliver` sends again"
             )
     if picture.unreadable:
-        found.append(
-            f"{picture.unreadable:,} messages held what is no sample, and are in dead letters"
-        )
+        found.append(f"{of(picture.unreadable, 'message')} held what is no sample: in dead letters")
     return found

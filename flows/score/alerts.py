@@ -24,6 +24,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names that a column may have, by what it holds."""
 
+_INCIDENTS = ("entityPath", "entity.name", "targetName")
+"""Attributes of New Relic's incidents that name the entity: the facet's are tags, or bare."""
+
 _PLACES = ("broker", "topic", "group", "consumer_group", "consumergroup", "queue")
 """Labels that, below a cluster's, name an entity."""
 
@@ -88,6 +91,9 @@ def _detected(
     file: Path, table: pl.LazyFrame, given: Mapping[str, str], entity: str | None
 ) -> Detected:
     there = table.collect_schema().names()
+    if "openTime" in there and "entity" not in there and not given:
+        table = _incidents(table, there)
+        there = table.collect_schema().names()
     found = {what: _column(file, what, there, given) for what in NAMES}
     if found["time"] is None or (found["entity"] is None and entity is None):
         raise UsageError(
@@ -117,6 +123,17 @@ def _detected(
         schema=ALERTS,
     )
     return Detected(alerts, None)
+
+
+def _incidents(table: pl.LazyFrame, there: list[str]) -> pl.LazyFrame:
+    """A table of NrAiIncident as alerts: its `timestamp` is when it was written, not opened."""
+    whose = [name for of in _INCIDENTS for name in (f"tags.{of}", of) if name in there]
+    columns = (
+        {"entity": pl.coalesce(pl.col(name).replace("", None) for name in whose)} if whose else {}
+    )
+    times = {"time": "openTime", "end": "closeTime"}
+    columns |= {what: pl.col(name) for what, name in times.items() if name in there}
+    return table.select(**columns)
 
 
 def _scores(file: Path, table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
@@ -231,7 +248,7 @@ def _rows(one: Any) -> Iterator[dict[str, Any]]:
         # NrAiIncident: the facet's attributes are tags.
         tags = {key.removeprefix("tags."): value for key, value in one.items()}
         yield {
-            "entity": tags.get("entityPath") or tags.get("entity.name") or tags.get("targetName"),
+            "entity": next((tags[name] for name in _INCIDENTS if tags.get(name)), None),
             "time": str(one["openTime"]),
             "end": None if one.get("closeTime") is None else str(one["closeTime"]),
         }

@@ -1,5 +1,6 @@
 """`mqpipe run` into a Kafka topic, and `mqpipe replay` out of it: the same rows."""
 
+import json
 import time
 from pathlib import Path
 
@@ -48,10 +49,17 @@ def test_replay_gives_the_rows_that_parquet_has(kafka: Kafka, tmp_path: Path) ->
         assert_frame_equal(delta_samples(tmp_path / "delta", label), whole)
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     producer.produce(f"mq-{tmp_path.name}", b"\x00garbage", key=b"a-1")
+    kept_nowhere = json.dumps({"eventType": "KafkaConsumerSample", "clusterName": "c"}).encode()
+    producer.produce(f"mq-{tmp_path.name}", kept_nowhere, key=b"a-1")
     assert producer.flush(30) == 0
 
     replayed = mqpipe(tmp_path, "replay", "c.yaml", "--out", "again")
     assert replayed.code == 0, replayed.err[-4000:]
+    assert "2 messages held what is no sample: dead letters in dead" in replayed.out
+    (ended,) = [
+        e for e in map(json.loads, replayed.err.splitlines()) if e["event"] == "replay ended"
+    ]
+    assert ended["unreadable"] == 2
     for label in LABELS:
         whole = samples(tmp_path / "samples", label)
         assert_frame_equal(samples(tmp_path / "again", label), whole)
@@ -77,7 +85,7 @@ def test_replay_gives_the_rows_that_parquet_has(kafka: Kafka, tmp_path: Path) ->
     assert (refused.code, "more holds samples" in refused.err) == (1, True)
 
     letters = pl.concat(pl.read_parquet(f) for f in (tmp_path / "dead").rglob("*.parquet"))
-    assert set(letters["data"]) == {b"\x00garbage"}
+    assert set(letters["data"]) == {b"\x00garbage", kept_nowhere}
     refused = mqpipe(tmp_path, "replay", "c.yaml", "--out", "again")
     assert (refused.code, "holds samples" in refused.err) == (1, True)
 

@@ -202,6 +202,21 @@ def test_alerting_systems_own_forms_are_read(tmp_path: Path, content: Any, expec
     assert rows(file) == expected
 
 
+def test_a_table_of_incidents_is_read(tmp_path: Path) -> None:
+    """As New Relic exports CSV: of each incident a row as it opened and one as it closed, written later."""
+    file = tmp_path / "incidents.csv"
+    file.write_text(
+        "timestamp,event,openTime,closeTime,tags.entityPath,tags.entity.name\n"
+        f"{FROM + 5},open,{FROM},,c/billing,x\n{TO + 5},close,{FROM},{TO},c/billing,x\n"
+        f"{TO + 5},close,{FROM},{TO},,c/orders\n"
+    )
+    assert rows(file) == [
+        ("c/billing", FROM, FROM, None),
+        ("c/billing", FROM, TO, None),
+        ("c/orders", FROM, TO, None),
+    ]
+
+
 def test_json_lines_are_read(tmp_path: Path) -> None:
     """One alert a line."""
     file = tmp_path / "a.jsonl"

@@ -141,6 +141,7 @@ def test_good_answers_are_delivered(status: int) -> None:
         (429, 17.0, 17.0),
         (500, 17.0, 17.0),
         (503, None, None),
+        (503, 17.0, 17.0),
         (599, None, None),
     ],
 )
