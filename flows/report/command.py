@@ -38,7 +38,7 @@ def report(uri: str, options: ReportOptions) -> int:
         CommandError: the report cannot be written.
     """
     samples = find_samples(uri)
-    _require_writable(options.out)
+    _require_writable(options)
     with (
         stages(options.progress) as tell,
         ThreadPoolExecutor(1) as background,
@@ -69,13 +69,16 @@ def report(uri: str, options: ReportOptions) -> int:
     return 0
 
 
-def _require_writable(out: Path) -> None:
-    """Nothing, where the page can be written: it takes seconds to make.
+def _require_writable(options: ReportOptions) -> None:
+    """Nothing, where the page and the images can be written: they take seconds to make.
 
     Raises:
-        CommandError: it cannot.
+        CommandError: they cannot.
     """
+    out = options.out
     try:
+        if options.png is not None:
+            options.png.mkdir(parents=True, exist_ok=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         there = out.exists()
         with out.open("ab"):
@@ -84,7 +87,8 @@ def _require_writable(out: Path) -> None:
             out.unlink()
     except OSError as error:
         raise CommandError(
-            f"{out}: the report cannot be written there: {error.strerror}; name another place by --out"
+            f"{error.filename or out}: the report cannot be written there: {error.strerror}; "
+            "name another place by --out or --png"
         ) from error
 
 

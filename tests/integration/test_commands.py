@@ -93,8 +93,9 @@ def test_second_run_on_the_same_state_is_refused(tmp_path: Path) -> None:
 
 def test_the_version_is_shown(tmp_path: Path) -> None:
     """As who reports a fault is asked for it."""
-    ended = mqpipe(tmp_path, "--version")
-    assert (ended.code, ended.out) == (0, f"mqpipe {version('mqpipe')}\n")
+    for asked in ("--version", "version"):
+        ended = mqpipe(tmp_path, asked)
+        assert (ended.code, ended.out) == (0, f"mqpipe {version('mqpipe')}\n")
 
 
 def test_check_says_that_samples_go_nowhere(tmp_path: Path) -> None:
@@ -135,12 +136,24 @@ def test_check_says_where_what_is_only_collected_goes_and_how_it_ended(tmp_path:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "export", "replay", "check", "redeliver", "init", "report", "dashboard", "score"],
+    [
+        "run",
+        "export",
+        "replay",
+        "check",
+        "redeliver",
+        "init",
+        "report",
+        "dashboard",
+        "score",
+        "tail",
+    ],
 )
 def test_help_has_an_example(tmp_path: Path, command: str) -> None:
-    """Each command says what it does, with an example."""
-    ended = mqpipe(tmp_path, command, "--help")
+    """Each command says what it does, with an example; on 80 columns, and nothing is cut."""
+    ended = mqpipe(tmp_path, command, "--help", env={"COLUMNS": "80"})
     assert ended.code == 0
+    assert all(len(line) <= 80 and not line.endswith("...") for line in ended.out.split("\n"))
     assert f"Example: mqpipe {command}" in ended.out
 
 

@@ -129,6 +129,9 @@ def test_a_certificate_may_be_given_in_each_way(
     assert run(properties, brokers) == [1]
 
 
+PLAIN = {"sasl.mechanism": "PLAIN", "sasl.username": "who", "sasl.password": "what"}
+
+
 @pytest.mark.parametrize(
     ("listener", "change", "error_class", "says"),
     [
@@ -139,6 +142,7 @@ def test_a_certificate_may_be_given_in_each_way(
         ("SASL", {"security.protocol": "SASL_SSL"}, "tls", "does the listener speak TLS?"),
         ("MTLS", {"ssl.keystore.location": "", "ssl.keystore.password": ""}, "tls", "certificate"),
         ("SASL", {"security.protocol": "PLAINTEXT"}, "refused", "as soon as it was spoken to"),
+        ("TLS", {**PLAIN, "security.protocol": "SASL_SSL"}, "auth", "this listener has no SASL"),
         ("TLS", {"ssl.ca.location": "/nowhere.pem"}, "config", "ssl.ca.location: No such file"),
         ("MTLS", {"ssl.keystore.password": "wrong"}, "config", "ssl.keystore.location"),
     ],
