@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from flows.config import NO_SINK, Config
-from flows.cost import NOTHING, Cost, cost_of, entities_of
+from flows.cost import NOTHING, Cost, Pace, cost_of, entities_of
 from flows.errors import CommandError
 from flows.sinks import sinks_of, taken_beside_rows
 from flows.units import size
@@ -189,6 +189,7 @@ def _simulated_for(config: Config, sinks: Sequence[Sink]) -> list[ShardSpec]:
 def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
     """What simulated clusters cost, and those of which it is not known before they run."""
     now = at_or_after(wall_clock(), config.interval_ms)
+    pace = Pace(config.interval, config.recovery.epoch)
     cost = NOTHING
     unknown: list[str] = []
     fleets: dict[str, list[ShardSpec]] = {}
@@ -206,14 +207,18 @@ def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
                 made = Shard(spec, config.account_id).step(ticks)
             except GeneratorError as error:
                 raise CommandError(str(error)) from error
-            cost += cost_of(made, number, sinks).times(len(specs) / len(specs[:_ALIKE]))
+            of_one = cost_of(made, number, sinks, pace)
+            cost += of_one.times(len(specs) / len(specs[:_ALIKE]))
     return cost, unknown
 
 
 def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:
     a_minute = 60 / config.interval
+    entities = cost.samples - cost.outcomes
+    outcomes = f" ({cost.outcomes * a_minute:,.0f} of them tell how ticks went)"
     yield (
-        f"in all: {cost.samples:,} entities; {cost.samples * a_minute:,.0f} samples and "
+        f"in all: {entities:,} entities; {cost.samples * a_minute:,.0f} samples"
+        f"{outcomes if cost.outcomes else ''} and "
         f"{cost.points * a_minute:,.0f} data points a minute; {cost.points:,} series"
     )
     for sink in sinks:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from flows.config import Config
-from flows.cost import NOTHING, Cost, cost_of, entities_of
+from flows.cost import NOTHING, Cost, Pace, cost_of, entities_of
 from flows.sinks import job_context, taken_beside_rows
 from flows.state import JobState
 from operators.collect.clusters import AnyCluster
@@ -16,12 +16,13 @@ from operators.collect.custom import CustomCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings, CollectorSettings
+from operators.merge.report import collection_row
 from operators.merge.row import cluster_row
 from operators.schedule import at_or_after
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, one_batch
 from operators.schema.clock import wall_clock
 from operators.schema.metrics import CLUSTER
-from operators.ticks import PROBE_KIND, Ticks
+from operators.ticks import PROBE_KIND, Outcome, TickResult, Ticks
 from sinks.job import JobContext
 from sinks.sink import Sink
 
@@ -78,8 +79,22 @@ async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink
     finally:
         with suppress(Exception):
             await collector.close()
-    cost = cost_of(collected.batches, 1, sinks)
+    identity = ClusterIdentity(settings.name, settings.environment, config.account_id)
+    told = _outcome(identity, tick, collected.batches)
+    cost = cost_of([*collected.batches, told], 1, sinks, _pace(config))
     return Finding(what, entities_of(cost), (), cost)
+
+
+def _outcome(
+    identity: ClusterIdentity, tick: Ticks, batches: Sequence[pa.RecordBatch]
+) -> pa.RecordBatch:
+    """The row of a target that tells how its tick went."""
+    result = TickResult(tick, Outcome.COMPLETED, tuple(batches), attempts=1, duration=0.1)
+    return collection_row(identity, result)
+
+
+def _pace(config: Config) -> Pace:
+    return Pace(config.interval, config.recovery.epoch)
 
 
 async def _cluster(config: Config, cluster: AnyCluster, sinks: Sequence[Sink]) -> Finding:
@@ -111,7 +126,15 @@ async def _cluster(config: Config, cluster: AnyCluster, sinks: Sequence[Sink]) -
             cluster.name, cluster.environment, config.account_id, provider=cluster.provider
         )
         samples.append(cluster_row(identity, now, batches))
-    cost = cost_of(samples, 1, sinks)
+        given = dict(zip(kinds, (part for part, _ in found), strict=True))
+        outcomes = [
+            _outcome(
+                identity, Ticks(cluster.name, now, config.interval_ms, kind=k), given.get(k, ())
+            )
+            for k in cluster.kinds
+        ]
+        samples.append(one_batch(outcomes))
+    cost = cost_of(samples, 1, sinks, _pace(config))
     causes: dict[str, list[str]] = {}
     for kind, (_, problem) in zip(kinds, found, strict=True):
         if problem:

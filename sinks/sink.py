@@ -76,7 +76,7 @@ class Sink:
     holds_samples: Callable[[], bool] = _never
     """Whether its place holds samples, with which those of a replay would mix."""
     size_of: Callable[[pa.RecordBatch], int] | None = None
-    """About how many bytes a batch becomes there; None is not known."""
+    """About how many bytes a batch becomes there, where the sink rolls as a file; None is not known."""
     shapes: Mapping[str, Callable[[pa.RecordBatch], "Size"]] = field(default_factory=dict)
     """By the name of a shape in which it could send a batch: what that would become."""
     takes_only: frozenset[Only] = frozenset()
