@@ -91,7 +91,7 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
     faults, lines = reading.faults, reading.lines
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = {} if root is None else reading.value(root, ())
+        written = None if root is None else reading.value(root, ())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError(source, [Fault("", line, f"not YAML: {error.problem}")]) from error
@@ -103,9 +103,9 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
     except _TooManyError as error:
         raise ConfigError(source, [Fault("", error.line, str(error))]) from None
     try:
-        config = model.model_validate(value)
+        config = model.model_validate({} if written is None else written)
     except ValidationError as error:
-        if root is None:
+        if written is None:
             message = "is empty: `mqpipe init` writes a configuration to start from"
             raise ConfigError(source, [Fault("", 0, message)]) from None
         # A variable that is not set is wrong for that alone.
@@ -307,9 +307,9 @@ def _written(loc: KeyPath, lines: Mapping[KeyPath, int], missing: bool) -> KeyPa
 def _is_another_member(
     path: KeyPath, items: Sequence[Mapping[str, Any]], faults: Collection[KeyPath]
 ) -> bool:
-    """Whether all that is wrong is the type, and what is wrong below shows which one is meant."""
+    """Whether all that is wrong is the type, or that too few are right, and what is wrong below says more."""
     below = any(len(other) > len(path) and other[: len(path)] == path for other in faults)
-    return below and all(item["type"] in _WANTED for item in items)
+    return below and all(item["type"] in (*_WANTED, "too_short") for item in items)
 
 
 def _single(error: ValidationError) -> Iterator[Mapping[str, Any]]:
@@ -359,6 +359,8 @@ def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> 
         return f"unknown key; {hint}"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] == "too_short":
+        return f"has {item['ctx']['actual_length']}, and needs {item['ctx']['min_length']} at least"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     message = str(item["msg"])

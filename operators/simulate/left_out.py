@@ -53,7 +53,7 @@ def _of_fleet(specs: list[ShardSpec]) -> Iterator[tuple[str, str]]:
         if most < pairs:
             yield (
                 "too many topics on brokers",
-                f"topics of {spec.cluster} lie on {pairs:,} brokers, each on its own, and "
+                f"{spec.cluster} has {pairs:,} pairs of a broker and a topic on it, and "
                 f"`broker_topics` allows for {most:,} events: those of the topics with the least "
                 f"traffic have none; {_HOW}",
             )

@@ -14,6 +14,11 @@ from flows.loading import parse
         ("simulation: {fleets: [{name: no}]}", "true and false: write it in quotes"),
         ("", "c.yaml: is empty: `mqpipe init` writes"),
         ("# nothing yet\n", "c.yaml: is empty: `mqpipe init` writes"),
+        ("---\n", "c.yaml: is empty: `mqpipe init` writes"),
+        (
+            "simulation: {fleets: [{name: a, groups: [{name: g, topics: []}]}]}",
+            "groups[0].topics: has 0, and needs 1 at least",
+        ),
         (
             "simulation: {anomalies: [{kind: spike, entity: a, start: tomorrow}]}",
             "not a time: 'tomorrow'; write ISO 8601 (2026-01-31T10:00:00Z)",
@@ -40,3 +45,12 @@ def test_a_time_without_a_zone_is_utc(start: str) -> None:
     (anomaly,) = parse(Config, text, "c.yaml").simulation.anomalies
     assert anomaly.start is not None
     assert anomaly.start.timestamp() == 1_767_261_600
+
+
+def test_what_is_only_a_consequence_is_not_told() -> None:
+    """A list of one wrong name has none that is right, which is no fault of its own."""
+    text = "simulation: {fleets: [{name: a, groups: [{name: g, topics: [on]}]}]}"
+    with pytest.raises(ConfigError) as wrong:
+        parse(Config, text, "c.yaml")
+    assert "topics[0]: must be text" in str(wrong.value)
+    assert "at least" not in str(wrong.value)

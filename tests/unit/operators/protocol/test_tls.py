@@ -1,6 +1,9 @@
 """TLS contexts: what they are made of, and when they are made anew."""
 
+import os
 import ssl
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,27 @@ def test_certificates_may_be_in_a_directory_a_file_and_inline(tmp_path: Path) ->
     assert names(context) == {"one", "two"}
     broker_context({"ssl.ca.location": str(tmp_path)})
     broker_context({"ssl.ca.location": "probe"})
+
+
+def test_a_system_that_has_no_files_in_memory_has_one_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS, which has no `memfd_create` and no /proc: of this user alone, and gone afterwards."""
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    modes = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def seen(context: ssl.SSLContext, chain: str, *more: str) -> None:
+        modes.append((Path(chain).parent, stat.S_IMODE(Path(chain).stat().st_mode)))
+        load(context, chain, *more)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", seen)
+    both = self_signed(tmp_path).read_text()
+    before = set(tmp_path.iterdir())
+    broker_context({"ssl.certificate.pem": both, "ssl.key.pem": both})
+    assert modes == [(tmp_path, 0o600)]
+    assert set(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("password", [None, "of-the-store"])
