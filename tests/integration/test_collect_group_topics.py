@@ -6,6 +6,7 @@ import time
 import pytest
 
 from operators.collect.collector import ClusterCollector
+from operators.schema.arrow import Only
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of, tick
 from tests.integration.test_derive_collected import two_ticks
@@ -69,6 +70,31 @@ def test_rows_that_are_left_out_are_told_once(
     assert "allows for 2 rows: the 1 with the least lag have none" in note
     logged = [r for r in caplog.records if r.getMessage() == "too many groups and topics"]
     assert len(logged) == 1
+
+
+def test_events_that_are_left_out_are_told_once(
+    kafka: Kafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of topics on brokers, where somebody takes such events: in one line, however many ticks there are."""
+    topics = [create_topic(kafka, 1) for _ in range(2)]
+    produce(kafka, topics[0], [10])
+
+    async def run(*beside: Only) -> tuple[str, ...]:
+        include = {"include": [f"^{topic}$" for topic in topics]}
+        settings = settings_of(kafka, broker_topics=1, topics=include, log_dirs=True)
+        collector = ClusterCollector(settings, beside=frozenset(beside))
+        try:
+            for number in range(2):
+                await tick(collector, number)
+        finally:
+            await collector.close()
+        return collector.notes
+
+    (note,) = asyncio.run(run(Only.EVENTS))
+    assert "`broker_topics` allows for 1 events of a broker on a topic: 1, of the topics" in note
+    logged = [r for r in caplog.records if r.getMessage() == "too many topics on brokers"]
+    assert len(logged) == 1
+    assert asyncio.run(run()) == ()
 
 
 def test_topics_tell_how_they_are_configured(kafka: Kafka) -> None:
