@@ -213,7 +213,7 @@ def _parts(
             catch_up=catch_up,
             retired=state.retired("fleets", frozenset(shards)),
             began=began,
-            hear=seen.observer.hear,
+            listener=seen.observer.hear,
         ),
         collection=collectors,
         fill=config.fill if config.mode == "hybrid" else None,
@@ -221,7 +221,7 @@ def _parts(
         drain=drain,
         sinks=sinks,
         saw=seen.saw,
-        hear=seen.observer.hear,
+        listener=seen.observer.hear,
         more_to=more_to,
         measured=seen.measured,
     )

@@ -39,7 +39,7 @@ class Stream:
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]]
     saw: Callable[[str, pa.RecordBatch], None]
     """Told of every batch on its way to the sinks."""
-    hear: Callable[[object], None]
+    listener: Callable[[object], None]
     """Told of what happens in the dataflow."""
     more_to: Sequence[str] = ()
     """The sinks that take what is no row too: data points or events alone."""
@@ -87,7 +87,7 @@ def _merge(
         parts.collection.plans,
         parts.fill,
         parts.drain,
-        hear=parts.hear,
+        listener=parts.listener,
         catch_up=parts.catch_up,
     )
 

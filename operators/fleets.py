@@ -59,7 +59,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
     worker: what is under way stays small, and files hold long stretches of few shards.
 
     A shard whose seed or shape changed starts anew. `retired` as in `TargetSource`; a shard without
-    state begins where it `began` before a kill, and makes the same samples again. `hear` is told of
+    state begins where it `began` before a kill, and makes the same samples again. `listener` is told of
     ticks that were made.
     """
 
@@ -74,7 +74,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         catch_up: int = 0,
         retired: frozenset[str] = frozenset(),
         began: Mapping[str, int] | None = None,
-        hear: Callable[[object], None] = lambda _event: None,
+        listener: Callable[[object], None] = lambda _event: None,
     ) -> None:
         self._shards = shards
         self._began = began or {}
@@ -82,7 +82,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         self._schedule = schedule
         self._drain = drain
         self._account_id = account_id
-        self._hear = hear
+        self._listener = listener
         self._catch_up = catch_up
         self._retired = retired - shards.keys()
         self._turns = _Turns()
@@ -128,7 +128,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
             self._drain,
             self._turns,
             self._catch_up,
-            self._hear,
+            self._listener,
         )
 
 
@@ -162,7 +162,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         drain: Drain,
         turns: _Turns,
         catch_up: int,
-        hear: Callable[[object], None],
+        listener: Callable[[object], None],
     ) -> None:
         self._name = name
         self._shard = shard
@@ -173,7 +173,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         self._drain = drain
         self._turns = turns
         self._catch_up = catch_up
-        self._hear = hear
+        self._listener = listener
         self._served = served
         self._waits = False
         self._silent = False
@@ -203,7 +203,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         self._served.add(ticks.start, ticks.end)
         self._go_on_at(ticks.end)
         made = [(self._name, batch) for batch in self._shard.step(ticks)]
-        self._hear(TicksSimulated(self._name, count))
+        self._listener(TicksSimulated(self._name, count))
         return made
 
     def _due(self) -> int:

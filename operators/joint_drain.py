@@ -47,14 +47,14 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
     def __init__(self, drain: Drain, worker: int) -> None:
         self._drain = drain
         self._worker = worker
-        self._told = False
+        self._reported = False
         self._alarm = Alarm()
 
     def next_batch(self) -> list[Notice]:
         if not self._drain.under_way:
             rest()
-        if self._drain.requested and not self._told:
-            self._told = True
+        if self._drain.requested and not self._reported:
+            self._reported = True
             return [(str(ear), self._worker) for ear in range(EARS)]
         if self._drain.may_end:
             raise StopIteration

@@ -141,7 +141,7 @@ class Courier:
         self._delivered = 0
         self._not_before: dict[str, float] = {}
         self._failing_since: float | None = None
-        self._told: set[int | str] = set()
+        self._reported: set[int | str] = set()
         self._log = Log("mqpipe.sinks").bind(sink=destination.name)
 
     async def deliver(
@@ -277,7 +277,7 @@ class Courier:
             self._log.info("delivery works again", after_seconds=seconds)
 
     def _dead(self, parcel: Parcel, rejected: Rejected, attempts: int) -> DeadLetter:
-        self._tell(parcel, rejected)
+        self._report(parcel, rejected)
         return DeadLetter(
             parcel.samples,
             self._destination.name,
@@ -289,11 +289,11 @@ class Courier:
             self._now(),
         )
 
-    def _tell(self, parcel: Parcel, rejected: Rejected) -> None:
+    def _report(self, parcel: Parcel, rejected: Rejected) -> None:
         """Say what is refused, each status (or reason, where there is none) once."""
         kind = rejected.status or rejected.reason
-        if kind not in self._told and len(self._told) < _MOST_TOLD:
-            self._told.add(kind)
+        if kind not in self._reported and len(self._reported) < _MOST_REPORTED:
+            self._reported.add(kind)
             self._log.error(
                 "samples are refused; they, and further ones, go to dead letters",
                 status=rejected.status,
@@ -307,7 +307,7 @@ class Courier:
         return round(self._clock() * 1000)
 
 
-_MOST_TOLD = 100
+_MOST_REPORTED = 100
 
 _REPACK_AFTER = 600.0
 """Seconds after which a parcel that waits is packed again: samples in it may have become too old."""

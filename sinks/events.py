@@ -128,7 +128,7 @@ def count_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
     counts: Counter[str] = Counter()
     for batch in batches:
         for name, times in _by_origin(batch):
-            counts[COLLECTION_ROWS if _tells_of_ticks(batch) else name] += len(times)
+            counts[COLLECTION_ROWS if _reports_ticks(batch) else name] += len(times)
     return dict(counts)
 
 
@@ -137,7 +137,7 @@ def ticks_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, tuple[int
     ticks: dict[str, tuple[int, int]] = {}
     for batch in batches:
         for name, times in _by_origin(batch):
-            name = COLLECTION_ROWS if _tells_of_ticks(batch) else name
+            name = COLLECTION_ROWS if _reports_ticks(batch) else name
             first, last = _ends(times)
             oldest, newest = ticks.get(name, (first, last))
             ticks[name] = min(oldest, first), max(newest, last)
@@ -164,5 +164,5 @@ def _ends(times: pa.Array) -> tuple[int, int]:
     return ends["min"].value, ends["max"].value
 
 
-def _tells_of_ticks(batch: pa.RecordBatch) -> bool:
+def _reports_ticks(batch: pa.RecordBatch) -> bool:
     return bool((batch.schema.metadata or {}).get(ENTITY_TYPE_KEY) == COLLECTION.name.encode())

@@ -34,7 +34,7 @@ def features(samples: Samples) -> Iterator[Features]:
     A metric that may be endless counts as its inverse: what is far away is near 0.
     """
     for entity_type in samples.files:
-        columns = [metric.name for metric in entity_type.numeric if _tells(metric)]
+        columns = [metric.name for metric in entity_type.numeric if _is_feature(metric)]
         frame = samples.scan(entity_type).select(
             pl.col("entity_name").cast(pl.String),
             pl.col("timestamp").cast(pl.Int64),
@@ -82,5 +82,5 @@ def largest(deviations: Floats) -> Floats:
     return np.where(known, found, np.nan)
 
 
-def _tells(metric: Metric) -> bool:
+def _is_feature(metric: Metric) -> bool:
     return not any(word in metric.name for word in _TOTALS)

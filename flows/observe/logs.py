@@ -34,7 +34,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; what goes wrong with it costs only that line."""
         if self._console is None:
-            self._tell_lost()
+            self._report_lost()
             super().emit(record)
             return
         from rich.text import Text  # only where there is a live table
@@ -50,7 +50,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
         """Lose the line: what the base class would tell of it may end in this handler again."""
         self._lost += 1
 
-    def _tell_lost(self) -> None:
+    def _report_lost(self) -> None:
         lost, self._lost = self._lost, 0
         if isinstance(self.stream, PeopleStream):
             lost += self.stream.take_lost()

@@ -35,11 +35,11 @@ def real_stderr() -> Iterator[PeopleStream]:
 
 
 @contextmanager
-def captured_stderr(tell: Callable[[str], None]) -> Iterator[None]:
-    """Until the block ends, `tell` what is written to standard error.
+def captured_stderr(report: Callable[[str], None]) -> Iterator[None]:
+    """Until the block ends, `report` what is written to standard error.
 
     Whole lines that come at once are told at once, from a thread; all of them before the block
-    has ended. `tell` must write to `real_stderr` and not to `sys.stderr`, which comes back here.
+    has ended. `report` must write to `real_stderr` and not to `sys.stderr`, which comes back here.
     """
     _flush()
     before = os.dup(_STDERR)
@@ -49,7 +49,9 @@ def captured_stderr(tell: Callable[[str], None]) -> Iterator[None]:
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     os.dup2(writing, _STDERR)
     os.close(writing)
-    reader = threading.Thread(target=_read, args=(reading, tell), name="mqpipe-stderr", daemon=True)
+    reader = threading.Thread(
+        target=_read, args=(reading, report), name="mqpipe-stderr", daemon=True
+    )
     reader.start()
     try:
         yield
@@ -69,11 +71,11 @@ def _flush() -> None:
         sys.stderr.flush()
 
 
-def _read(reading: int, tell: Callable[[str], None]) -> None:
+def _read(reading: int, report: Callable[[str], None]) -> None:
     def said(text: bytes) -> None:
         # Whatever is wrong with a line: were the pipe not read on, all who write would wait.
         with suppress(Exception):
-            tell(text.decode(errors="backslashreplace"))
+            report(text.decode(errors="backslashreplace"))
 
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         begun = b""

@@ -85,7 +85,7 @@ def observe(
                     samples=metrics.samples,
                     more=kafka_exporter if metrics.compatible else None,
                 )
-                saw = _told(tally.saw, latest)
+                saw = _reported(tally.saw, latest)
                 if metrics.compatible:
                     measured = _measured(latest, MEASURES)
             url = stack.enter_context(served(metrics, tally.picture, process_id, page))
@@ -140,7 +140,7 @@ def _measured(latest: "Latest", names: Sequence[str]) -> Callable[[TickResult], 
     return keep
 
 
-def _told(
+def _reported(
     saw: Callable[[str, pa.RecordBatch], None], latest: "Latest"
 ) -> Callable[[str, pa.RecordBatch], None]:
     def both(cluster: str, batch: pa.RecordBatch) -> None:

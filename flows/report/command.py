@@ -40,24 +40,24 @@ def report(uri: str, options: ReportOptions) -> int:
     samples = find_samples(uri)
     _require_writable(options)
     with (
-        stages(options.progress) as tell,
+        stages(options.progress) as report_stage,
         ThreadPoolExecutor(1) as background,
         clear_read_errors(uri),
     ):
         # The library takes seconds to put together, about as long as a day's samples to read.
         script = background.submit(library.script)
-        summary = summarize(samples, tell)
+        summary = summarize(samples, report_stage)
         found, missing = anomalies(summary), gaps(summary)
         table = overview(summary, found, missing)
         busiest = table.sort("messages", descending=True, nulls_last=True)["cluster"]
         plots = plots_of(summary, found, missing, sorted(busiest.head(MOST_CLUSTERS)))
-        tell("writing the page")
+        report_stage("writing the page")
         text = page(summary, table, plots, found, missing, script.result())
         try:
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(text, encoding="utf-8")
             if options.png is not None:
-                _images(plots, options.png, tell)
+                _images(plots, options.png, report_stage)
         except OSError as error:
             raise CommandError(
                 f"{error.filename or options.out}: the report cannot be written there: {error.strerror}; "
@@ -92,10 +92,10 @@ def _require_writable(options: ReportOptions) -> None:
         ) from error
 
 
-def _images(plots: Sequence[Plot], folder: Path, tell: Callable[[str], None]) -> None:
+def _images(plots: Sequence[Plot], folder: Path, report_stage: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, plot in enumerate(plots, 1):
-        tell(f"drawing {number} of {len(plots)}: {plot.name}")
+        report_stage(f"drawing {number} of {len(plots)}: {plot.name}")
         title = f"{plot.cluster}: {plot.title}" if plot.cluster else plot.title
         image = library.png(plot.spec, title, plot.note)
         (folder / f"{short_file_part(plot.name)}.png").write_bytes(image)

@@ -158,10 +158,12 @@ class Summary:
         return int(self.tick_rows["rows"].sum())
 
 
-def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: None) -> Summary:
+def summarize(
+    samples: Samples, report_stage: Callable[[str], None] = lambda _stage: None
+) -> Summary:
     """Read all samples, twice where they are of groups and queues, in memory that stays flat.
 
-    `tell` hears what is read now.
+    `report_stage` hears what is read now.
     """
     first, last = samples.span()
     interval = samples.interval()
@@ -170,7 +172,7 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
     tick_rows, shaped = [], []
     found: dict[EntityType, list[pl.DataFrame]] = {}
     for entity_type, files in samples.files.items():
-        tell(f"reading {entity_type.label} samples, {len(files):,} files")
+        report_stage(f"reading {entity_type.label} samples, {len(files):,} files")
         scan = samples.scan(entity_type)
         queries = [_presence(scan, narrow), _shaped(scan), *_own(entity_type, scan, narrow, wide)]
         here, labels, *found[entity_type] = pl.collect_all(queries, engine="streaming")
@@ -180,7 +182,7 @@ def summarize(samples: Samples, tell: Callable[[str], None] = lambda _stage: Non
         if entity_type not in found:
             nothing = _own(entity_type, samples.scan(entity_type), narrow, wide)
             found[entity_type] = pl.collect_all(nothing)
-    tell("reading the lag of the top groups and queues")
+    report_stage("reading the lag of the top groups and queues")
     groups, queues = found[CONSUMER_GROUP][0], found[QUEUE][0]
     lags = [
         _lags(samples, CONSUMER_GROUP, OF_GROUPS, groups, narrow),

@@ -243,7 +243,7 @@ class _ScorePage:
         frame = pl.DataFrame(
             [
                 {key: row[key] for key in ("row", "time", "until", "series", "moment")}
-                | {"told": _told(row)}
+                | {"told": _reported(row)}
                 for row in rows
             ],
             schema_overrides={"moment": pl.Int64},
@@ -258,7 +258,7 @@ def _outcome(found: bool, rooted: bool) -> str:
     return "missed" if not found else "found" if rooted else "found on what it touched"
 
 
-def _told(row: dict[str, Any]) -> str:
+def _reported(row: dict[str, Any]) -> str:
     if row["moment"] is None:
         return "none"
     after = "" if row["delay"] is None else f", {row['delay']:,.0f} s after the onset"

@@ -133,7 +133,7 @@ class KafkaClient:
         answer = await self._send("ListOffsets", body, timeout, broker, what, lane)
         return self._read(what, lambda: found_offsets(answer))
 
-    async def tells_local(self, broker: int, timeout: float) -> bool:
+    async def reports_local(self, broker: int, timeout: float) -> bool:
         """Whether a broker knows EARLIEST_LOCAL."""
         version = await self._version("ListOffsets", timeout, broker, "list offsets")
         return version >= EARLIEST_LOCAL_VERSION
@@ -422,7 +422,7 @@ class KafkaClient:
 
     async def _version(self, name: str, timeout: float, broker: int | None, what: str) -> int:
         """The version of a request that is spoken here and by a broker."""
-        version = await self._told(self._client.version(name, timeout, broker), what)
+        version = await self._reported(self._client.version(name, timeout, broker), what)
         if version is None:
             raise CollectionError(problem("unsupported", f"the broker does not know {name}", what))
         return min(version, VERSIONS.get(name, version))
@@ -438,14 +438,14 @@ class KafkaClient:
     ) -> bytes:
         version = await self._version(name, timeout, broker, what)
         sent = self._client.send(name, version, body, timeout, broker, lane)
-        return bytes(await self._told(sent, what))
+        return bytes(await self._reported(sent, what))
 
     async def _ask(
         self, name: str, timeout: float, broker: int | None, what: str, **fields: Any
     ) -> Any:
-        return await self._told(self._client.ask(name, timeout, broker, **fields), what)
+        return await self._reported(self._client.ask(name, timeout, broker, **fields), what)
 
-    async def _told(self, answer: Awaitable[T], what: str) -> T:
+    async def _reported(self, answer: Awaitable[T], what: str) -> T:
         try:
             return await answer
         except RequestError as error:

@@ -24,20 +24,20 @@ class Collects(Protocol):
 class Collectors:
     """What collects, by cluster, for all targets of a process: the work that `offload` is given.
 
-    `hear` is told of each tick that lacks a part.
+    `listener` is told of each tick that lacks a part.
     """
 
     def __init__(
-        self, collectors: Mapping[str, Collects], hear: Callable[[CollectedInPart], None]
+        self, collectors: Mapping[str, Collects], listener: Callable[[CollectedInPart], None]
     ) -> None:
         self._collectors = collectors
-        self._hear = hear
+        self._listener = listener
 
     async def work(self, tick: Ticks, time_left: float) -> Collected:
         """Collect one tick of one target; see `ClusterCollector.collect`."""
         collected = await self._collectors[tick.cluster].collect(tick, time_left)
         if collected.error is not None:
-            self._hear(CollectedInPart(tick.partition, collected.error_class, collected.error))
+            self._listener(CollectedInPart(tick.partition, collected.error_class, collected.error))
         return collected
 
     async def close(self) -> None:

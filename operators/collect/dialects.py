@@ -96,7 +96,7 @@ PERCENTILES: Mapping[str, str] = {
 """Columns of the 99th percentile of a request's time."""
 
 
-TELLS: Mapping[str, str] = {
+REPORTS: Mapping[str, str] = {
     **BROKER_COUNTERS,
     STARTED: UPTIME,
     **{f"{LATENCY_SUM}{request}": column for request, column in MEANS.items()},
@@ -141,9 +141,9 @@ class Meaning:
     """Whether the series are counted, whatever their values."""
 
     @property
-    def tells(self) -> str:
+    def reports(self) -> str:
         """What it competes for with others: a column, or a counter that is no column by itself."""
-        return TELLS.get(self.key, self.key)
+        return REPORTS.get(self.key, self.key)
 
 
 PageSeries = tuple[str, Mapping[str, str | None], Meaning]
@@ -435,7 +435,7 @@ def _process() -> Iterator[PageSeries]:
 def _redpanda() -> Iterator[PageSeries]:
     """Redpanda's /public_metrics: one series a topic, or a shard, which is a processor."""
 
-    def told(form: SeriesForm, key: str, name: str, **labels: str) -> PageSeries:
+    def reported(form: SeriesForm, key: str, name: str, **labels: str) -> PageSeries:
         return name, labels, Meaning(key, form, name, 20, REDPANDA)
 
     def by_topic(key: str, name: str, **labels: str) -> PageSeries:
@@ -455,17 +455,17 @@ def _redpanda() -> Iterator[PageSeries]:
         ("FetchConsumer", "consume"),
     ):
         labels = {"redpanda_request": word}
-        yield told(SeriesForm.TOTAL, f"{REQUESTS}{request}", f"{time}_count", **labels)
-        yield told(SeriesForm.TOTAL, f"{LATENCY_SUM}{request}", f"{time}_sum", **labels)
+        yield reported(SeriesForm.TOTAL, f"{REQUESTS}{request}", f"{time}_count", **labels)
+        yield reported(SeriesForm.TOTAL, f"{LATENCY_SUM}{request}", f"{time}_sum", **labels)
         buckets = Meaning(f"{LATENCIES}{request}/", SeriesForm.TOTAL, f"{time}_bucket", 20, by="le")
         yield f"{time}_bucket", labels, buckets
     busy = "redpanda_cpu_busy_seconds_total"
-    yield told(SeriesForm.TOTAL, PROCESSOR_TIME, busy)
+    yield reported(SeriesForm.TOTAL, PROCESSOR_TIME, busy)
     yield busy, {}, Meaning(PROCESSORS, SeriesForm.VALUE, busy, 20, counted=True)
-    yield told(SeriesForm.VALUE, UPTIME, "redpanda_application_uptime_seconds_total")
-    yield told(SeriesForm.VALUE, MEMORY_AVAILABLE, "redpanda_memory_available_memory")
-    yield told(SeriesForm.VALUE, MEMORY_ALLOCATED, "redpanda_memory_allocated_memory")
-    yield told(SeriesForm.VALUE, MEMORY_FREE, "redpanda_memory_free_memory")
+    yield reported(SeriesForm.VALUE, UPTIME, "redpanda_application_uptime_seconds_total")
+    yield reported(SeriesForm.VALUE, MEMORY_AVAILABLE, "redpanda_memory_available_memory")
+    yield reported(SeriesForm.VALUE, MEMORY_ALLOCATED, "redpanda_memory_allocated_memory")
+    yield reported(SeriesForm.VALUE, MEMORY_FREE, "redpanda_memory_free_memory")
 
 
 def all_series() -> Iterator[PageSeries]:
@@ -504,7 +504,7 @@ BY_NAME = _by_name()
 def _sources() -> Mapping[str, tuple[str, ...]]:
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for _, _, meaning in sorted(all_series(), key=lambda series: series[2].rank):
-        found[meaning.tells][meaning.source] = None
+        found[meaning.reports][meaning.source] = None
     return {tells: tuple(sources) for tells, sources in found.items()}
 
 

@@ -83,7 +83,7 @@ def message_sizes(
     wanted = [
         topic
         for topic, config in limited.items()
-        if _by_bytes(config) and not (config.tiered and not _told(topology, topic, local))
+        if _by_bytes(config) and not (config.tiered and not _reported(topology, topic, local))
     ]
     if not wanted or not by_broker or not by_broker.keys() >= topology.brokers.keys():
         return {}
@@ -104,7 +104,7 @@ def limits_bytes(configs: Mapping[str, TopicConfig]) -> bool:
     return any(map(_by_bytes, configs.values()))
 
 
-def _told(topology: ClusterMetadata, topic: str, local: Ints | None) -> bool:
+def _reported(topology: ClusterMetadata, topic: str, local: Ints | None) -> bool:
     if local is None or topic not in topology.index:
         return False
     of_topic = local[topology.topic == topology.index[topic]]

@@ -110,7 +110,7 @@ def parse_page(text: str, at: int) -> Page | None:
     topic_counters: dict[tuple[str, str], float] = {}
     sizes: dict[str, int] | None = None
     for (meaning, end), value in broker.items():
-        if of_broker[meaning.tells] is meaning:
+        if of_broker[meaning.reports] is meaning:
             if meaning.form is SeriesForm.TOTAL:
                 counters[meaning.key + end] = value
             elif meaning.form is SeriesForm.RATE:
@@ -216,8 +216,8 @@ def _best(meanings: Iterable[Meaning]) -> dict[str, Meaning]:
     """By what is told: the meaning with the lowest rank."""
     best: dict[str, Meaning] = {}
     for meaning in meanings:
-        if meaning.tells not in best or meaning.rank < best[meaning.tells].rank:
-            best[meaning.tells] = meaning
+        if meaning.reports not in best or meaning.rank < best[meaning.reports].rank:
+            best[meaning.reports] = meaning
     return best
 
 

@@ -60,7 +60,7 @@ class PageReader:
         self._settings = settings
         self._names = Names()
         self._session: aiohttp.ClientSession | None = None
-        self._told: dict[int, set[str]] = {}
+        self._reported: dict[int, set[str]] = {}
         """By broker: columns that its page lacks, as was told."""
 
     @property
@@ -117,7 +117,7 @@ class PageReader:
         """Tell what pages lack that was not told of them before."""
         fresh: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
         for broker, page in pages.items():
-            told = self._told.setdefault(broker, set())
+            told = self._reported.setdefault(broker, set())
             if lacks := tuple(column for column in page.lacks if column not in told):
                 fresh[page.dialect, lacks].append(broker)
                 told.update(lacks)

@@ -84,7 +84,7 @@ def commits_batch(
             pa.array(commits.led[there]),
             pa.array(at[commits.group[there]]),
             known(message_at[there]),
-            _told(commits.groups.positions.lag[there]),
+            _reported(commits.groups.positions.lag[there]),
             _number(retention[there]),
             _number(room[there]),
             own,
@@ -220,7 +220,7 @@ def _number(values: Floats) -> pa.Array:
     return from_numpy(values, pa.float64(), np.isnan(values))
 
 
-def _told(lag: Ints) -> pa.Array:
+def _reported(lag: Ints) -> pa.Array:
     """Lags that a coordinator told, null where it is to be computed.
 
     One that it did not tell is -1, as an end offset that is not known.

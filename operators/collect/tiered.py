@@ -38,7 +38,7 @@ async def local_starts(
 
     async def ask(leader: int, led: Ints) -> None:
         with suppress(CollectionError):
-            if not await client.tells_local(leader, timeout):
+            if not await client.reports_local(leader, timeout):
                 return
             what = f"local offsets from broker {leader} ({topology.address(leader)})"
             told = await ask_leader(client, topology, leader, led, EARLIEST_LOCAL, timeout, what)

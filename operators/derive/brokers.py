@@ -21,7 +21,7 @@ from operators.collect.dialects import (
     REQUESTS,
     UNCLEAN_ELECTIONS,
 )
-from operators.derive.counters import CounterGrowth, error_rate, growth, kept_pages, tells
+from operators.derive.counters import CounterGrowth, error_rate, growth, has_pages, kept_pages
 from operators.derive.store import (
     Raw,
     differs,
@@ -55,7 +55,7 @@ def derive_brokers(
     `cluster.errorRate` is the share of produce and fetch requests that failed, over all brokers
     whose growth is known, in percent.
     """
-    grown = growth(now, before, most) if tells(now) else None
+    grown = growth(now, before, most) if has_pages(now) else None
     elected = _elected(now, before, most)
     return tuple(_derived(batch, grown, elected) for batch in batches)
 

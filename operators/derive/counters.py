@@ -34,7 +34,7 @@ class CounterGrowth:
     complete: bool
     """Whether the pages of all live brokers can be compared."""
 
-    def tells_topics(self, name: str) -> bool:
+    def reports_topics(self, name: str) -> bool:
         """Whether pages have this counter of topics too, where there was anything to count."""
         of_brokers = self.grown[self.of_brokers(name)]
         return len(self.of_topics(name)) > 0 or (len(of_brokers) > 0 and not of_brokers.any())
@@ -57,7 +57,7 @@ class CounterGrowth:
         return found
 
 
-def tells(now: Raw) -> bool:
+def has_pages(now: Raw) -> bool:
     """Whether any broker's page came."""
     return bool(now["counters"].num_rows or now["rates"].num_rows)
 

@@ -14,7 +14,7 @@ from operators.collect.dialects import (
     FETCHES,
     PRODUCES,
 )
-from operators.derive.counters import CounterGrowth, error_rate, growth, kept_pages, tells
+from operators.derive.counters import CounterGrowth, error_rate, growth, has_pages, kept_pages
 from operators.derive.store import (
     NOWHERE,
     Raw,
@@ -70,16 +70,16 @@ def derive_topics(
         rates["topic.messagesOutPerSecond"] = _messages_out(
             now["consumption"], before["consumption"], most
         )
-    grown = growth(now, before, most) if tells(now) else None
+    grown = growth(now, before, most) if has_pages(now) else None
     if grown is not None and grown.complete:
         for column, name in (
             ("topic.bytesInPerSecond", BYTES_IN),
             ("topic.bytesOutPerSecond", BYTES_OUT),
         ):
-            if grown.tells_topics(name):
+            if grown.reports_topics(name):
                 rates[column] = _per_second(grown, name)
         failures = (len(grown.of_brokers(name)) for name in (FAILED_PRODUCES, FAILED_FETCHES))
-        if grown.tells_topics(PRODUCES) and grown.tells_topics(FETCHES) and all(failures):
+        if grown.reports_topics(PRODUCES) and grown.reports_topics(FETCHES) and all(failures):
             rates["topic.errorRate"] = _error_rates(grown)
     return tuple(
         _on_brokers(batch, grown)
@@ -124,7 +124,7 @@ def _derived(batch: pa.RecordBatch, rates: dict[str, Rates]) -> pa.RecordBatch:
 def _on_brokers(batch: pa.RecordBatch, grown: CounterGrowth | None) -> pa.RecordBatch:
     """Rows of topics on brokers with their rates, as far as something is known of them."""
     column = "broker.bytesWrittenToTopicPerSecond"
-    if grown is not None and grown.tells_topics(BYTES_IN):
+    if grown is not None and grown.reports_topics(BYTES_IN):
         rows, own = grown.of_topics(BYTES_IN), grown.of_brokers(BYTES_IN)
         pairs = zip(
             grown.broker[rows].tolist(), pc.take(grown.topic, rows).to_pylist(), strict=True

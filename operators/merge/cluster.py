@@ -45,13 +45,13 @@ class ClusterMerge:
         self,
         plan: Plan,
         fill: FillSettings | None,
-        hear: Callable[[Coverage], None] | None = None,
+        listener: Callable[[Coverage], None] | None = None,
         catch_up: int | None = None,
     ) -> None:
         self._plan = plan
         self._catch_up = catch_up
         self._fills = None if fill is None else Fills(plan, round(fill.stale_after * 1000))
-        self._hear = hear
+        self._listener = listener
         self._book = TickBook(
             plan.joined_kinds if plan.joined else (),
             None if fill is None else round(fill.grace * 1000),
@@ -303,8 +303,8 @@ class ClusterMerge:
 
     def _cover(self, tick: int, expected: int, collected: int, filled: int) -> None:
         late, self._late = self._late, 0
-        if self._hear is not None:
-            self._hear(Coverage(self._plan.cluster, tick, expected, collected, filled, late))
+        if self._listener is not None:
+            self._listener(Coverage(self._plan.cluster, tick, expected, collected, filled, late))
 
     # State
 

@@ -31,7 +31,7 @@ def merge(
     clusters: Mapping[str, Plan],
     fill: FillSettings | None,
     drain: Drain,
-    hear: Callable[[Coverage], None] | None = None,
+    listener: Callable[[Coverage], None] | None = None,
     clock: Clock = wall_clock,
     catch_up: int | None = None,
 ) -> KeyedStream[pa.RecordBatch]:
@@ -46,7 +46,7 @@ def merge(
     with `fill`, the smaller of interval and grace. With `fill` (hybrid mode) each expected entity then has
     exactly one sample of that tick, a filled one where none was collected. A collected sample
     that comes after its fill passes on with `late` true. Ticks that were missed at a stretch are
-    filled as far back as `catch_up` ms. `hear` is told of each settled tick's coverage.
+    filled as far back as `catch_up` ms. `listener` is told of each settled tick's coverage.
 
     Its state is the last sample of each entity, the ticks that have not settled and the gaps
     that are not yet filled. State of a cluster that is not in `clusters` is dropped.
@@ -62,7 +62,7 @@ def merge(
                 f"a tick of cluster `{cluster}`, of which the merge has no plan; it has plans of "
                 f"{', '.join(sorted(clusters))}: give it one for every cluster that has targets"
             )
-        return ClusterMerge(clusters[cluster], fill, hear, catch_up)
+        return ClusterMerge(clusters[cluster], fill, listener, catch_up)
 
     def build(state: MergeState | None) -> _MergeLogic:
         if state is None or state[1] not in clusters:

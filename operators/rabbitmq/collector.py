@@ -157,7 +157,7 @@ class RabbitCollector:
                 silent = [name for name in _running(nodes) if name not in pages]
                 # Of what was known before no more than that.
                 nodes = [{"name": node["name"], "running": node.get("running")} for node in nodes]
-                nodes = _told_by(pages, nodes)
+                nodes = _reported_by(pages, nodes)
             else:
                 nodes, overview = await self._asked(topology, budget)
                 self._known, problems = (nodes, overview), []
@@ -166,7 +166,7 @@ class RabbitCollector:
             pages, missing = await self._nodes_by_pages(nodes, overview, budget)
             # Where no page is to be had, that is noted.
             problems = missing if pages else []
-            nodes = _told_by(pages, nodes)
+            nodes = _reported_by(pages, nodes)
         collected = node_samples(self._identity, tick, nodes, overview, silent)
         error_class, error = summary(problems)
         return Collected(collected.batches, collected.raw, error_class, error)
@@ -476,7 +476,7 @@ def _as_they_were(
     return kept
 
 
-def _told_by(
+def _reported_by(
     pages: Mapping[str, Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
     """Nodes with what their pages say of them."""

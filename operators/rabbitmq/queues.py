@@ -134,7 +134,7 @@ def queue_samples(
     paths = [path_of(*name) for name in names]
     listed = [read.listed.get(name, Listed()) for name in names]
     columns: dict[str, list[float | None]] = {
-        column: _told(read.gauges.get(column, {}), names, column in _WHOLE)
+        column: _reported(read.gauges.get(column, {}), names, column in _WHOLE)
         for column in GAUGES.values()
     }
     heads, depths = columns.pop(HEAD), columns["queue.depth"]
@@ -190,7 +190,7 @@ def _of(counters: Mapping[str, Counters], queues: Collection[Queue]) -> dict[str
     }
 
 
-def _told(values: Mapping[Queue, float], names: Sequence[Queue], is_whole: bool) -> list[Any]:
+def _reported(values: Mapping[Queue, float], names: Sequence[Queue], is_whole: bool) -> list[Any]:
     found = [values.get(name) for name in names]
     # A number that is not known is NaN on a page.
     known = [None if value is None or value != value else value for value in found]

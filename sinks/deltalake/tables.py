@@ -54,7 +54,7 @@ class DeltaTables:
     ) -> None:
         self.path = path if "://" in path else str(Path(path).absolute())
         self._run = run
-        self._told = committed
+        self._reported = committed
 
     def require_folder(self) -> None:
         """Make a local folder, so that a job which could write nothing ends before it begins.
@@ -134,7 +134,7 @@ class DeltaTables:
             writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
             commit_properties=CommitProperties(app_transactions=transactions),
         )
-        self._told([batch for _, batch in new])
+        self._reported([batch for _, batch in new])
 
     def _table(self, entity_type: EntityType) -> DeltaTable | None:
         path = self._path(entity_type)

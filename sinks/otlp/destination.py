@@ -40,7 +40,7 @@ class Otlp:
         self._settings = settings
         self._interval = interval
         self._listener = listener
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._log = Log("mqpipe.otlp")
         self._client = client_of(settings)
 
@@ -76,8 +76,8 @@ class Otlp:
         partial = judge(await self._client.post(self._settings.url, parcel.body))
         if partial is not None and partial.rejected:
             self._listener(PointsRejected(self.name, ROUTE, partial.rejected, partial.message))
-        elif partial is not None and partial.message not in self._told:
-            self._told.add(partial.message)
+        elif partial is not None and partial.message not in self._reported:
+            self._reported.add(partial.message)
             self._log.warning("the receiver took samples and says", message=partial.message[:500])
 
     def _packed(self, part: SampleBatches) -> Iterator[Parcel]:

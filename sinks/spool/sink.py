@@ -144,7 +144,7 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, StoredSpoolState]):
     def snapshot(self) -> StoredSpoolState:
         self._release()
         spool = self._spool
-        self._tell_depth()
+        self._report_depth()
         if self._running is None:
             return spool.state
         return (*spool.state, self._running.state())
@@ -158,9 +158,9 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, StoredSpoolState]):
                 "start",
                 unsent_bytes=self._spool.unsent_bytes,
             )
-        self._tell_depth()
+        self._report_depth()
 
-    def _tell_depth(self) -> None:
+    def _report_depth(self) -> None:
         spool = self._spool
         depth = SpoolDepth(self._sink.name, spool.name, spool.unsent_bytes, spool.disk_bytes)
         self._sink.job.listener(depth)

@@ -174,7 +174,7 @@ def _flow(
             drain=drain,
             sinks={"count": counts},
             saw=lambda _cluster, _batch: None,
-            hear=lambda _event: None,
+            listener=lambda _event: None,
         )
     )
 

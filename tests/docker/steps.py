@@ -49,7 +49,7 @@ def run_stage(
     stage: list[Instruction],
     directory: Path,
     python: Path,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Execute a stage's COPY and RUN instructions below a directory that is empty.
 
@@ -61,7 +61,7 @@ def run_stage(
     (bin_ / "python").symlink_to(python)
     workdir = directory
     for step in stage:
-        tell(f"{step.name} {step.text}")
+        report(f"{step.name} {step.text}")
         if step.name == "WORKDIR":
             workdir = directory / step.text.lstrip("/")
             workdir.mkdir(parents=True)

@@ -125,7 +125,7 @@ class RabbitCluster:
         return [
             columns.batch(
                 block.times,
-                _told(real[columns.entity_type], down.get(columns.entity_type), self._untold),
+                _reported(real[columns.entity_type], down.get(columns.entity_type), self._untold),
                 labels.column(columns.entity_type) if labels else None,
             )
             for columns in self._columns
@@ -294,7 +294,9 @@ def _differ(metrics: Mapping[str, Any], others: Mapping[str, Any], ticks: int) -
     return shaped
 
 
-def _told(metrics: Mapping[str, Any], down: Any, untold: Mapping[str, Any]) -> Mapping[str, Any]:
+def _reported(
+    metrics: Mapping[str, Any], down: Any, untold: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Metrics without numbers of what is down, and without what is `untold` of some, by column."""
 
     def masked(name: str, values: Any) -> Any:

@@ -45,7 +45,7 @@ def test_step_ids_of_the_stream() -> None:
         drain=drain,
         sinks={"parquet": TestingSink([])},
         saw=lambda _cluster, _batch: None,
-        hear=lambda _event: None,
+        listener=lambda _event: None,
     )
     assert stateful_ids(stream(parts)) == {
         "mqpipe.targets",
