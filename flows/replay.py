@@ -135,13 +135,18 @@ def replay(config: Config, options: ReplayOptions) -> int:
         state.remember("replay", {})
         state.forget()
     say(
-        f"replayed {source.messages:,} messages of {plan.topic}, samples from "
-        f"{show_time(plan.start)} to {show_time(plan.end)}"
+        f"replayed {source.messages:,} messages of {plan.topic}, {_spanned(source.span)}"
         + (", since it went on" if goes_on else "")
     )
     for line in _went(picture, config.dead_letters.path):
         say(line)
     return 0
+
+
+def _spanned(span: tuple[int, int] | None) -> str:
+    if span is None:
+        return "no samples of the time asked for"
+    return f"samples from {show_time(span[0])} to {show_time(span[1])}"
 
 
 def _went(picture: Picture, dead_letters: Path) -> Iterator[str]:

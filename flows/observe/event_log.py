@@ -130,7 +130,7 @@ class EventLog:
         """Say what begins, and where it can be watched."""
         self._log.info(
             f"{job.name} started",
-            mode=job.mode,
+            **({"mode": job.mode} if job.mode else {}),
             interval_seconds=job.interval,
             targets=len(job.targets),
             fleets=len(job.fleets),
@@ -160,9 +160,7 @@ class EventLog:
             unsent_bytes=sum(sink.unsent_bytes for sink in picture.sinks),
             dead=sum(sum(sink.dead.values()) for sink in picture.sinks),
             unreadable=picture.unreadable,
-            ticks_completed=picture.simulated_ticks
-            + sum(target.completed for target in picture.targets),
-            ticks_failed=sum(target.failed for target in picture.targets),
+            **_ticks(picture),
             warnings_suppressed=self._limit.suppressed,
             problems=list(fell_short),
         )
@@ -230,6 +228,17 @@ class EventLog:
                 status=event.status,
                 suppressed=suppressed,
             )
+
+
+def _ticks(picture: Picture) -> dict[str, int]:
+    """How many ticks went how; a replay has none."""
+    if not picture.job.mode and not picture.targets and not picture.simulated_ticks:
+        return {}
+    completed = sum(target.completed for target in picture.targets)
+    return {
+        "ticks_completed": picture.simulated_ticks + completed,
+        "ticks_failed": sum(target.failed for target in picture.targets),
+    }
 
 
 def _delivered(sink: SinkPicture) -> int | dict[str, int]:

@@ -89,7 +89,7 @@ def _show(opened: Callable[[], Place], options: TailOptions) -> None:
         _write(_layout().heading)
     for entity_type, row in there[len(there) - options.lines :] if options.lines else ():
         _print(entity_type, row, options)
-    if not there:
+    if not there and options.lines:
         say(_nothing(opened, options), err=True)
     sys.stdout.flush()
     while options.follow and not _reader_is_gone():
@@ -101,13 +101,13 @@ def _show(opened: Callable[[], Place], options: TailOptions) -> None:
 
 def _nothing(opened: Callable[[], Place], options: TailOptions) -> str:
     """That there are no samples; of an entity, who there is of a like name."""
+    kind = "" if options.kind is None else f" of type {options.kind}"
     if options.entity is None:
-        return "no samples there yet"
+        return f"no samples{kind} there" if kind else "no samples there yet"
     anyone = replace(options, entity=None, lines=_NAMES)
     names = {str(row.get("entity_name") or "") for _, row in _chosen(opened(), anyone)} - {""}
     if not names:
-        return "no samples there yet"
-    kind = "" if options.kind is None else f" of type {options.kind}"
+        return f"no samples{kind} there" if kind else "no samples there yet"
     return f"no samples{kind} of {options.entity} there; {suggestion(options.entity, names)}"
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
@@ -102,6 +103,12 @@ class RecordedSource(
         """How many of the plan's messages the partitions of this process have read."""
         return sum(p.next - p.stretch.start for p in self._partitions.values())
 
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """First and last timestamp (ms) of the samples it has read since it began."""
+        spans = [p.span for p in self._partitions.values() if p.span is not None]
+        return (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else None
+
 
 def _together(reasons: Sequence[str]) -> str:
     """The reasons why not all of a message was read, bounded."""
@@ -127,6 +134,7 @@ class _Partition(
         self.stretch = stretch
         self.next = offset
         self.messages = 0
+        self.span: tuple[int, int] | None = None
         self._drain = drain
         self._read = read
         self._idle = False
@@ -190,8 +198,16 @@ class _Partition(
         for batch in batches:
             rows = within(batch, self._plan.start, self._plan.end)
             if rows.num_rows:
+                self._saw(rows.column("timestamp"))
                 items.append((self._name, rows))
         return items
+
+    def _saw(self, timestamps: pa.Array) -> None:
+        ends = pc.min_max(timestamps.cast(pa.int64()))
+        first, last = ends["min"].as_py(), ends["max"].as_py()
+        if self.span is not None:
+            first, last = min(first, self.span[0]), max(last, self.span[1])
+        self.span = first, last
 
     def _take_error(self, error: KafkaError, message: Message) -> Items:
         code = error.code()
