@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
@@ -41,8 +42,8 @@ _LOG_LINES = 4
 """Lines of the terminal that stay free for log lines above the table."""
 _WIDE = 140
 """Columns from which Kafka stands beside the job's own parts, and more columns are shown."""
-_NARROW = 72
-"""Columns below which names of clusters need the room of one figure."""
+_NAME = 24
+"""Columns of a name before which a figure that matters less is left out."""
 _LEAST = 3
 """Lines that a part gets before others get more."""
 _SENTENCE = 5
@@ -73,6 +74,8 @@ class Part:
     name_of: Callable[[Any], str]
     orders: Mapping[str, Order] = field(default_factory=dict)
     """By name, what items are sorted by; the first is used until another is chosen."""
+    spare: Sequence[str] = ()
+    """Heads of columns that may be left out for the names, the first one first."""
     words_last: bool = False
     """Whether the last column is words, which take what room is left."""
     word_of: Callable[[Any], str] | None = None
@@ -164,7 +167,7 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
     # However much is wrong, most lines are the table's.
     del top[max(1, height // 3) :]
     kafka = [
-        _clusters(picture, wide=wide, narrow=width < _NARROW),
+        _clusters(picture, wide=wide),
         _groups(picture, wide=wide),
         _queues(picture, wide=wide),
     ]
@@ -181,7 +184,7 @@ def job_table(picture: Picture, width: int, height: int, view: View) -> Renderab
         lagging = ("groups", "queues")
         usual = next((n for n, part in enumerate(chosen) if part.name in lagging), 0)
         view.shown = chosen[(usual if view.part is None else view.part) % len(chosen)].name
-    bottom = [_help(view, chosen)] if view.keys and not picture.ended and chosen else []
+    bottom = [_help(view, chosen, width)] if view.keys and not picture.ended and chosen else []
     rest = height - len(top) - len(bottom)
     if wide and kafka and own:
         grid = Table.grid(expand=True, padding=(0, 3, 0, 0))
@@ -259,7 +262,7 @@ def _anomalies(labels: Sequence[str]) -> Text:
     return line
 
 
-def _help(view: View, parts: Sequence[Part]) -> Text:
+def _help(view: View, parts: Sequence[Part], width: int) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     if view.typing:
         line.append("names with ", _HEAD)
@@ -269,19 +272,23 @@ def _help(view: View, parts: Sequence[Part]) -> Text:
     line.append(f"{part.name} by {_order_of(part, view)}" if part.orders else part.name, _HEAD)
     if view.words:
         line.append(visible(f" with {view.words} (escape: all)"), _HEAD)
-    line.append(f"  {HELP}")
+    # A part of a hint is none.
+    for hint in HELP:
+        if line.cell_len + 2 + cell_len(hint) > width:
+            break
+        line.append(f"  {hint}")
     return line
 
 
 # The parts
 
 
-def _clusters(picture: Picture, *, wide: bool, narrow: bool) -> Part:
+def _clusters(picture: Picture, *, wide: bool) -> Part:
     covered = any(cluster.expected for cluster in picture.clusters)
     fills = wide and picture.job.mode == "hybrid"
     alarmed = any(not isnan(of.alarms) for of in picture.figures.values())
     heads = ["cluster", "nodes" if alarmed else "brokers", "under-repl", "offline"]
-    heads += [*(["alarms"] if alarmed else []), "msgs/s", *([] if narrow else ["bytes/s"])]
+    heads += [*(["alarms"] if alarmed else []), "msgs/s", "bytes/s"]
     heads += [*(["lag", "health"] if wide else []), "tick"]
     heads += ["came", *(["filled", "late"] if fills else [])] if covered else []
     nothing = Figures()
@@ -308,7 +315,7 @@ def _clusters(picture: Picture, *, wide: bool, narrow: bool) -> Part:
             _trouble(now.offline),
             *([_trouble(now.alarms)] if alarmed else []),
             _number(now.messages, rate),
-            *([] if narrow else [_number(now.bytes, lambda b: size(round(b)))]),
+            _number(now.bytes, lambda b: size(round(b))),
             *(more if wide else []),
             "-" if tick is None else age(picture.now - tick / 1000),
             *(coverage if covered else []),
@@ -334,6 +341,7 @@ def _clusters(picture: Picture, *, wide: bool, narrow: bool) -> Part:
             "lag": lambda c: (-_or(figures(c).lag, -inf), c.name),
             "name": lambda c: c.name,
         },
+        spare=("bytes/s", "tick"),
     )
 
 
@@ -379,6 +387,7 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
             "safe for": lambda p: (_or(groups.figure("margin", p), inf), groups.names[p]),
             "name": lambda p: groups.names[p],
         },
+        spare=("members", "catches up", "trend"),
     )
 
 
@@ -421,6 +430,7 @@ def _queues(picture: Picture, *, wide: bool) -> Part:
             "messages": largest("in"),
             "name": lambda p: queues.names[p],
         },
+        spare=("consumers", "in/s"),
     )
 
 
@@ -595,23 +605,7 @@ def _drawn(part: Part, items: list[Any], lines: int, view: View) -> RenderableTy
         view.scrolled[part.name] = start
     if part.name == view.shown:
         view.page = fit
-    words_last = part.words_last
-    table = Table(
-        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_HEAD, expand=words_last
-    )
-    last = len(part.heads) - 1
-    for index, head in enumerate(part.heads):
-        words = index == 0 or (words_last and index == last)
-        table.add_column(
-            head,
-            # Where columns are too wide together, those that may wrap give way first.
-            no_wrap=not words,
-            justify="left" if words or head == "state" else "right",
-            ratio=1 if words_last and index == last else None,
-        )
-    for item in items[start : start + fit]:
-        name, *rest = part.row(item)
-        table.add_row(_on_one_line(name), *rest[:-1], _on_one_line(rest[-1]))
+    table = _Rows(part, [part.row(item) for item in items[start : start + fit]])
     if fit == len(items) or lines < _LEAST:
         return table
     others = items[:start] + items[start + fit :]
@@ -620,6 +614,54 @@ def _drawn(part: Part, items: list[Any], lines: int, view: View) -> RenderableTy
         words_of = Counter(map(part.word_of, others)).most_common()
         hidden += ": " + ", ".join(f"{number} {word}" for word, number in words_of)
     return Group(table, _on_one_line(hidden))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows below a part's heads, without the columns that the names need the room of."""
+
+    part: Part
+    rows: Sequence[Sequence[Cell]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        heads, words_last = self.part.heads, self.part.words_last
+        shown = self._shown(options.max_width)
+        table = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=_HEAD, expand=words_last
+        )
+        for index in shown:
+            last = words_last and index == len(heads) - 1
+            words = index == 0 or last
+            table.add_column(
+                heads[index],
+                # Where columns are too wide together, those that may wrap give way first.
+                no_wrap=not words,
+                justify="left" if words or heads[index] == "state" else "right",
+                ratio=1 if last else None,
+            )
+        for row in self.rows:
+            name, *rest = (row[index] for index in shown)
+            table.add_row(_on_one_line(name), *rest[:-1], _on_one_line(rest[-1]))
+        yield table
+
+    def _shown(self, room: int) -> list[int]:
+        """Places of the columns that are shown."""
+        heads = self.part.heads
+        widths = [
+            max(cell_len(head), *(_width(row[index]) for row in self.rows))
+            for index, head in enumerate(heads)
+        ]
+        widths[0] = min(widths[0], _NAME)
+        shown = list(range(len(heads)))
+        for head in self.part.spare:
+            if sum(widths[index] + 2 for index in shown) - 2 <= room:
+                break
+            shown = [index for index in shown if heads[index] != head]
+        return shown
+
+
+def _width(cell: Cell) -> int:
+    return cell_len(visible(cell)) if isinstance(cell, str) else cell.cell_len
 
 
 def _on_one_line(words: Cell) -> Text:

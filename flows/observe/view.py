@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from flows.observe.picture import Picture
 
-HELP = "tab part  s sort  / filter  p pause  ↑↓ scroll"
+HELP = ("tab part", "s sort", "/ filter", "p pause", "↑↓ scroll")
 
 
 @dataclass(slots=True)

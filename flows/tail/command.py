@@ -100,15 +100,19 @@ def _show(opened: Callable[[], Place], options: TailOptions) -> None:
 
 
 def _nothing(opened: Callable[[], Place], options: TailOptions) -> str:
-    """That there are no samples; of an entity, who there is of a like name."""
+    """That there are no samples; of a type or an entity, whether there are others."""
     kind = "" if options.kind is None else f" of type {options.kind}"
-    if options.entity is None:
-        return f"no samples{kind} there" if kind else "no samples there yet"
-    anyone = replace(options, entity=None, lines=_NAMES)
-    names = {str(row.get("entity_name") or "") for _, row in _chosen(opened(), anyone)} - {""}
-    if not names:
-        return f"no samples{kind} there" if kind else "no samples there yet"
-    return f"no samples{kind} of {options.entity} there; {suggestion(options.entity, names)}"
+    if options.entity is not None:
+        anyone = replace(options, entity=None, lines=_NAMES)
+        names = {str(row.get("entity_name") or "") for _, row in _chosen(opened(), anyone)} - {""}
+        if names:
+            return (
+                f"no samples{kind} of {options.entity} there; {suggestion(options.entity, names)}"
+            )
+    anything = replace(options, entity=None, kind=None, lines=1)
+    if kind and next(_chosen(opened(), anything), None) is not None:
+        return f"no samples{kind} there"
+    return "no samples there yet"
 
 
 def _reader_is_gone() -> bool:

@@ -13,6 +13,7 @@ import flows.replay
 from flows.config import Config
 from flows.loading import parse
 from flows.replay import ReplayOptions, replay
+from flows.times import show_time
 from operators.schema.ipc import encode
 from tests.kafka.cluster import Kafka
 from tests.kafka.topics import new_topic, produce
@@ -68,6 +69,10 @@ def test_replay_gives_the_rows_that_parquet_has(kafka: Kafka, tmp_path: Path) ->
     bounds = ("--from", ticks[2].isoformat(), "--to", ticks[5].isoformat())
     part = mqpipe(tmp_path, "replay", "c.yaml", *bounds, "--out", "part")
     assert part.code == 0, part.err[-4000:]
+    first, last = (show_time(round(ticks[n].timestamp() * 1000)) for n in (2, 4))
+    assert f"samples from {first} to {last}" in part.out
+    assert '"mode"' not in part.err
+    assert '"ticks_completed"' not in part.err
     for label in LABELS:
         whole = samples(tmp_path / "samples", label)
         inside = whole.filter(pl.col("timestamp").is_between(ticks[2], ticks[5], closed="left"))

@@ -96,6 +96,14 @@ def test_an_entity_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) ->
     assert "of type broker of demo-1/broker2 there; did you mean `demo-1/broker-2`?" in wrong.err
 
 
+def test_a_type_without_samples_is_told_and_no_lines_are_no_fault(tmp_path: Path) -> None:
+    """Other types are there; with `-n 0` nothing was asked for."""
+    assert mqpipe(tmp_path, "export", *MINUTE).code == 0
+    none = mqpipe(tmp_path, "tail", "day", "--no-follow", "--type", "queue")
+    assert "no samples of type queue there" in none.err
+    assert "no samples" not in mqpipe(tmp_path, "tail", "day", "--no-follow", "-n", "0").err
+
+
 @pytest.mark.parametrize(
     "sinks", ["{parquet: {path: samples}}", '{otlp: {endpoint: "http://127.0.0.1:1"}}']
 )

@@ -11,7 +11,7 @@ from rich.console import Console
 from flows.observe.live import JobTable, live_table
 from flows.observe.picture import ClusterPicture, Picture, PoolPicture, TargetPicture
 from flows.observe.standing import Figures, FigureTable
-from flows.observe.view import View
+from flows.observe.view import HELP, View
 from flows.units import age, count, duration, rate, size
 from operators.pool.stats import PoolStats
 from tests import job_pictures as p
@@ -137,6 +137,22 @@ def test_clusters_are_told_apart_on_a_narrow_terminal() -> None:
     text = shown(picture, 60)
     assert all(name in text for name in names)
     assert ("bytes/s" in text, "bytes/s" in shown(picture, 80)) == (False, True)
+
+
+def test_names_are_whole_before_less_is_known_of_them_and_so_are_hints() -> None:
+    """At 60 columns a table without bytes and ticks; of what keys do, what is shown is whole."""
+    large = Figures(1003, 1003, 123_456, 100, 123_456, 9e8)
+    cluster = ClusterPicture(
+        "fleet-of-demo-1", int(p.NOW * 1000) - 100_000, 5, 0, 0, 0, 0, (0, 0, 0)
+    )
+    picture = replace(p.picture(clusters=(cluster,)), figures={cluster.name: large})
+    lines = shown(picture, 60, view=View(keys=True)).splitlines()
+    assert any(line.startswith("fleet-of-demo-1  1003/1003") for line in lines)
+    for width in range(20, 90):
+        bottom = shown(picture, width, view=View(keys=True)).splitlines()[-1]
+        hints = bottom.rstrip().split("  ")[1:]
+        assert tuple(hints) == HELP[: len(hints)]
+    assert hints == list(HELP)
 
 
 def test_a_killed_job_leaves_the_terminal_its_cursor() -> None:
