@@ -140,8 +140,8 @@ def run(
 ) -> None:
     """The streaming job.
 
-    Without CONFIG: a small simulated fleet, or the cluster of --bootstrap-servers, into ./samples,
-    afresh each time.
+    Without CONFIG: a small simulated fleet, or the cluster of --bootstrap-servers, into ./samples.
+    No state is kept: the next run begins anew, and adds to the files that are there.
 
     Stops at Ctrl-C or SIGTERM, when everything under way has reached its sinks.
 
@@ -310,6 +310,8 @@ def check(
     if as_json and effective:
         raise typer.BadParameter("--json has the config in it: give one of --json and --effective")
     servers = servers_of(str(config))
+    if servers is None and not config.exists() and config.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{config}: no such file; for a cluster write host:port")
     found = _config(None if servers else config, servers)
     if effective:
         from flows.effective import as_yaml

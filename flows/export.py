@@ -235,5 +235,5 @@ def _report(store: Store, shards: Mapping[str, ShardSpec], span: Span, seconds: 
     say(
         f"{without_password(store.path)}: {samples:,} samples at {_ticks(span):,} ticks from "
         f"{show_time(span.start)} to {show_time(span.end)}, {size(store.size())} of Parquet, "
-        f"in {seconds:.1f} s ({samples / seconds:,.0f} samples/s)"
+        f"in {seconds:.1f} s" + (f" ({samples / seconds:,.0f} samples/s)" if samples else "")
     )

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import ConfigError, Fault
+from operators.schema.kafka import BOOTSTRAP_SERVERS
 from operators.schema.nearest import nearest
 from operators.schema.secrets import (
     HIDDEN,
@@ -57,6 +58,19 @@ _WANTED = {
     "tuple_type": "a list",
 }
 """What a value must be, by the type of Pydantic's error."""
+
+_TOPIC = "must be 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`"
+
+FORMS = {
+    r"^[^:/\s]+$": "must be without `/`, `:` and blanks",
+    r"^[^:/]+$": "must be without `/` and `:`",
+    r"^[^:]+$": "must be without `:`",
+    r"^/": "must begin with `/`",
+    r"^[a-zA-Z0-9._-]{1,249}$": _TOPIC,
+    r"^[A-Za-z0-9._-]{1,249}$": _TOPIC,
+    BOOTSTRAP_SERVERS: "must be `host:port`, with commas between several",
+}
+"""What a text must be, by the pattern that it does not match."""
 
 
 def load(model: type[M], file: Path, environment: Mapping[str, str] = os.environ) -> M:
@@ -363,7 +377,13 @@ def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> 
         return f"has {item['ctx']['actual_length']}, and needs {item['ctx']['min_length']} at least"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
+    if item["type"] == "string_pattern_mismatch" and item["ctx"]["pattern"] in FORMS:
+        return FORMS[item["ctx"]["pattern"]] + _given(item, path)
     message = str(item["msg"])
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        near = nearest(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]))
+        hint = f"; did you mean `{near}`?" if near else ""
+        return message[:1].lower() + message[1:] + _given(item, path) + hint
     return message[:1].lower() + message[1:] + _given(item, path)
 
 

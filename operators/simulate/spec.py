@@ -9,7 +9,7 @@ import numpy as np
 
 from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import Only
-from operators.schema.nearest import nearest, suggestion
+from operators.schema.nearest import suggestion
 from operators.schema.settings import Misfit, MisfitError
 from operators.simulate.anomalies.occurrences import (
     AnomalySchedule,
@@ -171,9 +171,8 @@ def _unknown_names(
             continue
         cluster, where = anomaly.entity.split("/")[0], ("anomalies", place, "entity")
         if cluster not in specs:
-            near = nearest(cluster, specs)
-            unknown = UnknownEntityError(anomaly.kind, anomaly.entity, near)
-            yield where, str(unknown)
+            hint = f"no cluster `{cluster}`; {suggestion(cluster, specs)}"
+            yield where, str(UnknownEntityError(anomaly.kind, anomaly.entity, hint))
             continue
         try:
             root_of(anomaly, paths(cluster))

@@ -72,17 +72,17 @@ class Anomaly:
 
 
 class UnknownEntityError(ValueError):
-    """An anomaly of the settings starts at an entity that is not there; `near` is the nearest."""
+    """An anomaly of the settings starts at an entity that is not there; `hint` says which there are."""
 
-    def __init__(self, kind: str, entity: str, near: str | None) -> None:
-        super().__init__(kind, entity, near)
+    def __init__(self, kind: str, entity: str, hint: str) -> None:
+        super().__init__(kind, entity, hint)
         self.kind = kind
         self.entity = entity
-        self.near = near
+        self.hint = hint
 
     def __str__(self) -> str:
-        hint = f"; did you mean `{self.near}`?" if self.near else ""
-        return f"anomaly `{self.kind}`: no entity `{self.entity}` that it can start at{hint}"
+        said = f"anomaly `{self.kind}`: no entity `{self.entity}` that it can start at"
+        return f"{said}; {self.hint}"
 
 
 class AnomalySchedule:
@@ -223,8 +223,14 @@ def root_of(settings: AnomalySettings, paths: Paths) -> tuple[EntityType, int]:
     for entity_type in roots:
         if entity in paths[entity_type]:
             return entity_type, paths[entity_type].index(entity)
-    near = nearest(entity, (p for t in roots for p in paths[t]))
-    raise UnknownEntityError(settings.kind, entity, near)
+    right = [path for entity_type in roots for path in paths[entity_type]]
+    near = nearest(entity, right)
+    if near is not None and not any(entity in others for others in paths.values()):
+        raise UnknownEntityError(settings.kind, entity, f"did you mean `{near}`?")
+    kinds = " or ".join(entity_type.label.replace("_", " ") for entity_type in roots)
+    such = near or next(iter(right), None)
+    hint = f"such as `{such}`" if such else f"and `{entity.split('/')[0]}` has none"
+    raise UnknownEntityError(settings.kind, entity, f"it starts at a {kinds}, {hint}")
 
 
 def paths_of(cluster: str, topology: Topology) -> Paths:

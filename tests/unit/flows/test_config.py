@@ -1,10 +1,13 @@
 """The whole configuration: what its parts name of each other."""
 
+import json
+import re
+
 import pytest
 
 from flows.config import Config
 from flows.errors import ConfigError
-from flows.loading import parse
+from flows.loading import FORMS, parse
 
 NAMES_ASTRAY = """\
 mode: hybrid
@@ -78,3 +81,29 @@ def test_expected_entities_are_named_once() -> None:
         "c.yaml:3: clusters[0].expect.brokers: named twice: 1",
         "c.yaml:3: clusters[0].expect.topics: named twice: x",
     ]
+
+
+def test_words_that_are_not_known_are_told_with_the_nearest() -> None:
+    """Where they stand, in the words of the configuration and not of a library."""
+    text = """\
+mode: simulatoin
+clusters:
+  - {name: a/b, bootstrap_servers: "b:1"}
+  - {name: c, provider: rabitmq, url: "http://r:15672"}
+"""
+    assert faults(text) == [
+        "c.yaml:1: mode: input should be 'infrastructure', 'simulation' or 'hybrid' (given: "
+        "'simulatoin'); did you mean `simulation`?",
+        "c.yaml:3: clusters[0].name: must be without `/`, `:` and blanks (given: 'a/b')",
+        "c.yaml:4: clusters[1].provider: no provider 'rabitmq'; did you mean `rabbitmq`?",
+    ]
+
+
+def test_every_form_of_a_text_is_told_in_words() -> None:
+    """No pattern of the configuration is shown to who writes it."""
+    text = json.dumps(Config.model_json_schema())
+    patterns = {
+        json.loads(f'"{found}"') for found in re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', text)
+    }
+    assert len(patterns) > 3
+    assert patterns <= FORMS.keys()

@@ -302,16 +302,21 @@ def test_settings_that_make_no_sense_are_refused(settings_: dict[str, Any], word
 
 
 @pytest.mark.parametrize(
-    ("entity", "near"),
-    [("sim/order", "sim/orders"), ("sim/broker-2", "sim/orders"), ("x/y", None), ("sin/a", "sim")],
+    ("entity", "hint"),
+    [
+        ("sim/order", "did you mean `sim/orders`?"),
+        ("sim/broker-2", "it starts at a topic or queue, such as `sim/orders`"),
+        ("x/y", "no cluster `x`; there are sim"),
+        ("sin/a", "no cluster `sin`; did you mean `sim`?"),
+    ],
 )
-def test_an_anomaly_starts_at_an_entity_that_is_there(entity: str, near: str | None) -> None:
+def test_an_anomaly_starts_at_an_entity_that_is_there(entity: str, hint: str) -> None:
     """An unknown entity, or one of the wrong type, is refused with the nearest right name."""
     with pytest.raises(MisfitError) as caught:
         spec_of(anomalies=one("spike", entity=entity, root="x"))
     [(place, message)] = caught.value.misfits
     assert place == ("anomalies", 0, "entity")
-    assert message.endswith(f"did you mean `{near}`?" if near else "that it can start at")
+    assert message.endswith(f"that it can start at; {hint}")
 
 
 def test_an_anomaly_at_a_rate_names_a_fleet_that_is_there() -> None:
