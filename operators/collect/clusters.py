@@ -31,6 +31,6 @@ def _known(given: Any) -> Any:
 AnyCluster = Annotated[
     Annotated[ClusterSettings, Tag("kafka")] | Annotated[RabbitSettings, Tag("rabbitmq")],
     Discriminator(_provider),
-    BeforeValidator(_known, json_schema_input_type=dict[str, Any]),
+    BeforeValidator(_known),
 ]
 """What to collect from: `provider` says what it is."""
