@@ -98,7 +98,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
     ) -> StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetState | None]:
         """Build a shard's partition, or one that ends at once for a retired name."""
         if for_part in self._retired:
-            return RetiredPartition()
+            return RetiredPartition(for_part, resume_state)
         spec = self._shards[for_part]
         first = self._schedule.first(self._interval)
         shard_state, served = None, Served()

@@ -4,9 +4,26 @@ from typing import Any
 
 from bytewax.inputs import StatefulSourcePartition
 
+from operators.schema.logs import Log
+
+log = Log("mqpipe.state")
+
 
 class RetiredPartition(StatefulSourcePartition[Any, Any]):
-    """Ends at once. It is listed because Bytewax panics where one that has state is not."""
+    """Ends at once. It is listed because Bytewax panics where one that has state is not.
+
+    What it had as its state is given up with this run, which the log says: once, for then it has none.
+    """
+
+    def __init__(self, name: str, state: Any) -> None:
+        if state is not None:
+            log.warning(
+                "state forgotten",
+                partition=name,
+                cause="this configuration does not have it; should it come back it starts anew, and no "
+                "tick until then is told as missed or made up for: give each configuration a "
+                "recovery.path of its own",
+            )
 
     def next_batch(self) -> list[Any]:
         """Nothing, ever."""

@@ -75,7 +75,7 @@ class TargetSource(FixedPartitionedSource[tuple[str, Ticks], TargetState | None]
     ) -> StatefulSourcePartition[tuple[str, Ticks], TargetState | None]:
         """Build a target's partition, or one that ends at once for a retired name."""
         if for_part in self._retired:
-            return RetiredPartition()
+            return RetiredPartition(for_part, resume_state)
         target = self._targets[for_part]
         if resume_state is None and for_part in self._began:
             first = min(self._began[for_part], self._schedule.first(target.interval))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.drain import Drain
+from operators.fleets import FleetSource
 from operators.schedule import Range, RealTime, after, at_or_after
 from operators.targets import Target, TargetSource, TargetState
 from operators.ticks import Ticks
@@ -260,6 +261,22 @@ def test_retired_partition_stays_listed_and_ends() -> None:
     else:
         raise AssertionError("a retired partition emitted")
     assert partition.snapshot() is None
+
+
+def test_state_that_a_configuration_without_it_gives_up_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of targets and fleets, by name: the ticks of the time without them are nowhere told as missed."""
+    names = frozenset({"gone/topics", "sim"})
+    targets = TargetSource({}, RealTime(0, Clock(0)), Drain(), names)
+    fleets = FleetSource({}, 1000, RealTime(0, Clock(0)), Drain(), retired=names)
+    stored = targets.build_part("targets", "gone/topics", (2, 5_000, ())).snapshot()
+    fleets.build_part("fleets", "sim", (2, "fingerprint", 5_000, None, ()))
+    told = [(record.getMessage(), record.__dict__) for record in caplog.records]
+    assert [message for message, _ in told] == ["state forgotten"] * 2
+    caplog.clear()
+    targets.build_part("targets", "gone/topics", stored)
+    assert not caplog.records
 
 
 def test_source_waits_for_work_under_way() -> None:
