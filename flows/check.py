@@ -1,12 +1,13 @@
 """`mqpipe check`: is this configuration right, what will it do, what does it cost, does it reach?"""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import typer
 
 from flows.config import NO_SINK, Config
@@ -16,6 +17,7 @@ from flows.sinks import sinks_of, taken_beside_rows
 from flows.units import size
 from flows.visible import say, visible
 from operators.schedule import at_or_after
+from operators.schema.arrow import Only, entity_type_of, one_batch, only
 from operators.schema.clock import wall_clock
 from operators.simulate.generators import GeneratorError
 from operators.simulate.left_out import LeftOut, left_out
@@ -201,15 +203,24 @@ def _simulated(config: Config, sinks: Sequence[Sink]) -> tuple[Cost, list[str]]:
     measured = sum(spec.entities for specs in fleets.values() for spec in specs[:_ALIKE])
     number = min(_TICKS, max(1, _SAMPLES // max(1, measured)))
     for specs in fleets.values():
+        made: list[pa.RecordBatch] = []
         for spec in specs[:_ALIKE]:
             ticks = Ticks(spec.cluster, now, config.interval_ms, number)
             try:
-                made = Shard(spec, config.account_id).step(ticks)
+                made += Shard(spec, config.account_id).step(ticks)
             except GeneratorError as error:
                 raise CommandError(str(error)) from error
-            of_one = cost_of(made, number, sinks, pace)
-            cost += of_one.times(len(specs) / len(specs[:_ALIKE]))
+        of_some = cost_of(_joined(made), number, sinks, pace)
+        cost += of_some.times(len(specs) / len(specs[:_ALIKE]))
     return cost, unknown
+
+
+def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches of one kind as one: to measure a batch takes as long for few rows as for many."""
+    kinds: dict[tuple[str, Only | None], list[pa.RecordBatch]] = {}
+    for batch in batches:
+        kinds.setdefault((entity_type_of(batch).label, only(batch)), []).append(batch)
+    return map(one_batch, kinds.values())
 
 
 def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,13 @@ from pydantic import ValidationError
 from flows.config import Config
 from flows.errors import StateError, UsageError
 from operators.schema.arrow import Only
-from sinks.events import Listener, nobody
-from sinks.job import JobContext
 from sinks.parquet.settings import ParquetSettings
 from sinks.sink import OpenSink, Output, Sink
 
 if TYPE_CHECKING:
     from flows.state import JobState
+    from sinks.events import Listener
+    from sinks.job import JobContext
 
 
 def sinks_of(config: Config) -> list[Sink]:
@@ -50,13 +49,19 @@ def job_context(
     config: Config,
     state: "JobState",
     parts: Callable[[str], Collection[str]] = lambda _sink: (),
-    listener: Listener = nobody,
+    listener: "Listener | None" = None,
     grace_left: Callable[[], float] = lambda: 0.0,
     processes: int = 1,
-) -> JobContext:
+) -> "JobContext":
     """What a job gives to its sinks; see `JobContext`."""
-    from sinks.dead_letters import DeadLetters  # which a plan has no use for
+    # A plan has no use for these.
+    from importlib.metadata import version
 
+    from sinks.dead_letters import DeadLetters
+    from sinks.events import nobody
+    from sinks.job import JobContext
+
+    listener = nobody if listener is None else listener
     return JobContext(
         run=state.run,
         state=state.path,
@@ -100,7 +105,7 @@ class OpenSinks:
                 stack.callback(sink.finish)
 
 
-def opened(sinks: Iterable[Sink], job: JobContext) -> OpenSinks:
+def opened(sinks: Iterable[Sink], job: "JobContext") -> OpenSinks:
     """Open sinks for a job.
 
     Raises:

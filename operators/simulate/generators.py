@@ -10,7 +10,6 @@ from operators.schema.metrics import Origin
 from operators.simulate.block import Block
 from operators.simulate.kafka.cluster import KafkaCluster
 from operators.simulate.queues import QueueCluster
-from operators.simulate.rabbitmq.cluster import RabbitCluster
 from operators.simulate.spec import ShardSpec
 
 
@@ -65,6 +64,8 @@ def generator_of(spec: ShardSpec, account_id: int | None, origin: Origin) -> Gen
         case "kafka":
             return KafkaCluster(spec, account_id, origin)
         case "rabbitmq":
+            from operators.simulate.rabbitmq.cluster import RabbitCluster  # rarer than the others
+
             return RabbitCluster(spec, account_id, origin)
     return QueueCluster(spec, account_id, origin)
 

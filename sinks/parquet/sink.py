@@ -1,14 +1,18 @@
 """The Parquet sink."""
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.schema.secrets import without_password
-from sinks.job import JobContext
 from sinks.parquet.files import writer_options
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
 from sinks.sink import OpenSink, Sink
+
+if TYPE_CHECKING:
+    from sinks.job import JobContext
 
 NAME = "parquet"
 
@@ -16,7 +20,7 @@ NAME = "parquet"
 def parquet_sink(settings: ParquetSettings) -> Sink:
     """Files in a directory or an object store."""
 
-    def opened(job: JobContext) -> OpenSink:
+    def opened(job: "JobContext") -> OpenSink:
         parts = job.parts(NAME)
         metadata = {} if job.seed is None else {"seed": str(job.seed)}
         if job.bulk:
