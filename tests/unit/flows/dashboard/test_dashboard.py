@@ -196,6 +196,14 @@ def test_groups_and_partitions_are_told_apart_in_their_shared_events() -> None:
     assert "entityType" not in str(Query("count(*)", (CLUSTER,)))
 
 
+def test_groups_are_summed_without_their_rows_by_topic() -> None:
+    """Each lag counts once, in the dashboard and in alerts."""
+    of_groups = [q for q in queries() if "'MESSAGE_QUEUE_CONSUMER_GROUP'" in q]
+    assert len(of_groups) > 10
+    assert all("AND topic IS NULL" in q for q in of_groups)
+    assert all("topic IS NULL" not in q for q in queries() if q not in of_groups)
+
+
 def test_config_that_sends_no_events_is_refused() -> None:
     """The queries would find nothing; the message says which key to change."""
     text = (
