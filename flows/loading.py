@@ -1,4 +1,4 @@
-"""From a YAML file to a validated `Config`, or to all its faults at once.
+"""From a YAML file to a validated `Config`, or to its faults: those of single values all at once, else misfits.
 
 A fault says where it is (file, line, path), what is wrong, and the nearest right name.
 """
