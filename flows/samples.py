@@ -66,7 +66,7 @@ class Samples:
     """Sorted by date; an entity type without files is not in it."""
     storage: Mapping[str, str]
     """What an object store needs to be told, as polars names it."""
-    truth: str | None
+    anomaly_table: str | None
     """The table of simulated anomalies, where there is one."""
     rewritten: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Files that others rewrote, and their columns."""
@@ -142,9 +142,11 @@ class Samples:
 
     def anomalies(self) -> pl.DataFrame | None:
         """The table of simulated anomalies; columns: those of `operators.simulate.ANOMALIES`."""
-        if self.truth is None:
+        if self.anomaly_table is None:
             return None
-        table = pl.scan_parquet(self.truth, glob=False, storage_options=self._options).collect()
+        table = pl.scan_parquet(
+            self.anomaly_table, glob=False, storage_options=self._options
+        ).collect()
         missing = [name for name in _OF_ANOMALIES if name not in table.columns]
         if missing:
             raise self._no_anomalies(f"it lacks {', '.join(missing)}")
@@ -160,7 +162,7 @@ class Samples:
 
     def _no_anomalies(self, reason: str) -> SamplesError:
         return SamplesError(
-            f"{without_password(self.truth or '')}: is no table of anomalies: {reason}"
+            f"{without_password(self.anomaly_table or '')}: is no table of anomalies: {reason}"
         )
 
     @property
@@ -218,7 +220,7 @@ def find_samples(uri: str) -> Samples:
     try:
         store = Store(uri)
         files, rewritten, others = _classified(store)
-        truth = [path for path in store.files(ANOMALIES) if path.endswith(".parquet")]
+        tables = [path for path in store.files(ANOMALIES) if path.endswith(".parquet")]
     except (ValueError, OSError) as error:
         raise SamplesError(f"{uri}: cannot be read: {error}") from error
     if not files and others:
@@ -235,7 +237,7 @@ def find_samples(uri: str) -> Samples:
         uri=without_password(uri),
         files={t: [f"{prefix}/{path}" for path in paths] for t, paths in files.items()},
         storage=_storage(uri),
-        truth=f"{prefix}/{truth[0]}" if truth else None,
+        anomaly_table=f"{prefix}/{tables[0]}" if tables else None,
         rewritten={f"{prefix}/{path}": columns for path, columns in rewritten.items()},
     )
 

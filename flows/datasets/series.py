@@ -56,7 +56,7 @@ class LabelledSeries:
 
 
 def labelled_series(
-    samples: Samples, truth: GroundTruth, metrics: Collection[str] = ()
+    samples: Samples, ground_truth: GroundTruth, metrics: Collection[str] = ()
 ) -> Iterator[LabelledSeries]:
     """All entities' series, those of one cluster and entity type at a time.
 
@@ -76,13 +76,19 @@ def labelled_series(
             frame = mine.select("entity_name", "timestamp", "anomaly", *names).collect()
             parts = frame.partition_by("entity_name", as_dict=True, maintain_order=True)
             for (entity,), part in sorted(parts.items(), key=lambda item: str(item[0])):
-                found = _series(str(entity), entity_type, part.sort("timestamp"), names, truth)
+                found = _series(
+                    str(entity), entity_type, part.sort("timestamp"), names, ground_truth
+                )
                 if found.values.width:
                     yield found
 
 
 def _series(
-    entity: str, entity_type: EntityType, rows: pl.DataFrame, names: list[str], truth: GroundTruth
+    entity: str,
+    entity_type: EntityType,
+    rows: pl.DataFrame,
+    names: list[str],
+    ground_truth: GroundTruth,
 ) -> LabelledSeries:
     there = [name for name in names if rows[name].null_count() < len(rows)]
     values = rows.select(pl.col(there).forward_fill().backward_fill())
@@ -93,15 +99,17 @@ def _series(
         rows["timestamp"],
         values,
         labels.is_not_null().to_numpy(),
-        tuple(_causes(labels, truth)),
+        tuple(_causes(labels, ground_truth)),
     )
 
 
-def _causes(labels: pl.Series, truth: GroundTruth) -> Iterator[ShapedTicks]:
-    places = {label: place for place, label in enumerate(truth.labels)}
+def _causes(labels: pl.Series, ground_truth: GroundTruth) -> Iterator[ShapedTicks]:
+    places = {label: place for place, label in enumerate(ground_truth.labels)}
     for label in labels.drop_nulls().unique(maintain_order=True):
         place = places.get(label)
         if place is not None:
             flags = (labels == label).fill_null(value=False).to_numpy()
             for start, end in spans_of(flags).tolist():
-                yield ShapedTicks(start, end, truth.kinds[place], label, truth.roots[place])
+                yield ShapedTicks(
+                    start, end, ground_truth.kinds[place], label, ground_truth.roots[place]
+                )

@@ -102,18 +102,18 @@ def result_of(name: str, samples: Samples) -> DetectorResult:
     if table is None:
         raise SamplesError(f"{samples.uri}: no table of anomalies beside the samples")
     first, last = samples.span()
-    truth = ground_truth_of(table, first, last)
+    ground_truth = ground_truth_of(table, first, last)
     settings = ScoreSettings(GRACE, WINDOW)
     if name in ALERTING:
-        evaluation = evaluate_alerts(samples, truth, ALERTING[name](samples), settings)
+        evaluation = evaluate_alerts(samples, ground_truth, ALERTING[name](samples), settings)
     else:
-        evaluation = evaluate_scores(samples, truth, SCORING[name](samples), settings)
-    return _result(evaluation, truth, (last - first) / 86_400_000)
+        evaluation = evaluate_scores(samples, ground_truth, SCORING[name](samples), settings)
+    return _result(evaluation, ground_truth, (last - first) / 86_400_000)
 
 
-def _result(evaluation: Evaluation, truth: GroundTruth, days: float) -> DetectorResult:
+def _result(evaluation: Evaluation, ground_truth: GroundTruth, days: float) -> DetectorResult:
     matches = evaluation.matches
-    kinds, events = score_events(matches, truth)
+    kinds, events = score_events(matches, ground_truth)
     false = matches.alerts - matches.right
     return DetectorResult(
         precision=matches.right / matches.alerts if matches.alerts else 0.0,

@@ -16,15 +16,17 @@ from flows.score.spans import (
 from operators.schema.arrays import Floats, Ints
 
 
-def affiliation(truth: Spans, predicted: Spans, ticks: int) -> tuple[float | None, float | None]:
+def affiliation(
+    true_runs: Spans, predicted: Spans, ticks: int
+) -> tuple[float | None, float | None]:
     """Precision and recall, 0 to 1, of a series of `ticks` ticks.
 
     Precision is the mean over the zones in which something was predicted, None where nothing
     was; recall is the mean over all true runs, None where there are none.
     """
-    if not len(truth):
+    if not len(true_runs):
         return None, None
-    runs = truth.astype(np.float64)
+    runs = true_runs.astype(np.float64)
     middles = (runs[:-1, 1] + runs[1:, 0]) / 2
     low = np.concatenate([[0.0], middles])
     high = np.concatenate([middles, [float(ticks)]])

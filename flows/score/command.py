@@ -65,7 +65,7 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
             "`mqpipe export` writes it"
         )
     first, last = samples.span()
-    truth = ground_truth_of(table, first, last)
+    ground_truth = ground_truth_of(table, first, last)
     grace = round(options.grace * 1000)
     listed = 0 if options.out is None else LISTED
     settings = ScoreSettings(grace, options.window, options.threshold, listed)
@@ -74,20 +74,20 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
         inside = given.alerts.filter((pl.col("start") <= last + grace) & (pl.col("end") >= first))
         if left := given.alerts.height - inside.height:
             _say(f"{left} alerts outside the samples' time left out")
-        result = evaluate_alerts(samples, truth, inside, settings)
+        result = evaluate_alerts(samples, ground_truth, inside, settings)
         _name_strangers(inside, result)
     else:
-        result = evaluate_scores(samples, truth, given.scores or (), settings)
+        result = evaluate_scores(samples, ground_truth, given.scores or (), settings)
         if result.passed_over:
             _say(f"{result.passed_over:,} scores of entities that have no samples left out")
     days = max(1, last - first) / DAY_MS
     if options.as_json:
-        typer.echo(json.dumps(summary(result, truth, days), indent=2))
+        typer.echo(json.dumps(summary(result, ground_truth, days), indent=2))
     else:
-        for line in lines(result, truth, days):
+        for line in lines(result, ground_truth, days):
             say(line)
     if options.out is not None:
-        _write_page(detected, samples, (first, last), result, truth, options)
+        _write_page(detected, samples, (first, last), result, ground_truth, options)
     return 0
 
 
@@ -96,7 +96,7 @@ def _write_page(
     samples: Samples,
     span: tuple[int, int],
     result: Evaluation,
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     options: ScoreOptions,
 ) -> None:
     # Its modules draw plots: where no page is asked for, they are not loaded.
@@ -104,7 +104,7 @@ def _write_page(
     from flows.score.page import Scored, page
 
     days = max(1, span[1] - span[0]) / DAY_MS
-    _, total = score_events(result.matches, truth)
+    _, total = score_events(result.matches, ground_truth)
     precision = _precision(result)
     means = next((f for (t, k), _, f in result.means.groups() if not t and not k), ScoreFigures())
     grace = round(options.grace * 1000)
@@ -123,8 +123,8 @@ def _write_page(
         ("false, entity and day", f"{_false_rate(result, days):.3g}"),
     ]
     scored = Scored(
-        detected.name, samples.uri, *span, result, truth, result.alerts, grace, numbers,
-        _event_rows(result, truth), _series_rows(result),
+        detected.name, samples.uri, *span, result, ground_truth, result.alerts, grace, numbers,
+        _event_rows(result, ground_truth), _series_rows(result),
     )  # fmt: skip
     out = options.out or Path("score.html")
     try:
@@ -156,9 +156,9 @@ def parsed_columns(given: Iterable[str]) -> dict[str, str]:
     return columns
 
 
-def summary(result: Evaluation, truth: GroundTruth, days: float) -> dict[str, Any]:
+def summary(result: Evaluation, ground_truth: GroundTruth, days: float) -> dict[str, Any]:
     """All figures, as plain values: shares from 0 to 1, delays in seconds, None for no figure."""
-    kinds, total = score_events(result.matches, truth)
+    kinds, total = score_events(result.matches, ground_truth)
     precision = _precision(result)
     return {
         "alerts": result.matches.alerts,
@@ -178,9 +178,9 @@ def summary(result: Evaluation, truth: GroundTruth, days: float) -> dict[str, An
     }
 
 
-def lines(result: Evaluation, truth: GroundTruth, days: float) -> list[str]:
+def lines(result: Evaluation, ground_truth: GroundTruth, days: float) -> list[str]:
     """All figures as tables."""
-    _, total = score_events(result.matches, truth)
+    _, total = score_events(result.matches, ground_truth)
     if not total.anomalies:
         return _without_anomalies(result, days)
     precision = _precision(result)
@@ -193,7 +193,7 @@ def lines(result: Evaluation, truth: GroundTruth, days: float) -> list[str]:
     if result.threshold is not None:
         said.append(f"a score of {result.threshold:.6g} or more is an alert")
     series = _series_rows(result)
-    events = _aligned(_event_rows(result, truth))
+    events = _aligned(_event_rows(result, ground_truth))
     return [*events, *said, "", *_aligned(series)] if len(series) > 1 else [*events, *said]
 
 
@@ -210,9 +210,9 @@ def _without_anomalies(result: Evaluation, days: float) -> list[str]:
     ]
 
 
-def _event_rows(result: Evaluation, truth: GroundTruth) -> list[tuple[str, ...]]:
+def _event_rows(result: Evaluation, ground_truth: GroundTruth) -> list[tuple[str, ...]]:
     """Event-wise figures, heads first."""
-    kinds, total = score_events(result.matches, truth)
+    kinds, total = score_events(result.matches, ground_truth)
     return [
         ("kind", "anomalies", "found", "recall", "cause", "to detect: median", "90 %", "worst"),
         *((kind, *_columns(one)) for kind, one in kinds.items()),

@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def evaluate_alerts(
-    samples: Samples, truth: GroundTruth, alerts: pl.DataFrame, settings: ScoreSettings
+    samples: Samples, ground_truth: GroundTruth, alerts: pl.DataFrame, settings: ScoreSettings
 ) -> Evaluation:
     """Score alerts; shape: ALERTS."""
     of_entity = {
@@ -82,22 +82,25 @@ def evaluate_alerts(
         for (entity,), mine in alerts.group_by("entity")
     }
     with _Work(_rows(samples)) as work:
-        parts = list(work.deal(samples, truth, frozenset(truth.touching)))
-        score = partial(_score_alerts, parts, truth, of_entity, settings)
+        parts = list(work.deal(samples, ground_truth, frozenset(ground_truth.touching)))
+        score = partial(_score_alerts, parts, ground_truth, of_entity, settings)
         means = _merged(work.each(score, range(work.buckets)))
-    matches = match(alerts, truth, settings.grace)
+    matches = match(alerts, ground_truth, settings.grace)
     return Evaluation(matches, means, _paths(parts), None, 0, alerts)
 
 
 def evaluate_scores(
-    samples: Samples, truth: GroundTruth, scores: Iterable[pl.DataFrame], settings: ScoreSettings
+    samples: Samples,
+    ground_truth: GroundTruth,
+    scores: Iterable[pl.DataFrame],
+    settings: ScoreSettings,
 ) -> Evaluation:
     """Score scores; shape of each frame: `entity` (path), `time` (ms), `score`.
 
     Without a threshold that one is taken whose flagged ticks have the best F1 over all series.
     """
     with _Work(_rows(samples)) as work:
-        dealing = work.deal(samples, truth)
+        dealing = work.deal(samples, ground_truth)
         kept: list[Floats] = []
         given = deal_scores(_sampled(scores, kept), work.folder / "scores", work.buckets)
         parts = list(dealing)
@@ -109,10 +112,10 @@ def evaluate_scores(
             edges = np.unique(np.quantile(finite, tried, method="lower")) if len(finite) else _ZERO
             counts = [*work.each(partial(_count, parts, given, edges), buckets)]
             threshold = float(edges[_best(np.sum(counts, axis=0))])
-        score = partial(_score_scores, parts, given, truth, threshold, settings)
+        score = partial(_score_scores, parts, given, ground_truth, threshold, settings)
         results = list(work.each(score, buckets))
     means = _merged(part for part, _, _ in results)
-    matches = merged((found for _, found, _ in results), truth)
+    matches = merged((found for _, found, _ in results), ground_truth)
     alerts = pl.concat([pl.DataFrame(schema=ALERTS), *(shown for _, _, shown in results)])
     entities = _paths(parts)
     known = set(entities)
@@ -155,10 +158,10 @@ class _Work:
         return self._processes.map(work, items, chunksize=chunk)
 
     def deal(
-        self, samples: Samples, truth: GroundTruth, wanted: Iterable[str] | None = None
+        self, samples: Samples, ground_truth: GroundTruth, wanted: Iterable[str] | None = None
     ) -> Iterator[Dealt]:
         """Deal samples out, each process some of the files."""
-        labels = {label: place for place, label in enumerate(truth.labels)}
+        labels = {label: place for place, label in enumerate(ground_truth.labels)}
         deal = partial(_deal, samples, self.folder, self._workers, self.buckets, labels, wanted)
         return self.each(deal, range(self._workers))
 
@@ -179,7 +182,7 @@ def _deal(
 
 def _score_alerts(
     parts: Sequence[Dealt],
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     of_entity: Mapping[str, tuple[Ints, Ints]],
     settings: ScoreSettings,
     bucket: int,
@@ -188,23 +191,23 @@ def _score_alerts(
     for series in read_series(parts, (), bucket):
         if (series.labels != NO_LABEL).any():
             flagged = _flagged(series.times, *of_entity.get(series.entity, (_NO, _NO)))
-            add_series(means, series, flagged, truth, settings.window)
+            add_series(means, series, flagged, ground_truth, settings.window)
     return means
 
 
 def _score_scores(
     parts: Sequence[Dealt],
     given: Dealt,
-    truth: GroundTruth,
+    ground_truth: GroundTruth,
     threshold: float,
     settings: ScoreSettings,
     bucket: int,
 ) -> tuple[Means, Matches, pl.DataFrame]:
-    means, matching, shown = Means(), Matching(truth, settings.grace), []
+    means, matching, shown = Means(), Matching(ground_truth, settings.grace), []
     for series in read_series(parts, (given,), bucket):
         flagged = series.scores >= threshold
         if (series.labels != NO_LABEL).any():
-            add_series(means, series, flagged, truth, settings.window)
+            add_series(means, series, flagged, ground_truth, settings.window)
         spans = spans_of(flagged)
         start, end = series.times[spans[:, 0]], series.times[spans[:, 1] - 1]
         matching.add(series.entity, start, end)

@@ -68,27 +68,27 @@ class Matching:
     onset to `grace` ms after its recovery.
     """
 
-    def __init__(self, truth: GroundTruth, grace: int) -> None:
-        self._truth, self._grace = truth, grace
+    def __init__(self, ground_truth: GroundTruth, grace: int) -> None:
+        self._ground_truth, self._grace = ground_truth, grace
         self._alerts = self._right = 0
-        self._first = np.full(len(truth), NEVER)
-        self._rooted = np.zeros(len(truth), np.bool_)
+        self._first = np.full(len(ground_truth), NEVER)
+        self._rooted = np.zeros(len(ground_truth), np.bool_)
 
     def add(
         self, entity: str, start: Ints, end: Ints, causes: Sequence[str | None] | None = None
     ) -> None:
         """Take in alerts on an entity; times in ms. `causes` are the roots that they name."""
         self._alerts += len(start)
-        truth = self._truth
+        ground_truth = self._ground_truth
         places, explained = self.explained(entity, start, end)
         if not explained.size:
             return
         self._right += int(explained.any(axis=1).sum())
-        came = np.maximum(start[:, None], truth.start[places])
+        came = np.maximum(start[:, None], ground_truth.start[places])
         came = np.where(explained, came, NEVER).min(axis=0)
         np.minimum.at(self._first, places, came)
         for column, place in enumerate(places.tolist()):
-            root = truth.roots[place]
+            root = ground_truth.roots[place]
             rooted = explained[:, column]
             if entity != root:
                 rooted = rooted & [cause == root for cause in causes] if causes else rooted[:0]
@@ -99,41 +99,46 @@ class Matching:
 
         The latter's shape: (alerts, anomalies).
         """
-        places = self._truth.touching.get(entity, _NONE)
-        over = self._truth.end[places] + self._grace
-        return places, (start[:, None] <= over) & (end[:, None] >= self._truth.start[places])
+        places = self._ground_truth.touching.get(entity, _NONE)
+        over = self._ground_truth.end[places] + self._grace
+        return places, (start[:, None] <= over) & (end[:, None] >= self._ground_truth.start[places])
 
     def matches(self) -> Matches:
         """What came of it."""
         return Matches(self._alerts, self._right, self._first, self._rooted)
 
 
-def match(alerts: pl.DataFrame, truth: GroundTruth, grace: int) -> Matches:
+def match(alerts: pl.DataFrame, ground_truth: GroundTruth, grace: int) -> Matches:
     """Alerts (shape: ALERTS) against anomalies; `grace` in ms."""
-    matching = Matching(truth, grace)
+    matching = Matching(ground_truth, grace)
     for (entity,), mine in alerts.group_by("entity"):
         start, end = (mine[name].to_numpy() for name in ("start", "end"))
         matching.add(str(entity), start, end, mine["cause"].to_list())
     return matching.matches()
 
 
-def merged(parts: Iterable[Matches], truth: GroundTruth) -> Matches:
+def merged(parts: Iterable[Matches], ground_truth: GroundTruth) -> Matches:
     """Matches of disjoint alerts, as one."""
-    none = Matches(0, 0, np.full(len(truth), NEVER), np.zeros(len(truth), np.bool_))
+    none = Matches(0, 0, np.full(len(ground_truth), NEVER), np.zeros(len(ground_truth), np.bool_))
     return reduce(Matches.__or__, parts, none)
 
 
-def score_events(matches: Matches, truth: GroundTruth) -> tuple[dict[str, EventScore], EventScore]:
+def score_events(
+    matches: Matches, ground_truth: GroundTruth
+) -> tuple[dict[str, EventScore], EventScore]:
     """The figures of each kind of anomaly by name, and of all."""
-    kinds = np.array(truth.kinds, np.str_)
-    every = np.ones(len(truth), np.bool_)
-    by_kind = {kind: _score(matches, truth, kinds == kind) for kind in sorted(set(truth.kinds))}
-    return by_kind, _score(matches, truth, every)
+    kinds = np.array(ground_truth.kinds, np.str_)
+    every = np.ones(len(ground_truth), np.bool_)
+    by_kind = {
+        kind: _score(matches, ground_truth, kinds == kind)
+        for kind in sorted(set(ground_truth.kinds))
+    }
+    return by_kind, _score(matches, ground_truth, every)
 
 
-def _score(matches: Matches, truth: GroundTruth, chosen: Flags) -> EventScore:
+def _score(matches: Matches, ground_truth: GroundTruth, chosen: Flags) -> EventScore:
     found = chosen & (matches.first != NEVER)
-    delays = np.sort(matches.first[found] - truth.start[found]) / 1000
+    delays = np.sort(matches.first[found] - ground_truth.start[found]) / 1000
     total = int(chosen.sum())
     credit = TOUCHED * found.sum() + (1 - TOUCHED) * (found & matches.rooted).sum()
     return EventScore(total, tuple(delays.tolist()), float(credit / total) if total else None)

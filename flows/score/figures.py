@@ -67,7 +67,7 @@ class Means:
 
 
 def add_series(
-    means: Means, series: Series, flagged: Flags, truth: GroundTruth, window: int
+    means: Means, series: Series, flagged: Flags, ground_truth: GroundTruth, window: int
 ) -> None:
     """Score one series that has something true: for all its anomalies, and for each kind.
 
@@ -81,7 +81,7 @@ def add_series(
     true = series.labels != NO_LABEL
     of_all = figures_of(true, flagged, scores, window)
     means.add(label, "", of_all)
-    for kind, others in _kinds(series, truth):
+    for kind, others in _kinds(series, ground_truth):
         kept = ~others
         alone = bool(kept.all())
         figures = of_all if alone else figures_of(true[kept], flagged[kept], scores[kept], window)
@@ -90,12 +90,12 @@ def add_series(
 
 def figures_of(true: Flags, flagged: Flags, scores: Floats, window: int) -> ScoreFigures:
     """The figures of one series, a value a tick."""
-    truth, predicted = spans_of(true), spans_of(flagged)
-    near_precision, near_recall = affiliation(truth, predicted, len(true))
-    under = volume(truth, scores, window)
+    true_runs, predicted = spans_of(true), spans_of(flagged)
+    near_precision, near_recall = affiliation(true_runs, predicted, len(true))
+    under = volume(true_runs, scores, window)
     return ScoreFigures(
-        range_precision(truth, predicted) if len(predicted) else None,
-        range_recall(truth, predicted) if len(truth) else None,
+        range_precision(true_runs, predicted) if len(predicted) else None,
+        range_recall(true_runs, predicted) if len(true_runs) else None,
         near_precision,
         near_recall,
         under.pr if under else None,
@@ -103,9 +103,9 @@ def figures_of(true: Flags, flagged: Flags, scores: Floats, window: int) -> Scor
     )
 
 
-def _kinds(series: Series, truth: GroundTruth) -> Iterable[tuple[str, Flags]]:
+def _kinds(series: Series, ground_truth: GroundTruth) -> Iterable[tuple[str, Flags]]:
     """Each kind among the labels, and which ticks others shaped."""
     places, where = np.unique(series.labels, return_inverse=True)
-    kinds = ["" if place == NO_LABEL else truth.kinds[place] for place in places.tolist()]
+    kinds = ["" if place == NO_LABEL else ground_truth.kinds[place] for place in places.tolist()]
     for kind in sorted({*kinds} - {""}):
         yield kind, np.array([other not in ("", kind) for other in kinds])[where]

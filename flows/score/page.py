@@ -40,7 +40,7 @@ class Scored:
     last: int
     """First and last moment of the samples, ms since 1970."""
     result: Evaluation
-    truth: GroundTruth
+    ground_truth: GroundTruth
     alerts: pl.DataFrame
     """Shape: ALERTS; of very many, the longest."""
     grace: int
@@ -60,7 +60,7 @@ def page(scored: Scored) -> str:
     drawing = _ScorePage(scored)
     plots = [*drawing.kinds(), *drawing.false_alarms()]
     sections = [_summary(scored)]
-    for kind in sorted(set(scored.truth.kinds)):
+    for kind in sorted(set(scored.ground_truth.kinds)):
         own = [plot for plot in plots if plot.name == f"kind-{kind}"]
         sections.append(
             f'<section id="{_id(kind)}"><h2>{escape(visible(kind))}</h2>{figures(own)}'
@@ -72,7 +72,9 @@ def page(scored: Scored) -> str:
             f'<section id="false"><h2>False alarms</h2>{figures(own)}'
             f'<div class="tables">{drawing.strangers()}</div></section>'
         )
-    links = {"score": "Score"} | {_id(kind): kind for kind in sorted(set(scored.truth.kinds))}
+    links = {"score": "Score"} | {
+        _id(kind): kind for kind in sorted(set(scored.ground_truth.kinds))
+    }
     return document(
         f"mqpipe score: {scored.detected}",
         f"{scored.detected} against {scored.uri}",
@@ -114,20 +116,20 @@ class _ScorePage:
     @cached_property
     def anomalies(self) -> list[dict[str, Any]]:
         """Each anomaly and what became of it, by its onset."""
-        truth, matches = self.scored.truth, self.scored.result.matches
+        ground_truth, matches = self.scored.ground_truth, self.scored.result.matches
         rows: list[dict[str, Any]] = []
-        for place in np.argsort(truth.start, kind="stable").tolist():
+        for place in np.argsort(ground_truth.start, kind="stable").tolist():
             first = int(matches.first[place])
             found = first != NEVER
             rows.append(
                 {
-                    "kind": truth.kinds[place],
-                    "row": f"{len(rows) + 1} {visible(truth.roots[place])}",
-                    "time": int(truth.start[place]),
-                    "until": int(truth.end[place]),
+                    "kind": ground_truth.kinds[place],
+                    "row": f"{len(rows) + 1} {visible(ground_truth.roots[place])}",
+                    "time": int(ground_truth.start[place]),
+                    "until": int(ground_truth.end[place]),
                     "series": _outcome(found, bool(matches.rooted[place])),
                     "moment": first if found else None,
-                    "delay": (first - int(truth.start[place])) / 1000 if found else None,
+                    "delay": (first - int(ground_truth.start[place])) / 1000 if found else None,
                     "on": visible(self._on.get(place, (None, "–", None))[1]),
                     "named": self._on.get(place, (None, "–", None))[2],
                 }
@@ -139,7 +141,7 @@ class _ScorePage:
         """By anomaly its first alert (when, on what, the cause named); alerts that none explains."""
         first: dict[int, tuple[int, str, str | None]] = {}
         false = []
-        matching = Matching(self.scored.truth, self.scored.grace)
+        matching = Matching(self.scored.ground_truth, self.scored.grace)
         for (entity,), mine in self.scored.alerts.group_by("entity", maintain_order=True):
             places, explained = matching.explained(
                 str(entity), mine["start"].to_numpy(), mine["end"].to_numpy()
@@ -148,7 +150,7 @@ class _ScorePage:
             start, causes = mine["start"].to_list(), mine["cause"].to_list()
             for column, place in enumerate(places.tolist()):
                 for at in np.flatnonzero(explained[:, column]).tolist():
-                    came = max(start[at], int(self.scored.truth.start[place]))
+                    came = max(start[at], int(self.scored.ground_truth.start[place]))
                     if place not in first or came < first[place][0]:
                         first[place] = (came, str(entity), causes[at])
         return first, pl.concat([self.scored.alerts.clear(), *false])
@@ -159,7 +161,7 @@ class _ScorePage:
 
     def kinds(self) -> Iterator[Plot]:
         """A picture a kind."""
-        for kind in sorted(set(self.scored.truth.kinds)):
+        for kind in sorted(set(self.scored.ground_truth.kinds)):
             own = [row for row in self.anomalies if row["kind"] == kind]
             missed = sum(row["series"] == "missed" for row in own)
             # Those that were missed, or found late, are what one looks for.

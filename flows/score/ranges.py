@@ -36,32 +36,36 @@ class RangeSettings:
     reciprocal: bool = True
 
 
-def range_recall(truth: Spans, predicted: Spans, settings: RangeSettings | None = None) -> float:
+def range_recall(
+    true_runs: Spans, predicted: Spans, settings: RangeSettings | None = None
+) -> float:
     """Share of the true runs that predictions cover, each run weighing the same; 0 without any."""
     how = settings or RangeSettings()
-    if not len(truth):
+    if not len(true_runs):
         return 0.0
-    of, by = overlapping(truth, predicted)
-    start, length = truth[of, 0], (truth[:, 1] - truth[:, 0]).astype(np.float64)
+    of, by = overlapping(true_runs, predicted)
+    start, length = true_runs[of, 0], (true_runs[:, 1] - true_runs[:, 0]).astype(np.float64)
     begin = (np.maximum(start, predicted[by, 0]) - start).astype(np.float64)
-    end = (np.minimum(truth[of, 1], predicted[by, 1]) - start).astype(np.float64)
+    end = (np.minimum(true_runs[of, 1], predicted[by, 1]) - start).astype(np.float64)
     up_to = _UP_TO[how.bias]
-    covered = np.zeros(len(truth))
+    covered = np.zeros(len(true_runs))
     np.add.at(covered, of, up_to(end, length[of]) - up_to(begin, length[of]))
-    pieces = np.bincount(of, minlength=len(truth))
+    pieces = np.bincount(of, minlength=len(true_runs))
     shares = covered / up_to(length, length)
     if how.reciprocal:
         shares /= np.maximum(1, pieces)
     return float(np.mean(how.alpha * (pieces > 0) + (1 - how.alpha) * shares))
 
 
-def range_precision(truth: Spans, predicted: Spans, settings: RangeSettings | None = None) -> float:
-    """Share of the predicted runs that the truth covers, each weighing the same; 0 without any.
+def range_precision(
+    true_runs: Spans, predicted: Spans, settings: RangeSettings | None = None
+) -> float:
+    """Share of the predicted runs that the true ones cover, each weighing the same; 0 without any.
 
     The paper's precision has no α: that a prediction meets something is no merit by itself.
     """
     how = settings or RangeSettings()
-    return range_recall(predicted, truth, RangeSettings(0.0, how.bias, how.reciprocal))
+    return range_recall(predicted, true_runs, RangeSettings(0.0, how.bias, how.reciprocal))
 
 
 def _middle(i: Floats, length: Floats) -> Floats:

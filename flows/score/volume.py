@@ -31,16 +31,16 @@ class Volume:
     roc: float
 
 
-def volume(truth: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
+def volume(true_runs: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
     """The volumes for one series; None where nothing or everything is true.
 
     Args:
-        truth: The true runs.
+        true_runs: The true runs.
         scores: A score a tick, the higher the more anomalous.
         window: Ticks of the widest slope.
     """
     ticks = len(scores)
-    positives = int((truth[:, 1] - truth[:, 0]).sum())
+    positives = int((true_runs[:, 1] - true_runs[:, 0]).sum())
     if not positives or positives == ticks:
         return None
     falling = -np.sort(-scores)
@@ -49,12 +49,12 @@ def volume(truth: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
     count = len(thresholds)
     predicted = np.searchsorted(-falling, -thresholds, side="right").astype(np.float64)
 
-    near = _near(truth, window, ticks)
+    near = _near(true_runs, window, ticks)
     reached = np.searchsorted(-thresholds, -scores[near], side="left")
     """The first threshold at which each of these ticks is predicted."""
-    inside = _inside(truth, near)
+    inside = _inside(true_runs, near)
     certain = np.bincount(reached[inside], minlength=count + 1)[:count].cumsum()
-    slopes = _sloping(truth, near, inside, window)
+    slopes = _sloping(true_runs, near, inside, window)
     sloped = reached[~inside]
     order = np.argsort(sloped, kind="stable")
     sums = np.zeros((window + 1, len(order) + 1))
@@ -64,7 +64,7 @@ def volume(truth: Spans, scores: Floats, window: int = WINDOW) -> Volume | None:
     hits = certain + extra
     expected = positives + extra / 2
     recall = np.minimum(hits / expected, 1.0)
-    recall *= _existence(truth, near, reached, window, count)
+    recall *= _existence(true_runs, near, reached, window, count)
     false = (predicted - hits) / (ticks - expected)
     precision = hits / predicted
     return Volume(_area_pr(recall, precision), _area_roc(false, recall))
@@ -84,19 +84,19 @@ def _area_roc(false: Floats, recall: Floats) -> float:
     return float(double.mean() / 2)
 
 
-def _inside(truth: Spans, ticks: Ints) -> Flags:
+def _inside(true_runs: Spans, ticks: Ints) -> Flags:
     """Which of these ticks are true."""
-    run = np.searchsorted(truth[:, 0], ticks, side="right") - 1
-    inside: Flags = (run >= 0) & (ticks < truth[run, 1])
+    run = np.searchsorted(true_runs[:, 0], ticks, side="right") - 1
+    inside: Flags = (run >= 0) & (ticks < true_runs[run, 1])
     return inside
 
 
-def _near(truth: Spans, window: int, ticks: int) -> Ints:
+def _near(true_runs: Spans, window: int, ticks: int) -> Ints:
     """The ticks that the widest slopes reach."""
     reach = window // 2
     flags = np.zeros(ticks + 1, np.int64)
-    np.add.at(flags, np.maximum(truth[:, 0] - reach, 0), 1)
-    np.add.at(flags, np.minimum(truth[:, 1] + reach, ticks), -1)
+    np.add.at(flags, np.maximum(true_runs[:, 0] - reach, 0), 1)
+    np.add.at(flags, np.minimum(true_runs[:, 1] + reach, ticks), -1)
     return np.flatnonzero(np.cumsum(flags[:-1]) > 0)
 
 
@@ -110,28 +110,28 @@ def _slopes(window: int) -> Floats:
     return np.where((distances > 0) & (distances <= lengths // 2), slope, 0.0)
 
 
-def _sloping(truth: Spans, near: Ints, inside: Flags, window: int) -> Floats:
+def _sloping(true_runs: Spans, near: Ints, inside: Flags, window: int) -> Floats:
     """The widened labels of the near ticks that are not true; shape (window + 1, ticks)."""
     ticks = near[~inside]
     slopes = _slopes(window)
     reach = window // 2
     labels = np.zeros((window + 1, len(ticks)))
-    for start, stop in truth.tolist():
+    for start, stop in true_runs.tolist():
         first, middle, last = np.searchsorted(ticks, (start - reach, start, stop + reach)).tolist()
         labels[:, first:middle] += slopes[:, start - ticks[first:middle]]
         labels[:, middle:last] += slopes[:, ticks[middle:last] - stop + 1]
     return np.minimum(labels, 1.0, out=labels)
 
 
-def _existence(truth: Spans, near: Ints, reached: Ints, window: int, thresholds: int) -> Floats:
+def _existence(true_runs: Spans, near: Ints, reached: Ints, window: int, thresholds: int) -> Floats:
     """By length of the slope and threshold: the share of runs that are met at all.
 
     Runs whose slopes touch are one. Shape (window + 1, thresholds).
     """
     reach = window // 2
-    runs = len(truth)
+    runs = len(true_runs)
     first_met = np.full((runs, reach + 1), thresholds)
-    for run, (start, stop) in enumerate(truth.tolist()):
+    for run, (start, stop) in enumerate(true_runs.tolist()):
         first, begin, end, last = np.searchsorted(
             near, (start - reach, start, stop, stop + reach)
         ).tolist()
@@ -143,7 +143,7 @@ def _existence(truth: Spans, near: Ints, reached: Ints, window: int, thresholds:
                 padded = np.concatenate([side, np.full(reach - len(side), side[-1])])
                 first_met[run, 1:] = np.minimum(first_met[run, 1:], padded)
     halves = np.arange(reach + 1)
-    apart = (truth[:-1, 1] - 1)[:, None] + halves < truth[1:, 0][:, None] - halves
+    apart = (true_runs[:-1, 1] - 1)[:, None] + halves < true_runs[1:, 0][:, None] - halves
     groups = np.concatenate([np.zeros((1, reach + 1), np.int64), np.cumsum(apart, axis=0)])
     begins = np.diff(groups, axis=0, prepend=-1).T > 0
     met = np.minimum.reduceat(first_met.T.ravel(), np.flatnonzero(begins))
