@@ -87,17 +87,17 @@ PARQUET = {
     "operators.schedule",
     "operators.ticks",
     "sinks.disk",
-    "sinks.events",
-    "sinks.job",
     "sinks.parquet.files",
     "sinks.parquet.sink",
     "sinks.parquet.store",
-    "sinks.patience",
     "sinks.sink",
     "sinks.spool.errors",
 }
 CHECK = {"operators.health", "operators.outlook", "flows.check", "flows.cost", "flows.units"}
 EXPORT = {
+    "sinks.events",
+    "sinks.job",
+    "sinks.patience",
     "operators.events",
     "operators.retired",
     "operators.health",
