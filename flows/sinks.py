@@ -163,7 +163,8 @@ def where_files_appear(
             first = datetime.fromtimestamp(ceil(first_tick / 1000 + epoch + _IN_FILES), UTC)
             when = (
                 f"the first by about {first:%H:%M:%S} UTC, then every "
-                f"{duration(_whole(sink.roll.every))} or {sink.roll.rows:,} rows of a cluster"
+                f"{duration(_whole(sink.roll.every))}, sooner where a cluster has "
+                f"{sink.roll.rows:,} rows"
             )
         words[sink.name] = f"samples appear in {sink.place}: {when}"
     return words

@@ -21,7 +21,7 @@ def size(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time, with two or three figures: `5 ms`, `1.2 s`, `3m 20s`, `5h 10m`, `3d 4h`.
+    """A length of time, with two or three figures: `5 ms`, `1.2 s`, `3m 20s`, `10m`, `5h 10m`, `3d 4h`.
 
     A whole number of seconds has no fraction: `2 s`.
     """
@@ -34,7 +34,8 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     for large, small, names in ((86400, 3600, "dh"), (3600, 60, "hm"), (60, 1, "ms")):
         if whole >= large:
-            return f"{whole // large}{names[0]} {whole % large // small}{names[1]}"
+            rest = whole % large // small
+            return f"{whole // large}{names[0]}" + (f" {rest}{names[1]}" if rest else "")
     raise AssertionError(whole)
 
 

@@ -42,6 +42,8 @@ class Detected:
     alerts: pl.DataFrame | None
     scores: Iterable[pl.DataFrame] | None
     """Shape of each frame: `entity` (path), `time` (ms since 1970), `score`."""
+    has_entities: bool = False
+    """Whether a column says whose they are."""
 
 
 def read_detected(
@@ -107,7 +109,7 @@ def _detected(
     }
     chosen = table.select(**wanted)
     if found["score"] is not None:
-        return Detected(None, _scores(file, chosen))
+        return Detected(None, _scores(file, chosen), found["entity"] is not None)
     frame = chosen.collect()
     start = _there(file, _milliseconds(file, frame["time"]))
     end = _milliseconds(file, frame["end"]) if "end" in frame.columns else start
@@ -122,7 +124,7 @@ def _detected(
         },
         schema=ALERTS,
     )
-    return Detected(alerts, None)
+    return Detected(alerts, None, found["entity"] is not None)
 
 
 def _incidents(table: pl.LazyFrame, there: list[str]) -> pl.LazyFrame:

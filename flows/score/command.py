@@ -70,16 +70,20 @@ def _score(detected: Path, uri: str, options: ScoreOptions) -> int:
     listed = 0 if options.out is None else LISTED
     settings = ScoreSettings(grace, options.window, options.threshold, listed)
     given = read_detected(detected, options.columns, options.entity)
+    if options.entity is not None and given.has_entities:
+        _say("--entity was not used: the file has a column of entities")
+    if options.threshold is not None and given.scores is None:
+        _say("--threshold was not used: the file has no scores")
     if given.alerts is not None:
         inside = given.alerts.filter((pl.col("start") <= last + grace) & (pl.col("end") >= first))
         if left := given.alerts.height - inside.height:
-            _say(f"{left} alerts outside the samples' time left out")
+            _say(f"{of(left, 'alert')} outside the samples' time left out")
         result = evaluate_alerts(samples, ground_truth, inside, settings)
         _name_strangers(inside, result)
     else:
         result = evaluate_scores(samples, ground_truth, given.scores or (), settings)
         if result.passed_over:
-            _say(f"{result.passed_over:,} scores of entities that have no samples left out")
+            _say(f"{of(result.passed_over, 'score')} of entities that have no samples left out")
     days = max(1, last - first) / DAY_MS
     if options.as_json:
         typer.echo(json.dumps(summary(result, ground_truth, days), indent=2))
@@ -186,8 +190,9 @@ def lines(result: Evaluation, ground_truth: GroundTruth, days: float) -> list[st
     precision = _precision(result)
     said = [
         f"precision {_percent(precision)}: {result.matches.right:,} of "
-        f"{result.matches.alerts:,} alerts are explained by an anomaly",
-        f"F1 {_percent(_f1(precision, total.recall))}; false alarms an entity and day: "
+        f"{of(result.matches.alerts, 'alert')} {'is' if result.matches.alerts == 1 else 'are'} "
+        "explained by an anomaly",
+        f"F1 {_percent(_f1(precision, total.recall))}; false alarms per entity and day: "
         f"{_false_rate(result, days):.3g}",
     ]
     if result.threshold is not None:
@@ -203,7 +208,7 @@ def _without_anomalies(result: Evaluation, days: float) -> list[str]:
     return [
         "these samples have no anomaly, so nothing could be found or missed: a fleet gets some by "
         "`simulation.anomalies`",
-        f"{alerts}, each a false alarm; false alarms an entity and day: "
+        f"{alerts}, each a false alarm; false alarms per entity and day: "
         f"{_false_rate(result, days):.3g}"
         if result.matches.alerts
         else "no alert, and so no false alarm",

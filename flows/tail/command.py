@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from flows.config import Config
-from flows.errors import CommandError, UsageError
+from flows.errors import CommandError, ConfigError, UsageError
 from flows.tail.lines import LineLayout, json_line
 from flows.tail.places import Place, SampleRow, of_config, of_uri
 from flows.visible import say
@@ -24,6 +24,7 @@ _LOOK = 0.5
 """Seconds between two looks for what is new."""
 _NAMES = 10_000
 """Samples of each type, the latest, among whose entities the nearest name is looked for."""
+_YAML = (".yaml", ".yml")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 """Where a sample without a time is among the others."""
 
@@ -60,7 +61,7 @@ def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> in
         signal.signal(number, stop)
 
     def opened() -> Place:
-        return of_config(load(Path(place))) if _is_config(place) else of_uri(place)
+        return of_config(_loaded(place, load)) if _is_config(place) else of_uri(place)
 
     try:
         _show(opened, options)
@@ -78,7 +79,20 @@ def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> in
 
 
 def _is_config(place: str) -> bool:
-    return Path(place).is_file() or Path(place).suffix in (".yaml", ".yml")
+    return Path(place).is_file() or Path(place).suffix in _YAML
+
+
+def _loaded(place: str, load: Callable[[Path], Config]) -> Config:
+    try:
+        return load(Path(place))
+    except ConfigError as error:
+        # Nothing in it is a configuration's: a table of alerts, say, or one file of samples.
+        if Path(place).suffix in _YAML or any(fault.path for fault in error.faults):
+            raise
+        raise UsageError(
+            f"{place}: is no configuration and no folder of samples: name a YAML file, a folder, "
+            "s3://… or kafka://host:9092/topic"
+        ) from error
 
 
 def _show(opened: Callable[[], Place], options: TailOptions) -> None:

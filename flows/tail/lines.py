@@ -14,6 +14,8 @@ from operators.schema.metrics import EntityType
 
 HEAD = ("TIME (UTC)", "TYPE", "ENTITY", "ORIGIN", "METRICS")
 _WIDTHS = (20, 15, 34, 9)
+_START = 12
+"""Characters of an error's start that are worth being shown."""
 _WIDE, _DATED = 140, 70
 """Columns of a terminal from which there is room for all of the head; from which times have a date."""
 
@@ -105,9 +107,10 @@ class LineLayout:
             first = (self._short_time(row["timestamp"]), _middle(first[2], self._widths[1]))
         label = () if self._whole_head or origin != "filled" else ("filled",)
         words = chain(label, _anomaly(row), _looked_for(entity_type, row))
+        error = visible(str(row.get("collection.error") or ""))
         line = self._joined(first, "")
         start = max(len(line), sum(width + 2 for width in self._widths))
-        return f"{line:<{start}}{_fitting(words, self.width - start)}".rstrip()[: self.width]
+        return f"{line:<{start}}{_fitting(words, self.width - start, error)}".rstrip()[: self.width]
 
     @property
     def _whole_head(self) -> bool:
@@ -135,12 +138,14 @@ def json_line(row: SampleRow) -> str:
     return json.dumps({name: _plain(value) for name, value in row.items() if value is not None})
 
 
-def _fitting(words: Iterable[str], room: int) -> str:
-    """As many as fit, in their order, and a sign where some do not."""
+def _fitting(words: Iterable[str], room: int, error: str = "") -> str:
+    """As many as fit, in their order, and a sign where some do not; of an error its start."""
     line = ""
     for word in words:
         longer = f"{line}  {word}" if line else word
         if len(longer) > room - 2:
+            if line and word == error and room - len(line) >= _START:
+                return f"{longer[: room - 1]}…"
             return f"{line} …" if line else f"{word[: max(0, room - 1)]}…"
         line = longer
     return line

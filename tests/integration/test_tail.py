@@ -135,6 +135,7 @@ def test_files_that_appear_are_shown(tmp_path: Path) -> None:
     [
         ("nowhere", 1, "nowhere: no samples there"),
         ("no.yaml", 2, "no.yaml: cannot be read: No such file"),
+        ("alerts.csv", 2, "alerts.csv: is no configuration and no folder of samples"),
         ("kafka://host:9092", 2, "write kafka://host:9092/topic"),
         ("c.yaml", 1, "no job runs on state/run, and none of its sinks can be read"),
     ],
@@ -142,6 +143,7 @@ def test_files_that_appear_are_shown(tmp_path: Path) -> None:
 def test_a_place_that_is_none_is_named(tmp_path: Path, place: str, code: int, says: str) -> None:
     """With what to do, and no traceback."""
     config(tmp_path, '{otlp: {endpoint: "http://127.0.0.1:1"}}')
+    (tmp_path / "alerts.csv").write_text("entity,time\na/b,2026-01-01\n")
     ended = mqpipe(tmp_path, "tail", place, "--no-follow")
     assert (ended.code, says in ended.err, "Traceback" in ended.err) == (code, True, False)
 

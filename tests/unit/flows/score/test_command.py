@@ -41,7 +41,7 @@ def test_score_is_printed_by_kind_and_in_all(
     ("alerts", "said"),
     [
         ("", "no alert, and so no false alarm"),
-        (f"prod-eu,{ONSET}\n", "1 alert, each a false alarm; false alarms an entity and day: "),
+        (f"prod-eu,{ONSET}\n", "1 alert, each a false alarm; false alarms per entity and day: "),
     ],
 )
 def test_samples_without_an_anomaly_are_told_in_words(
