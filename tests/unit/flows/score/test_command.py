@@ -29,7 +29,7 @@ def test_score_is_printed_by_kind_and_in_all(
     )
     assert score(file, str(tmp_path / "s")) == 0
     printed = capsys.readouterr()
-    assert printed.err.splitlines()[0] == "1 alerts outside the samples' time left out"
+    assert printed.err.splitlines()[0] == "1 alert outside the samples' time left out"
     lines = printed.out.splitlines()
     found = ["broker_down", "1", "1", "100.0", "%", "100.0", "%", "60", "s", "60", "s", "60", "s"]
     assert lines[1].split() == found
@@ -123,7 +123,8 @@ def test_scores_without_a_finite_number_find_nothing_or_all(
     )
     scores.write_parquet(tmp_path / "scores.parquet")
     assert score(tmp_path / "scores.parquet", str(tmp_path / "s")) == 0
-    assert f"of {int(value == float('inf'))} alerts" in capsys.readouterr().out
+    count = "1 alert" if value == float("inf") else "0 alerts"
+    assert f"of {count} " in capsys.readouterr().out
 
 
 def test_names_of_alerts_reach_the_terminal_as_text(
@@ -160,3 +161,16 @@ def test_samples_without_a_table_of_anomalies_cannot_be_scored_against(tmp_path:
     hybrid(tmp_path / "s")
     with pytest.raises(SamplesError, match="`mqpipe export` writes it"):
         score(tmp_path / "a.csv", str(tmp_path / "s"))
+
+
+def test_options_that_a_file_has_no_use_for_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Alerts with entities are scored without --entity and --threshold."""
+    truth(hybrid(tmp_path / "s"))
+    (tmp_path / "a.csv").write_text(f"entity,time\nsim-eu/broker-2,{ONSET}\n")
+    options = ScoreOptions(entity="sim-eu", threshold=3.0)
+    assert score(tmp_path / "a.csv", str(tmp_path / "s"), options) == 0
+    told = capsys.readouterr().err
+    assert "--entity was not used" in told
+    assert "--threshold was not used" in told
