@@ -86,11 +86,16 @@ def delta_samples(folder: Path, label: str) -> pl.DataFrame:
 
 
 def samples(folder: Path, label: str) -> pl.DataFrame:
-    """All samples of one entity type below a Parquet path, strings decoded, sorted by key."""
+    """All samples of one entity type below a Parquet path, strings decoded, sorted by key.
+
+    Files of builds with fewer columns have null there.
+    """
     files = sorted((folder / f"type={label}").rglob("*.parquet"))
     if not files:
         return pl.DataFrame()
-    frame = pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in files])
+    frame = pl.concat(
+        [pl.read_parquet(file, hive_partitioning=False) for file in files], how="diagonal"
+    )
     strings = [name for name, kind in frame.schema.items() if kind in (pl.Categorical, pl.Enum)]
     return frame.with_columns(pl.col(strings).cast(pl.String)).sort(
         "entity_guid", "timestamp", "origin"

@@ -277,7 +277,7 @@ def shown(page: str) -> dict[tuple[Any, ...], Counter[float]]:
         kind = next(label for label in labels_of if name.startswith(f"{label}_"))
         if name != f"{kind}_info":
             labels = _LABEL.findall(series["labels"])
-            found[kind, *((key, json.loads(f'"{v}"')) for key, v in labels)][
+            found[kind, *((key, json.loads(f'"{v}"', strict=False)) for key, v in labels)][
                 significant(float(series["value"]))
             ] += 1
     return found
