@@ -158,9 +158,9 @@ def run(
             "--bootstrap-servers is for a start without CONFIG: give one of them"
         )
     parsed("--bootstrap-servers", servers, bootstrap_servers)
-    # One that comes before it is listened for waits; what is imported below starts threads, which
-    # must not hear of it either.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    # Those that come before they are listened for wait, so that a job that is stopped as soon as its page
+    # is there drains; what is imported below starts threads, which must not hear of them either.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])
 
     from flows.run import RunOptions
     from flows.run import run as run_command
