@@ -50,7 +50,8 @@ def commit(kafka: Kafka, topic: str, group: str, offsets: Sequence[int]) -> None
     partitions = [TopicPartition(topic, p, offset) for p, offset in enumerate(offsets)]
     request = [ConsumerGroupTopicPartitions(group, partitions)]
     while True:
-        answer = admin.alter_consumer_group_offsets(request)[group].result(30)
+        # The client itself gives up after 60 s, and looks for the coordinator meanwhile.
+        answer = admin.alter_consumer_group_offsets(request)[group].result(90)
         if not any(partition.error for partition in answer.topic_partitions or ()):
             return
 
