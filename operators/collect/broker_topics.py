@@ -10,6 +10,7 @@ from operators.collect.pages import Pages
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.collect.topology import ClusterMetadata
 from operators.schema.arrow import Only, as_only
+from operators.schema.guid import broker_name
 from operators.schema.metrics import BROKER_TOPIC
 
 
@@ -46,7 +47,7 @@ def broker_topics(
         else:
             pairs += of_topic
     pairs.sort()  # the same order from tick to tick
-    names = [(f"broker-{broker}", topic) for broker, topic in pairs]
+    names = [(broker_name(broker), topic) for broker, topic in pairs]
     batch = collected_batch(
         identity,
         tick,

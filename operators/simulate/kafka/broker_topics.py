@@ -6,6 +6,7 @@ import numpy as np
 
 from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import from_numpy
+from operators.schema.guid import broker_name
 from operators.schema.metrics import BROKER_TOPIC, TOPIC
 from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.labels import NONE, Labels, paint
@@ -53,7 +54,7 @@ class BrokerTopics:
         self._held = whole[self.topic][:, None]
         self._ids = np.array(topology.brokers, np.int64)
         self.names = [
-            (f"broker-{topology.brokers[broker]}", topology.topics[of].name)
+            (broker_name(topology.brokers[broker]), topology.topics[of].name)
             for broker, of in zip(self.broker.tolist(), self.topic.tolist(), strict=True)
         ]
 
