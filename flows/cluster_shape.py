@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.collect.collector import ClusterCollector
-from operators.collect.collectors import Collects
+from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
+from operators.collect.step import Collects
 from operators.derive.operator import ClusterDerivation
 from operators.rabbitmq.settings import NODES, QUEUES, RabbitSettings
 from operators.schema.arrow import entity_type_of

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from flows.config import Config
 from operators.background import Background
 from operators.collect.clusters import AnyCluster
-from operators.collect.collectors import Collectors, Collects
+from operators.collect.step import Collectors, Collects
 from operators.events import Observer
 from operators.merge.like import like_fleet, preset_fleet
 from operators.merge.plan import Plan

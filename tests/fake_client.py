@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from operators.collect.client import EARLIEST
+from operators.collect.client.kafka_client import EARLIEST
 from operators.protocol.errors import RequestError
 from operators.protocol.messages import MESSAGES
 from tests.metadata import Partition, metadata

@@ -6,8 +6,8 @@ from typing import Any
 
 from kafka.protocol.metadata import MetadataResponse
 
-from operators.collect.frames import VERSIONS, found_metadata
-from operators.collect.topology import ClusterMetadata
+from operators.collect.client.frames import VERSIONS, found_metadata
+from operators.collect.client.topology import ClusterMetadata
 
 Partition = tuple[int, Sequence[int], Sequence[int]]
 """Leader, replicas, in-sync replicas."""

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.collect.brokers import broker_samples
-from operators.collect.commits import commits_of
-from operators.collect.group_state import FoundGroups
-from operators.collect.group_topics import pairs_of
-from operators.collect.groups import group_samples
-from operators.collect.limits import NOT_KNOWN, Limits
-from operators.collect.offsets import Offsets
-from operators.collect.page import Page
-from operators.collect.pages import Pages
-from operators.collect.partition_lag import partition_lag
+from operators.collect.client.topology import UNKNOWN
+from operators.collect.entities.brokers import broker_samples
+from operators.collect.entities.group_topics import pairs_of
+from operators.collect.entities.groups import group_samples
+from operators.collect.entities.partition_lag import partition_lag
+from operators.collect.entities.topics import topic_samples
+from operators.collect.pages.parse import Page
+from operators.collect.pages.reader import Pages
+from operators.collect.reading.commits import commits_of
+from operators.collect.reading.groups import FoundGroups
+from operators.collect.reading.limits import NOT_KNOWN, Limits
+from operators.collect.reading.offsets import Offsets
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
-from operators.collect.topics import topic_samples
-from operators.collect.topology import UNKNOWN
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
 from operators.ticks import Collected, Outcome, TickResult, Ticks

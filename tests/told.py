@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.collect.description import Description, Member
-from operators.collect.group_state import COMPUTED, FoundGroup, FoundGroups, Positions
+from operators.collect.client.description import Description, Member
+from operators.collect.reading.groups import COMPUTED, FoundGroup, FoundGroups, Positions
 
 
 @dataclass(frozen=True)

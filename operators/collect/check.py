@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.collect.client import KafkaClient
+from operators.collect.client.kafka_client import KafkaClient
 from operators.collect.errors import CollectionError, Problem
-from operators.collect.group_state import DESCRIBE, no_cluster_describe
 from operators.collect.probe_check import probe_problems
+from operators.collect.reading.groups import DESCRIBE, no_cluster_describe
 from operators.collect.settings import ClusterSettings
 from operators.protocol.client import Client
 from operators.schema.arrow import entity_type_of

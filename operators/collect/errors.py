@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from operators.collect.frames import GarbledError
+from operators.collect.client.frames import GarbledError
 from operators.protocol.errors import RequestError, error_class, error_name
 
 _ADVICE = {

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 
-from operators.collect.client import KafkaClient
+from operators.collect.client.kafka_client import KafkaClient
 from operators.collect.errors import CollectionError, Problem, problem_of
 from operators.collect.probe import TOPIC_CONFIG, replicas_of
 

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from operators import plugins
 from operators.collect.expected import Expected
-from operators.collect.page_settings import BrokerPages
+from operators.collect.pages.settings import BrokerPages
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
 from operators.schema.guid import broker_name
@@ -188,12 +188,12 @@ class ClusterSettings(Settings):
         return self.bootstrap_servers
 
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
-        """What collects from it; see `operators.collect.collectors.Collects`.
+        """What collects from it; see `operators.collect.step.Collects`.
 
         `beside` says what it tells besides rows: groups' lag by partition, to be sent as data
         points; brokers by topic and groups by client, to be sent as events.
         """
-        from operators.collect.collector import ClusterCollector
+        from operators.collect.cluster_collector import ClusterCollector
 
         return ClusterCollector(self, account_id, beside=beside)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.collect.dialects import (
+from operators.collect.pages.dialects import (
     BROKER_COUNTERS,
     FAILED_FETCHES,
     FAILED_PRODUCES,

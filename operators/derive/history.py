@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.collect.measures import COMMITS
+from operators.collect.raw.schemas import COMMITS
 from operators.derive.store import (
     NOWHERE,
     at,

@@ -9,7 +9,7 @@ import bytewax.operators as op
 import pyarrow as pa
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from operators.collect.measures import (
+from operators.collect.raw.schemas import (
     COMMITS,
     CONSUMPTION,
     COUNTERS,

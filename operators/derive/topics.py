@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.collect.dialects import (
+from operators.collect.pages.dialects import (
     BYTES_IN,
     BYTES_OUT,
     FAILED_FETCHES,

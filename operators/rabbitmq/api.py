@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import aiohttp
 
 from operators.collect.errors import CollectionError, Problem
-from operators.collect.names import Names
-from operators.collect.pages import secret_of, tls_context
+from operators.collect.host_names import Names
+from operators.collect.pages.reader import secret_of, tls_context
 from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.secrets import without_password
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from operators.collect.expected import Expected
-from operators.collect.page_settings import PageUrl, TlsSettings
+from operators.collect.pages.settings import PageUrl, TlsSettings
 from operators.collect.settings import SelectionSettings
 from operators.pool.settings import Priority
 from operators.schema.names import ClusterName
@@ -154,7 +154,7 @@ class RabbitSettings(Settings):
         return lines
 
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
-        """What collects from it; see `operators.collect.collectors.Collects`.
+        """What collects from it; see `operators.collect.step.Collects`.
 
         `beside` rows RabbitMQ has nothing.
         """

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from operators.collect.page_settings import PagesSettings
-from operators.collect.pages import PageReader, Pages
+from operators.collect.pages.reader import PageReader, Pages
+from operators.collect.pages.settings import PagesSettings
 from tests.attack import hostile
 from tests.attack.place import Found, Place, within
 

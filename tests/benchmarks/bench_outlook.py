@@ -11,8 +11,8 @@ from statistics import median
 from time import process_time
 from unittest.mock import patch
 
-from operators.collect.configs import TopicConfig
-from operators.collect.limits import Limits
+from operators.collect.reading.configs import TopicConfig
+from operators.collect.reading.limits import Limits
 from operators.derive import groups as of_groups
 from operators.derive import operator
 from operators.derive.operator import ClusterDerivation

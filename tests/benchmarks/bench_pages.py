@@ -16,7 +16,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from operators.collect.page import parse_page
+from operators.collect.pages.parse import parse_page
 from tests.benchmarks.options import keep, parser_of
 
 REQUIRED_RATIO = 8.0

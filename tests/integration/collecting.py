@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import ClusterSettings

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from operators.collect.client import KafkaClient
-from operators.collect.collector import ClusterCollector
+from operators.collect.client.kafka_client import KafkaClient
+from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.protocol.client import Client
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC

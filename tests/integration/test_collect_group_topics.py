@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.schema.arrow import Only
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from tests.integration.collecting import collect_once, row_of, rows_of, settings_of, tick

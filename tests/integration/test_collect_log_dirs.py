@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.schema.metrics import TOPIC
 from operators.ticks import Collected, Ticks
 from tests.integration.collecting import (

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from operators.collect.collector import ClusterCollector
-from operators.collect.page_settings import PagesSettings
+from operators.collect.cluster_collector import ClusterCollector
+from operators.collect.pages.settings import PagesSettings
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
 )
 
 from operators.collect.check import missing_permissions
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.schema.metrics import CONSUMER_GROUP, PROBE
 from operators.ticks import PROBE_KIND, Collected, Ticks

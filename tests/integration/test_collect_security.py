@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from operators.collect.check import missing_permissions
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC

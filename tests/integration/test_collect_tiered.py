@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from tests.integration.collecting import row_of, settings_of, tick
 from tests.kafka.cluster import KafkaCluster

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.derive.operator import ClusterDerivation
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC
 from operators.ticks import Collected, Outcome, TickResult, Ticks

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
 from operators.derive.operator import ClusterDerivation
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC

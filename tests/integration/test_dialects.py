@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from operators.collect.page import COLUMNS, Page, parse_page
+from operators.collect.pages.parse import COLUMNS, Page, parse_page
 from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER, TOPIC

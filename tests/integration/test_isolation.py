@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from confluent_kafka import Producer
 
-from operators.collect.collector import ClusterCollector
+from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from operators.ticks import Collected

@@ -17,7 +17,7 @@ from flows.observe.samples.names import LABELS, families, info
 from flows.observe.samples.page import ClusterPage
 from flows.observe.server import CertificateError, served
 from flows.observe.settings import MetricsSettings
-from operators.collect.measures import COMMITS, LAYOUT, OFFSETS
+from operators.collect.raw.schemas import COMMITS, LAYOUT, OFFSETS
 from operators.schema.arrow import entity_type_of, sample_batch
 from operators.schema.metrics import (
     CLUSTER,

@@ -10,11 +10,11 @@ import pytest
 from pydantic import ValidationError
 
 from flows.config import Config
-from operators.collect.collectors import Collectors
 from operators.collect.custom import CustomCollector
 from operators.collect.errors import CollectionError
 from operators.collect.samples import ClusterIdentity, collected_batch
 from operators.collect.settings import CollectorSettings
+from operators.collect.step import Collectors
 from operators.events import CollectedInPart
 from operators.merge.cluster import ClusterMerge
 from operators.merge.plan import Plan

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from operators.collect.client.frames import GarbledError
 from operators.collect.errors import (
     CollectionError,
     Problem,
@@ -11,7 +12,6 @@ from operators.collect.errors import (
     problem_of_code,
     summary,
 )
-from operators.collect.frames import GarbledError
 from operators.pool.task import classify
 from operators.protocol.errors import RequestError
 

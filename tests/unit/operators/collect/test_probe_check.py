@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from operators.collect.client import KafkaClient
+from operators.collect.client.kafka_client import KafkaClient
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.probe_check import AGAIN, probe_problems
 from tests.virtual_time import run

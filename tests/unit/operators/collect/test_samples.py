@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.collect.brokers import broker_samples
-from operators.collect.commits import commits_of
-from operators.collect.groups import group_samples
-from operators.collect.log_dirs import LogDirs
-from operators.collect.offsets import Offsets
-from operators.collect.page import Page
-from operators.collect.pages import Pages
+from operators.collect.client.topology import UNKNOWN, ClusterMetadata
+from operators.collect.entities.brokers import broker_samples
+from operators.collect.entities.groups import group_samples
+from operators.collect.entities.topics import topic_samples
+from operators.collect.pages.parse import Page
+from operators.collect.pages.reader import Pages
+from operators.collect.reading.commits import commits_of
+from operators.collect.reading.log_dirs import LogDirs
+from operators.collect.reading.offsets import Offsets
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
-from operators.collect.topics import topic_samples
-from operators.collect.topology import UNKNOWN, ClusterMetadata
 from operators.health import Causes, health_score
 from operators.merge.report import collection_row
 from operators.merge.row import cluster_row

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.collect.dialects import BYTES_IN, FAILED_PRODUCES, FETCHES, PRODUCES
+from operators.collect.pages.dialects import BYTES_IN, FAILED_PRODUCES, FETCHES, PRODUCES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import MetricKind

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from operators.collect.configs import TopicConfig
-from operators.collect.dialects import (
+from operators.collect.pages.dialects import (
     BYTES_IN,
     ELECTIONS,
     FAILED_FETCHES,
@@ -20,8 +19,9 @@ from operators.collect.dialects import (
     PRODUCES,
     REQUESTS,
 )
-from operators.collect.limits import Limits
-from operators.collect.page import Page
+from operators.collect.pages.parse import Page
+from operators.collect.reading.configs import TopicConfig
+from operators.collect.reading.limits import Limits
 from operators.derive.history import thinned_moments
 from operators.derive.operator import _RULES, ClusterDerivation
 from operators.derive.store import thawed

@@ -1,0 +1,1 @@
+"""Samples of each entity type, made of what was read at a tick."""

@@ -1,0 +1,145 @@
+"""Samples of topics."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from operators.collect.client.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.collect.pages.reader import Pages
+from operators.collect.raw.batches import (
+    consumption_batch,
+    layout_batch,
+    offsets_batch,
+    pages_batch,
+    topic_measures,
+)
+from operators.collect.reading.commits import Commits
+from operators.collect.reading.configs import TopicConfig
+from operators.collect.reading.log_dirs import LogDirs
+from operators.collect.reading.offsets import Offsets
+from operators.collect.reading.tiered import messages_on_disk
+from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
+from operators.collect.settings import Selected, SelectionSettings
+from operators.schema.arrays import Flags, Ints
+from operators.schema.metrics import TOPIC
+from operators.ticks import Collected
+
+
+def topic_samples(
+    identity: SampleIdentity,
+    tick: int,
+    selection: SelectionSettings | Selected,
+    topology: ClusterMetadata,
+    offsets: Offsets | None,
+    commits: Commits | None,
+    pages: Pages,
+    log_dirs: LogDirs | None = None,
+    configs: Mapping[str, TopicConfig] | None = None,
+    local: Ints | None = None,
+) -> Collected:
+    """One TOPIC row for each selected topic, those that did not answer among them.
+
+    Besides it comes a CLUSTER row, whose sums the derivation fills in.
+
+    Without `offsets` or `commits` (None) the columns that they give are null. Sums over a topic's
+    partitions are null where a partition's offsets are not known; `topic.consumerLag` sums the
+    lag of the groups that answered. `topic.diskSize` sums what the brokers' log directories hold,
+    or where `log_dirs` is None what their pages say; it is null where a live broker's is missing.
+    `configs` are what topics' configurations say, as far as that is known, `local` the first offsets on
+    brokers' own disks, where topics have tiered storage.
+    """
+    chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
+    refused = sorted(name for name in topology.errors if selection.selects(name))
+    names = [topology.topics[i] for i in chosen] + refused
+    index = np.array(chosen, np.int64)
+
+    def column(values: Ints, known: Flags | None = None) -> pa.Array:
+        picked = values[index]
+        mask = np.zeros(len(index), np.bool_) if known is None else ~known[index]
+        present = pa.array(picked, pa.int64(), mask=mask)
+        if not refused:
+            return present
+        return pa.concat_arrays([present, pa.nulls(len(refused), pa.int64())])
+
+    replication = np.zeros(len(topology.topics), np.int64)
+    np.maximum.at(replication, topology.topic, topology.replicas)
+    led = ~topology.offline
+    displaced = led & (topology.leader != topology.preferred)
+    columns: dict[str, object] = {
+        "topic": names,
+        "topic.partitionCount": column(topology.counts),
+        "topic.replicationFactor": column(replication),
+        "topic.underReplicatedPartitions": column(topology.per_topic(topology.under_replicated)),
+        "topic.offlinePartitions": column(topology.per_topic(topology.offline)),
+        "topic.partitionsWithNonPreferredLeader": column(topology.per_topic(displaced)),
+        "topic.inSyncReplicas": column(topology.per_topic(topology.in_sync)),
+        "topic.respondsToMetadataRequests": [1] * len(chosen) + [0] * len(refused),
+    }
+    raw = {
+        "pages": pages_batch(topology.brokers, pages),
+        **topic_measures(pages, frozenset(names)),
+    }
+    of_cluster = {}
+    if configs:
+        columns |= _configured([configs.get(name) for name in names])
+        of_cluster["cluster.underMinIsrPartitions"] = _under_min_in_sync(topology, configs)
+    by_broker = pages.sizes if log_dirs is None else log_dirs.sizes
+    if by_broker.keys() >= topology.brokers.keys():
+        columns["topic.diskSize"] = [_size(by_broker.values(), name) for name in names]
+    if offsets is not None:
+        ended, started = offsets.end != UNKNOWN, offsets.start != UNKNOWN
+        all_ended = topology.per_topic(~ended) == 0
+        both = all_ended & (topology.per_topic(~started) == 0)
+        ends = topology.per_topic(np.where(ended, offsets.end, 0))
+        retained = topology.per_topic(np.where(ended & started, offsets.end - offsets.start, 0))
+        columns["topic.offset"] = column(ends, all_ended)
+        columns["topic.retainedMessages"] = column(retained, both)
+        if local is not None:
+            columns["topic.localMessages"] = column(
+                *messages_on_disk(topology, offsets, local, configs or {})
+            )
+        rows = np.flatnonzero(np.isin(topology.topic, index))
+        raw["offsets"] = offsets_batch(topology, offsets, rows)
+        raw["layout"] = layout_batch(topology, rows)
+        if commits is not None:
+            columns["topic.consumerLag"] = column(*_lag(topology, offsets, commits))
+    if commits is not None:
+        raw["consumption"] = consumption_batch(commits, frozenset(names))
+    batch = collected_batch(identity, tick, TOPIC, [(n,) for n in names], names, columns)
+    return Collected((batch, cluster_part(identity, tick, of_cluster)), raw)
+
+
+def _configured(configs: Sequence[TopicConfig | None]) -> dict[str, object]:
+    """Columns of topics' configurations; null where one is not known."""
+    return {
+        "topic.minInSyncReplicas": [of and of.min_in_sync for of in configs],
+        "topic.retentionMs": [of and of.retention_ms for of in configs],
+        "topic.retentionBytes": [of and of.retention_bytes for of in configs],
+        "topic.cleanupPolicy": [of and of.cleanup_policy for of in configs],
+    }
+
+
+def _under_min_in_sync(topology: ClusterMetadata, configs: Mapping[str, TopicConfig]) -> int:
+    """Partitions with a leader and fewer in-sync replicas than their topic needs, as far as known."""
+    of_topics = [configs[name].min_in_sync if name in configs else None for name in topology.topics]
+    needed = np.array([n or 0 for n in of_topics], np.int64)[topology.topic]
+    return int((~topology.offline & (topology.in_sync < needed)).sum())
+
+
+def _lag(topology: ClusterMetadata, offsets: Offsets, commits: Commits) -> tuple[Ints, Flags]:
+    """By topic: the lag of all groups on it, and whether any group has a lag on it at all."""
+    lag = commits.lag(offsets)
+    known = lag != UNKNOWN
+    topics = topology.topic[commits.row[known]]
+    sums = np.zeros(len(topology.topics), np.int64)
+    np.add.at(sums, topics, lag[known])
+    return sums, np.bincount(topics, minlength=len(sums)) > 0
+
+
+def _size(of_brokers: Iterable[Mapping[str, int]], topic: str) -> int | None:
+    sizes = [sizes[topic] for sizes in of_brokers if topic in sizes]
+    return sum(sizes) if sizes else None

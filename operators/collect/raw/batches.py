@@ -1,0 +1,241 @@
+"""What is measured but is no column: how it travels from the collection to the derivation."""
+
+from collections.abc import Container, Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from operators.collect.client.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.collect.pages.reader import Pages
+from operators.collect.raw.schemas import (
+    COMMITS,
+    CONSUMPTION,
+    COUNTERS,
+    EPOCHS,
+    LAYOUT,
+    MEMBERS,
+    NAME,
+    OFFSETS,
+    PAGES,
+)
+from operators.collect.reading.commits import Commits
+from operators.collect.reading.groups import COMPUTED
+from operators.collect.reading.limits import (
+    NOT_KNOWN,
+    Limits,
+)
+from operators.collect.reading.offsets import Offsets
+from operators.schema.arrays import Floats, Ints
+from operators.schema.arrow import from_numpy
+
+
+def offsets_batch(topology: ClusterMetadata, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
+    """Raw offsets of the given rows of the topology; shape: OFFSETS."""
+    return pa.RecordBatch.from_arrays(
+        [
+            _names(topology.topics, topology.topic[rows]),
+            _names(topology.ids, topology.topic[rows]),
+            pa.array(topology.partition[rows], pa.int32()),
+            known(offsets.start[rows]),
+            known(offsets.end[rows]),
+            pa.array(offsets.epoch[rows], pa.int32()),
+            pa.array(topology.leader[rows] >= 0),
+            pa.array(offsets.at[rows]),
+        ],
+        schema=OFFSETS,
+    )
+
+
+def layout_batch(topology: ClusterMetadata, rows: Ints) -> pa.RecordBatch:
+    """Leaders and replicas of the given rows of the topology; shape: LAYOUT."""
+    return pa.RecordBatch.from_arrays(
+        [
+            _names(topology.topics, topology.topic[rows]),
+            pa.array(topology.partition[rows], pa.int32()),
+            known(topology.leader[rows]),
+            known(topology.preferred[rows]),
+            pa.array(topology.replicas[rows], pa.int64()),
+            pa.array(topology.in_sync[rows], pa.int64()),
+        ],
+        schema=LAYOUT,
+    )
+
+
+def commits_batch(
+    commits: Commits, offsets: Offsets, message_at: Ints, limits: Limits = NOT_KNOWN
+) -> pa.RecordBatch:
+    """Raw commits of partitions that the cluster still has; shape: COMMITS."""
+    there = commits.row >= 0
+    own = pa.nulls(int(there.sum()), pa.float64())
+    retention, room = limits.of(commits, offsets)
+    groups = commits.groups.groups
+    at = np.array([group.at for group in groups], np.int64)
+    return pa.RecordBatch.from_arrays(
+        [
+            _names([group.id for group in groups], commits.group[there]),
+            _names(commits.topics, commits.topic[there]),
+            pa.array(commits.partition[there], pa.int32()),
+            pa.array(commits.committed[there]),
+            known(commits.start(offsets)[there]),
+            known(commits.readable(offsets)[there]),
+            pa.array(commits.led[there]),
+            pa.array(at[commits.group[there]]),
+            known(message_at[there]),
+            _reported(commits.groups.positions.lag[there]),
+            _number(retention[there]),
+            _number(room[there]),
+            own,
+            own,
+        ],
+        schema=COMMITS,
+    )
+
+
+def members_batch(commits: Commits) -> pa.RecordBatch:
+    """Raw members of the groups that were described; shape: MEMBERS."""
+    rows = [
+        (group.id, member, group.at)
+        for group in commits.groups.groups
+        if group.description is not None
+        for member in sorted(m.id for m in group.description.members) or (None,)
+    ]
+    names = pa.array([group for group, _, _ in rows], pa.string()).dictionary_encode()
+    return pa.RecordBatch.from_arrays(
+        [
+            names.cast(NAME),
+            pa.array([member for _, member, _ in rows], pa.string()),
+            pa.array([at for _, _, at in rows], pa.int64()),
+        ],
+        schema=MEMBERS,
+    )
+
+
+def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatch:
+    """Raw consumption of the named topics; shape: CONSUMPTION."""
+    chosen = np.array([topic in topics for topic in commits.topics], np.bool_)
+    kept = chosen[commits.topic] if len(chosen) else np.zeros(0, np.bool_)
+    width = max(len(commits.topics), 1)
+    pairs, inverse = np.unique(
+        commits.group[kept] * width + commits.topic[kept], return_inverse=True
+    )
+    sums = np.zeros(len(pairs), np.int64)
+    np.add.at(sums, inverse, commits.committed[kept])
+    groups = commits.groups.groups
+    at = np.array([group.at for group in groups], np.int64)
+    return pa.RecordBatch.from_arrays(
+        [
+            _names([group.id for group in groups], pairs // width),
+            _names(commits.topics, pairs % width),
+            pa.array(sums),
+            pa.array(at[pairs // width]),
+        ],
+        schema=CONSUMPTION,
+    )
+
+
+def epochs_batch(topology: ClusterMetadata, at: int) -> pa.RecordBatch:
+    """Raw leader epochs of all topics, which came at `at` (ms); shape: EPOCHS."""
+    topics = np.arange(len(topology.topics))
+    return pa.RecordBatch.from_arrays(
+        [
+            _names(topology.topics, topics),
+            _names(topology.ids, topics),
+            pa.array(topology.per_topic(topology.leader_epoch)),
+            pa.array(np.full(len(topics), at, np.int64)),
+        ],
+        schema=EPOCHS,
+    )
+
+
+def pages_batch(brokers: Iterable[int], pages: Pages) -> pa.RecordBatch:
+    """Which of the live brokers' pages came; shape: PAGES."""
+    ids = sorted(brokers)
+    times = [pages.pages[broker].at if broker in pages.pages else None for broker in ids]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(ids, pa.int32()), pa.array(times, pa.int64())], schema=PAGES
+    )
+
+
+def broker_measures(pages: Pages) -> dict[str, pa.RecordBatch]:
+    """The brokers' own `counters` and `rates`; shapes: COUNTERS."""
+    return {
+        "counters": _counters(
+            (broker, None, name, value)
+            for broker, page in pages.pages.items()
+            for name, value in page.counters.items()
+        ),
+        "rates": _counters(
+            (broker, None, name, value)
+            for broker, page in pages.pages.items()
+            for (name, topic), value in page.rates.items()
+            if topic is None
+        ),
+    }
+
+
+def topic_measures(pages: Pages, topics: Container[str]) -> dict[str, pa.RecordBatch]:
+    """`counters` and `rates` of the given topics; shapes: COUNTERS.
+
+    Among the counters are the brokers' own, by which a restart shows.
+    """
+    counters: list[tuple[int, str | None, str, float]] = []
+    rates: list[tuple[int, str | None, str, float]] = []
+    for broker, page in pages.pages.items():
+        counters += [(broker, None, name, value) for name, value in page.counters.items()]
+        for rows, told in ((counters, page.topic_counters), (rates, page.rates)):
+            rows += [
+                (broker, topic, name, value)
+                for (name, topic), value in told.items()
+                if topic is not None and topic in topics
+            ]
+    return {"counters": _counters(counters), "rates": _counters(rates)}
+
+
+def _counters(rows: Iterable[tuple[int, str | None, str, float]]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True))
+    if not columns:
+        return _NO_COUNTERS
+    arrays = [
+        pa.array(columns[0], pa.int32()),
+        pa.array(columns[1], pa.string()).dictionary_encode(),
+        pa.array(columns[2], pa.string()).dictionary_encode(),
+        pa.array(columns[3], pa.float64()),
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=COUNTERS)
+
+
+_NO_COUNTERS = pa.RecordBatch.from_pylist([], schema=COUNTERS)
+
+
+def known(values: Ints) -> pa.Array:
+    """Whole numbers, null where they are UNKNOWN."""
+    return pa.array(values, pa.int64(), mask=values == UNKNOWN)
+
+
+def _number(values: Floats) -> pa.Array:
+    """Numbers, null in place of NaN."""
+    return from_numpy(values, pa.float64(), np.isnan(values))
+
+
+def _reported(lag: Ints) -> pa.Array:
+    """Lags that a coordinator told, null where it is to be computed.
+
+    One that it did not tell is -1, as an end offset that is not known.
+    """
+    return pa.array(lag, pa.int64(), mask=lag == COMPUTED)
+
+
+def _names(names: Sequence[str | None], index: Ints) -> pa.DictionaryArray:
+    """A column of names by their index; null where the name is None.
+
+    The dictionary itself has no null: Arrow joins no dictionaries that have one.
+    """
+    known = np.array([name is not None for name in names], np.bool_)
+    place = np.cumsum(known) - 1
+    # Of their own type: where pyarrow has to narrow them it takes several times as long.
+    indices = pa.array(place[index].astype(np.int32), mask=~known[index])
+    there = [name for name in names if name is not None]
+    return pa.DictionaryArray.from_arrays(indices, pa.array(there, pa.string()))

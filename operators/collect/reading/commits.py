@@ -1,0 +1,91 @@
+"""Commits of all groups, joined to their partitions, and their lag."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from operators.collect.client.topology import (
+    UNKNOWN,
+    ClusterMetadata,
+)
+from operators.collect.reading.groups import COMPUTED, SHARE, FoundGroups
+from operators.collect.reading.offsets import Offsets
+from operators.schema.arrays import Flags, Ints
+
+
+@dataclass(frozen=True)
+class Commits:
+    """One row a group, topic and partition that has a commit; see `Positions`."""
+
+    groups: FoundGroups
+    row: Ints
+    """The partition's row in the topology; UNKNOWN where the cluster has it no more."""
+    led: Flags
+    """Whether the partition has a leader."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The names of topics."""
+        return self.groups.positions.topics
+
+    @property
+    def group(self) -> Ints:
+        """Index into `groups.groups`."""
+        return self.groups.positions.group
+
+    @property
+    def topic(self) -> Ints:
+        """Index into `topics`."""
+        return self.groups.positions.topic
+
+    @property
+    def partition(self) -> Ints:
+        """The partition's number."""
+        return self.groups.positions.partition
+
+    @property
+    def committed(self) -> Ints:
+        """The committed offset; a share group's first one that is not done with."""
+        return self.groups.positions.committed
+
+    @property
+    def shared(self) -> Flags:
+        """By group: whether it is a share group, which commits nothing."""
+        return np.array([group.type == SHARE for group in self.groups.groups], np.bool_)
+
+    def end(self, offsets: Offsets) -> Ints:
+        """Each row's end offset; UNKNOWN where it is."""
+        return _at(offsets.end, self.row)
+
+    def readable(self, offsets: Offsets) -> Ints:
+        """Each row's offset up to which its group can read; UNKNOWN where it is."""
+        return _at(offsets.readable, self.row)
+
+    def start(self, offsets: Offsets) -> Ints:
+        """Each row's start offset; UNKNOWN where it is."""
+        return _at(offsets.start, self.row)
+
+    def lag(self, offsets: Offsets) -> Ints:
+        """What can be read minus the committed offset, never negative; UNKNOWN where the end offset is.
+
+        A share group's is what its coordinator says.
+        """
+        end, told = self.readable(offsets), self.groups.positions.lag
+        computed = np.where(end == UNKNOWN, UNKNOWN, np.maximum(0, end - self.committed))
+        of_share = np.where(self.row == UNKNOWN, UNKNOWN, told)
+        lag: Ints = np.where(told == COMPUTED, computed, of_share)
+        return lag
+
+
+def commits_of(groups: FoundGroups, topology: ClusterMetadata) -> Commits:
+    """The commits of all groups, each joined to its partition."""
+    positions = groups.positions
+    row = topology.rows(positions.topics, positions.topic, positions.partition)
+    return Commits(groups, row, _at(topology.leader, row) >= 0)
+
+
+def _at(values: Ints, row: Ints) -> Ints:
+    """The values of rows; UNKNOWN for the row UNKNOWN."""
+    if not len(values):
+        return np.full(len(row), UNKNOWN, np.int64)
+    return np.where(row >= 0, values[row], UNKNOWN)
