@@ -169,10 +169,8 @@ def _reread(options: RunOptions) -> Callable[[], bool] | None:
     def reread() -> bool:
         try:
             config = load(Config, file)
-            for settings in config.sinks.given:
-                settings.sink()
-            if config.sinks.newrelic is not None:
-                config.sinks.newrelic.read_license_key()
+            for sink in sinks_of(config):
+                sink.require()
         except (ConfigError, ValueError, OSError) as error:
             what = "configuration refused, the old one goes on"
             log.error(what, config=str(file), faults=str(error))  # noqa: TRY400 - no fault of ours

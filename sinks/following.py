@@ -7,22 +7,19 @@ import pyarrow as pa
 
 from operators.schema.ipc import BatchDecodeError, decode
 from sinks.segments import records_of
+from sinks.sink import SampleLog
 
 
 class Following:
-    """Samples in the segment logs below a folder, as they are appended.
+    """Samples in segment logs, as they are appended."""
 
-    `before` are the bytes that stand before the samples in each record.
-    """
-
-    def __init__(self, folder: Path, before: int = 0) -> None:
-        self._folder = folder
-        self._before = before
+    def __init__(self, log: SampleLog) -> None:
+        self._log = log
         self._read_to: dict[Path, int] = {}
 
     def read(self) -> Iterator[pa.RecordBatch]:
         """All that came since the last call; the first one gives all that is there."""
-        for file in sorted(self._folder.glob("**/[0-9]*.log")):
+        for file in sorted(self._log.folder.glob("**/[0-9]*.log")):
             yield from self._new_in(file)
 
     def _new_in(self, file: Path) -> Iterator[pa.RecordBatch]:
@@ -33,7 +30,7 @@ class Following:
             for end, payload in records_of(file, self._read_to[file]):
                 self._read_to[file] = end
                 try:
-                    yield decode(payload[self._before :])
+                    yield decode(payload[self._log.before :])
                 except BatchDecodeError:
                     continue
         except FileNotFoundError:  # Its rows were published, or delivered.

@@ -6,6 +6,7 @@ configuration loops over them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from sinks.spool.settings import SpoolSettings
 if TYPE_CHECKING:
     import bytewax.outputs
 
+    from operators.schema.kafka import KafkaConnection
     from sinks.job import JobContext
     from sinks.redeliver import Redelivery
 
@@ -56,6 +58,30 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleLog:
+    """Where samples wait on disk while a job runs: segment logs below a folder."""
+
+    folder: Path
+    before: int = 0
+    """Bytes that stand before the samples in each record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableFiles:
+    """Parquet files of samples, below a folder or a URI."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableTopic:
+    """A topic of recorded samples."""
+
+    connection: "KafkaConnection"
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sink:
     """One sink of a configuration."""
 
@@ -79,6 +105,12 @@ class Sink:
     """About how many bytes a batch becomes there, where the sink rolls as a file; None is not known."""
     shapes: Mapping[str, Callable[[pa.RecordBatch], "Size"]] = field(default_factory=dict)
     """By the name of a shape in which it could send a batch: what that would become."""
+    log: Callable[[Path], SampleLog] | None = None
+    """Where samples wait while a job runs, by the directory of its state; None where none do."""
+    readable: ReadableFiles | ReadableTopic | None = None
+    """Where its samples can be read again; None where nothing here can read them."""
+    require: Callable[[], object] = _nothing
+    """Look at what the settings name, such as a key's file; raises ValueError or OSError."""
     takes_only: frozenset[Only] = frozenset()
     """What it takes besides rows: what is there to be sent in one way alone."""
     spool: SpoolSettings | None = None

@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from flows.config import Config
 from flows.errors import CommandError, UsageError
+from flows.sinks import sinks_of
 from operators.schema.arrow import entity_type_of
 from operators.schema.kafka import KafkaConnection
 from operators.schema.metrics import EntityType
 from sinks.disk import is_locked
-from sinks.spool.settings import SpoolSettings
+from sinks.sink import ReadableFiles, ReadableTopic, SampleLog
 
 SampleRow: TypeAlias = dict[str, Any]
 """A sample by its columns."""
@@ -43,11 +44,11 @@ def rows_of(batch: pa.RecordBatch) -> tuple[EntityType, Sequence[SampleRow]]:
 class RunningJob:
     """What a job's sinks keep on disk until it is where it belongs."""
 
-    def __init__(self, folder: Path, before: int, state: Path) -> None:
+    def __init__(self, log: SampleLog, state: Path) -> None:
         from sinks.following import Following
 
         self.name = f"the job that runs on {state}"
-        self._following = Following(folder, before)
+        self._following = Following(log)
 
     def read(
         self, last: int, entity: str | None
@@ -138,21 +139,18 @@ def of_config(config: Config) -> Place:
     Raises:
         CommandError: no job runs, and none of its sinks can be read.
     """
-    state, sinks = config.recovery.path / "run", config.sinks
+    state, sinks = config.recovery.path / "run", sinks_of(config)
     if _runs(state):
-        for name in ("parquet", "deltalake"):
-            if name in sinks.names:
-                return RunningJob(state / name, 0, state)
-        for name, settings in zip(sinks.names, sinks.given, strict=True):
-            spool = getattr(settings, "spool", None)
-            if isinstance(spool, SpoolSettings):
-                from sinks.spool.store import STAMP_BYTES
-
-                return RunningJob((spool.path or state / "spool") / name, STAMP_BYTES, state)
-    if sinks.kafka is not None:
-        return Topic(sinks.kafka, sinks.kafka.topic)
-    if sinks.parquet is not None:
-        return Parquet(sinks.parquet.path)
+        for sink in sinks:
+            if sink.log is not None:
+                return RunningJob(sink.log(state), state)
+    places = [sink.readable for sink in sinks if sink.readable is not None]
+    for place in places:
+        if isinstance(place, ReadableTopic):
+            return Topic(place.connection, place.topic)
+    for place in places:
+        if isinstance(place, ReadableFiles):
+            return Parquet(place.uri)
     raise CommandError(
         f"no job runs on {state}, and none of its sinks can be read: start `mqpipe run` with this "
         "config, or name a folder, s3://… or kafka://host:9092/topic"

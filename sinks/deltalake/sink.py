@@ -1,9 +1,11 @@
 """The sink of Delta tables."""
 
+from pathlib import Path
+
 from operators.schema.secrets import without_password
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.job import JobContext
-from sinks.sink import OpenSink, Sink
+from sinks.sink import OpenSink, SampleLog, Sink
 
 NAME = "deltalake"
 
@@ -14,12 +16,11 @@ def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
     def opened(job: JobContext) -> OpenSink:
         from sinks.deltalake.rolled import RolledDelta
 
-        waiting = job.state / NAME
         rolled = RolledDelta(
             settings,
             job.parts(NAME),
             job.run,
-            waiting,
+            log(job.state).folder,
             job.listener,
             build=job.build,
             recovery=job.recovery,
@@ -36,11 +37,15 @@ def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
 
         return bool(DeltaTables(settings.path, "").there())
 
+    def log(state: Path) -> SampleLog:
+        return SampleLog(state / NAME)
+
     return Sink(
         NAME,
         without_password(settings.path),
         opened,
         probed,
         holds_samples,
+        log=log,
         roll=settings.roll,
     )

@@ -3,7 +3,7 @@
 from sinks.delivery import Destination
 from sinks.job import JobContext
 from sinks.kafka.settings import NAME, KafkaSettings
-from sinks.sink import Sink
+from sinks.sink import ReadableTopic, Sink
 from sinks.spool.network import network_sink
 
 
@@ -20,4 +20,11 @@ def kafka_sink(settings: KafkaSettings) -> Sink:
 
         return probe(settings)
 
-    return network_sink(NAME, settings.topic, settings.spool, destination, probed)
+    return network_sink(
+        NAME,
+        settings.topic,
+        settings.spool,
+        destination,
+        probed,
+        readable=ReadableTopic(settings, settings.topic),
+    )

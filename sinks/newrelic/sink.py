@@ -33,6 +33,7 @@ def newrelic_sink(settings: NewRelicSettings) -> Sink:
         destination,
         probed,
         lambda batch: _size(settings.shape, batch).bytes,
+        require=settings.read_license_key,
         takes_only=_TAKES[settings.shape],
         shapes={_SHAPES[shape]: partial(_size, shape) for shape in (None, *Shape)},
     )

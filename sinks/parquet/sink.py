@@ -1,5 +1,6 @@
 """The Parquet sink."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from operators.schema.secrets import without_password
 from sinks.parquet.files import writer_options
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import Store
-from sinks.sink import OpenSink, Sink
+from sinks.sink import OpenSink, ReadableFiles, SampleLog, Sink
 
 if TYPE_CHECKING:
     from sinks.job import JobContext
@@ -29,18 +30,20 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
             return OpenSink(DirectParquet(settings, parts, job.run, metadata, job.listener))
         from sinks.parquet.rolled import RolledParquet
 
-        waiting = job.state / NAME
         rolled = RolledParquet(
             settings,
             parts,
             job.run,
-            waiting,
+            log(job.state).folder,
             metadata,
             job.listener,
             build=job.build,
             recovery=job.recovery,
         )
         return OpenSink(rolled, rolled.finish)
+
+    def log(state: Path) -> SampleLog:
+        return SampleLog(state / NAME)
 
     return Sink(
         NAME,
@@ -49,6 +52,8 @@ def parquet_sink(settings: ParquetSettings) -> Sink:
         probe=lambda _job: Store(settings.path).probe(),
         holds_samples=lambda: Store(settings.path).has_samples(),
         size_of=_file_size,
+        log=log,
+        readable=ReadableFiles(settings.path),
         roll=settings.roll,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow as pa
 from operators.schema.arrow import Only
 from sinks.delivery import Destination
 from sinks.job import JobContext
-from sinks.sink import OpenSink, Sink, Size
+from sinks.sink import OpenSink, ReadableTopic, SampleLog, Sink, Size
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def network_sink(
     running: "Callable[[JobContext], Running] | None" = None,
     shapes: Mapping[str, Callable[[pa.RecordBatch], Size]] | None = None,
     *,
+    readable: ReadableTopic | None = None,
+    require: Callable[[], object] = lambda: None,
     takes_only: frozenset[Only] = frozenset(),
 ) -> Sink:
     """The sink that delivers to a destination; `name` is the destination's, for the rest see `Sink`.
@@ -51,6 +54,12 @@ def network_sink(
 
         return redeliver(destination(job), spool_of(spool, name, job), job)
 
+    def log(state: Path) -> SampleLog:
+        from sinks.spool.place import default_place
+        from sinks.spool.store import STAMP_BYTES
+
+        return SampleLog((spool.path or default_place(state)) / name, STAMP_BYTES)
+
     return Sink(
         name,
         place,
@@ -58,6 +67,9 @@ def network_sink(
         probe,
         size_of=size_of,
         shapes=shapes or {},
+        log=log,
+        readable=readable,
+        require=require,
         takes_only=takes_only,
         spool=spool,
         redeliver=again,

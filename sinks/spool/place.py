@@ -18,6 +18,11 @@ BEFORE = Path("spool")
 _log = Log("mqpipe.sinks")
 
 
+def default_place(state: Path) -> Path:
+    """Where spools lie that no `spool.path` is given for, by the directory of the job's state."""
+    return state / "spool"
+
+
 def spool_of(settings: SpoolSettings, sink: str, job: JobContext) -> SpoolSettings:
     """The settings with the place where the sink's spool lies.
 
@@ -29,7 +34,7 @@ def spool_of(settings: SpoolSettings, sink: str, job: JobContext) -> SpoolSettin
     """
     path = job.spools or settings.path
     if path is None:
-        path = _with_the_state(job.state / "spool", sink)
+        path = _with_the_state(default_place(job.state), sink)
     return settings.model_copy(update={"path": path})
 
 
