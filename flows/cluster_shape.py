@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from operators.collect.cluster_collector import ClusterCollector
+from operators.collect.clusters import AnyCluster
 from operators.collect.settings import ClusterSettings
 from operators.collect.step import Collects
 from operators.derive.operator import ClusterDerivation
-from operators.rabbitmq.settings import NODES, QUEUES, RabbitSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
 from operators.schema.rabbitmq import DEFAULT_VHOST
@@ -53,27 +53,27 @@ class ClusterShape:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredQueue:
-    """A queue of RabbitMQ: its type and its level."""
+    """A queue: its type and its level."""
 
     name: str
     """With its virtual host before it, where that is not `/`."""
     type: str | None
     messages_per_second: float | None
-    """Mean over the time that was measured; None where nothing was ever published."""
+    """Mean over the time that was measured of what was published, or else delivered; None where nothing was."""
     message_size: int | None
     """Mean bytes of the messages in it; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
-class RabbitShape:
-    """What a simulated RabbitMQ has to have to be like the real one."""
+class QueuesShape:
+    """What a simulated cluster of queues has to have to be like the real one."""
 
     nodes: int
     queues: tuple[MeasuredQueue, ...]
 
 
-async def describe_rabbit(settings: RabbitSettings, seconds: float, timeout: float) -> RabbitShape:
-    """Measure a RabbitMQ twice, `seconds` apart, each within `timeout` seconds.
+async def describe_queues(settings: AnyCluster, seconds: float, timeout: float) -> QueuesShape:
+    """Measure a cluster of queues twice, `seconds` apart, each within `timeout` seconds.
 
     Raises:
         CollectionError: a kind of it cannot be collected.
@@ -88,20 +88,26 @@ async def describe_rabbit(settings: RabbitSettings, seconds: float, timeout: flo
         found = await _measured(collector, derivation, settings.name, 1, interval, timeout, kinds)
     finally:
         await collector.close()
-    return RabbitShape(
-        len(_rows(found, NODES, NODE)), tuple(map(_queue, _rows(found, QUEUES, QUEUE)))
+    return QueuesShape(
+        len(_rows(found, "nodes", NODE)), tuple(map(_queue, _rows(found, "queues", QUEUE)))
     )
 
 
 def _queue(row: dict[str, Any]) -> MeasuredQueue:
     held, depth = row["queue.messageBytes"], row["queue.depth"]
-    vhost = "" if row["vhost"] == DEFAULT_VHOST else f"{row['vhost']}/"
+    vhost = "" if row["vhost"] in (None, DEFAULT_VHOST) else f"{row['vhost']}/"
     return MeasuredQueue(
         f"{vhost}{row['queue']}",
         row["queue.type"],
-        row["queue.messagesInPerSecond"],
+        _level(row),
         max(1, round(held / depth)) if held and depth else None,
     )
+
+
+def _level(row: dict[str, Any]) -> float | None:
+    published: float | None = row["queue.messagesInPerSecond"]
+    delivered: float | None = row["queue.messagesOutPerSecond"]
+    return delivered if published is None else published
 
 
 async def describe_shape(settings: ClusterSettings, seconds: float, timeout: float) -> ClusterShape:

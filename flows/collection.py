@@ -168,9 +168,8 @@ def _plan(config: Config, cluster: AnyCluster) -> Plan:
         if cluster.like
         else preset_fleet(cluster.environment, cluster.provider)
     )
-    like = like_fleet(
-        fleet, config.simulation.seed, cluster.name, config.account_id, cluster.expect
-    )
+    seed, account = config.simulation.seed, config.account_id
+    like = like_fleet(fleet, seed, cluster.name, account, cluster.expect, cluster.provider)
     return Plan(
         cluster.name,
         cluster.environment,
@@ -179,4 +178,5 @@ def _plan(config: Config, cluster: AnyCluster) -> Plan:
         like,
         provider=cluster.provider,
         joined_kinds=tuple(kind for kind in cluster.kinds if kind != PROBE_KIND),
+        servers=cluster.servers,
     )

@@ -31,9 +31,6 @@ _MOST_BYTES = {"interval": 2**46, "retention": 2**54}
 """Bytes of an entity that can be counted, beside anomalies, replicas and parts of its traffic."""
 
 
-PROVIDERS = {"kafka": "Kafka", "rabbitmq": "RabbitMQ"}
-"""What is collected, as people write it."""
-
 NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
 """Said of a job whose `sinks` are none."""
 
@@ -172,7 +169,7 @@ class Config(Settings):
                 yield place, message
             elif fleet.provider != cluster.provider:
                 message = (
-                    f"`{cluster.name}` is of {PROVIDERS[cluster.provider]} and cannot be like the "
+                    f"`{cluster.name}` is of {cluster.title} and cannot be like the "
                     f"{fleet.provider} fleet `{fleet.name}`"
                 )
                 yield place, message

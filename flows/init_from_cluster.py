@@ -14,8 +14,8 @@ from flows.cluster_shape import (
     MeasuredGroup,
     MeasuredQueue,
     MeasuredTopic,
-    RabbitShape,
-    describe_rabbit,
+    QueuesShape,
+    describe_queues,
     describe_shape,
 )
 from flows.config import Config
@@ -26,9 +26,8 @@ from flows.visible import say
 from operators.collect.clusters import AnyCluster
 from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
-from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.names import NAME_BYTES, file_part
-from operators.simulate.settings import MOST_MESSAGE_BYTES, NAME_CHARACTERS
+from operators.simulate.settings import MOST_MESSAGE_BYTES, NAME_CHARACTERS, FleetSettings
 
 _MEASURED = 10.0
 """Seconds over which a cluster's levels are measured."""
@@ -59,9 +58,9 @@ def init_from_cluster(file: Path, config: Config, name: str) -> int:
 
 async def _measured(cluster: AnyCluster) -> str:
     """The configuration that a cluster's measures make."""
-    if isinstance(cluster, RabbitSettings):
-        return rabbit_like(cluster, await describe_rabbit(cluster, _MEASURED, _TIMEOUT))
-    return fleet_like(cluster, await describe_shape(cluster, _MEASURED, _TIMEOUT))
+    if isinstance(cluster, ClusterSettings):
+        return fleet_like(cluster, await describe_shape(cluster, _MEASURED, _TIMEOUT))
+    return queues_like(cluster, await describe_queues(cluster, _MEASURED, _TIMEOUT))
 
 
 def checked(text: str, name: str) -> str:
@@ -96,18 +95,22 @@ def fleet_like(cluster: ClusterSettings, shape: ClusterShape) -> str:
     return _config(cluster.name, fleet, "its brokers, topics and groups, and")
 
 
-def rabbit_like(cluster: RabbitSettings, shape: RabbitShape) -> str:
-    """A configuration, as YAML, that simulates a RabbitMQ of this shape."""
+def queues_like(cluster: AnyCluster, shape: QueuesShape) -> str:
+    """A configuration, as YAML, that simulates a cluster of queues of this shape."""
     queues = _names(queue.name for queue in shape.queues)
+    foreign = FleetSettings.model_construct(provider=cluster.provider).foreign
+    with_nodes = "nodes" not in foreign
     fleet: dict[str, Any] = {
         "name": _said(_fleet_name(cluster.name)),
-        "provider": "rabbitmq",
+        "provider": cluster.provider,
         "environment": _said(cluster.environment),
-        "nodes": shape.nodes,
-        "queues": [dict(_queue(queue, queues)) for queue in shape.queues],
+        **({"nodes": shape.nodes} if with_nodes else {}),
+        "queues": [dict(_queue(queue, queues, typed=with_nodes)) for queue in shape.queues],
         "pattern": "constant",
     }
-    return _config(cluster.name, fleet, "its nodes and queues, and")
+    return _config(
+        cluster.name, fleet, "its nodes and queues, and" if with_nodes else "its queues, and"
+    )
 
 
 def _config(name: str, fleet: Mapping[str, Any], what: str) -> str:
@@ -144,13 +147,15 @@ def _group(
         yield "consumers", group.consumers
 
 
-def _queue(queue: MeasuredQueue, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def _queue(
+    queue: MeasuredQueue, names: Mapping[str, str], *, typed: bool
+) -> Iterator[tuple[str, Any]]:
     yield "name", _said(names[queue.name])
     if queue.messages_per_second is not None:
         yield "messages_per_second", round(queue.messages_per_second, 3)
     if queue.message_size is not None:
         yield "message_size", min(queue.message_size, MOST_MESSAGE_BYTES)
-    if queue.type in ("classic", "quorum", "stream"):
+    if typed and queue.type in ("classic", "quorum", "stream"):
         yield "type", queue.type
 
 

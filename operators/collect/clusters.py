@@ -1,6 +1,6 @@
 """The entries of `clusters` in the config: each provider's settings lead to all that is its own."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
@@ -9,8 +9,6 @@ from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.nearest import suggestion
 from operators.schema.secrets import shown
 from operators.schema.settings import MisfitError
-
-_PROVIDERS = ("kafka", "rabbitmq")
 
 
 def _provider(given: Any) -> str | None:
@@ -22,8 +20,8 @@ def _provider(given: Any) -> str | None:
 
 def _known(given: Any) -> Any:
     provider = _provider(given)
-    if provider is not None and provider not in _PROVIDERS:
-        hint = suggestion(provider, _PROVIDERS)
+    if provider is not None and provider not in PROVIDERS:
+        hint = suggestion(provider, PROVIDERS)
         raise MisfitError([(("provider",), f"no provider {shown(provider)}; {hint}")])
     return given
 
@@ -34,3 +32,8 @@ AnyCluster = Annotated[
     BeforeValidator(_known),
 ]
 """What to collect from: `provider` says what it is."""
+
+PROVIDERS = tuple(
+    str(tag.tag) for member in get_args(get_args(AnyCluster)[0]) for tag in get_args(member)[1:]
+)
+"""What `provider` may say."""

@@ -1,11 +1,15 @@
-"""What a configuration expects of a cluster: entities that are filled before they were seen."""
+"""What a provider's settings tell of it: what is expected, and what those that miss may be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from operators.schema.metrics import EntityType
+    from operators.simulate.settings import FleetSettings
+    from operators.simulate.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,7 @@ class Expected:
     """One entity: its path below the cluster, and the values of its identity columns."""
 
     path: tuple[str, ...]
-    identity: tuple[str | int, ...]
+    identity: tuple[str | int | None, ...]
 
 
 class Expectation(Protocol):
@@ -21,3 +25,31 @@ class Expectation(Protocol):
 
     def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
         """What is expected of one kind of target."""
+
+    def topology(self, fleet: "FleetSettings", seed: int, cluster: str) -> "Topology":
+        """A cluster of a fleet of the same provider, with what is expected in place of its own."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A provider's servers where its answers name only those that are up: the absent may be down."""
+
+    kind: str
+    """The kind of target whose complete result names all that are up."""
+    entity_type: "EntityType"
+    gone_at_zero: tuple[str, ...]
+    """Columns of the cluster's row: where all are 0, a server that is absent is gone for good."""
+
+    def absent_are_gone(self, row: "pa.RecordBatch") -> bool:
+        """Whether the cluster's `row` says that no absent server will be back."""
+        return all(row.column(name)[0].as_py() == 0 for name in self.gone_at_zero)
+
+
+def kafka_servers() -> Servers:
+    """Kafka's brokers: metadata names those that are up."""
+    from operators.schema.metrics import BROKER
+
+    # One that is down leaves the partitions of which it holds a replica under-replicated, or
+    # offline where it holds the only one; where there are none of either, it holds nothing.
+    gone = ("cluster.underReplicatedPartitions", "cluster.offlinePartitionsCount")
+    return Servers("brokers", BROKER, gone)

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from operators import plugins
-from operators.collect.expected import Expected
+from operators.collect.expected import Expected, Servers, kafka_servers
 from operators.collect.pages.settings import BrokerPages
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
+    from operators.simulate.settings import FleetSettings
+    from operators.simulate.topology import Topology
 
 
 class SelectionSettings(Settings):
@@ -108,9 +110,17 @@ class ExpectSettings(Settings):
                 return {CONSUMER_GROUP: tuple(Expected((name,), (name,)) for name in self.groups)}
         return {}
 
+    def topology(self, fleet: "FleetSettings", seed: int, cluster: str) -> "Topology":
+        """A cluster of a Kafka fleet, with what is expected in place of its own."""
+        from operators.simulate.expected import with_topics
+
+        return with_topics(fleet, seed, cluster, self.brokers, self.topics, self.groups)
+
 
 class ClusterSettings(Settings):
     """A Kafka cluster to collect from."""
+
+    title: ClassVar[str] = "Kafka"
 
     name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
     provider: Literal["kafka"] = Field(default="kafka", description="`kafka`")
@@ -186,6 +196,11 @@ class ClusterSettings(Settings):
     def address(self) -> str:
         """Where it is reached."""
         return self.bootstrap_servers
+
+    @property
+    def servers(self) -> Servers:
+        """Its brokers."""
+        return kafka_servers()
 
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.step.Collects`.

@@ -1,24 +1,19 @@
 """What a collected cluster is like: the simulated fleet whose pattern and levels fills follow."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import pyarrow as pa
 
 from operators.collect.expected import Expectation
-from operators.collect.settings import ExpectSettings
 from operators.merge.continuity import Pattern, constant
-from operators.rabbitmq.settings import RabbitExpectSettings
 from operators.schema.metrics import Origin
-from operators.schema.rabbitmq import queue_at
-from operators.simulate.fleets import topology_of
 from operators.simulate.patterns import Constant
 from operators.simulate.presets import Provider
-from operators.simulate.settings import FleetSettings, TopicSettings
+from operators.simulate.settings import FleetSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import pattern_factor, shard_of
-from operators.simulate.topology import Topology
 from operators.ticks import Ticks
 
 
@@ -48,7 +43,12 @@ def preset_fleet(environment: str, provider: Provider = "kafka") -> FleetSetting
 
 
 def like_fleet(
-    fleet: FleetSettings, seed: int, cluster: str, account_id: int | None, expect: Expectation
+    fleet: FleetSettings,
+    seed: int,
+    cluster: str,
+    account_id: int | None,
+    expect: Expectation,
+    provider: Provider = "kafka",
 ) -> Like:
     """The pattern of a fleet, and its levels for a cluster that holds what is expected.
 
@@ -57,17 +57,12 @@ def like_fleet(
     Raises:
         ValueError: the fleet is of another provider than the cluster.
     """
-    match expect, fleet.provider:
-        case ExpectSettings(), "kafka":
-            topology = _expected_topology(fleet, seed, cluster, expect)
-        case RabbitExpectSettings(), "rabbitmq":
-            topology = _expected_queues(fleet, seed, cluster, expect)
-        case _:
-            raise ValueError(
-                f"cluster `{cluster}` cannot be like the {fleet.provider} fleet `{fleet.name}`: "
-                "name a fleet of its own provider in `like`"
-            )
-    spec = shard_of(fleet, seed, cluster, topology)
+    if fleet.provider != provider:
+        raise ValueError(
+            f"cluster `{cluster}` cannot be like the {fleet.provider} fleet `{fleet.name}`: "
+            "name a fleet of its own provider in `like`"
+        )
+    spec = shard_of(fleet, seed, cluster, expect.topology(fleet, seed, cluster))
 
     @lru_cache(maxsize=1)  # each kind asks for the same tick
     def levels(tick: int, interval: int) -> Sequence[pa.RecordBatch]:
@@ -75,39 +70,3 @@ def like_fleet(
         return shard.step(Ticks(cluster, tick, interval))
 
     return Like(partial(pattern_factor, spec), levels)
-
-
-def _expected_queues(
-    fleet: FleetSettings, seed: int, cluster: str, expect: RabbitExpectSettings
-) -> Topology:
-    own = {"queues": len(expect.queues)} if expect.queues else {}
-    topology = topology_of(fleet.model_copy(update=own), seed, cluster)
-    if expect.nodes:
-        topology = replace(topology, nodes=expect.nodes)
-    if not expect.queues:
-        return topology
-    names = map(queue_at, expect.queues)
-    named = zip(topology.queues, names, strict=True)
-    return replace(
-        topology,
-        queues=tuple(replace(queue, vhost=vhost, name=name) for queue, (vhost, name) in named),
-    )
-
-
-def _expected_topology(
-    fleet: FleetSettings, seed: int, cluster: str, expect: ExpectSettings
-) -> Topology:
-    own: dict[str, object] = {}
-    if expect.brokers:
-        own["brokers"] = expect.brokers
-    if expect.topics:
-        # Names as they are: what a collected cluster has need not be a name that a fleet may have.
-        own["topics"] = tuple(TopicSettings.model_construct(name=name) for name in expect.topics)
-        if not isinstance(fleet.groups, int):
-            own["groups"] = len(fleet.groups)
-    if expect.groups:
-        own["groups"] = len(expect.groups)
-    topology = topology_of(fleet.model_copy(update=own), seed, cluster)
-    groups = zip(topology.groups, expect.groups, strict=False)
-    named = tuple(replace(group, name=name) for group, name in groups)
-    return replace(topology, groups=named) if expect.groups else topology

@@ -1,16 +1,16 @@
 """What the merge has to know of a cluster: who it is, what is expected, what it is like."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from operators.collect.expected import Expectation, Expected
+from operators.collect.expected import Expectation, Expected, Servers, kafka_servers
 from operators.collect.settings import ExpectSettings
 from operators.merge.like import Like
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
-from operators.schema.metrics import BROKER, CLUSTER, EntityType, Origin
-from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND, TargetKind
+from operators.schema.metrics import CLUSTER, EntityType, Origin
+from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
 
 CLUSTER_KIND = "cluster"
 """Stands for the joined row among the kinds of target."""
@@ -21,33 +21,6 @@ anyway."""
 
 ExpectedNames = dict[str, Expected]
 """GUIDs, and the entities that they are of."""
-
-
-@dataclass(frozen=True)
-class Servers:
-    """A provider's servers where its answers name only those that are up: the absent may be down."""
-
-    kind: str
-    """The kind of target whose complete result names all that are up."""
-    entity_type: EntityType
-    gone_at_zero: tuple[str, ...]
-    """Columns of the cluster's row: where all are 0, a server that is absent is gone for good."""
-
-    def absent_are_gone(self, row: pa.RecordBatch) -> bool:
-        """Whether the cluster's `row` says that no absent server will be back."""
-        return all(row.column(name)[0].as_py() == 0 for name in self.gone_at_zero)
-
-
-SERVERS = {
-    # One that is down leaves the partitions of which it holds a replica under-replicated, or
-    # offline where it holds the only one; where there are none of either, it holds nothing.
-    "kafka": Servers(
-        TargetKind.BROKERS.value,
-        BROKER,
-        ("cluster.underReplicatedPartitions", "cluster.offlinePartitionsCount"),
-    )
-}
-"""By provider, where its servers are told from its other entities."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +39,8 @@ class Plan:
     provider: str = "kafka"
     joined_kinds: tuple[str, ...] = KAFKA_KINDS
     """The kinds whose results make the cluster's row."""
+    servers: Servers | None = field(default_factory=kafka_servers)
+    """The provider's servers, if the absent among them may be down and not gone."""
 
     def expected(self, kind: str) -> dict[EntityType, ExpectedNames]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""
@@ -79,11 +54,6 @@ class Plan:
     def knows(self, kind: str) -> bool:
         """Whether a kind of target is the provider's own."""
         return self.joined and kind in (*self.joined_kinds, PROBE_KIND)
-
-    @property
-    def servers(self) -> Servers | None:
-        """The provider's servers, if the absent among them may be down and not gone."""
-        return SERVERS.get(self.provider)
 
     def names_servers(self, kind: str) -> bool:
         """Whether the complete result of a kind names all servers that are up."""

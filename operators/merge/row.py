@@ -40,7 +40,7 @@ def _causes(known: dict[str, Any]) -> Causes:
     of = {name.removeprefix("cluster."): value for name, value in known.items()}
     brokers, up = of.get("knownBrokerCount"), of.get("activeBrokerCount")
     if "nodeCount" in of:
-        return _causes_of_rabbitmq(of)
+        return _causes_of_nodes(of)
     return Causes(
         down=None if brokers is None or up is None else brokers - up,
         known=brokers,
@@ -54,7 +54,7 @@ def _causes(known: dict[str, Any]) -> Causes:
     )
 
 
-def _causes_of_rabbitmq(of: dict[str, Any]) -> Causes:
+def _causes_of_nodes(of: dict[str, Any]) -> Causes:
     """Nodes stand for brokers, queues for partitions."""
     queues = of.get("queueCount")
     return Causes(

@@ -128,8 +128,8 @@ class PoolsSettings(Settings):
     brokers: PoolSettings = part("pool of kind `brokers`")
     topics: TopicsPoolSettings = part("pool of kind `topics`")
     groups: GroupsPoolSettings = part("pool of kind `groups`")
-    nodes: PoolSettings = part("pool of kind `nodes`, of RabbitMQ")
-    queues: PoolSettings = part("pool of kind `queues`, of RabbitMQ")
+    nodes: PoolSettings = part("pool of kind `nodes`, of servers that have queues")
+    queues: PoolSettings = part("pool of kind `queues`")
     probe: PoolSettings = part("pool of clusters' end-to-end probes")
     simulation: SimulationPoolSettings = part("pool of pluggable generators that do I/O")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
+    from operators.simulate.settings import FleetSettings
+    from operators.simulate.topology import Topology
 
 NODES, QUEUES = "nodes", "queues"
 """Kinds of target."""
@@ -70,6 +72,12 @@ class RabbitExpectSettings(Settings):
                 return {QUEUE: tuple(_expected(*queue_at(path)) for path in self.queues)}
         return {}
 
+    def topology(self, fleet: "FleetSettings", seed: int, cluster: str) -> "Topology":
+        """A cluster of a RabbitMQ fleet, with what is expected in place of its own."""
+        from operators.simulate.expected import with_queues
+
+        return with_queues(fleet, seed, cluster, self.nodes, tuple(map(queue_at, self.queues)))
+
 
 def _expected(vhost: str, queue: str) -> Expected:
     return Expected(path_of(vhost, queue), (queue, vhost))
@@ -77,6 +85,10 @@ def _expected(vhost: str, queue: str) -> Expected:
 
 class RabbitSettings(Settings):
     """A RabbitMQ cluster to collect from."""
+
+    title: ClassVar[str] = "RabbitMQ"
+    servers: ClassVar[None] = None
+    """It names its nodes, up or not."""
 
     name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
     provider: Literal["rabbitmq"] = Field(description="`rabbitmq`")

@@ -10,11 +10,11 @@ from flows.cluster_shape import (
     MeasuredGroup,
     MeasuredQueue,
     MeasuredTopic,
-    RabbitShape,
+    QueuesShape,
 )
 from flows.config import Config
 from flows.errors import CommandError
-from flows.init_from_cluster import checked, fleet_like, rabbit_like
+from flows.init_from_cluster import checked, fleet_like, queues_like
 from flows.loading import parse
 from operators.collect.settings import ClusterSettings
 from operators.rabbitmq.settings import RabbitSettings
@@ -149,7 +149,7 @@ def test_a_rabbitmq_becomes_a_fleet_of_its_nodes_and_queues() -> None:
             "password": "p",
         }
     )
-    shape = RabbitShape(
+    shape = QueuesShape(
         3,
         (
             MeasuredQueue("orders", "quorum", 12.34567, 700),
@@ -157,7 +157,7 @@ def test_a_rabbitmq_becomes_a_fleet_of_its_nodes_and_queues() -> None:
             MeasuredQueue("log", "stream", None, None),
         ),
     )
-    text = checked(rabbit_like(cluster, shape), "shop")
+    text = checked(queues_like(cluster, shape), "shop")
     expected = FleetSettings.model_validate(
         {
             "name": "sim-shop",
