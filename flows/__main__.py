@@ -11,7 +11,7 @@ def main() -> None:
     use: `flows.cli` turns that on once a command begins its work; and what is there at the end goes
     with the process. Pydantic need not look through all that is installed for plugins of its own.
     Nothing here multiplies matrices: NumPy need not start a thread a core that could, whose waiting
-    took a tenth of a start; a plug-in that wants them is told by the environment.
+    took a tenth of a start; a plug-in that wants them sets the environment.
     """
     gc.disable()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

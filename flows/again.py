@@ -2,7 +2,7 @@
 
 That is so with another configuration, and where the clock is set back. The engine compares wall times: where the clock is set back by an hour, it waits for an hour,
 whatever its sources say, and neither takes a snapshot meanwhile nor ends. So the process begins
-anew, as after a kill at that moment: it goes on from the last snapshot, and what waits on disk is
+again, as after a kill at that moment: it goes on from the last snapshot, and what waits on disk is
 there. Its number, its standard streams, and what was asked of it stay.
 """
 
@@ -46,7 +46,7 @@ class StartAgain(Exception):  # noqa: N818 - no error: the way out of all that i
         self._stopping = stopping
 
     def exec(self) -> NoReturn:
-        """Begin anew with the same arguments."""
+        """Start over with the same arguments."""
         drain_all()
         # Signals that come before the new program hears them wait for it.
         signal.pthread_sigmask(signal.SIG_BLOCK, HEARD_SIGNALS)

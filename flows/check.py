@@ -226,7 +226,7 @@ def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 def _bill(config: Config, sinks: Sequence[Sink], cost: Cost) -> Iterator[str]:
     a_minute = 60 / config.interval
     entities = cost.samples - cost.outcomes
-    outcomes = f" ({cost.outcomes * a_minute:,.0f} of them tell how ticks went)"
+    outcomes = f" ({cost.outcomes * a_minute:,.0f} of them report how ticks went)"
     yield (
         f"in all: {entities:,} entities; {cost.samples * a_minute:,.0f} samples"
         f"{outcomes if cost.outcomes else ''} and "

@@ -77,7 +77,7 @@ def before_a_command(
 
 
 def _config(file: Path | None, servers: str | None = None) -> "Config":
-    """What a job is told; from here on, all that anyone logs looks alike.
+    """What a job is given; from here on, all that anyone logs looks alike.
 
     Without a file: to collect the cluster of some `servers`, or a small simulated fleet.
     """
@@ -141,7 +141,7 @@ def run(
     """The streaming job.
 
     Without CONFIG: a small simulated fleet, or the cluster of --bootstrap-servers, into ./samples.
-    No state is kept: the next run begins anew, and adds to the files that are there.
+    No state is kept: the next run starts over, and adds to the files that are there.
 
     Stops at Ctrl-C or SIGTERM, when everything under way has reached its sinks.
 

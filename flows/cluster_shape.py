@@ -27,7 +27,7 @@ class MeasuredTopic:
     partitions: int
     replication_factor: int
     messages_per_second: float | None
-    """Mean over the time that was measured; None where it cannot be told."""
+    """Mean over the time that was measured; None where it is not known."""
     message_size: int | None
     """Mean bytes of a message on disk; None without the brokers' pages or without messages."""
 

@@ -61,7 +61,7 @@ def collection(
     """Pools on a loop in the background, and a client a cluster, while the block runs.
 
     `targets` are those of `targets_of`, `asked` the simulated clusters whose generator does I/O,
-    by name. `watch` is told of every pool, `observer` of what happens in them and of ticks that
+    by name. `watch` gets every pool, `observer` what happens in them and ticks that
     lack a part. `beside` says what is collected besides rows, to be sent in one way alone.
     """
     background = Background()

@@ -75,7 +75,7 @@ class RecoverySettings(Settings):
 
 
 class Config(Settings):
-    """Everything that `mqpipe` can be told."""
+    """Everything that can be configured."""
 
     mode: Literal["infrastructure", "simulation", "hybrid"] = Field(
         default="simulation",

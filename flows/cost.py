@@ -39,7 +39,7 @@ class Cost:
     entities: Counter[str]
     """By entity type's label; each gives a sample a tick."""
     outcomes: int
-    """Samples a tick that tell how it went: one of each target."""
+    """Samples a tick that report how it went: one of each target."""
     points: int
     """Metric values a tick: data points, and unique series."""
     sizes: Counter[str]
@@ -121,7 +121,7 @@ def _filed(
 ) -> float:
     """Bytes of a tick where files hold so many `together`, a file for each cluster.
 
-    What a file has however few its ticks are is most of a small one: the sizes of two files tell it
+    What a file has however few its ticks are is most of a small one: the sizes of two files show it
     from what a row adds.
     """
     rows: int = batch.num_rows

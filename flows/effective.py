@@ -9,11 +9,13 @@ from flows.config import Config
 
 def effective(config: Config) -> dict[str, Any]:
     """Its keys as the file has them; durations in seconds, sizes in bytes, secrets as asterisks."""
-    told: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
-    for fleet, settings in zip(told["simulation"]["fleets"], config.simulation.fleets, strict=True):
+    reported: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+    for fleet, settings in zip(
+        reported["simulation"]["fleets"], config.simulation.fleets, strict=True
+    ):
         for name in settings.foreign:
             del fleet[name]
-    return told
+    return reported
 
 
 def as_yaml(config: Config) -> str:

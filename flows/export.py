@@ -69,7 +69,7 @@ class Span:
 def dataflow(
     fleets: FleetSource, outputs: Mapping[str, Output], advance: Callable[[int], None]
 ) -> Dataflow:
-    """Ticks and simulation in, files out; `advance` is told how many rows came."""
+    """Ticks and simulation in, files out; `advance` gets how many rows came."""
     flow = Dataflow("mqpipe-export")
     samples = op.input("fleets", flow, fleets)
     seen = op.inspect("progress", samples, lambda _step, item: advance(item[1].num_rows))

@@ -32,7 +32,7 @@ from operators.simulate.settings import MOST_MESSAGE_BYTES, NAME_CHARACTERS, Fle
 _MEASURED = 10.0
 """Seconds over which a cluster's levels are measured."""
 _TOLD = 5
-"""Faults that are told of a configuration that cannot be."""
+"""Faults of a configuration that cannot be."""
 _TIMEOUT = 30.0
 """Seconds that a cluster has to answer, for each of the two measures."""
 

@@ -123,8 +123,8 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
             message = "is empty: `mqpipe init` writes a configuration to start from"
             raise ConfigError(source, [Fault("", 0, message)]) from None
         # A variable that is not set is wrong for that alone.
-        told = {fault.path for fault in faults}
-        faults += [fault for fault in _faults(model, error, lines) if fault.path not in told]
+        reported = {fault.path for fault in faults}
+        faults += [fault for fault in _faults(model, error, lines) if fault.path not in reported]
         raise reading.error(source, sorted(faults, key=lambda fault: fault.line)) from None
     except UnicodeEncodeError:
         # Half a character where one of a few words is asked for: it is among the faults.

@@ -45,7 +45,7 @@ def notice_silence(addresses: Sequence[str], seconds: int = SILENCE) -> int:
 def _connections(ports: set[int]) -> Iterator[socket.socket]:
     """This process's TCP connections that have one of the ports at either end.
 
-    They are the engine's, which tells nobody of them.
+    They are the engine's, which reports them to nobody.
     """
     for number in [int(file.name) for file in _OPEN_FILES.iterdir()]:
         with suppress(OSError):  # It was closed meanwhile, or is not connected.

@@ -80,15 +80,15 @@ async def _own(config: Config, settings: CollectorSettings, sinks: Sequence[Sink
         with suppress(Exception):
             await collector.close()
     identity = ClusterIdentity(settings.name, settings.environment, config.account_id)
-    told = _outcome(identity, tick, collected.batches)
-    cost = cost_of([*collected.batches, told], 1, sinks, _pace(config))
+    reported = _outcome(identity, tick, collected.batches)
+    cost = cost_of([*collected.batches, reported], 1, sinks, _pace(config))
     return Finding(what, entities_of(cost), (), cost)
 
 
 def _outcome(
     identity: ClusterIdentity, tick: Ticks, batches: Sequence[pa.RecordBatch]
 ) -> pa.RecordBatch:
-    """The row of a target that tells how its tick went."""
+    """The row of a target that reports how its tick went."""
     result = TickResult(tick, Outcome.COMPLETED, tuple(batches), attempts=1, duration=0.1)
     return collection_row(identity, result)
 

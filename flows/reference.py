@@ -196,7 +196,7 @@ def _patterns() -> Iterator[str]:
             yield ""
             yield from _table(keys)
     yield ""
-    yield "### One of your own"
+    yield "### A custom one"
     yield ""
     yield _prose(Custom)
     yield ""

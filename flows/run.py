@@ -158,7 +158,7 @@ def run(config: Config, options: RunOptions) -> int:
 
 
 def _reread(options: RunOptions) -> Callable[[], bool] | None:
-    """What reads the configuration again at SIGHUP, and tells whether it is right.
+    """What reads the configuration again at SIGHUP, and reports whether it is right.
 
     None where there is no file of it, or a terminal whose end a SIGHUP may be: it drains then.
     """

@@ -79,7 +79,7 @@ def execute(
     SIGHUP asks for a drain too, unless there is `reread`: that is asked then whether to drain and to
     start again, with what it has read. What it is not asked of a cluster's process: it ends alone.
 
-    `steps` is looked at for steps of the wall clock, and `clock_set` told of each, in seconds.
+    `steps` is looked at for steps of the wall clock, and `clock_set` called with each, in seconds.
 
     Where the disk of the recovery store is nearly full it drains too: the engine ends in a
     panic, or does not end, when that store cannot be written.
@@ -115,7 +115,7 @@ def execute(
 
     with _signals(drain, reread is not None) as (signals, hangups), _quiet_stdout(workers):
         engine, heeded, full = _Engine(work), 0, None
-        anew: float | None = None
+        restart_since: float | None = None
         watched = not workers.addresses
         while not engine.ended(_POLL):
             heeded = _heed(signals, heeded, grace, drain.now())
@@ -123,9 +123,9 @@ def execute(
                 hangups.clear()
                 if _may_reread(workers) and reread():
                     log.info("draining", signal="SIGHUP", follows="a start with what was read")
-                    anew = drain.now()
+                    restart_since = drain.now()
                     drain.request()
-            if anew is not None and drain.now() - anew > grace + _LAST_RESORT:
+            if restart_since is not None and drain.now() - restart_since > grace + _LAST_RESORT:
                 break
             if step := steps.look():
                 _say_step(step)
@@ -141,7 +141,7 @@ def execute(
             if workers.addresses and drain.requested and not drain.opened:
                 log.info("ended before all processes of the cluster were there")
                 return True
-        if anew is not None and engine.error is None and full is None and not signals:
+        if restart_since is not None and engine.error is None and full is None and not signals:
             raise StartAgain(lambda: bool(signals))
     if engine.error is not None:
         raise FlowError(_explained(engine.error, workers, recovery)) from engine.error
@@ -197,7 +197,7 @@ def _explained(error: BaseException, workers: Workers, recovery: RecoveryConfig 
     if isinstance(error, NoPartitionsError | MissingPartitionsError | InconsistentPartitionsError):
         return (
             f"the recovery store is incomplete or mixed with another one ({error}); "
-            "restore all of its files, or move the folder `recovery` away: the job then begins anew, and "
+            "restore all of its files, or move the folder `recovery` away: the job then starts over, and "
             "what waits for its sinks on disk is kept"
         )
     cause = root_cause(error)
@@ -227,7 +227,7 @@ def _cause(error: BaseException) -> BaseException | None:
 
 @contextlib.contextmanager
 def _quiet_stdout(workers: Workers) -> Iterator[None]:
-    """Standard output carries results only, but there the engine tells that it waits for others.
+    """Standard output carries results only, but there the engine reports that it waits for others.
 
     Processes of a cluster have no results, so it stays closed for them.
     """
@@ -294,7 +294,7 @@ def _signals(drain: Drain, rereads: bool) -> Iterator[tuple[list[_Signal], list[
 
 
 def _heed(signals: Sequence[_Signal], heeded: int, grace: float, now: float) -> int:
-    """Tell of the first signal, end at the second or when it is high time; how many were heeded."""
+    """Report the first signal, end at the second or when it is high time; how many were heeded."""
     count = len(signals)
     if count and not heeded:
         name = signal.Signals(signals[0].number).name

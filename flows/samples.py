@@ -65,7 +65,7 @@ class Samples:
     files: Mapping[EntityType, Sequence[str]]
     """Sorted by date; an entity type without files is not in it."""
     storage: Mapping[str, str]
-    """What an object store needs to be told, as polars names it."""
+    """What an object store needs to know, as polars names it."""
     anomaly_table: str | None
     """The table of simulated anomalies, where there is one."""
     rewritten: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Samples:
             for path in (paths[0], paths[-1])
         ]
         found = _smallest_step(heads)
-        if found is None:  # where these files have no rows, all tell
+        if found is None:  # where these files have no rows, all count
             whole = (
                 self._scan(paths, type_).select("timestamp").unique()
                 for type_, paths in self.files.items()

@@ -108,7 +108,7 @@ class JobState:
     def began(self, names: Collection[str], first: int) -> Mapping[str, int]:
         """With which tick (ms) each of these partitions began, on this recovery store.
 
-        It is `first` of one that is new. Until its first snapshot is stored nothing else tells of
+        It is `first` of one that is new. Until its first snapshot is stored nothing else reports
         the ticks that it had before a kill, some of which may have been delivered.
         """
         with _one_at_a_time(self.path):

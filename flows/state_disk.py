@@ -17,7 +17,7 @@ def no_room(path: str | Path) -> str | None:
     except FileNotFoundError:
         return (
             f"the state in {path} is gone: someone removed it while the job ran; what had reached "
-            "its sinks is there, what waited in it is lost: start again, and it begins anew"
+            "its sinks is there, what waited in it is lost: start again, and it starts over"
         )
     if free >= LEAST_BYTES:
         return None
@@ -43,7 +43,7 @@ def store_failure(store: str | Path, panic: str) -> str | None:
     if broken := broken_parts(Path(store)):
         return (
             f"{', '.join(map(str, broken))}: damaged: {failure['reason']}; restore the whole folder "
-            f"{store} from a copy, or move it away: the job then begins anew, and what waits for "
+            f"{store} from a copy, or move it away: the job then starts over, and what waits for "
             "its sinks on disk is kept"
         )
     return (

@@ -38,13 +38,13 @@ class Stream:
     drain: Drain
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]]
     saw: Callable[[str, pa.RecordBatch], None]
-    """Told of every batch on its way to the sinks."""
+    """Gets every batch on its way to the sinks."""
     listener: Callable[[object], None]
-    """Told of what happens in the dataflow."""
+    """Gets what happens in the dataflow."""
     more_to: Sequence[str] = ()
     """The sinks that take what is no row too: data points or events alone."""
     measured: Callable[[TickResult], None] | None = None
-    """Told of every collected tick while it has its raw measures."""
+    """Gets every collected tick while it has its raw measures."""
 
 
 def stream(parts: Stream) -> Dataflow:

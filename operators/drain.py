@@ -61,7 +61,7 @@ class Drain:
         return datetime.fromtimestamp((time.time() // self.look + 1) * self.look, UTC)
 
     def open(self, workers: int) -> None:
-        """The sources are there: from here on the end is theirs, and `workers` tell of it."""
+        """The sources are there: from here on the end is theirs, and `workers` report their ticks."""
         self._workers = workers
         self._opened = True
 

@@ -127,7 +127,7 @@ class BreakerClosed(TaskEvent):
 class CollectedInPart:
     """A target's tick was collected but for some parts; which, and why, says `error`.
 
-    To its pool that task has completed: this is told by what collects.
+    To its pool that task has completed: this is reported by what collects.
     """
 
     target: str
@@ -137,7 +137,7 @@ class CollectedInPart:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Whom everything that happens in a job is told: pools, collection, merge and sinks.
+    """Who gets everything that happens in a job: pools, collection, merge and sinks.
 
     `hear` is called from any thread and returns at once. Of pools' events only those in
     `pool_events` are made; each is seldom but the three that every task has.

@@ -52,14 +52,14 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
     Unit of parallelism: the shard. Exactly once: a partition's state is its next tick and the
     shard's state, so a restart makes the same samples again. In real time the ticks missed while
     the process was down are made at once, up to `catch_up` milliseconds back. Where the clock was
-    set back behind its first tick, the shard starts anew there; ticks that were made are not made
+    set back behind its first tick, the shard starts over there; ticks that were made are not made
     again, also where it comes to them a second time.
 
     Shards that are behind (all of an export, until its end) take turns, a few at a time on each
     worker: what is under way stays small, and files hold long stretches of few shards.
 
-    A shard whose seed or shape changed starts anew. `retired` as in `TargetSource`; a shard without
-    state begins where it `began` before a kill, and makes the same samples again. `listener` is told of
+    A shard whose seed or shape changed starts over. `retired` as in `TargetSource`; a shard without
+    state begins where it `began` before a kill, and makes the same samples again. `listener` gets
     ticks that were made.
     """
 

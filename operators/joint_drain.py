@@ -1,6 +1,6 @@
 """Processes of a cluster end together: where one is asked to drain, all are.
 
-Each worker tells all processes once it emits no more ticks; a process that hears of one drains
+Each worker reports to all processes once it emits no more ticks; a process that hears of one drains
 too, and ends when it has heard of all of them.
 """
 
@@ -30,7 +30,7 @@ def drain_together(step_id: str, flow: Dataflow, drain: Drain) -> None:
     way in its process, even where that process has no targets and no shards.
     """
     asked = op.input(f"{step_id}_asked", flow, _Asked(drain))
-    op.output(f"{step_id}_told", asked, _Told(drain))
+    op.output(f"{step_id}_told", asked, _Reported(drain))
 
 
 class _Asked(DynamicSource[Notice]):
@@ -64,7 +64,7 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         return self._alarm.at(self._drain.next_look())
 
 
-class _Told(FixedPartitionedSink[int, None]):
+class _Reported(FixedPartitionedSink[int, None]):
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
 
@@ -74,11 +74,11 @@ class _Told(FixedPartitionedSink[int, None]):
     def part_fn(self, item_key: str) -> int:
         return int(item_key)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_ToldPartition":
-        return _ToldPartition(self._drain)
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_ReportedPartition":
+        return _ReportedPartition(self._drain)
 
 
-class _ToldPartition(StatefulSinkPartition[int, None]):
+class _ReportedPartition(StatefulSinkPartition[int, None]):
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
 

@@ -102,7 +102,7 @@ def offload(
         up: Ticks by cluster, one at a time (`count` is 1), or only missed ones (`count` is 0).
         work: Gives a tick's samples.
         pools: One a kind, all of this process.
-        drain: Told of every tick that is under way, so that sources stay open for it. When the
+        drain: Gets every tick that is under way, so that sources stay open for it. When the
             grace period is over, what is under way is cancelled, and never leaves the drain's
             count, by which one knows a forced end.
         deadline: Seconds that all attempts at a tick have, from its due time and delay.

@@ -20,8 +20,8 @@ class RetiredPartition(StatefulSourcePartition[Any, Any]):
             log.warning(
                 "state forgotten",
                 partition=name,
-                cause="this configuration does not have it; should it come back it starts anew, and no "
-                "tick until then is told as missed or made up for: give each configuration a "
+                cause="this configuration does not have it; should it come back it starts over, and no "
+                "tick until then is reported as missed or made up for: give each configuration a "
                 "recovery.path of its own",
             )
 

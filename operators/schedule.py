@@ -28,13 +28,13 @@ class ClockSteps:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._offset = self._look()
-        self._total = self._untold = 0.0
+        self._total = self._unreported = 0.0
 
     def look(self) -> float:
         """Seconds by which the clock was set since this was last asked; 0.0 where it was not."""
         with self._lock:
             self._notice()
-            step, self._untold = self._untold, 0.0
+            step, self._unreported = self._unreported, 0.0
             return step
 
     @property
@@ -49,7 +49,7 @@ class ClockSteps:
         step, self._offset = offset - self._offset, offset
         if abs(step) >= self.LEAST:
             self._total += step
-            self._untold += step
+            self._unreported += step
 
     def _look(self) -> float:
         # A process that is stopped between the two readings has not seen the clock being set.
@@ -134,7 +134,7 @@ class RealTime:
     set_by: Callable[[], int] = lambda: 0
     """Milliseconds by which the clock was set since the start: a run's end does not go by it."""
     there_until: Callable[[int], None] = lambda _moment: None
-    """Told where a partition has nothing to do for a while: samples are there up to that time (ms),
+    """Gets where a partition has nothing to do for a while: samples are there up to that time (ms),
     for the clock was set back."""
 
     @property

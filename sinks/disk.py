@@ -142,7 +142,7 @@ def lock(file: Path, *, wait: bool = False) -> int:
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a process holds a file's lock; of one on another machine it cannot be told.
+    """Whether a process holds a file's lock; of one on another machine it is not known.
 
     Raises:
         OSError: the file cannot be read.

@@ -11,7 +11,7 @@ from operators.schema.arrow import ENTITY_TYPE_KEY
 from operators.schema.metrics import COLLECTION
 
 Listener = Callable[[object], None]
-"""Told of each event, from any thread; it must return at once."""
+"""Gets each event, from any thread; it must return at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class MessagesUnreadable:
 
 
 COLLECTION_ROWS = "collection"
-"""How rows that tell of targets' ticks are counted, for they are no samples that were collected."""
+"""How rows that report targets' ticks are counted, for they are no samples that were collected."""
 
 
 def nobody(_event: object) -> None:

@@ -36,7 +36,7 @@ class JobContext:
     Those that earlier runs on the same state had are among them: their state must still find them.
     """
     listener: Listener = nobody
-    """Told of what happens in sinks."""
+    """Gets what happens in sinks."""
     grace_left: Callable[[], float] = _no_grace
     """How many seconds of a drain are left for the network."""
     patience: Patience = Patience()

@@ -95,7 +95,7 @@ class Sink:
     Raises ValueError where what the settings name cannot be used, and OSError.
     """
     probe: Callable[["JobContext"], str]
-    """Reach for its place, and tell what was found; called on a thread, may take seconds.
+    """Reach for its place, and report what was found; called on a thread, may take seconds.
 
     Raises OSError or ValueError: it cannot be reached, a line for each cause.
     """
@@ -128,4 +128,4 @@ class SinkSettings(Protocol):
     """The settings of a sink lead to it."""
 
     def sink(self) -> Sink:
-        """The sink that is told so."""
+        """The sink of these settings."""

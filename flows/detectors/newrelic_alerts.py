@@ -76,7 +76,7 @@ def _rows(samples: Samples, query: Query, entity_type: EntityType) -> pl.DataFra
         equal = pl.col(columns[attribute]).cast(pl.String) == condition[2]
         rows = rows.filter(equal if condition[1] == "=" else ~equal)
     by = [pl.col(columns[name]).cast(pl.String) for name in query.facet]
-    # A facet of a cluster tells of the cluster, whichever of its entities it counts.
+    # A facet of a cluster is about the cluster, whichever of its entities it counts.
     whole = set(query.facet) == {"clusterName"} or not query.facet
     return rows.select(
         time=pl.col("timestamp").cast(pl.Int64),

@@ -48,7 +48,7 @@ _OF_A_CLUSTER = ("refused", "resolve", "tls", "auth", "config")
 """Classes of errors that a cluster's targets have together: it cannot be reached, or lets us not in."""
 
 _ADVICE = (
-    "samples wait in the spool and none is lost; where it lasts, `mqpipe check --connect` tells what "
+    "samples wait in the spool and none is lost; where it lasts, `mqpipe check --connect` reports what "
     "is wrong"
 )
 
@@ -75,7 +75,7 @@ class RateLimit:
 
     @property
     def suppressed(self) -> int:
-        """How many were suppressed that no later one has told of."""
+        """How many were suppressed that no later one has reported."""
         with self._lock:
             return sum(suppressed for _, suppressed in self._last.values())
 

@@ -46,7 +46,7 @@ def keys_read(
 
     The terminal echoes nothing meanwhile; Ctrl-C and Ctrl-Z stay what they are. It is restored at
     the block's end, when the process is forced to end, and while it is stopped (Ctrl-Z), of which
-    `stopping` and `going_on` are told. In the background nothing is read.
+    `stopping` and `going_on` are called. In the background nothing is read.
     """
     descriptor = sys.__stdin__.fileno() if sys.__stdin__ is not None else -1
     if descriptor < 0 or not os.isatty(descriptor):

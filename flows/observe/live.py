@@ -49,7 +49,7 @@ _LEAST = 3
 _SENTENCE = 5
 """Lines that what is wrong may take."""
 _CAUSES = 2
-"""Causes why targets fail that are told above their rows."""
+"""Causes why targets fail that are reported above their rows."""
 # Colours only repeat what a word or a number says, and none of them is one that a light or a
 # dark background swallows.
 _GOOD, _BAD, _HEAD = "green", "bold red", "bold"

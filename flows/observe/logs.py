@@ -47,7 +47,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
-        """Lose the line: what the base class would tell of it may end in this handler again."""
+        """Lose the line: what the base class would report of it may end in this handler again."""
         self._lost += 1
 
     def _report_lost(self) -> None:

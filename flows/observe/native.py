@@ -38,7 +38,7 @@ def real_stderr() -> Iterator[PeopleStream]:
 def captured_stderr(report: Callable[[str], None]) -> Iterator[None]:
     """Until the block ends, `report` what is written to standard error.
 
-    Whole lines that come at once are told at once, from a thread; all of them before the block
+    Whole lines that come at once are reported together, from a thread; all of them before the block
     has ended. `report` must write to `real_stderr` and not to `sys.stderr`, which comes back here.
     """
     _flush()

@@ -32,15 +32,15 @@ class Observation:
     observer: Observer
     """Hears of pools, collection, merge, sinks and dead letters."""
     watch: Callable[[Pool], None]
-    """Told of every pool, once."""
+    """Gets every pool, once."""
     saw: Callable[[str, pa.RecordBatch], None]
-    """Told of every batch on its way to the sinks, and its cluster."""
+    """Gets every batch on its way to the sinks, and its cluster."""
     clock_set: Callable[[float], None]
-    """Told by how many seconds the wall clock was set."""
+    """Gets by how many seconds the wall clock was set."""
     measured: Callable[[TickResult], None] | None
-    """Told of every collected tick while it has its raw measures; None where nobody wants them."""
+    """Gets every collected tick while it has its raw measures; None where nobody wants them."""
     there_until: Callable[[int], None]
-    """Told up to when (ms) a partition has nothing to do, for its samples are there."""
+    """Gets up to when (ms) a partition has nothing to do, for its samples are there."""
     picture: Callable[[], Picture]
     """How things stand."""
 

@@ -28,7 +28,7 @@ class Recent:
         return self._sum
 
     def clock_set(self, seconds: float) -> None:
-        """The clock by which moments are told was set by so many seconds."""
+        """The clock that moments are read from was set by so many seconds."""
         self._parts = deque((second + round(seconds), amount) for second, amount in self._parts)
 
     def _drop(self, now: float) -> None:

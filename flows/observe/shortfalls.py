@@ -16,11 +16,11 @@ def shortfalls(picture: Picture) -> Sequence[str]:
     failing = [target for target in picture.targets if target.failed]
     if failing and not completed:
         ticks = sum(target.failed for target in failing)
-        told = next((t for t in failing if t.error), failing[0])
+        reported = next((t for t in failing if t.error), failing[0])
         found.append(
             f"nothing was collected: each tick failed, {of(ticks, 'tick')} of "
             f"{of(len(failing), 'target')}; "
-            f"{told.key}: {told.error_class}: {told.error}; `mqpipe check --connect` says what is "
+            f"{reported.key}: {reported.error_class}: {reported.error}; `mqpipe check --connect` says what is "
             "wrong with each"
         )
     for sink in picture.sinks:

@@ -103,7 +103,7 @@ class Tally:
             Coverage: self._covered,
         }
 
-    # What it is told
+    # What happens
 
     def hear(self, event: object) -> None:
         """Count an event of a pool, a sink or merge; others are ignored."""

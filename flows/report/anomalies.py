@@ -15,7 +15,7 @@ CHARACTER = 1 / 100
 
 @dataclass(frozen=True, slots=True)
 class ReportedAnomaly:
-    """One anomaly. Times are ms since 1970; `peak` is None where only its samples tell of it."""
+    """One anomaly. Times are ms since 1970; `peak` is None where only its samples report it."""
 
     label: str
     kind: str

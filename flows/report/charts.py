@@ -331,10 +331,10 @@ def _hatched(
     top: int,
 ) -> list[Spec]:
     """Strokes across the cells that are not there while others of the same time are."""
-    told = frame.filter(pl.any_horizontal(pl.col(metrics).is_not_null())).select("row", "time")
+    reported = frame.filter(pl.any_horizontal(pl.col(metrics).is_not_null())).select("row", "time")
     places = {name: float(top + ROW * n) for n, name in enumerate(rows)}
-    every = pl.DataFrame({"row": list(rows)}).join(told.select("time").unique(), how="cross")
-    absent = every.join(told, on=["row", "time"], how="anti").sort("row", "time")
+    every = pl.DataFrame({"row": list(rows)}).join(reported.select("time").unique(), how="cross")
+    absent = every.join(reported, on=["row", "time"], how="anti").sort("row", "time")
     if not absent.height:
         return []
     strokes = [
@@ -416,7 +416,7 @@ def outcomes(
     """Spans in rows, each in the colour of what became of it, and moments on them.
 
     `frame` has `row` (one of `rows`, in their order), `time` and `until` (ms), `series` (one of
-    `colours`), `told` (the tooltip's text), and `moment` (ms), null where there is none.
+    `colours`), `reported` (the tooltip's text), and `moment` (ms), null where there is none.
     """
     place: Spec = {
         "field": "row",
@@ -430,7 +430,7 @@ def outcomes(
         {"field": "series", "title": "outcome"},
         _when("time", "from"),
         _when("until", "to"),
-        {"field": "told", "title": "alert"},
+        {"field": "reported", "title": "alert"},
     ]
     spans: Spec = {
         "mark": {"type": "bar", "clip": True, "height": {"band": 0.6}, "strokeWidth": 2},
@@ -438,7 +438,7 @@ def outcomes(
             "x": axis.time(),
             "x2": {"field": "until"},
             "y": place,
-            "color": _colours(list(colours), list(colours.values()), filled=True, told=True),
+            "color": _colours(list(colours), list(colours.values()), filled=True, named=True),
             "stroke": {**_colours(list(colours), list(colours.values())), "legend": None},
             "tooltip": tooltip,
         },
@@ -521,9 +521,9 @@ def _colours(
     range_: Sequence[str] | None = None,
     *,
     filled: bool = False,
-    told: bool = False,
+    named: bool = False,
 ) -> Spec:
-    """Each series in its colour; a legend where there are several, or one has to be `told`."""
+    """Each series in its colour; a legend where there are several, or one has to be `named`."""
     scale: Spec = {"domain": list(names)}
     if range_ is not None:
         scale["range"] = list(range_)
@@ -533,7 +533,7 @@ def _colours(
         "field": "series",
         "type": "nominal",
         "scale": scale,
-        "legend": legend if told or len(names) > 1 else None,
+        "legend": legend if named or len(names) > 1 else None,
     }
 
 

@@ -147,7 +147,7 @@ def _fleet(
     found: Sequence[ReportedAnomaly],
     missing: Sequence[Gap],
 ) -> str:
-    """What tells of all clusters; of a single one its figures, which need no table."""
+    """What shows all clusters; of a single one its figures, which need no table."""
     if overview.height == 1:
         figures_of = zip(_HEADS, _figures_of(overview.row(0, named=True)), strict=True)
         shown = [(head, "–" if value is None else value) for head, value in figures_of]

@@ -82,13 +82,13 @@ class _Drawing:
         return period(self.summary.buckets.width)
 
     def fleet(self) -> Iterator[Plot]:
-        """What tells of all clusters at once; of a single one its own plots do."""
+        """What shows all clusters at once; of a single one its own plots do."""
         if self.summary.tick_rows["cluster"].n_unique() == 1:
             return
         clusters = self.summary.clusters
         if clusters["messages"].count():
             yield self._fleet_traffic()
-        # What a group lags on single topics is told of the cluster.
+        # What a group lags on single topics is shown of the cluster.
         whole = pl.col("type") != GROUP_TOPIC.label
         worst = self.summary.lags.filter(whole)
         if worst.filter(pl.col("lag") > 0).height:
@@ -100,7 +100,7 @@ class _Drawing:
             yield self._fleet_anomalies()
 
     def cluster(self, cluster: str) -> Iterator[Plot]:
-        """What tells of one cluster."""
+        """What shows one cluster."""
         own = self.summary.clusters.filter(pl.col("cluster") == cluster)
         marks = self._marks(cluster, CLUSTER.label)
         if own["messages"].count():

@@ -31,7 +31,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a page tells of."""
+    """What a page is about."""
 
     detected: str
     """The file with what the detector said."""
@@ -245,7 +245,7 @@ class _ScorePage:
         frame = pl.DataFrame(
             [
                 {key: row[key] for key in ("row", "time", "until", "series", "moment")}
-                | {"told": _reported(row)}
+                | {"reported": _reported(row)}
                 for row in rows
             ],
             schema_overrides={"moment": pl.Int64},

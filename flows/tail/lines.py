@@ -152,7 +152,7 @@ def _fitting(words: Iterable[str], room: int, error: str = "") -> str:
 
 
 def _middle(name: str, width: int) -> str:
-    """A name without its middle, where it is too long: its end tells most."""
+    """A name without its middle, where it is too long: its end says most."""
     if len(name) <= width:
         return name
     end = (width - 1) * 2 // 3

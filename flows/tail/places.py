@@ -158,7 +158,7 @@ def of_config(config: Config) -> Place:
 
 
 def _runs(state: Path) -> bool:
-    """Whether a process holds this state; of one on another machine it cannot be told."""
+    """Whether a process holds this state; of one on another machine it is not known."""
     for file in state.glob("lock-*"):
         with suppress(OSError):
             if is_locked(file):

@@ -8,7 +8,7 @@ DEFAULT = "default.yaml"
 COMMENTED = "commented.yaml"
 """What `mqpipe init` writes."""
 OF_SERVERS = "of_servers.yaml"
-"""What collects the cluster of some brokers, where no more is told of it."""
+"""What collects the cluster of some brokers, where no more is known of it."""
 
 
 def template(name: str) -> str:

@@ -143,9 +143,9 @@ class ClusterCollector:
         )
         read_at = wall_clock()
         lacking = (fenced,) if isinstance(fenced, Problem) else ()
-        told = None if isinstance(fenced, Problem) else fenced
+        reported = None if isinstance(fenced, Problem) else fenced
         collected = broker_samples(
-            self._identity_of(topology), tick, topology, pages, told, read_at
+            self._identity_of(topology), tick, topology, pages, reported, read_at
         )
         return _partial(collected, (*pages.problems, *lacking))
 

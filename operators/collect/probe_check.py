@@ -35,7 +35,7 @@ async def _topic_problems(client: KafkaClient, topic: str, timeout: float) -> li
         permitted = await client.topic(topic, timeout)
     except CollectionError as error:
         if error.error_class == "authorization":
-            # Nor is it told whether there is such a topic.
+            # Nor is it reported whether there is such a topic.
             return _grant(client, ("Create", *ON_TOPIC), (), f"Topic {topic}")
         if error.error_class != "unavailable":
             return [error.problem]

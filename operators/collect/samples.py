@@ -24,7 +24,7 @@ class ClusterIdentity:
     environment: str
     account_id: int | None
     cluster_id: str | None = None
-    """The id that the cluster gave itself; None where it has none, or has not told."""
+    """The id that the cluster gave itself; None where it has none, or has not reported it."""
     provider: str = PROVIDER
     """Whose cluster it is: kafka, rabbitmq."""
 

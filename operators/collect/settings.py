@@ -205,7 +205,7 @@ class ClusterSettings(Settings):
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.step.Collects`.
 
-        `beside` says what it tells besides rows: groups' lag by partition, to be sent as data
+        `beside` says what it reports besides rows: groups' lag by partition, to be sent as data
         points; brokers by topic and groups by client, to be sent as events.
         """
         from operators.collect.cluster_collector import ClusterCollector

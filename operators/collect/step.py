@@ -24,7 +24,7 @@ class Collects(Protocol):
 class Collectors:
     """What collects, by cluster, for all targets of a process: the work that `offload` is given.
 
-    `listener` is told of each tick that lacks a part.
+    `listener` gets each tick that lacks a part.
     """
 
     def __init__(

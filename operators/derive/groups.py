@@ -38,13 +38,13 @@ def derive_groups(
 
     `consumerGroup.messagesConsumedPerSecond` is the growth of each commit over the time between
     its two readings, summed over the partitions that had one before; null where a commit went
-    back: the group was reset and begins anew. `consumerGroup.lagTrend` is the growth of the total
+    back: the group was reset and starts over. `consumerGroup.lagTrend` is the growth of the total
     lag over that time. `consumerGroup.membershipChanges` counts members that joined or left.
     Readings that are more than `most` seconds apart are not compared.
 
     Lag in seconds is the age of the first message after the commit, 0 where none waits; a group's,
     and a group's on a topic, is that of its oldest partition. `consumerGroup.lagMethod` says how the age was found: by the
-    brokers' timestamps, or by the history of end offsets where they do not tell. It is null where
+    brokers' timestamps, or by the history of end offsets where they do not report it. It is null where
     a partition's message was retained away or is older than what is known.
 
     The columns on loss and catching up are those of `outlook`, by partition, joined.
@@ -106,10 +106,10 @@ def kept_groups(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
         return {**kept, "commits": before["commits"], "history": before["history"]}
     commits = now["commits"]
     waiting = _lag(commits) > 0
-    told = np.asarray(commits.column("message_at").is_valid())
+    reported = np.asarray(commits.column("message_at").is_valid())
     tracked = match(commits, before["history"], ("topic", "partition")) != NOWHERE
-    # Once brokers tell the times of a partition's messages, its history is not needed.
-    wanted = (waiting | tracked) & ~told
+    # Once brokers report the times of a partition's messages, its history is not needed.
+    wanted = (waiting | tracked) & ~reported
     return {
         **kept,
         "commits": carried(commits, before["commits"], KEYS, "committed", partial, most),
@@ -120,16 +120,16 @@ def kept_groups(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
 def _lag(commits: pa.RecordBatch) -> Floats:
     """End minus committed offset, never negative; NaN where the end is not known.
 
-    A share group's is what its coordinator told, NaN where it did not.
+    A share group's is what its coordinator reported, NaN where it did not.
     """
     end = numbers(commits, "end").astype(np.float64)
     end[end < 0] = np.nan
     lag: Floats = np.maximum(0.0, end - numbers(commits, "committed"))
-    told = commits.column("lag")
-    if told.null_count < len(told):
+    reported = commits.column("lag")
+    if reported.null_count < len(reported):
         of_share = numbers(commits, "lag").astype(np.float64)
         of_share[of_share < 0] = np.nan
-        lag = np.where(np.asarray(told.is_valid()), of_share, lag)
+        lag = np.where(np.asarray(reported.is_valid()), of_share, lag)
     return lag
 
 

@@ -1,6 +1,6 @@
-"""End offsets as mqpipe itself saw them over time: the second way to tell when one was written.
+"""End offsets as mqpipe itself saw them over time: the second way to find when one was written.
 
-Only partitions whose brokers do not tell the times of messages are kept.
+Only partitions whose brokers do not report the times of messages are kept.
 """
 
 from collections.abc import Sequence

@@ -130,7 +130,7 @@ def derive(
 
     Unit of parallelism: the cluster, by which the stream is keyed. State: the last raw measures
     of each kind, so rates go on after a restart. State of a cluster that is not in `clusters`,
-    or of another version, is dropped. `measured` is told of each result while it has its measures.
+    or of another version, is dropped. `measured` gets each result while it has its measures.
     """
 
     def build(state: DeriveState | None) -> _DeriveLogic:

@@ -54,10 +54,10 @@ def derive_topics(
     `topic.messagesInPerSecond` is the growth of each partition's end offset over the time between
     its two readings, summed; partitions without a leader count 0, and it is null where another
     partition cannot be compared: a topic that is new, was recreated, truncated or grew in
-    partitions begins anew. `topic.messagesOutPerSecond` is the same of its groups' commits,
+    partitions starts over. `topic.messagesOutPerSecond` is the same of its groups' commits,
     without the groups whose commits went back; null where no group can be compared.
     `topic.bytesInPerSecond`, `topic.bytesOutPerSecond` and `topic.errorRate` come from the pages
-    of all live brokers and are null where one is missing or began anew, or tells of no topic.
+    of all live brokers and are null where one is missing or started over, or reports no topic.
     `broker.bytesWrittenToTopicPerSecond` needs the page of its own broker alone; a row of a broker
     and topic of which nothing is known goes.
     The cluster's are sums over the topics whose rates are known. Readings that are more than
@@ -137,8 +137,8 @@ def _on_brokers(batch: pa.RecordBatch, grown: CounterGrowth | None) -> pa.Record
         )
         values = [rates.get(key, 0.0 if key[0] in known else np.nan) for key in keys]
         batch = with_columns(batch, {column: nullable(np.array(values, np.float64))})
-    told = pc.or_(batch.column(column).is_valid(), batch.column("topic.diskSize").is_valid())
-    return batch.filter(told)
+    reported = pc.or_(batch.column(column).is_valid(), batch.column("topic.diskSize").is_valid())
+    return batch.filter(reported)
 
 
 def _total(rates: Rates, absent: float) -> float | None:

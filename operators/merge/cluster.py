@@ -226,7 +226,7 @@ class ClusterMerge:
     def _overtake(self, kind: str, tick: int) -> None:
         """Open the gap of a kind's ticks before `tick` of which there was no word: they are over.
 
-        A source that is held up tells of the ticks that it missed when those of other kinds
+        A source that is held up reports the ticks that it missed when those of other kinds
         have long gone on.
         """
         fills, settled = self._fills_of(kind), self._book.settled(kind)
@@ -328,7 +328,7 @@ class ClusterMerge:
         )
 
     def restore(self, state: tuple[Any, ...]) -> None:
-        """Take up a snapshot. That of another version or account is of no use: start anew."""
+        """Take up a snapshot. That of another version or account is of no use: start over."""
         if state[0] != STATE_VERSION or state[2] != self._plan.guid:
             _log.warning(
                 "merge starts anew: its state is of another version or account",

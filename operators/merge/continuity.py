@@ -5,8 +5,8 @@ From a row of tick s, the filled row of tick t has
 
 - rates: value(s) · f(t) / f(s)
 - end and committed offsets: value(s) + rate(s) · ∑ f(u) / f(s) · interval, over the ticks u in
-  (s, t], so that an offset grows by the very rate that its row tells; those of a group on a topic,
-  whose row tells no rate, stay
+  (s, t], so that an offset grows by the very rate that its row reports; those of a group on a topic,
+  whose row reports no rate, stay
 - a broker's processor: rest + (value(s) − rest) · f(t) / f(s), at most 100 % (or value(s), which of
   one processor can be more), where rest is what
   it uses without traffic: 10 %, or value(s) if that is less. Its handlers' idle share likewise,

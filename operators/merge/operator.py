@@ -46,7 +46,7 @@ def merge(
     with `fill`, the smaller of interval and grace. With `fill` (hybrid mode) each expected entity then has
     exactly one sample of that tick, a filled one where none was collected. A collected sample
     that comes after its fill passes on with `late` true. Ticks that were missed at a stretch are
-    filled as far back as `catch_up` ms. `listener` is told of each settled tick's coverage.
+    filled as far back as `catch_up` ms. `listener` gets each settled tick's coverage.
 
     Its state is the last sample of each entity, the ticks that have not settled and the gaps
     that are not yet filled. State of a cluster that is not in `clusters` is dropped.
@@ -128,7 +128,7 @@ class _MergeLogic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, MergeSt
         return self._cluster
 
     def _account(self) -> None:
-        """Tell the drain how much is under way: what must be emitted before the end."""
+        """Report to the drain how much is under way: what must be emitted before the end."""
         under_way = 0 if self._cluster is None else self._cluster.under_way
         if under_way > self._entered:
             self._drain.enter(under_way - self._entered)

@@ -35,7 +35,7 @@ class Plan:
     joined: bool = True
     """Whether there is a cluster's row; a custom target has none."""
     cluster_id: str | None = None
-    """The id that the cluster gave itself, once it has told it."""
+    """The id that the cluster gave itself, once it has reported it."""
     provider: str = "kafka"
     joined_kinds: tuple[str, ...] = KAFKA_KINDS
     """The kinds whose results make the cluster's row."""

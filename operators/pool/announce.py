@@ -22,7 +22,7 @@ from operators.pool.task import Result, Task
 
 
 class Announcer:
-    """Tells an observer what happens in the pool of that name."""
+    """Reports to an observer what happens in the pool of that name."""
 
     def __init__(self, pool: str, observer: Observer) -> None:
         self._pool = pool

@@ -43,7 +43,7 @@ class Client:
     def __init__(self, cluster: str, properties: Mapping[str, str]) -> None:
         self.cluster = cluster
         self.brokers: Mapping[int, HostPort] = {}
-        """By id: the host and port that a broker is reached at; what `learn` was told."""
+        """By id: the host and port that a broker is reached at; what `learn` was given."""
         found = translated(properties)
         if found.unused:
             _log.info(
@@ -149,7 +149,7 @@ class Client:
         return await self._by(broker, lane, timeout, send)
 
     async def close(self) -> None:
-        """End all connections; whoever asks on is told that there are none any more."""
+        """End all connections; whoever asks on learns that there are none any more."""
         self._closed = True
         for link in self._links.values():
             link.close()

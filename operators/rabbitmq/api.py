@@ -64,7 +64,7 @@ class Api:
         try:
             return frozenset((str(a["node"]), str(a["resource"])) for a in found["alarms"])
         except (TypeError, KeyError) as error:
-            text = f"{self._settings.name}: GET /api/{path}: tells of no alarms"
+            text = f"{self._settings.name}: GET /api/{path}: reports no alarms"
             raise CollectionError(Problem("garbage", text)) from error
 
     async def _asked(
@@ -128,7 +128,7 @@ class Api:
         what: str,
         statuses: Collection[int] = _WELL,
     ) -> AsyncIterator[bytes]:
-        """An answer's body; what goes wrong until then is told as what it means."""
+        """An answer's body; what goes wrong until then is reported as what it means."""
         try:
             session = await self._opened()
             async with asyncio.timeout(timeout):

@@ -60,7 +60,7 @@ RabbitMQ many times as much: enable it, open its port (15692) or say under `prom
 )
 
 _NO_STATISTICS = "the management plugin keeps none (management.disable_stats or \
-management_agent.disable_metrics_collector, as in RabbitMQ's own image), so it tells of the cluster no channel \
+management_agent.disable_metrics_collector, as in RabbitMQ's own image), so it reports of the cluster no channel \
 and no partition, and where the Prometheus plugin is not reached of nodes no memory and disk, and of queues no \
 message: keep them, or have the plugin reached"
 
@@ -174,7 +174,7 @@ class RabbitCollector:
     async def _nodes_by_pages(
         self, nodes: Sequence[Mapping[str, Any]], overview: Mapping[str, Any], budget: Budget
     ) -> tuple[Mapping[str, Mapping[str, Any]], list[Problem]]:
-        """What nodes' own pages tell of each that runs, as the API calls it, and what is missing of it."""
+        """What nodes' own pages report of each that runs, as the API calls it, and what is missing of it."""
         if self._settings.reader == "api":
             return {}, []
         running = _running(nodes)
@@ -203,7 +203,7 @@ class RabbitCollector:
             return None
 
     async def _names(self, topology: _Topology, budget: Budget) -> list[Mapping[str, Any]]:
-        """The nodes, and whether they run. While one hangs, this alone is told, after five seconds."""
+        """The nodes, and whether they run. While one hangs, this alone is reported, after five seconds."""
         what = f"{self._settings.name}: read the nodes"
         left = budget.until(PAGES_SHARE, what)
         plain = {"disable_stats": "true", "columns": "name,running"}
@@ -224,7 +224,7 @@ class RabbitCollector:
         return found
 
     async def _learn_id(self, budget: Budget) -> None:
-        """The cluster's own id; who may not ask for it is told it by the pages."""
+        """The cluster's own id; who may not ask for it finds it on the pages."""
         if self._asked_id or self._cluster_id is not None:
             return
         try:
@@ -261,7 +261,7 @@ class RabbitCollector:
         return Collected(collected.batches, collected.raw, error_class, error)
 
     async def _cluster(self, topology: _Topology, budget: Budget) -> tuple[_Known, list[Problem]]:
-        """The nodes and the overview: the last that were told, and why, where the API hangs.
+        """The nodes and the overview: the last that were reported, and why, where the API hangs.
 
         It asks all nodes, so it does as soon as one of them hangs.
         """
@@ -307,7 +307,7 @@ class RabbitCollector:
     async def _by_pages(
         self, running: frozenset[str], overview: Mapping[str, Any], budget: Budget
     ) -> tuple[Read | None, list[Problem]]:
-        """What the nodes' pages tell, and the problems of those that do not; None where none does."""
+        """What the nodes' pages report, and the problems of those that do not; None where none does."""
         urls = places(self._settings, running, overview)
         names = sorted(running)
         until = budget.until(PAGES_SHARE, f"{self._settings.name}: read the Prometheus pages")
@@ -352,8 +352,8 @@ class RabbitCollector:
         if name is None:
             return Problem("page", f"{self._settings.name}: {url} is no page of RabbitMQ's plugin")
         if name != node:
-            told = f"{self._settings.name}: the page of {node} ({url}) is that of {name}"
-            return Problem("page", told)
+            reported = f"{self._settings.name}: the page of {node} ({url}) is that of {name}"
+            return Problem("page", reported)
         self._cluster_id = cluster_id or self._cluster_id
         return None
 
@@ -427,7 +427,7 @@ class RabbitCollector:
     # By the API
 
     async def _by_api(self, budget: Budget, running: frozenset[str]) -> Read:
-        """What the API's pages tell.
+        """What the API's pages report.
 
         Raises:
             CollectionError: one of them does not come.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 QUEUES = ("queue_coarse_metrics", "queue_metrics")
-"""Families with a series a queue. The second has all that a queue tells, some thirty numbers."""
+"""Families with a series a queue. The second has all that a queue reports, some thirty numbers."""
 BRIEF = ("queue_coarse_metrics", "queue_consumer_count")
 """Families that have the most needed of it, for a tenth of the price."""
 COUNTERS = (
@@ -36,10 +36,10 @@ GAUGES = {
     "queue_process_memory_bytes": "queue.memory",
     "queue_head_message_timestamp": "head",
 }
-"""Columns, and the `head` message's own time (s), by the metric that tells them."""
+"""Columns, and the `head` message's own time (s), by the metric that reports them."""
 
 DETAILS = ("queue.consumerCapacity", "queue.messageBytes", "queue.memory", "head")
-"""What BRIEF does not tell."""
+"""What BRIEF does not report."""
 
 PUBLISHED, DELIVERED, ACKNOWLEDGED, REDELIVERED = "published", "delivered", "acked", "redelivered"
 """Counters of a queue."""
@@ -89,17 +89,17 @@ class QueuesPage:
         labels: str,
         counter: str,
         value: float,
-        told: Set[tuple[Queue, str]] = frozenset(),
+        reported: Set[tuple[Queue, str]] = frozenset(),
     ) -> None:
-        """Add a series' value, but to a counter of a queue that is `told` already."""
+        """Add a series' value, but to a counter of a queue that is `reported` already."""
         queue = _queue(labels)
-        if queue is not None and (queue, counter) not in told:
+        if queue is not None and (queue, counter) not in reported:
             key = (channel, queue, counter)
             self.counters[key] = self.counters.get(key, 0) + int(value)
 
     @property
     def queues(self) -> Mapping[Queue, float]:
-        """The queues that it tells of, by the number of their messages."""
+        """The queues that it reports, by the number of their messages."""
         return self.gauges.get("queue.depth", {})
 
 
@@ -119,12 +119,12 @@ def parse_page(text: str) -> QueuesPage:
         for labels, value in _lines(text, metric):
             page.count("", labels, counter, value)
     # Where the queue itself counts, its channels would be counted twice.
-    told = {(queue, counter) for _, queue, counter in page.counters}
+    reported = {(queue, counter) for _, queue, counter in page.counters}
     for metric, counter in _OF_CHANNELS.items():
         for labels, value in _lines(text, metric):
             channel = _CHANNEL.match(labels)
             if channel is not None:
-                page.count(channel[1], labels[channel.end() :], counter, value, told)
+                page.count(channel[1], labels[channel.end() :], counter, value, reported)
     return page
 
 
@@ -145,7 +145,7 @@ def _lines(text: str, metric: str) -> Iterator[tuple[str, float]]:
 
 
 def identity_of(text: str) -> tuple[str | None, str | None]:
-    """What the node whose page it is calls itself, and the cluster's id; each None where it is not told."""
+    """What the node whose page it is calls itself, and the cluster's id; each None where it is not reported."""
     # It stands near the end.
     found = _IDENTITY.search(text, max(0, text.rfind("\nrabbitmq_identity_info{")))
     return (found[1], found[2] or None) if found else (None, None)

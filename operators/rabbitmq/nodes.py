@@ -24,7 +24,7 @@ FIELDS = {
     "node.processesLimit": "proc_total",
     "node.averageErlangProcessesWaiting": "run_queue",
 }
-"""By column: the API's field. One that is not told, or is no number, is null."""
+"""By column: the API's field. One that is not reported, or is no number, is null."""
 
 COLUMNS = ",".join(["name", "running", "uptime", "partitions", *FIELDS.values()])
 """The fields that are asked for."""
@@ -47,10 +47,10 @@ _ON_PAGES = {
 
 def of_page(text: str) -> dict[str, Any]:
     """What a node's own page says of it, as the API calls it. Alarms and partitions are not on it."""
-    told = values_of(text, [*_ON_PAGES, "erlang_uptime_seconds"])
-    node: dict[str, Any] = {_ON_PAGES[m]: v for m, v in told.items() if m in _ON_PAGES}
-    if "erlang_uptime_seconds" in told:
-        node["uptime"] = round(told["erlang_uptime_seconds"] * 1000)
+    reported = values_of(text, [*_ON_PAGES, "erlang_uptime_seconds"])
+    node: dict[str, Any] = {_ON_PAGES[m]: v for m, v in reported.items() if m in _ON_PAGES}
+    if "erlang_uptime_seconds" in reported:
+        node["uptime"] = round(reported["erlang_uptime_seconds"] * 1000)
     return node
 
 
@@ -78,10 +78,10 @@ def node_samples(
     not known whether it runs, has no row.
     """
     known = sorted(nodes, key=lambda node: str(node["name"]))
-    told = [node for node in known if node["name"] not in silent]
-    names = [str(node["name"]) for node in told]
-    running = [bool(node.get("running")) for node in told]
-    live = [node if runs else {} for node, runs in zip(told, running, strict=True)]
+    reported = [node for node in known if node["name"] not in silent]
+    names = [str(node["name"]) for node in reported]
+    running = [bool(node.get("running")) for node in reported]
+    live = [node if runs else {} for node, runs in zip(reported, running, strict=True)]
     columns: dict[str, Any] = {
         column: [whole(node.get(field)) for node in live] for column, field in FIELDS.items()
     }
@@ -128,7 +128,7 @@ def _sum(values: Sequence[int | None]) -> int | None:
 
 
 def whole(value: Any) -> int | None:
-    """A whole number, or a flag as one; None where the API tells something else or nothing."""
+    """A whole number, or a flag as one; None where the API reports something else or nothing."""
     if isinstance(value, bool | int):
         return int(value) if -(2**63) <= value < 2**63 else None
     return int(value) if isinstance(value, float) and value.is_integer() else None

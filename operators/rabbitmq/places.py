@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 from operators.rabbitmq.settings import RabbitSettings
 
 PORT = 15692
-"""Where the plugin listens, unless it is told otherwise."""
+"""Where the plugin listens, unless it is set otherwise."""
 
 
 def places(
@@ -21,13 +21,13 @@ def places(
             scheme = protocol.partition("/")[0]
             urls[node] = f"{scheme}://{_host(settings, node, running)}:{listener.get('port')}"
     if not keeps_statistics(overview):
-        # Then the API tells of no listeners either.
+        # Then the API reports no listeners either.
         urls = {node: f"http://{_host(settings, node, running)}:{PORT}" for node in running}
     return {**urls, **settings.prometheus}
 
 
 def keeps_statistics(overview: Mapping[str, Any]) -> bool:
-    """Whether the management plugin does; without it tells of no listeners, among much else."""
+    """Whether the management plugin does; without it reports no listeners, among much else."""
     return "listeners" in overview
 
 

@@ -110,13 +110,13 @@ def measured(answer: Sequence[Mapping[str, Any]], at: int, running: Collection[s
     counters: dict[tuple[str, Queue, str], int] = {}
     for queue in answer:
         name = (str(queue["vhost"]), str(queue["name"]))
-        for column, told in _FIELDS.items():
-            value = queue.get(told)
+        for column, reported in _FIELDS.items():
+            value = queue.get(reported)
             if isinstance(value, int | float) and not isinstance(value, bool):
                 gauges[column][name] = value
         stats = queue.get("message_stats") or {}
-        for counter, told in _COUNTERS.items():
-            count = whole(stats.get(told))
+        for counter, reported in _COUNTERS.items():
+            count = whole(stats.get(reported))
             if count is not None:
                 counters["", name, counter] = count
     return Read(gauges, {"": counters}, {"": at}, listing(answer, running))

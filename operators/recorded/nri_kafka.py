@@ -140,8 +140,10 @@ def _fill(row: EventRow, more: EventRow) -> None:
 
 def _is_of_topic_on_broker(event: Event) -> bool:
     written, size = _OF_TOPICS
-    told = event.get(written) is not None or (event.get("topic") and event.get(size) is not None)
-    return _type(event) == BROKER.event_type and bool(told)
+    reported = event.get(written) is not None or (
+        event.get("topic") and event.get(size) is not None
+    )
+    return _type(event) == BROKER.event_type and bool(reported)
 
 
 def _of_topic(event: Event) -> Event:

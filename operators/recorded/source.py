@@ -185,7 +185,7 @@ class _Partition(
             raise ReplayError(
                 f"{self._name}: offset {self.next} is gone, and offset {offset} comes again: the "
                 "topic was recreated, or lost messages; remove the state of this replay to start "
-                "it anew"
+                "again"
             )
         self.next = offset + 1
         self.messages += 1

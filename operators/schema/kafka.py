@@ -74,7 +74,7 @@ class KafkaConnection(Settings):
 class DebugLog:
     """A logger as librdkafka's binding calls it, which logs everything at debug level.
 
-    What librdkafka's lines tell is in the errors that it returns too.
+    What librdkafka's lines report is in the errors that it returns too.
     """
 
     def __init__(self) -> None:

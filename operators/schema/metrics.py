@@ -366,7 +366,7 @@ BROKER = EntityType(
         _gauge(
             "broker.cpuUsage",
             "%",
-            "processor time used: of all processors, or of one where nothing tells how many",
+            "processor time used: of all processors, or of one where nothing reports how many",
         ),
         _gauge("broker.memoryUsage", "%", "memory used"),
         *(

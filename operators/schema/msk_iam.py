@@ -116,7 +116,7 @@ def _region(host: str) -> str:
     region = os.environ.get("AWS_REGION") or _session().get_config_variable("region")
     if not region:
         raise NoCredentialsError(
-            f"the name {host} does not tell the AWS region: set AWS_REGION or AWS_DEFAULT_REGION"
+            f"the name {host} does not name the AWS region: set AWS_REGION or AWS_DEFAULT_REGION"
         )
     return str(region)
 

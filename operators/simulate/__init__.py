@@ -1,7 +1,7 @@
 """Simulated fleets: physics, patterns, anomalies, vectorised over entities and ticks.
 
 A shard is one simulated cluster. `shards(settings)` makes the specifications, `Shard` turns
-ticks into samples, `anomaly_table` tells what went wrong. What patterns (`Scene`), anomalies
+ticks into samples, `anomaly_table` lists what went wrong. What patterns (`Scene`), anomalies
 (`Kind`, `Case`, `Effect`, `Lever`) and generators (`Generator`, `Block`) need to be custom is
 here too.
 """

@@ -1,4 +1,4 @@
-"""How long the oldest message of a lag has waited, by the traffic that its pattern tells of."""
+"""How long the oldest message of a lag has waited, by the traffic that its pattern gives."""
 
 from collections.abc import Callable
 

@@ -68,7 +68,7 @@ def _of_fleet(specs: list[ShardSpec]) -> Iterator[tuple[str, str]]:
 
 
 def _most_brokers_topics(spec: ShardSpec) -> int:
-    """Pairs of a broker and a topic, at most: as many as a look at the topics tells."""
+    """Pairs of a broker and a topic, at most: as many as a look at the topics shows."""
     topology = spec.topology
     brokers = len(topology.brokers)
     return sum(min(brokers, t.partitions * t.replication_factor) for t in topology.topics)

@@ -25,7 +25,7 @@ class Shard:
 
     The samples at a tick are the same whether they are made tick by tick or in blocks, from the
     start or from a state. A `state` of another seed or shape is of no use: the shard then starts
-    anew and says so in the log.
+    over and says so in the log.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ class RolledDelta(PartitionedSink):
     ) -> RolledPartition:
         """Go on exactly where the stored state says; rows that came after it come again.
 
-        Where the tables have more than the state can tell of, since the recovery store was lost
+        Where the tables have more than the state knows of, since the recovery store was lost
         or is an older one, its rows stay, and numbers go on after them.
 
         Raises:

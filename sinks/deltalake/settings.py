@@ -34,7 +34,7 @@ class DeltaLakeSettings(Settings):
         return self
 
     def sink(self) -> "Sink":
-        """The sink that is told so."""
+        """The sink of these settings."""
         from sinks.deltalake.sink import deltalake_sink
 
         return deltalake_sink(self)

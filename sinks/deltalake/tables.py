@@ -20,7 +20,7 @@ COMMIT_BYTES = 32 * 2**20
 """Bytes of logs after which a commit takes no further segment."""
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""How the library's errors, which carry no number, tell what the system said."""
+"""How the library's errors, which carry no number, say what the system said."""
 
 _Samples = list[tuple[Sealed, pa.RecordBatch]]
 
@@ -42,8 +42,8 @@ class DeltaTables:
 
     A commit carries the number of the last segment of each partition whose rows it holds: a
     Delta transaction whose application is `<run>/<partition>` and whose version is the segment.
-    So a table tells which segments it has, and they are not committed to it again. `committed` is
-    told what a commit holds.
+    So a table says which segments it has, and they are not committed to it again. `committed` is
+    called with what a commit holds.
     """
 
     def __init__(

@@ -141,7 +141,7 @@ class Kafka:
 
 
 class _Connection:
-    """A producer, and the thread that tells the loop what became of its messages."""
+    """A producer, and the thread that reports to the loop what became of its messages."""
 
     def __init__(self, config: dict[str, str], loop: asyncio.AbstractEventLoop) -> None:
         self.last_error = ""

@@ -32,7 +32,7 @@ class KafkaSettings(KafkaConnection):
     spool: SpoolSettings = part("where samples wait for their delivery")
 
     def sink(self) -> "Sink":
-        """The sink that is told so."""
+        """The sink of these settings."""
         from sinks.kafka.sink import kafka_sink
 
         return kafka_sink(self)

@@ -31,7 +31,7 @@ _MAX_STRING = 4_096
 class EventPoster:
     """Posts plain events (`eventType` and attributes) from a bounded buffer in memory.
 
-    They do not go through the spool: what tells of the process must not take room from samples.
+    They do not go through the spool: what reports on the process must not take room from samples.
     What waits while New Relic is away gives way to what is newer, what it refuses is dropped;
     both are logged. `put` may be called on any thread, the rest lives on one event loop.
 

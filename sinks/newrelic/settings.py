@@ -161,7 +161,7 @@ class NewRelicSettings(Settings):
         return SecretStr(key)
 
     def sink(self) -> "Sink":
-        """The sink that is told so."""
+        """The sink of these settings."""
         from sinks.newrelic.sink import newrelic_sink
 
         return newrelic_sink(self)

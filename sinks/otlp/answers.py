@@ -2,7 +2,7 @@
 
 Source: the OpenTelemetry Protocol specification, "OTLP/HTTP Response". It lets a client give up
 what is answered by 408 or by 5xx but 429, 502, 503 and 504; these samples wait on disk, so they
-are tried again: such an answer tells of the receiver, not of them. One that only some samples meet
+are tried again: such an answer is about the receiver, not them. One that only some samples meet
 ends in dead letters all the same (`Patience`).
 """
 

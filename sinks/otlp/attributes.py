@@ -116,7 +116,7 @@ def side_by_side(parts: Sequence[Pieces], rows: int) -> Pieces:
 
 
 def series_of(batch: pa.RecordBatch) -> Pieces:
-    """What tells the series of a row from all others but for the metric: resource and attributes."""
+    """What distinguishes the series of a row from all others but for the metric: resource and attributes."""
     batch_columns = [name for name in RESOURCE_COLUMNS if name in batch.schema.names]
     words = [spread(name, batch.column(name), text=True) for name in batch_columns]
     return side_by_side([*words, point_attributes(batch)], len(batch))

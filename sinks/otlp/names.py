@@ -58,7 +58,7 @@ _UNITS = {
 
 
 def resource_attributes(row: Mapping[str, str | None]) -> dict[str, str]:
-    """The attributes of the resource that a sample is of, by the columns that tell it.
+    """The attributes of the resource that a sample is of, by the columns that name it.
 
     A resource is a cluster; null columns are left out.
     """
@@ -73,7 +73,7 @@ def resource_attributes(row: Mapping[str, str | None]) -> dict[str, str]:
 
 
 RESOURCE_COLUMNS = ("cluster_name", "cluster_id", "provider", "environment")
-"""The columns that tell of which resource a sample is; not every schema has all of them."""
+"""The columns that say which resource a sample is; not every schema has all of them."""
 
 
 def point_columns(

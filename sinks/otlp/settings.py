@@ -40,7 +40,7 @@ class OtlpSettings(Settings):
     )
     temporality: Literal["delta", "cumulative"] = Field(
         default="delta",
-        description="whether counters tell what each interval had, or all since their start",
+        description="whether counters report what each interval had, or all since their start",
     )
     timeout: Duration = Field(default=30.0, gt=0, description="how long one request may take")
     spool: SpoolSettings = part("where samples wait for their delivery")
@@ -106,7 +106,7 @@ class OtlpSettings(Settings):
         return {name: value.get_secret_value().strip() for name, value in self.headers.items()}
 
     def sink(self) -> "Sink":
-        """The sink that is told so."""
+        """The sink of these settings."""
         from sinks.otlp.sink import otlp_sink
 
         return otlp_sink(self)

@@ -1,6 +1,6 @@
 """Running totals of counters: what a cumulative sum is, and since when.
 
-Samples tell how many there were in their interval. A cumulative sum tells how many there were since
+Samples report how many there were in their interval. A cumulative sum reports how many there were since
 its start, so each series' total is kept from sample to sample, and with the snapshot from run to
 run. Totals are added before samples are written to the spool, where they come in order, and travel
 with them: an outage, a lane that is overtaken or a redelivery changes none.

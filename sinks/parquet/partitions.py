@@ -23,8 +23,8 @@ FIRST = 0
 class LeftBehind:
     """A file that an earlier life published.
 
-    `position` is the place in the log that it goes up to, empty where it tells none; `siblings`
-    is how many files were to be published with it, itself among them; 0 where it does not tell.
+    `position` is the place in the log that it goes up to, empty where it reports none; `siblings`
+    is how many files were to be published with it, itself among them; 0 where it does not report it.
     """
 
     file: StoredFile
@@ -86,7 +86,7 @@ class ParquetSink(PartitionedSink):
         return self._found.get(file_part(part), [])
 
     def _left_behind(self, part: str, file: StoredFile) -> LeftBehind | None:
-        """What a file tells of itself; None where it is another run's or partition's.
+        """What a file reports of itself; None where it is another run's or partition's.
 
         Names alone do not tell run `a`, partition `b-c` from run `a-b`, partition `c`.
         """

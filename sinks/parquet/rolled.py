@@ -148,7 +148,7 @@ class RolledParquet(ParquetSink):
         """The number to begin with; files that were published since then are deleted."""
         files = [left.file for left in self.left_behind(part, FIRST)]
         last = max((file.sequence for file in files), default=FIRST - 1)
-        # Where it is not known who wrote them, those after the first tell of a loss.
+        # Where it is not known who wrote them, those after the first show a loss.
         if lost or (before is None and last > FIRST):
             if files:
                 log.warning("recovery store lost, published files are kept", partition=part)

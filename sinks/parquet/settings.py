@@ -42,7 +42,7 @@ class ParquetSettings(Settings):
         return path
 
     def sink(self) -> "Sink":
-        """The sink that is told so."""
+        """The sink of these settings."""
         from sinks.parquet.sink import parquet_sink
 
         return parquet_sink(self)

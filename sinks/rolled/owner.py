@@ -43,7 +43,7 @@ def owner_of(directory: Path) -> Owner | None:
     """Who wrote the rows in a directory; None where nobody did, or an earlier build.
 
     Raises:
-        OSError: it cannot be told.
+        OSError: it is not known.
     """
     file = directory / _FILE
     try:

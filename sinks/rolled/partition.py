@@ -23,7 +23,7 @@ STORED_MS = 1_000
 
 
 class RolledPartition(StatefulSinkPartition[pa.RecordBatch, RolledState]):
-    """Seals by `roll`, has `background` publish, and tells `listener` what it took over.
+    """Seals by `roll`, has `background` publish, and reports to `listener` what it took over.
 
     `sink` is the sink's name; `clock` gives milliseconds since the Unix epoch; `after_snapshot` is
     called with each snapshot. What is published is `final` where it cannot be taken back. With

@@ -62,12 +62,12 @@ class Waiting:
     def owner(self, owner: Owner, *, stored: bool) -> Owner | None:
         """Who wrote the log; None where nobody did, or one who did not say by which store. `owner` goes on with it.
 
-        `stored` tells that there is a position, with which it is its own from now on. Without one
+        `stored` says that there is a position, with which it is its own from now on. Without one
         the log holds only what comes again, unless it was written for another recovery store.
 
         Raises:
             ForeignRowsError: there is none, and another step wrote the log.
-            OSError: it cannot be told who wrote it.
+            OSError: it is not known who wrote it.
         """
         before = owner_of(self._directory)
         if before is not None and not stored and before.step != owner.step:
@@ -79,7 +79,7 @@ class Waiting:
         return before if before is not None and before.store else None
 
     def everything(self) -> list[Sealed]:
-        """All that the log holds, oldest first; it is to be published before the log begins anew."""
+        """All that the log holds, oldest first; it is to be published before the log starts over."""
         return [self._sealed(end) for end in self._log.ends() if end.offset]
 
     def begin(self, segment: int, owner: Owner) -> None:
@@ -98,7 +98,7 @@ class Waiting:
         """Go on exactly where `state` says.
 
         `whole` is None unless the open segment was published with exactly this end after that
-        state, at a drain or since nothing more came. False tells that it may be only in part:
+        state, at a drain or since nothing more came. False says that it may be only in part:
         it is published again, with the same rows. What comes next goes into a segment whose
         number is at least `segment`. Of the sealed ones, those `published` are so already.
         """

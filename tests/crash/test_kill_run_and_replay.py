@@ -82,7 +82,7 @@ def test_a_killed_replay_of_a_killed_run_has_each_of_its_samples(
             replayed = samples(folder / "samples", label).unique(KEY, maintain_order=True)
             assert not replayed.is_empty()
             own = samples(tmp_path / "samples", label)
-            # A run that is killed before its first snapshot is stored begins anew, later; the
+            # A run that is killed before its first snapshot is stored starts over, later; the
             # topic may have what it had sent.
             since = replayed.filter(pl.col("timestamp") >= own["timestamp"].min())
             assert_frame_equal(since, own)

@@ -58,7 +58,7 @@ def test_fleets_come_and_go_and_what_stays_keeps_its_state(tmp_path: Path) -> No
     run(tmp_path, "stays leaves", clusters="down")
     back = ticks(tmp_path, "leaves")
     assert back[: len(left)] == left
-    assert back[len(left)] - left[-1] > 3000, "a fleet that comes back starts anew"
+    assert back[len(left)] - left[-1] > 3000, "a fleet that comes back starts over"
 
 
 def test_a_cluster_that_hangs_can_be_taken_out_after_a_crash(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ PAGE = ROOT / "docs/detectors.md"
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_page_says_what_the_command_finds() -> None:
-    """Made anew from its seed, a section is as it stands in docs."""
+    """Recreated from its seed, a section is as it stands in docs."""
     place = len(CASES) - 1
     assert section(CASES[place], by_kind=place == 0) in PAGE.read_text(encoding="utf-8")
 

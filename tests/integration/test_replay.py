@@ -207,7 +207,7 @@ def test_a_topic_that_is_shorter_than_it_was_is_waited_for_and_told(kafka: Kafka
 
 
 def again(kafka: Kafka, topic: str) -> None:
-    """Delete a topic, and make it anew."""
+    """Delete a topic, and recreate it."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.delete_topics([topic])[topic].result()
     new = NewTopic(topic, num_partitions=1, config={"retention.ms": "-1"})

@@ -1,4 +1,4 @@
-"""Samples that other tools wrote anew: a report and a score of them say the same."""
+"""Samples that other tools rewrote: a report and a score of them say the same."""
 
 import shutil
 from collections.abc import Callable

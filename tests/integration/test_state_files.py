@@ -114,7 +114,7 @@ def spoil(part: Path) -> None:
 def test_a_damaged_recovery_store_costs_no_row_that_waits(
     folder: Path, damage: Callable[[Path], None]
 ) -> None:
-    """The file is named. Moved away, as it says, the job begins anew and publishes what waited."""
+    """The file is named. Moved away, as it says, the job starts over and publishes what waited."""
     store = folder / "state/run/recovery"
     for file in store.glob("part-2.sqlite3-*"):
         file.unlink()

@@ -68,7 +68,7 @@ class KafkaCluster:
         settings: server.properties of every broker, over those of tests/kafka/settings.py.
         format_args: further arguments of `StorageTool format`, such as `--add-scram …`.
         heap: the heap of a broker, as `java -Xmx` takes it.
-        rules: the exporter's, in place of docker/jmx-exporter.yml; read anew when they change.
+        rules: the exporter's, in place of docker/jmx-exporter.yml; read again when they change.
         agent: the exporter's jar, in place of that in pom.xml.
         classes: options by which a broker's JVM has or keeps its classes, in place of those that
             are kept between starts.

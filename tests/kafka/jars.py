@@ -71,7 +71,7 @@ def java() -> str:
 def resolve_jars(version: str = VERSION) -> Path:
     """The directory that holds the jars of pom.xml, brought by Maven at a version's first call.
 
-    The directory bears the hash of pom.xml, so a changed pom is resolved anew.
+    The directory bears the hash of pom.xml, so a changed pom is resolved again.
 
     Raises:
         MissingToolError: the jars are not there yet and neither is Maven.

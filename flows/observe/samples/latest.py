@@ -75,7 +75,7 @@ class Latest:
             self._version += 1
 
     def version(self) -> tuple[int, float]:
-        """Another number where something came, and when (as `steady` tells) something will be gone."""
+        """Another number where something came, and when (as `steady` reports) something will be gone."""
         at = self._steady()
         with self._lock:
             for key, kept in list(self._kept.items()):

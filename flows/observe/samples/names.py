@@ -1,7 +1,7 @@
 """What metrics of the table are called for Prometheus, by its conventions.
 
 Names are `mq_<entity>_<what>_<base unit>`: seconds, bytes and ratios (of 0 to 1), whichever unit the
-table has; a `_count` is named in the plural. All are gauges: a mean per second is one, and so is an offset, which begins anew with its
+table has; a `_count` is named in the plural. All are gauges: a mean per second is one, and so is an offset, which starts over with its
 topic. `_total` is the mark of counters, which samples have none of. Words are labels of an entity's
 `_info`, whose value is 1.
 Source: prometheus.io/docs/practices/naming, OpenMetrics 1.0.

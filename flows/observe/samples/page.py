@@ -98,8 +98,8 @@ def _of_entity(
             yield family.name, start + text
     words = info(entity)
     if words is not None:
-        told = labels_of(own | {label: batch.column(column) for column, label in words.labels})
-        text = lines(f"{words.name}_info", told, pa.repeat(1, batch.num_rows))
+        reported = labels_of(own | {label: batch.column(column) for column, label in words.labels})
+        text = lines(f"{words.name}_info", reported, pa.repeat(1, batch.num_rows))
         start = head(words.name, "info", words.help, None, openmetrics=openmetrics)
         yield f"{words.name}_info", start + text
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.collect.client.frames import DescribedGroup, DescribedMember, Told
+from operators.collect.client.frames import DescribedGroup, DescribedMember, Reported
 
 Assigned = tuple[tuple[str, tuple[int, ...]], ...]
 """Partitions by topic."""
@@ -27,7 +27,7 @@ class Member:
     host: str
     """As Kafka's tools show it: `/10.0.0.7`."""
     static_id: str | None
-    """Its `group.instance.id`; None where it has none, or its type of group does not tell."""
+    """Its `group.instance.id`; None where it has none, or its type of group does not report it."""
     assigned: Assigned
 
 
@@ -67,10 +67,10 @@ DEAD = Description("Dead", ())
 
 
 class ClassicDescriptions:
-    """Descriptions of classic groups; one that is told in the same bytes is the same object."""
+    """Descriptions of classic groups; one that is reported in the same bytes is the same object."""
 
     def __init__(self) -> None:
-        self.told: dict[str, Told] = {}
+        self.reported: dict[str, Reported] = {}
         """As `described_groups` keeps it."""
         self._known: dict[str, tuple[DescribedGroup, Description]] = {}
 
@@ -87,11 +87,11 @@ class ClassicDescriptions:
 
     def keep(self, groups: Iterable[str]) -> None:
         """Forget all groups but these."""
-        if not self.told:
+        if not self.reported:
             return
         kept = set(groups)
-        for group in [group for group in self.told if group not in kept]:
-            del self.told[group]
+        for group in [group for group in self.reported if group not in kept]:
+            del self.reported[group]
             self._known.pop(group, None)
 
 

@@ -549,7 +549,7 @@ class ListedGroup:
     """`consumer`, `share`, `streams`, `connect`, …; empty where it never had a member."""
     state: str
     type: str | None
-    """In lower case; None where the broker does not tell."""
+    """In lower case; None where the broker does not report it."""
 
 
 def groups_request(version: int) -> bytes:
@@ -606,15 +606,15 @@ def description_request(groups: Sequence[str], *, operations: bool = False) -> b
     return b"".join((varint(len(groups) + 1), *map(text, groups), asked, b"\0"))
 
 
-Told = tuple[bytes, DescribedGroup]
+Reported = tuple[bytes, DescribedGroup]
 """The bytes in which a group was described, and what they say."""
 
 
 @_clear
-def described_groups(data: bytes, known: MutableMapping[str, Told]) -> list[DescribedGroup]:
+def described_groups(data: bytes, known: MutableMapping[str, Reported]) -> list[DescribedGroup]:
     """What a DescribeGroups answer holds.
 
-    A group that is told in the same bytes as in `known` is the same object; the others are put
+    A group that is reported in the same bytes as in `known` is the same object; the others are put
     there.
     """
     groups = []
@@ -654,7 +654,7 @@ def described_groups(data: bytes, known: MutableMapping[str, Told]) -> list[Desc
 
 CONFIGS_VERSION, FENCED_VERSION = 4, 2
 """The first versions of DescribeConfigs that is spoken here (Kafka 2.6), and of DescribeCluster that
-tells fenced brokers (Kafka 4.0)."""
+reports fenced brokers (Kafka 4.0)."""
 
 _TOPIC_RESOURCE, _BROKERS = b"\2", b"\1"
 

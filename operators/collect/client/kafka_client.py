@@ -76,7 +76,7 @@ class ShareOffsets:
     start: int
     """The first offset that is not done with; -1 where that is not known yet."""
     lag: int | None
-    """Messages that are not done with; None where the broker does not tell."""
+    """Messages that are not done with; None where the broker does not report them."""
 
 
 class KafkaClient:
@@ -236,7 +236,7 @@ class KafkaClient:
     async def topic_configs(
         self, topics: Sequence[str], keys: Sequence[str], timeout: float
     ) -> dict[str, Mapping[str, str] | Problem]:
-        """Some keys of topics' configurations by topic, or why one of them does not tell."""
+        """Some keys of topics' configurations by topic, or why one of them is not reported."""
         what = f"{self.cluster}: describe the configuration of topics"
         version = await self._version("DescribeConfigs", timeout, None, what)
         if version < CONFIGS_VERSION:
@@ -252,7 +252,7 @@ class KafkaClient:
         }
 
     async def fenced_brokers(self, timeout: float) -> frozenset[int] | None:
-        """The ids of brokers that are fenced; None where brokers do not tell (before Kafka 4.0)."""
+        """The ids of brokers that are fenced; None where brokers do not report them (before Kafka 4.0)."""
         what = f"{self.cluster}: describe the cluster"
         if await self._version("DescribeCluster", timeout, None, what) < FENCED_VERSION:
             return None
@@ -284,7 +284,7 @@ class KafkaClient:
     ) -> list[DescribedGroup]:
         body = description_request(groups, operations=operations)
         answer = await self._send("DescribeGroups", body, timeout, broker, what)
-        return self._read(what, lambda: described_groups(answer, self._classic.told))
+        return self._read(what, lambda: described_groups(answer, self._classic.reported))
 
     # Disks
 
@@ -458,7 +458,9 @@ class KafkaClient:
             raise CollectionError(problem_of(error, what)) from error
 
 
-def _operations(told: int | Iterable[int]) -> frozenset[str]:
-    """The names of permitted operations, told as bits or as their numbers."""
-    numbers = {n for n in OPERATIONS if told >> n & 1} if isinstance(told, int) else set(told)
+def _operations(reported: int | Iterable[int]) -> frozenset[str]:
+    """The names of permitted operations, reported as bits or as their numbers."""
+    numbers = (
+        {n for n in OPERATIONS if reported >> n & 1} if isinstance(reported, int) else set(reported)
+    )
     return frozenset(name for number, name in OPERATIONS.items() if number in numbers)

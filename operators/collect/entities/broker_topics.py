@@ -75,7 +75,7 @@ def left_out(without: int, most: int) -> str:
 def _written(pages: Pages) -> Iterator[tuple[int, str, float]]:
     """What brokers' pages say of bytes that were produced: broker, topic, bytes or a rate of them."""
     for broker, page in pages.pages.items():
-        for told in (page.topic_counters, page.rates):
-            for (name, topic), value in told.items():
+        for reported in (page.topic_counters, page.rates):
+            for (name, topic), value in reported.items():
                 if name == BYTES_IN and topic is not None:
                     yield broker, topic, value

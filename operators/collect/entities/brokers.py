@@ -27,7 +27,7 @@ def broker_samples(
     `broker.leaderCount` and `replication.unreplicatedPartitions` count the partitions that the
     broker leads, `broker.partitionCount` the replicas that it holds.
     What a broker's page says is null where it did not come. `fenced` are brokers that are fenced,
-    None where nobody told; `read_at` is when the metadata came (ms).
+    None where nobody reported them; `read_at` is when the metadata came (ms).
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
     """
@@ -85,10 +85,10 @@ def _gauges(ids: Ints, pages: Pages) -> dict[str, list[float | None]]:
 
 
 def _controllers(pages: Pages) -> int | None:
-    """How many brokers say that they are the controller; None where no page tells."""
+    """How many brokers say that they are the controller; None where no page reports it."""
     found = [page.gauges.get("broker.isController") for page in pages.pages.values()]
-    told = [flag for flag in found if flag is not None]
-    return round(sum(told)) if told else None
+    reported = [flag for flag in found if flag is not None]
+    return round(sum(reported)) if reported else None
 
 
 def _count(ids: Ints, of: Ints) -> Ints:

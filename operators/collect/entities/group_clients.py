@@ -20,7 +20,7 @@ def group_clients(
 
     Those with the largest lags. Members with one client id, as all of a service often have, are
     one client. Its lag is that of the partitions that they have and the group has committed on,
-    but for those without a leader; a client of which one of the others did not tell its end
+    but for those without a leader; a client of which one of the others did not report its end
     offset has no row. Members of share groups share their partitions, and so have none either.
     The rows are marked as events alone (`as_only`). With them how many have none, for want of room.
     """

@@ -59,7 +59,7 @@ def group_topic_samples(
     """One GROUP_TOPIC row for each pair, at most `most`: those with the largest lags.
 
     Lag is summed over the topic's partitions that have a leader, and null where one of these did
-    not tell its end offset; so is the end offset. A share group commits nothing.
+    not report its end offset; so is the end offset. A share group commits nothing.
     """
     count = len(pairs)
     lag, end = commits.lag(offsets), commits.end(offsets)
@@ -69,10 +69,10 @@ def group_topic_samples(
     np.add.at(total, pairs.of_row[comparable], lag[comparable])
     np.maximum.at(largest, pairs.of_row[comparable], lag[comparable])
     np.add.at(committed, pairs.of_row[there], commits.committed[there])
-    told = there & (end != UNKNOWN)
-    np.add.at(ends, pairs.of_row[told], end[told])
+    reported = there & (end != UNKNOWN)
+    np.add.at(ends, pairs.of_row[reported], end[reported])
     has_lag = _any(pairs, comparable) & ~_any(pairs, there & commits.led & ~comparable)
-    has_end = _any(pairs, told) & ~_any(pairs, there & commits.led & ~told)
+    has_end = _any(pairs, reported) & ~_any(pairs, there & commits.led & ~reported)
     shared = commits.shared[pairs.group] if count else np.zeros(0, np.bool_)
 
     chosen = np.arange(count)

@@ -41,7 +41,7 @@ def group_samples(
     """One CONSUMER_GROUP row for each group that answered, whether it has members or not.
 
     A group's lag is summed over the partitions that have a leader; it is null where one of them
-    did not tell its end offset, or where the group has no commit that can be compared. Partitions
+    did not report its end offset, or where the group has no commit that can be compared. Partitions
     of deleted topics do not count. A share group's lag is what its coordinator says. `message_at` has for each row of `commits` the timestamp (ms)
     of the first message after it, UNKNOWN where that is not known. With `partition_offsets`
     there is a PARTITION_OFFSET row for each partition with a commit, and for each that is
@@ -117,8 +117,8 @@ def group_samples(
 
 def _compacted(commits: Commits, limits: Limits) -> pa.Array:
     """By group: 1 where it reads a compacted topic; null where that is not known of one."""
-    told = [limits.compacted(topic) for topic in commits.topics]
-    of_topics = np.array([UNKNOWN if flag is None else flag for flag in told], np.int64)
+    reported = [limits.compacted(topic) for topic in commits.topics]
+    of_topics = np.array([UNKNOWN if flag is None else flag for flag in reported], np.int64)
     found = np.full((2, len(commits.groups.groups)), UNKNOWN, np.int64)
     if len(of_topics):
         there = commits.row != UNKNOWN

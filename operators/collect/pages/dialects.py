@@ -3,7 +3,7 @@
 A Kafka broker's metrics are MBeans; rules of the Prometheus JMX exporter give them names, and
 every usual set of rules gives others. A page may hold several at once, so it is not asked which
 set it was made by: each of its series is looked up here by its name, in lower case, and its
-labels. Of several series that tell the same the one with the lowest rank counts.
+labels. Of several series that report the same the one with the lowest rank counts.
 """
 
 from collections import defaultdict
@@ -106,7 +106,7 @@ REPORTS: Mapping[str, str] = {
 
 
 class SeriesForm(StrEnum):
-    """How a series tells what it tells."""
+    """How a series reports its value."""
 
     TOTAL = "total"
     """A count since the broker's start, whose growth over time is wanted."""
@@ -118,10 +118,10 @@ class SeriesForm(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meaning:
-    """What a series tells. Series of one meaning are summed."""
+    """What a series reports. Series of one meaning are summed."""
 
     key: str
-    """The counter, or the column of a gauge, that it tells."""
+    """The counter, or the column of a gauge, that it reports."""
     form: SeriesForm
     source: str
     """The MBean and its attribute, or what else has to be on a page for it."""
@@ -147,7 +147,7 @@ class Meaning:
 
 
 PageSeries = tuple[str, Mapping[str, str | None], Meaning]
-"""A name in lower case, what labels it must have (None: that it may not have), and what it tells.
+"""A name in lower case, what labels it must have (None: that it may not have), and what it reports.
 
 Labels have Kafka's own names here; rules may write those in lower case too.
 """
@@ -469,7 +469,7 @@ def _redpanda() -> Iterator[PageSeries]:
 
 
 def all_series() -> Iterator[PageSeries]:
-    """Every series of a page that tells something."""
+    """Every series of a page that reports something."""
     yield from _meters()
     yield from _requests()
     yield from _gauges()
@@ -479,7 +479,7 @@ def all_series() -> Iterator[PageSeries]:
 
 
 LabelMeanings = Mapping[tuple[str | None, ...], tuple[Meaning, ...]]
-"""What series tell by the values of some of their labels; None for a label that is not there."""
+"""What series report by the values of some of their labels; None for a label that is not there."""
 
 
 def _by_name() -> Mapping[str, tuple[tuple[str, ...], LabelMeanings]]:
@@ -488,25 +488,25 @@ def _by_name() -> Mapping[str, tuple[tuple[str, ...], LabelMeanings]]:
         lowered = {key.lower(): value for key, value in labels.items()}
         named[name] += [(labels, meaning), *([] if lowered == labels else [(lowered, meaning)])]
     table = {}
-    for name, told in named.items():
-        keys = tuple(sorted({key for labels, _ in told for key in labels}))
+    for name, reported in named.items():
+        keys = tuple(sorted({key for labels, _ in reported for key in labels}))
         by_labels: defaultdict[tuple[str | None, ...], list[Meaning]] = defaultdict(list)
-        for labels, meaning in told:
+        for labels, meaning in reported:
             by_labels[tuple(labels.get(key) for key in keys)].append(meaning)
         table[name] = keys, {values: tuple(found) for values, found in by_labels.items()}
     return table
 
 
 BY_NAME = _by_name()
-"""By a series' name in lower case: the labels that matter, and what it tells by their values."""
+"""By a series' name in lower case: the labels that matter, and what it reports by their values."""
 
 
 def _sources() -> Mapping[str, tuple[str, ...]]:
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for _, _, meaning in sorted(all_series(), key=lambda series: series[2].rank):
         found[meaning.reports][meaning.source] = None
-    return {tells: tuple(sources) for tells, sources in found.items()}
+    return {reports: tuple(sources) for reports, sources in found.items()}
 
 
 SOURCES = _sources()
-"""By what is told: what on a page tells it, the best first."""
+"""By what is reported: what on a page reports it, the best first."""

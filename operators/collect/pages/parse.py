@@ -53,7 +53,7 @@ _WHOLE = frozenset(metric.name for metric in BROKER.metrics if metric.type == pa
 COLUMNS: tuple[str, ...] = tuple(
     column
     for column in SOURCES
-    # Elections are told by the metadata too, where brokers do not count them.
+    # Elections are reported by the metadata too, where brokers do not count them.
     if "." in column and column != BROKER_COUNTERS[ELECTIONS]
 )
 """Columns that pages alone give, the rates that are derived from them among them."""
@@ -75,7 +75,7 @@ class Page:
     topic_counters: Mapping[tuple[str, str], float]
     """The same by name and topic; a topic without traffic has none."""
     sizes: Mapping[str, int] | None = None
-    """Bytes on this broker's disks, by topic; None where the page does not tell them."""
+    """Bytes on this broker's disks, by topic; None where the page does not report them."""
     rates: Mapping[tuple[str, str | None], float] = field(default_factory=dict)
     """Means per second by counter and topic, where the page has no such counter."""
     dialect: str = ""
@@ -94,13 +94,13 @@ def parse_page(text: str, at: int) -> Page | None:
     topics: defaultdict[Meaning, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for meanings, labels, value in _series(text):
         for meaning in meanings:
-            told = 1.0 if meaning.counted else value * meaning.scale
+            reported = 1.0 if meaning.counted else value * meaning.scale
             topic = None if meaning.topic is None else labels.get(meaning.topic)
             if topic is not None:
-                topics[meaning][topic] += told
+                topics[meaning][topic] += reported
                 if not meaning.summed:
                     continue
-            broker[meaning, "" if meaning.by is None else labels.get(meaning.by, "")] += told
+            broker[meaning, "" if meaning.by is None else labels.get(meaning.by, "")] += reported
     of_broker = _best(meaning for meaning, _ in broker)
     of_topics = _best(topics)
 
@@ -149,7 +149,7 @@ _Reported = tuple[tuple[Meaning, ...], Mapping[str, str], float]
 
 
 def _series(text: str) -> Iterator[_Reported]:
-    """What the series of a page tell, with their labels and values; what is no number is none.
+    """What the series of a page report, with their labels and values; what is no number is none.
 
     Most series of a page are not wanted: of those nothing is read but the name.
     """
@@ -181,7 +181,7 @@ def _series(text: str) -> Iterator[_Reported]:
 
 
 def _unlabelled(words: Sequence[str]) -> Iterator[_Reported]:
-    """What a series without labels tells; its name and value, or none at all."""
+    """What a series without labels reports; its name and value, or none at all."""
     wanted = BY_NAME.get(words[0].lower()) if len(words) > 1 else None
     if wanted is not None:
         keys, by_labels = wanted
@@ -213,7 +213,7 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 def _best(meanings: Iterable[Meaning]) -> dict[str, Meaning]:
-    """By what is told: the meaning with the lowest rank."""
+    """By what is reported: the meaning with the lowest rank."""
     best: dict[str, Meaning] = {}
     for meaning in meanings:
         if meaning.reports not in best or meaning.rank < best[meaning.reports].rank:
@@ -221,16 +221,16 @@ def _best(meanings: Iterable[Meaning]) -> dict[str, Meaning]:
     return best
 
 
-def _gauges(told: Mapping[str, float], at: int) -> dict[str, float]:
+def _gauges(reported: Mapping[str, float], at: int) -> dict[str, float]:
     """Gauges by column, held to what they can be; those made of several among them."""
-    gauges = {column: value for column, value in told.items() if "." in column}
-    if told.get(HEAP_MAX, 0) > 0 and HEAP_USED in told:
-        gauges["broker.memoryUsage"] = 100 * told[HEAP_USED] / told[HEAP_MAX]
-    whole = told.get(MEMORY_ALLOCATED, 0) + told.get(MEMORY_FREE, 0)
-    if whole > 0 and MEMORY_AVAILABLE in told:
-        gauges["broker.memoryUsage"] = 100 * max(0.0, 1 - told[MEMORY_AVAILABLE] / whole)
-    if STARTED in told:
-        gauges[UPTIME] = max(0.0, at / 1000 - told[STARTED])
+    gauges = {column: value for column, value in reported.items() if "." in column}
+    if reported.get(HEAP_MAX, 0) > 0 and HEAP_USED in reported:
+        gauges["broker.memoryUsage"] = 100 * reported[HEAP_USED] / reported[HEAP_MAX]
+    whole = reported.get(MEMORY_ALLOCATED, 0) + reported.get(MEMORY_FREE, 0)
+    if whole > 0 and MEMORY_AVAILABLE in reported:
+        gauges["broker.memoryUsage"] = 100 * max(0.0, 1 - reported[MEMORY_AVAILABLE] / whole)
+    if STARTED in reported:
+        gauges[UPTIME] = max(0.0, at / 1000 - reported[STARTED])
     if "broker.isController" in gauges:
         gauges["broker.isController"] = int(gauges["broker.isController"] > 0)
     for column in _SHARES & gauges.keys():
@@ -240,9 +240,9 @@ def _gauges(told: Mapping[str, float], at: int) -> dict[str, float]:
     return gauges
 
 
-def _counters(told: Mapping[str, float], processors: float) -> dict[str, float]:
+def _counters(reported: Mapping[str, float], processors: float) -> dict[str, float]:
     """Counters by name; processor time in percent of all processors where their number is known."""
-    counters = dict(told)
+    counters = dict(reported)
     if PROCESSOR_TIME in counters:
         spent = 100 * counters.pop(PROCESSOR_TIME)
         if processors > 0:

@@ -42,7 +42,7 @@ class Pages:
 
     @property
     def sizes(self) -> Mapping[int, Mapping[str, int]]:
-        """Bytes on a broker's disks by topic, by broker id; empty where no page tells them."""
+        """Bytes on a broker's disks by topic, by broker id; empty where no page reports them."""
         if all(page.sizes is None for page in self.pages.values()):
             return {}
         return {broker: page.sizes or {} for broker, page in self.pages.items()}
@@ -51,7 +51,7 @@ class Pages:
 class PageReader:
     """Reads the pages of a cluster's brokers, all at once.
 
-    What pages lack is told once, and kept in `notes`: sentences that say what would bring it.
+    What pages lack is reported once, and kept in `notes`: sentences that say what would bring it.
     """
 
     def __init__(self, cluster: str, settings: PagesSettings) -> None:
@@ -61,7 +61,7 @@ class PageReader:
         self._names = Names()
         self._session: aiohttp.ClientSession | None = None
         self._reported: dict[int, set[str]] = {}
-        """By broker: columns that its page lacks, as was told."""
+        """By broker: columns that its page lacks, as was reported."""
 
     @property
     def needs_brokers(self) -> bool:
@@ -88,8 +88,8 @@ class PageReader:
                 for broker, url in urls.items()
             )
         )
-        told = dict(zip(urls, found, strict=True))
-        pages = {broker: page for broker, page in told.items() if isinstance(page, Page)}
+        reported = dict(zip(urls, found, strict=True))
+        pages = {broker: page for broker, page in reported.items() if isinstance(page, Page)}
         self._note(pages)
         return Pages(pages, tuple(page for page in found if isinstance(page, Problem)))
 
@@ -114,13 +114,13 @@ class PageReader:
         return self._session
 
     def _note(self, pages: Mapping[int, Page]) -> None:
-        """Tell what pages lack that was not told of them before."""
+        """Report what pages lack that was not reported before."""
         fresh: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
         for broker, page in pages.items():
-            told = self._reported.setdefault(broker, set())
-            if lacks := tuple(column for column in page.lacks if column not in told):
+            reported = self._reported.setdefault(broker, set())
+            if lacks := tuple(column for column in page.lacks if column not in reported):
                 fresh[page.dialect, lacks].append(broker)
-                told.update(lacks)
+                reported.update(lacks)
         for (dialect, lacks), brokers in fresh.items():
             note = lacking(brokers, dialect, lacks)
             self.notes.append(note)
@@ -282,5 +282,5 @@ def lacking(brokers: Sequence[int], dialect: str, columns: Sequence[str]) -> str
     named = "; ".join(f"{', '.join(of)} ({source})" for source, of in by_source.items())
     rules = f" (names as of: {dialect})" if dialect else ""
     verb = "pages" if many else "page"
-    advice = "Redpanda does not tell them" if dialect == REDPANDA else f"for these {_EXPORT}"
+    advice = "Redpanda does not report them" if dialect == REDPANDA else f"for these {_EXPORT}"
     return f"the metrics {verb} of {whose}{rules} cannot give {named}; {advice}"

@@ -185,10 +185,10 @@ def topic_measures(pages: Pages, topics: Container[str]) -> dict[str, pa.RecordB
     rates: list[tuple[int, str | None, str, float]] = []
     for broker, page in pages.pages.items():
         counters += [(broker, None, name, value) for name, value in page.counters.items()]
-        for rows, told in ((counters, page.topic_counters), (rates, page.rates)):
+        for rows, reported in ((counters, page.topic_counters), (rates, page.rates)):
             rows += [
                 (broker, topic, name, value)
-                for (name, topic), value in told.items()
+                for (name, topic), value in reported.items()
                 if topic is not None and topic in topics
             ]
     return {"counters": _counters(counters), "rates": _counters(rates)}
@@ -221,9 +221,9 @@ def _number(values: Floats) -> pa.Array:
 
 
 def _reported(lag: Ints) -> pa.Array:
-    """Lags that a coordinator told, null where it is to be computed.
+    """Lags that a coordinator reported, null where it is to be computed.
 
-    One that it did not tell is -1, as an end offset that is not known.
+    One that it did not report is -1, as an end offset that is not known.
     """
     return pa.array(lag, pa.int64(), mask=lag == COMPUTED)
 

@@ -51,7 +51,7 @@ COMMITS = pa.schema(
 )
 """`commits` of groups: one row a group, topic and partition with a commit that the cluster still
 has; `at` is when the commit came (ms), `message_at` the timestamp (ms) of the first message after
-it, where the broker told. `lag` is a share group's, as its coordinator says; null where it is the end
+it, where the broker reported it. `lag` is a share group's, as its coordinator says; null where it is the end
 minus the committed offset. `retention` are the seconds that messages are kept, `room` how many are kept at
 most; inf where there is no limit, null where it is not known. `pace` and `produced` are what was read
 and what came in messages/s, smoothed: the derivation's own."""

@@ -70,10 +70,10 @@ class Commits:
 
         A share group's is what its coordinator says.
         """
-        end, told = self.readable(offsets), self.groups.positions.lag
+        end, reported = self.readable(offsets), self.groups.positions.lag
         computed = np.where(end == UNKNOWN, UNKNOWN, np.maximum(0, end - self.committed))
-        of_share = np.where(self.row == UNKNOWN, UNKNOWN, told)
-        lag: Ints = np.where(told == COMPUTED, computed, of_share)
+        of_share = np.where(self.row == UNKNOWN, UNKNOWN, reported)
+        lag: Ints = np.where(reported == COMPUTED, computed, of_share)
         return lag
 
 

@@ -95,21 +95,21 @@ class TopicConfigs:
             self.problem = error.problem
             found = dict.fromkeys(topics, error.problem)
         for topic in topics:
-            told = found.get(topic)
-            if isinstance(told, Problem):
-                self.problem = told
+            reported = found.get(topic)
+            if isinstance(reported, Problem):
+                self.problem = reported
             known = self._known.get(topic, (now, None))[1]
-            config = _config(told) if isinstance(told, Mapping) else known
+            config = _config(reported) if isinstance(reported, Mapping) else known
             self._known[topic] = now, config
 
 
-def _config(told: Mapping[str, str]) -> TopicConfig:
+def _config(reported: Mapping[str, str]) -> TopicConfig:
     return TopicConfig(
-        _number(told.get("min.insync.replicas")),
-        _number(told.get("retention.ms")),
-        _number(told.get("retention.bytes")),
-        _policy(told.get("cleanup.policy")),
-        told.get("remote.storage.enable") == "true",
+        _number(reported.get("min.insync.replicas")),
+        _number(reported.get("retention.ms")),
+        _number(reported.get("retention.bytes")),
+        _policy(reported.get("cleanup.policy")),
+        reported.get("remote.storage.enable") == "true",
     )
 
 

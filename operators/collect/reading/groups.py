@@ -35,7 +35,7 @@ CONSUMERS = frozenset({"", "consumer", SHARE, "streams"})
 """Protocols of groups that consume; others (`connect`, `sr`) use Kafka's groups for other ends."""
 
 COMPUTED = -2
-"""In place of a lag that the broker told: end minus committed offset."""
+"""In place of a lag that the broker reported: end minus committed offset."""
 
 _INVALID_GROUP_ID = 24
 
@@ -48,7 +48,7 @@ class FoundGroup:
     state: str | None = None
     """As Kafka's own tools write it."""
     type: str | None = None
-    """classic, consumer, share or streams; None where the broker is too old to tell."""
+    """classic, consumer, share or streams; None where the broker is too old to report it."""
     description: Description | None = None
     at: int = 0
     """When the coordinator answered, in ms since the epoch."""
@@ -216,7 +216,7 @@ def _joined(
             memberless = listed.state in MEMBERLESS
             known_empty = Description(listed.state, ()) if memberless else None
             groups.append(FoundGroup(name, listed.state or None, listed.type, known_empty, of.at))
-    problems += [_silence(cluster, "tell their offsets", of, why) for why, of in silent.items()]
+    problems += [_silence(cluster, "report their offsets", of, why) for why, of in silent.items()]
     place = {group.id: index for index, group in enumerate(groups)}
     positions = _Positions()
     for number, of in enumerate(answers):

@@ -28,7 +28,7 @@ class Limits:
     def of(self, commits: Commits, offsets: Offsets) -> tuple[Floats, Floats]:
         """By row of the commits: seconds that messages are kept, and how many are at most.
 
-        inf is no limit, NaN not known. Where `retention.bytes` limits a partition, and nobody tells
+        inf is no limit, NaN not known. Where `retention.bytes` limits a partition, and nobody reports
         how large its messages are, its room is what it holds, once anything was removed of it: more
         it never held.
         """
@@ -73,8 +73,8 @@ def message_sizes(
 ) -> dict[str, float]:
     """Mean bytes of a message on disk of topics that `retention.bytes` limits.
 
-    `by_broker` is what each broker's disks hold of topics; it tells nothing where a live broker is
-    missing. Disks have what is after the `local` offsets of topics with tiered storage, which tell nothing
+    `by_broker` is what each broker's disks hold of topics; it reports nothing where a live broker is
+    missing. Disks have what is after the `local` offsets of topics with tiered storage, which report nothing
     where these are not known.
     """
     start = offsets.start

@@ -91,12 +91,12 @@ async def read_offsets(
         )
         now = wall_clock()
         if isinstance(latest, FoundOffsets):
-            told, places = answered(topology, latest)
-            end[told], epoch[told] = latest.offset[places], latest.epoch[places]
-            at[told] = now
+            reported, places = answered(topology, latest)
+            end[reported], epoch[reported] = latest.offset[places], latest.epoch[places]
+            at[reported] = now
         if isinstance(earliest, FoundOffsets):
-            told, places = answered(topology, earliest)
-            start[told] = earliest.offset[places]
+            reported, places = answered(topology, earliest)
+            start[reported] = earliest.offset[places]
         problems.extend(_problems(client, topology, leader, (latest, earliest)))
 
     asked = [
@@ -109,7 +109,7 @@ async def read_offsets(
 async def stable_offsets(
     client: KafkaClient, topology: ClusterMetadata, rows: Ints, timeout: float
 ) -> Ints:
-    """The last stable offsets of some rows; UNKNOWN where they were not asked for, or not told."""
+    """The last stable offsets of some rows; UNKNOWN where they were not asked for, or not reported."""
     stable = np.full(topology.partitions, UNKNOWN, np.int64)
 
     async def ask(leader: int, led: Ints) -> None:
@@ -124,8 +124,8 @@ async def stable_offsets(
                 _what(topology, leader, topology.topic[led]),
                 committed=True,
             )
-            told, places = answered(topology, found)
-            stable[told] = found.offset[places]
+            reported, places = answered(topology, found)
+            stable[reported] = found.offset[places]
 
     asked = [ask(of, led) for of, parts in by_leader(topology, rows).items() for led in parts]
     await asyncio.gather(*asked)
@@ -143,7 +143,7 @@ async def ask_leader(
     lane: int = 0,
     committed: bool = False,
 ) -> FoundOffsets:
-    """What a leader tells of its partitions; see `KafkaClient.offsets`."""
+    """What a leader reports of its partitions; see `KafkaClient.offsets`."""
     return await client.offsets(
         leader,
         topology.topics,
@@ -172,7 +172,7 @@ def _problems(
 ) -> list[Problem]:
     """One problem for each kind of error of a leader's, rather than one a partition."""
     problems = []
-    told: set[int] = set()
+    reported: set[int] = set()
     for found in answers:
         if isinstance(found, CollectionError):
             problems.append(found.problem)
@@ -180,9 +180,9 @@ def _problems(
         if isinstance(found, BaseException):
             raise found
         for code in np.unique(found.error[found.error != 0]).tolist():
-            if code in told:
+            if code in reported:
                 continue
-            told.add(code)
+            reported.add(code)
             topics = [found.topics[index] for index in found.topic[found.error == code].tolist()]
             named = set(topics)
             what = f"{client.cluster}: {_in_words(topology, leader, len(topics), named)}"

@@ -28,7 +28,7 @@ async def local_starts(
     """The first offset of each partition on its leader's own disk, found within `timeout` seconds.
 
     Asked of topics with tiered storage alone: None where no topic has it, UNKNOWN for the partitions of
-    others, and where the leader does not tell.
+    others, and where the leader does not report it.
     """
     tiered = [topic for topic, config in configs.items() if config.tiered]
     rows = np.flatnonzero(_of_topics(topology, tiered)) if tiered else np.zeros(0, np.int64)
@@ -41,9 +41,11 @@ async def local_starts(
             if not await client.reports_local(leader, timeout):
                 return
             what = f"local offsets from broker {leader} ({topology.address(leader)})"
-            told = await ask_leader(client, topology, leader, led, EARLIEST_LOCAL, timeout, what)
-            of, places = answered(topology, told)
-            found[of] = told.offset[places]
+            reported = await ask_leader(
+                client, topology, leader, led, EARLIEST_LOCAL, timeout, what
+            )
+            of, places = answered(topology, reported)
+            found[of] = reported.offset[places]
 
     asked = [ask(of, led) for of, parts in by_leader(topology, rows).items() for led in parts]
     await asyncio.gather(*asked)
@@ -63,7 +65,7 @@ def messages_on_disk(
 def remote_unread(commits: Commits, offsets: Offsets, local: Ints | None) -> Ints | None:
     """By row of the commits: unread messages that are in remote storage alone.
 
-    UNKNOWN where the topic has none or where nobody told; None where that is so of all.
+    UNKNOWN where the topic has none or where nobody reported one; None where that is so of all.
     """
     if local is None:
         return None

@@ -103,7 +103,7 @@ class Timeline:
         self._topic_id: str | None = None
 
     def seen(self, end: int, topic_id: str | None) -> None:
-        """Take in the end offset; a partition that was recreated or truncated begins anew."""
+        """Take in the end offset; a partition that was recreated or truncated starts over."""
         if end < self._end or topic_id != self._topic_id:
             self._written, self._latest = Rising(), Rising()
         self._end, self._topic_id = end, topic_id
@@ -238,7 +238,7 @@ class Timelines:
         """When the first message after each commit was written, in ms; shape: rows of `commits`.
 
         UNKNOWN where nothing waits, where the message was retained away, or where the brokers do
-        not tell. Takes `timeout` seconds at most; what is not known by then is interpolated from
+        not report. Takes `timeout` seconds at most; what is not known by then is interpolated from
         what is.
         """
         found = np.full(len(commits.row), UNKNOWN, np.int64)
@@ -248,7 +248,7 @@ class Timelines:
         partition, end = _partitions(topology)[row], offsets.end[row]
         message = partition ^ (committed * _MIX)
         place = self._settled.find(message)
-        # A partition that was truncated begins anew.
+        # A partition that was truncated starts over.
         truncated = (place != UNKNOWN) & (end < _at(self._settled.end, place))
         for number in np.unique(partition[truncated]).tolist():
             self._timelines.pop(number, None)
@@ -260,7 +260,7 @@ class Timelines:
             looked_at = np.flatnonzero(np.isin(partition, partition[~known]))
             waiting = self._waiting(topology, offsets, partition, row, committed, looked_at)
             with suppress(TimeoutError):
-                # What is known by then has to do; a leader's errors are told with its offsets.
+                # What is known by then has to do; a leader's errors are reported with its offsets.
                 async with asyncio.timeout(timeout):
                     await self._look(client, topology, waiting, timeout)
             fresh = looked_at[~known[looked_at]]
@@ -409,11 +409,11 @@ def _learn(
     topology: ClusterMetadata, waiting: _Waiting, questions: Mapping[int, int], answer: FoundOffsets
 ) -> None:
     rows = topology.rows(answer.topics, answer.topic, answer.partition)
-    told = np.flatnonzero((rows != UNKNOWN) & (answer.error == 0))
+    reported = np.flatnonzero((rows != UNKNOWN) & (answer.error == 0))
     for row, offset, timestamp in zip(
-        rows[told].tolist(),
-        answer.offset[told].tolist(),
-        answer.timestamp[told].tolist(),
+        rows[reported].tolist(),
+        answer.offset[reported].tolist(),
+        answer.timestamp[reported].tolist(),
         strict=True,
     ):
         if row in questions:

@@ -156,7 +156,7 @@ def unsecured(config: str) -> tuple[str, dict[str, str]]:
 
 
 def extensions(values: Mapping[str, Any]) -> dict[str, str]:
-    """What is told the broker beside the token: `name=value,…`."""
+    """What the broker gets beside the token: `name=value,…`."""
     given = str(values.get(f"{_PREFIX}extensions", ""))
     return dict(part.strip().partition("=")[::2] for part in given.split(",") if part.strip())
 

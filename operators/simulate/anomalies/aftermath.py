@@ -1,4 +1,4 @@
-"""What the backlog would be without anomalies: it tells how long one's traces last."""
+"""What the backlog would be without anomalies: by it is known how long one's traces last."""
 
 from dataclasses import dataclass
 

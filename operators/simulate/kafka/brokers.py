@@ -285,7 +285,7 @@ class Brokers:
 
 
 def without_dead(metrics: dict[str, Any], constants: dict[str, Any], dead: Any) -> dict[str, Any]:
-    """All metrics of brokers, those that a dead one does not tell null where it is dead."""
+    """All metrics of brokers, those that a dead one does not report null where it is dead."""
     whole: dict[str, Any] = {}
     flat = dead.reshape(-1)
     for metric in BROKER.metrics:

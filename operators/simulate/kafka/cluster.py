@@ -311,7 +311,7 @@ class KafkaCluster:
             if there is not None and not there.all():
                 batch = batch.filter(pa.array(np.repeat(there, block.ticks)))
             if kind in (BROKER_TOPIC, GROUP_CLIENT):
-                # A dead broker's page tells nothing, and who is not in the group has no lag.
+                # A dead broker's page reports nothing, and who is not in the group has no lag.
                 batch = batch.filter(batch.column(kind.metrics[0].name).is_valid())
             batches.append(as_only(batch, _BESIDE[kind]) if kind in _BESIDE else batch)
         return batches

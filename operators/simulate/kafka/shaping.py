@@ -29,7 +29,7 @@ OF_GROUPS = (Lever.CONSUMERS, Lever.MEMBERSHIP)
 
 @dataclass(frozen=True, slots=True)
 class Shaping:
-    """What tells, of a block, which samples anomalies have shaped."""
+    """Which samples of a block anomalies have shaped."""
 
     calm: Driven
     """What would drive the pairs of groups and topics without anomalies."""

@@ -29,14 +29,14 @@ from operators.simulate.traffic import Traffic, error_rate
 
 Mark = tuple[str, int, int, str]
 """Label of an entity type, place, and the anomaly that shaped it at the last tick: start and label. One of
-no entity type tells of the anomaly that began last."""
+no entity type reports the anomaly that began last."""
 
 RabbitClusterState = tuple[RabbitQueuesState, RabbitQueuesState | None, tuple[Mark, ...], bool]
 """The queues; what they would be without anomalies, where they are not that; whose samples were shaped;
 and whether publishers were blocked at the last tick."""
 
 _WHILE_DOWN = {"node.running"}
-"""What is told of that which is down."""
+"""What is reported of that which is down."""
 
 _LEADER, _ONLINE = "leader", "online"
 """Beside the columns of queues, by which it is seen whether they differ."""
@@ -56,7 +56,7 @@ class RabbitCluster:
         # What is filled has no type, leader or members: those of a real queue are not known.
         self._tells_of_queues = origin is not Origin.FILLED
         self._layout = QueueLayout.of(spec, streams=self._tells_of_queues)
-        self._untold = dict.fromkeys(NOT_OF_STREAMS, self._layout.which(STREAM))
+        self._unreported = dict.fromkeys(NOT_OF_STREAMS, self._layout.which(STREAM))
         self._traffic = Traffic(spec, [queue.messages for queue in topology.queues])
         self._queues, self._calm = Queues(spec, self._layout), Queues(spec, self._layout)
         self._nodes = Nodes(spec, self._layout)
@@ -125,7 +125,9 @@ class RabbitCluster:
         return [
             columns.batch(
                 block.times,
-                _reported(real[columns.entity_type], down.get(columns.entity_type), self._untold),
+                _reported(
+                    real[columns.entity_type], down.get(columns.entity_type), self._unreported
+                ),
                 labels.column(columns.entity_type) if labels else None,
             )
             for columns in self._columns
@@ -203,7 +205,7 @@ class RabbitCluster:
         )
 
     def _words(self, standing: QueueStanding, shape: tuple[int, ...]) -> dict[str, pa.Array]:
-        """State, leader and members of queues; a classic queue has no members to be told."""
+        """State, leader and members of queues; a classic queue has no members to report."""
         down = np.broadcast_to(standing.down, shape)
         quorum = np.broadcast_to(self._layout.which(QUORUM), shape)
         state = np.where(down, np.where(quorum, 2, 1), 0).reshape(-1)
@@ -295,14 +297,14 @@ def _differ(metrics: Mapping[str, Any], others: Mapping[str, Any], ticks: int) -
 
 
 def _reported(
-    metrics: Mapping[str, Any], down: Any, untold: Mapping[str, Any]
+    metrics: Mapping[str, Any], down: Any, unreported: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Metrics without numbers of what is down, and without what is `untold` of some, by column."""
+    """Metrics without numbers of what is down, and without what is `unreported` of some, by column."""
 
     def masked(name: str, values: Any) -> Any:
         if isinstance(values, pa.Array) or name in _WHILE_DOWN:
             return values
-        mask = down | untold[name] if name in untold else down
+        mask = down | unreported[name] if name in unreported else down
         if mask is None or not mask.any():
             return values
         return pa.array(np.ascontiguousarray(values).reshape(-1), mask=mask.reshape(-1))

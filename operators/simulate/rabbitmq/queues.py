@@ -219,7 +219,7 @@ def _memory(depth: Ints, size: Ints) -> Ints:
 
 
 NOT_OF_STREAMS = ("queue.oldestMessageAge", "queue.consumerCapacity", "queue.messageBytes")
-"""What RabbitMQ does not tell of streams."""
+"""What RabbitMQ does not report of streams."""
 
 
 def metrics_of(moved: Moved, seconds: float) -> dict[str, Floats | Ints]:

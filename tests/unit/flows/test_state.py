@@ -124,7 +124,7 @@ def test_a_damaged_part_of_the_store_is_named(tmp_path: Path) -> None:
 
 
 def test_a_partition_begins_where_it_began_before(tmp_path: Path) -> None:
-    """On the same store; one that left in between, or on another store, begins anew."""
+    """On the same store; one that left in between, or on another store, starts over."""
     with hold(tmp_path) as state:
         state.recovery()
         assert state.began(["a", "b"], 1_000) == {"a": 1_000, "b": 1_000}

@@ -57,7 +57,7 @@ def test_range_based_figures_equal_prts(case: dict[str, Any]) -> None:
 )
 @pytest.mark.timeout(900)
 def test_reference_values_are_what_the_packages_give(tmp_path: Path) -> None:
-    """Made anew, by the versions that make_reference.py names."""
+    """Recreated, by the versions that make_reference.py names."""
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")

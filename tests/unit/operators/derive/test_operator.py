@@ -71,7 +71,7 @@ def test_raw_measures_end_with_the_derivation() -> None:
 
 
 def test_a_topic_made_anew_has_no_rate_for_one_tick() -> None:
-    """Another id begins anew, even where the offsets have grown."""
+    """Another id starts over, even where the offsets have grown."""
     results = [
         topics(n, {"a": [100 * (n + 1)]}, ids={"a": "old" if n < 2 else "new"}) for n in range(4)
     ]
@@ -136,7 +136,7 @@ def test_a_leader_that_did_not_answer_makes_the_rate_null() -> None:
 
 
 def test_readings_too_far_apart_are_not_compared() -> None:
-    """After six intervals without a reading a topic begins anew."""
+    """After six intervals without a reading a topic starts over."""
     results = [topics(0, {"a": [10]}), topics(5, {"a": [20]}), topics(11, {"a": [30]})]
     assert [column(r, TOPIC, IN)["a"] for r in derived(results)] == [None, 0.2, None]
 
@@ -238,7 +238,7 @@ def test_brokers_counters_become_rates() -> None:
 
 
 def test_a_restarted_broker_has_no_rates_for_one_tick() -> None:
-    """One counter went back: all of the broker's begin anew."""
+    """One counter went back: all of the broker's start over."""
     pages = [{BYTES_IN: 1000, FETCHES: 5}, {BYTES_IN: 10, FETCHES: 9}, {BYTES_IN: 20, FETCHES: 19}]
     results = [brokers(n, {1: page(n, counters)}) for n, counters in enumerate(pages)]
     found = [column(r, BROKER, "broker.IOInPerSecond")["broker-1"] for r in derived(results)]

@@ -1,4 +1,4 @@
-"""TLS contexts: what they are made of, and when they are made anew."""
+"""TLS contexts: what they are made of, and when they are recreated."""
 
 import os
 import ssl

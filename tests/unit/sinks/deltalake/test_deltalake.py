@@ -93,7 +93,7 @@ def test_what_was_committed_is_not_committed_again(tmp_path: Path) -> None:
 
 
 def test_without_state_numbers_go_on_after_what_is_committed(tmp_path: Path) -> None:
-    """Otherwise the rows of a job that begins anew would pass for committed ones."""
+    """Otherwise the rows of a job that starts over would pass for committed ones."""
     for number in range(3):
         job = Job(tmp_path)
         job.write(number)

@@ -54,11 +54,11 @@ def test_an_assignment_that_cannot_be_read_is_none(data: bytes) -> None:
 def test_a_group_that_has_not_changed_is_the_same_object() -> None:
     """What is made of it need not be made again; groups that are gone are forgotten."""
     known, group = ClassicDescriptions(), classic(assignment({"a": [0]}))
-    known.told["g"] = b"", group
+    known.reported["g"] = b"", group
     first = known.of(group)
     assert known.of(group) is first
     known.keep(["other"])
-    assert known.told == {}
+    assert known.reported == {}
     assert known.of(group) is not first
 
 

@@ -378,8 +378,8 @@ def test_described_groups_are_those_of_the_answer(answer: Any) -> None:
 
 @given(descriptions, descriptions)
 def test_a_group_that_is_told_in_the_same_bytes_is_the_same_object(first: Any, then: Any) -> None:
-    """And what is told otherwise is read anew, whatever came before."""
-    known: dict[str, frames.Told] = {}
+    """And what is told otherwise is read again, whatever came before."""
+    known: dict[str, frames.Reported] = {}
     data, later = bytes(first.encode(version=5)), bytes(then.encode(version=5))
     again = frames.described_groups(data, known)
     if len({group.id for group in again}) == len(again):

@@ -263,7 +263,7 @@ def test_a_silent_coordinator_costs_its_own_groups() -> None:
     assert groups.listed == 2
     (problem,) = groups.problems
     assert problem.error_class == "timeout"
-    assert "the coordinator of 1 groups (h) did not tell their offsets: " in problem.text
+    assert "the coordinator of 1 groups (h) did not report their offsets: " in problem.text
 
 
 def test_a_group_that_fails_is_reported_and_keeps_what_is_known() -> None:

@@ -116,7 +116,7 @@ def test_messages_of_one_time_are_known_at_once() -> None:
 
 
 def test_a_topic_made_anew_forgets_the_old_times() -> None:
-    """Another id, or an end that went back, begins anew."""
+    """Another id, or an end that went back, starts over."""
     timeline = Timeline()
     timeline.seen(10, "old")
     timeline.learn(0, 0, 1_000)
