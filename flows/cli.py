@@ -162,6 +162,9 @@ def run(
     # is there drains; what is imported below starts threads, which must not hear of them either.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGTERM])
 
+    from flows.resident import few_copies, give_back
+
+    few_copies()
     from flows.run import RunOptions
     from flows.run import run as run_command
     from flows.runtime import Workers
@@ -175,7 +178,9 @@ def run(
         once=once,
         file=config,
     )
-    raise typer.Exit(run_command(_config(config, servers), options))
+    settings = _config(config, servers)
+    give_back()
+    raise typer.Exit(run_command(settings, options))
 
 
 @app.command(cls=Command)
