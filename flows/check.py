@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import typer
 
-from flows.config import NO_SINK, Config
+from flows.config import Config
 from flows.cost import NOTHING, Cost, Pace, cost_of, entities_of
-from flows.errors import CommandError
+from flows.errors import NO_SINK, CommandError
 from flows.sinks import sinks_of, taken_beside_rows
 from flows.units import size
 from flows.visible import say, visible

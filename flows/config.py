@@ -31,10 +31,6 @@ _MOST_BYTES = {"interval": 2**46, "retention": 2**54}
 """Bytes of an entity that can be counted, beside anomalies, replicas and parts of its traffic."""
 
 
-NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
-"""Said of a job whose `sinks` are none."""
-
-
 class ShutdownSettings(Settings):
     """How a run ends."""
 

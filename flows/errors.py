@@ -12,6 +12,9 @@ ConfigError             2: the config is wrong
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+NO_SINK = "no sink: samples go nowhere; name one under `sinks`"
+"""Reported of a job whose `sinks` are none."""
+
 
 class CommandError(Exception):
     """A command cannot do its work; the message says what, where, why and what to do."""

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import polars as pl
 
 from flows.errors import CommandError
-from flows.rewritten import (
+from flows.foreign_files import (
     as_samples,
     in_milliseconds,
     is_as_written,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import asdict
 
-from flows.config import NO_SINK
+from flows.errors import NO_SINK
 from flows.observe.picture import Job, Picture, SinkPicture
 from flows.observe.shortfalls import shortfalls
 from operators.events import (

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from flows.observe.health import not_ready
 from flows.observe.keys import keys_read
+from flows.observe.latest_figures import Figures, FigureTable
 from flows.observe.picture import (
     ORIGINS,
     ClusterPicture,
@@ -30,7 +31,6 @@ from flows.observe.picture import (
     SinkPicture,
     TargetPicture,
 )
-from flows.observe.standing import Figures, FigureTable
 from flows.observe.view import HELP, View
 from flows.units import age, count, duration, rate, size
 from flows.visible import visible

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from flows.observe.standing import Figures, FigureTable
+from flows.observe.latest_figures import Figures, FigureTable
 from operators.pool.stats import BreakerState, PoolStats, SlotState
 from operators.ticks import Outcome
 

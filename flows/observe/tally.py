@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.observe.latest_figures import FigureTable, LatestFigures
 from flows.observe.picture import (
     ClusterPicture,
     Delays,
@@ -21,7 +22,6 @@ from flows.observe.picture import (
     TargetPicture,
 )
 from flows.observe.recent import Recent
-from flows.observe.standing import FigureTable, LatestFigures
 from operators.events import Observer, TaskCompleted, TaskFailed, TicksSimulated
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool

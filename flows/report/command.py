@@ -5,14 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.drawing import library
+from flows.drawing.page import Plot
 from flows.errors import CommandError
 from flows.observe.progress import stages
-from flows.report import library
 from flows.report.anomalies import anomalies
 from flows.report.gaps import gaps
 from flows.report.overview import overview
 from flows.report.page import page
-from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
+from flows.report.plots import MOST_CLUSTERS, plots_of
 from flows.report.summary import summarize
 from flows.samples import clear_read_errors, find_samples
 from flows.units import of

@@ -1,28 +1,15 @@
 """Gaps: ticks of which a cluster has no samples of an entity type."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
+from flows.drawing.marks import Gap
 from flows.report.summary import Summary
 from operators.schema.metrics import CLUSTER, COLLECTION
 
 _TOLERANCE = 1.5
 """Steps between two ticks above which one is missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Missing ticks. Samples are there at `start` and, unless it is `open`, at `end` (ms)."""
-
-    cluster: str
-    type: str
-    """Label of the entity type."""
-    start: int
-    end: int
-    ticks: int
-    open: bool = False
-    """Whether nothing came after it."""
 
 
 def gaps(summary: Summary) -> list[Gap]:

@@ -1,41 +1,15 @@
-"""What lies behind a plot's lines: filled spans, gaps, and anomalies with their labels."""
+"""What is marked on a plot of samples: filled spans, gaps, and anomalies with their labels."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
-from flows.report.anomalies import Placed, ReportedAnomaly, place
-from flows.report.gaps import Gap
+from flows.drawing.marks import Filled, Gap, Marks, ReportedAnomaly, place
 from flows.report.summary import Summary
 from operators.schema.metrics import CLUSTER, Origin
 
 LANES = 4
 """Lanes for anomalies over a plot's lines."""
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """A span in which samples were filled, and their share of all. Times are ms."""
-
-    start: int
-    end: int
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What is marked on one plot; `left_out` anomalies found no room."""
-
-    filled: Sequence[Filled]
-    gaps: Sequence[Gap]
-    anomalies: Sequence[Placed]
-    left_out: int
-
-    @property
-    def lanes(self) -> int:
-        """Lanes that the anomalies need."""
-        return max((placed.lane + 1 for placed in self.anomalies), default=0)
 
 
 def marks_of(

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from flows.report.anomalies import ReportedAnomaly
-from flows.report.gaps import Gap
+from flows.drawing.marks import Gap, ReportedAnomaly
 from flows.report.summary import Summary
 from operators.schema.metrics import (
     BROKER,

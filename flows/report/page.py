@@ -1,20 +1,15 @@
 """The report as one HTML page that needs no network: plots, tables, and what draws them."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.metadata import version
-from importlib.resources import files
-from string import Template
 from typing import Any
 from urllib.parse import quote
 
 import polars as pl
 
-from flows.report import themes
-from flows.report.anomalies import ReportedAnomaly
-from flows.report.gaps import Gap
-from flows.report.plots import MOST_CLUSTERS, Plot
+from flows.drawing.marks import Gap, ReportedAnomaly
+from flows.drawing.page import PageLink, Plot, TableCell, cards, details, document, figures, table
+from flows.report.plots import MOST_CLUSTERS
 from flows.report.summary import RANKED, Summary
 from flows.report.worst import worst
 from flows.times import show_time
@@ -27,8 +22,6 @@ LISTED = 200
 _LEGEND = """Shaded: <span class="swatch filled"></span> filled samples, darker the more of them;
 <span class="swatch gap"></span> a gap; <span class="swatch anomaly"></span> an anomaly.
 Drag a plot to move all of them in time, Ctrl and wheel to zoom, double-click for the whole span."""
-
-TableCell = str | int | float | None
 
 
 def page(
@@ -66,33 +59,6 @@ def page(
     )
 
 
-def document(
-    title: str,
-    heading: str,
-    span: str,
-    links: Mapping[str, str],
-    sections: Iterable[str],
-    plots: Sequence[Plot],
-    library: str,
-    legend: str,
-) -> str:
-    """A whole page's HTML; sections and legend are HTML, links lead to sections by their ids."""
-    return Template(_asset("page.html")).substitute(
-        title=escape(title),
-        heading=escape(heading),
-        span=escape(span),
-        links=" ".join(f'<a href="#{at}">{escape(text)}</a>' for at, text in links.items()),
-        sections="\n".join(section for section in sections if section),
-        legend=legend,
-        version=escape(version("mqpipe")),
-        css=_asset("page.css"),
-        plots=_json({plot.name: plot.spec for plot in plots}),
-        themes=_json({"light": themes.LIGHT, "dark": themes.DARK}),
-        library=library.replace("</script", "<\\/script"),
-        script=_asset("page.js"),
-    )
-
-
 def _worst(summary: Summary, plots: Sequence[Plot], missing: Sequence[Gap]) -> str:
     """What was worst, and when; it says so where nothing was."""
     drawn = {plot.cluster for plot in plots}
@@ -101,7 +67,7 @@ def _worst(summary: Summary, plots: Sequence[Plot], missing: Sequence[Gap]) -> s
         (
             one.what,
             one.value,
-            _Link(one.where, f"#{_anchor(one.cluster)}") if one.cluster in drawn else one.where,
+            PageLink(one.where, f"#{_anchor(one.cluster)}") if one.cluster in drawn else one.where,
             show_time(one.start),
             _lasted(one.lasted),
         )
@@ -164,7 +130,7 @@ def _fleet(
     drawn = {plot.cluster for plot in plots}
     rows = [
         (
-            _Link(row["cluster"], f"#{_anchor(row['cluster'])}")
+            PageLink(row["cluster"], f"#{_anchor(row['cluster'])}")
             if row["cluster"] in drawn
             else row["cluster"],
             *_figures_of(row),
@@ -340,73 +306,6 @@ def _targets(summary: Summary) -> str:
     )
 
 
-def cards(numbers: Iterable[tuple[str, TableCell]]) -> str:
-    """Few figures in large type: what each is, and its value."""
-    each = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>"
-        for name, value in numbers
-    )
-    return f'<dl class="cards">{each}</dl>'
-
-
-def figures(plots: Sequence[Plot]) -> str:
-    """Where plots of the page are drawn."""
-    narrow = [plot.name for plot in plots if not plot.wide]
-    alone = narrow[-1] if len(narrow) % 2 else None
-    each = "".join(
-        f"<figure{' class=wide' if plot.wide or plot.name == alone else ''}>"
-        f"<figcaption><b>{escape(plot.title)}</b> <span>{escape(plot.note)}</span>"
-        f'</figcaption><div class="plot" data-plot="{escape(plot.name)}" '
-        f'style="min-height:{plot.spec["height"]}px"></div></figure>'
-        for plot in plots
-    )
-    return f'<div class="figures">{each}</div>'
-
-
-class _Link(str):
-    """A cell's text that leads to a place in the page."""
-
-    __slots__ = ("href",)
-    href: str
-
-    def __new__(cls, text: str, href: str) -> "_Link":
-        """The text, and where it leads."""
-        link = super().__new__(cls, text)
-        link.href = href
-        return link
-
-
-def details(
-    title: str, heads: Sequence[str], rows: Sequence[Sequence[TableCell]], *, words: int = 1
-) -> str:
-    """A table that shows when its title is clicked."""
-    shown = table(heads, rows, words=words)
-    return f"<details><summary>{escape(title)}</summary>{shown}</details>"
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[TableCell]], *, words: int) -> str:
-    """A table whose first `words` columns are text and the others numbers."""
-
-    def cell(value: TableCell, column: int) -> str:
-        text = "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-        inside = escape(text)
-        if isinstance(value, _Link):
-            inside = f'<a href="{escape(value.href)}">{inside}</a>'
-        return f"<td>{inside}</td>" if column < words else f'<td class="n">{inside}</td>'
-
-    head = "".join(
-        f"<th>{escape(h)}</th>" if n < words else f'<th class="n">{escape(h)}</th>'
-        for n, h in enumerate(heads)
-    )
-    body = "".join(
-        f"<tr>{''.join(cell(value, n) for n, value in enumerate(row))}</tr>" for row in rows
-    )
-    return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
 def _only(number: int) -> str:
     return f"<p>The {LISTED} largest of {number:,}.</p>" if number > LISTED else ""
 
@@ -455,12 +354,3 @@ def _yes(value: int | bool | None) -> TableCell:
 def _share(part: float, whole: float) -> str:
     percent = 100 * part / whole if whole else 0.0
     return "0 %" if percent == 0 else "< 0.1 %" if percent < 0.1 else f"{percent:.1f} %"
-
-
-def _json(value: object) -> str:
-    """JSON that may stand in a script element."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _asset(name: str) -> str:
-    return files("flows.report").joinpath("assets", name).read_text(encoding="utf-8")

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from flows.report import charts
-from flows.report.anomalies import ReportedAnomaly, place
-from flows.report.charts import WHOLE, Axis, ChartLine, Spec
-from flows.report.gaps import Gap
-from flows.report.marks import Marks, marks_of
+from flows.drawing import charts
+from flows.drawing.charts import MOST_ROWS, WHOLE, Axis, ChartLine
+from flows.drawing.marks import Gap, Marks, ReportedAnomaly, place
+from flows.drawing.page import Plot
+from flows.drawing.themes import ORIGIN_COLOURS
+from flows.report.marks import marks_of
 from flows.report.summary import OF_BROKERS, OF_CLUSTERS, TOP, Measure, Summary
-from flows.report.themes import ORIGIN_COLOURS
 from flows.units import period, short
 from operators.schema.metrics import (
     BROKER,
@@ -27,29 +27,11 @@ from operators.schema.metrics import (
 
 MOST_CLUSTERS = 40
 """Clusters that are drawn one by one; the table has all of them."""
-MOST_ROWS = 40
-"""Rows of a heat map."""
 HEALTH = (0, 50, 80, 95, 100)
 """Scores of a heat map's five colours: an offline partition is at most the second, a dead broker the third."""
 
 _FLEET_LANES = 12
 _METRICS: Mapping[str, Metric] = {m.name: m for t in ENTITY_TYPES for m in t.metrics}
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """One plot; `name` is unique, whatever clusters are called, and names its file.
-
-    `cluster` is None for the whole fleet.
-    A `wide` one has a row of the page for itself.
-    """
-
-    name: str
-    title: str
-    note: str
-    spec: Spec
-    cluster: str | None = None
-    wide: bool = False
 
 
 def plots_of(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from flows.report.gaps import Gap
+from flows.drawing.marks import Gap
 from flows.report.summary import Summary
 from flows.units import duration, of, short
 from operators.outlook import KEEPS_UP

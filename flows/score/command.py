@@ -104,7 +104,7 @@ def _write_page(
     options: ScoreOptions,
 ) -> None:
     # Its modules draw plots: where no page is asked for, they are not loaded.
-    from flows.report.page import TableCell
+    from flows.drawing.page import TableCell
     from flows.score.page import Scored, page
 
     days = max(1, span[1] - span[0]) / DAY_MS

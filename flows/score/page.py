@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from flows.report import charts, library
-from flows.report.charts import Axis
-from flows.report.page import TableCell, cards, details, document, figures, table
-from flows.report.plots import MOST_ROWS, Plot
-from flows.report.themes import OUTCOME_COLOURS
+from flows.drawing import charts, library
+from flows.drawing.charts import MOST_ROWS, Axis
+from flows.drawing.page import Plot, TableCell, cards, details, document, figures, table
+from flows.drawing.themes import OUTCOME_COLOURS
 from flows.score.evaluation import Evaluation
 from flows.score.events import NEVER, Matching
 from flows.score.ground_truth import GroundTruth

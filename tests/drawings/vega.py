@@ -5,7 +5,7 @@ from typing import Any
 
 import vl_convert
 
-from flows.report import library, themes
+from flows.drawing import library, themes
 
 Spec = dict[str, Any]
 

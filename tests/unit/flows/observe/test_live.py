@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from flows.observe.latest_figures import Figures, FigureTable
 from flows.observe.live import JobTable, live_table
 from flows.observe.picture import ClusterPicture, Picture, PoolPicture, TargetPicture
-from flows.observe.standing import Figures, FigureTable
 from flows.observe.view import HELP, View
 from flows.units import age, count, duration, rate, size
 from operators.pool.stats import PoolStats

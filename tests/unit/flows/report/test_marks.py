@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.report.anomalies import ReportedAnomaly, anomalies, place
-from flows.report.gaps import Gap, gaps
-from flows.report.marks import Filled, marks_of
+from flows.drawing.marks import Filled, Gap, ReportedAnomaly, place
+from flows.report.anomalies import anomalies
+from flows.report.gaps import gaps
+from flows.report.marks import marks_of
 from flows.report.summary import summarize
 from flows.samples import find_samples
 from operators.schema.metrics import BROKER, CLUSTER

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import vl_convert
 
+from flows.drawing.library import VERSION, png
+from flows.drawing.page import Plot
 from flows.report.anomalies import anomalies
 from flows.report.gaps import gaps
-from flows.report.library import VERSION, png
 from flows.report.overview import overview
 from flows.report.page import page
-from flows.report.plots import MOST_CLUSTERS, Plot, plots_of
+from flows.report.plots import MOST_CLUSTERS, plots_of
 from flows.report.summary import Summary, summarize
 from flows.report.worst import worst
 from flows.samples import find_samples

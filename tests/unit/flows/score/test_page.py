@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from flows.drawing import library
 from flows.errors import CommandError
-from flows.report import library
 from flows.score.command import ScoreOptions, score
 from tests.hybrid_morning import SICK, hybrid, truth
 from tests.samples import INTERVAL, NEW_YEAR

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from flows.drawing.library import script
 from flows.errors import MissingExtraError
-from flows.report.library import script
 
 
 def test_a_report_without_its_extra_names_the_one_command_that_brings_it(

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import polars.selectors as cs
 
-from flows.report.marks import Marks
+from flows.drawing.marks import Marks
 from flows.units import short
 
 Spec = dict[str, Any]
@@ -30,6 +30,8 @@ NARROW = 480
 """Width in pixels below which a band's name stands with its highest value alone."""
 _SPIKE, _ABOVE = 8, 4
 """A series whose highest value is so many times what 95 % of it stay below is cut at so many times that."""
+MOST_ROWS = 40
+"""Rows of a heat map."""
 ROW = 15
 """Height of a heat map's row, in pixels."""
 WIDE = 520

@@ -4,7 +4,7 @@ from math import isnan
 
 import pyarrow as pa
 
-from flows.observe.standing import LatestFigures
+from flows.observe.latest_figures import LatestFigures
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE, EntityType
 

@@ -6,9 +6,9 @@ renderer to PNG that needs no browser. It is an extra: 85 MB that a streaming jo
 
 from typing import Any
 
+from flows.drawing import themes
+from flows.drawing.charts import Spec
 from flows.errors import MissingExtraError
-from flows.report import themes
-from flows.report.charts import Spec
 
 VERSION = "6.1"
 """Version of Vega-Lite."""
