@@ -10,6 +10,8 @@ is woken as it asks: it waits with the same timers for the interpreter.
 import ctypes
 import sys
 import threading
+from functools import cache
+from typing import Any
 
 RESTING = 4_000_000
 """Nanoseconds by which a thread that rests may be woken late."""
@@ -41,4 +43,10 @@ def attend() -> None:
 
 def _set(nanoseconds: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(nanoseconds), 0, 0, 0)
+        _prctl()(_PR_SET_TIMERSLACK, ctypes.c_ulong(nanoseconds), 0, 0, 0)
+
+
+@cache
+def _prctl() -> Any:
+    """Looked up once: rest and attend are called for each thread that has nothing under way."""
+    return ctypes.CDLL(None).prctl

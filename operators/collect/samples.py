@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from operators.schema.arrow import TIMESTAMP, sample_batch
-from operators.schema.guid import entity_guid
+from operators.schema.guid import entity_guid, entity_path
 from operators.schema.metrics import CLUSTER, EntityType, Origin
 
 PROVIDER = "kafka"
@@ -107,7 +107,8 @@ def _entities(
     guids = [entity_guid(account, type_name, provider, cluster, *path) for path in parts]
     # A group may be called nothing at all; the cluster alone has no path.
     paths = [
-        f"{cluster}/{name}" if path else cluster for path, name in zip(parts, names, strict=True)
+        entity_path(cluster, name) if path else cluster
+        for path, name in zip(parts, names, strict=True)
     ]
     return tuple(pa.array(column, pa.string()).dictionary_encode() for column in (guids, paths))
 

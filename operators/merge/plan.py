@@ -8,7 +8,7 @@ from operators.collect.expected import Expectation, Expected, Servers, kafka_ser
 from operators.collect.settings import ExpectSettings
 from operators.merge.like import Like
 from operators.schema.arrow import TIMESTAMP, sample_batch
-from operators.schema.guid import entity_guid
+from operators.schema.guid import entity_guid, entity_path
 from operators.schema.metrics import CLUSTER, EntityType, Origin
 from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
 
@@ -73,7 +73,7 @@ class Plan:
         columns = {
             "timestamp": pa.array([tick] * len(names), TIMESTAMP),
             "entity_guid": list(names),
-            "entity_name": ["/".join((self.cluster, *entity.path)) for entity in entities],
+            "entity_name": [entity_path(self.cluster, *entity.path) for entity in entities],
             "cluster_name": self.cluster,
             "provider": self.provider,
             "environment": self.environment,

@@ -6,6 +6,7 @@ from typing import Any
 from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
 from operators.rabbitmq.api import DISK, MEMORY, Alarms
 from operators.rabbitmq.detailed import values_of
+from operators.schema.guid import node_name
 from operators.schema.metrics import NODE
 from operators.ticks import Collected
 
@@ -92,8 +93,8 @@ def node_samples(
         identity,
         tick,
         NODE,
-        [(f"node-{name}",) for name in names],
-        [f"node-{name}" for name in names],
+        [(node_name(name),) for name in names],
+        [node_name(name) for name in names],
         {
             "node": names,
             "node.running": [int(runs) for runs in running],

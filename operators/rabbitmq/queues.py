@@ -15,6 +15,7 @@ from operators.rabbitmq.detailed import (
 )
 from operators.rabbitmq.measures import Counters, present_batch, read_batch, tallies_batch
 from operators.rabbitmq.nodes import whole
+from operators.schema.guid import entity_path
 from operators.schema.metrics import QUEUE
 from operators.schema.rabbitmq import path_of
 from operators.ticks import Collected
@@ -143,7 +144,7 @@ def queue_samples(
         tick,
         QUEUE,
         paths,
-        ["/".join(path) for path in paths],
+        [entity_path(*path) for path in paths],
         {
             "queue": [name for _, name in names],
             "vhost": [vhost for vhost, _ in names],

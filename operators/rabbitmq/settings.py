@@ -11,6 +11,7 @@ from operators.collect.expected import Expected
 from operators.collect.pages.settings import PageUrl, TlsSettings
 from operators.collect.settings import SelectionSettings
 from operators.pool.settings import Priority
+from operators.schema.guid import entity_path, node_name
 from operators.schema.names import ClusterName
 from operators.schema.nearest import suggestion
 from operators.schema.rabbitmq import path_of, queue_at
@@ -67,7 +68,7 @@ class RabbitExpectSettings(Settings):
 
         match kind:
             case "nodes":
-                return {NODE: tuple(Expected((f"node-{n}",), (n,)) for n in self.nodes)}
+                return {NODE: tuple(Expected((node_name(n),), (n,)) for n in self.nodes)}
             case "queues":
                 return {QUEUE: tuple(_expected(*queue_at(path)) for path in self.queues)}
         return {}
@@ -159,8 +160,8 @@ class RabbitSettings(Settings):
             ("queue", QUEUES, [path for path in below if path not in nodes]),
         ):
             for expected in self.expect.of(kind).values():
-                for path in ("/".join(entity.path) for entity in expected):
-                    if f"{self.name}/{path}" not in there:
+                for path in (entity_path(*entity.path) for entity in expected):
+                    if entity_path(self.name, path) not in there:
                         hint = suggestion(path, names)
                         lines.append(f"expect: there is no {what} `{path}`; {hint}")
         return lines

@@ -14,6 +14,11 @@ def node_name(node: object) -> str:
     return f"node-{node}"
 
 
+def entity_path(*parts: str) -> str:
+    """How people name an entity: its cluster, and what follows it, or only what follows it."""
+    return "/".join(parts)
+
+
 @lru_cache(maxsize=1 << 18)
 def entity_guid(
     account_id: int | None, entity_type: str, provider: str, cluster: str, *parts: str

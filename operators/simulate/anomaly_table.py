@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from operators.schema.arrays import Ints
 from operators.schema.arrow import TIMESTAMP
+from operators.schema.guid import entity_path
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
@@ -55,7 +56,7 @@ def anomaly_table(specs: Iterable[ShardSpec], start: int, end: int) -> pa.Table:
         schedule = spec.schedule
         paths = paths_of(spec.cluster, spec.topology)
         paths[GROUP_TOPIC] = [
-            f"{spec.cluster}/{group.name}/{spec.topology.topics[topic].name}"
+            entity_path(spec.cluster, group.name, spec.topology.topics[topic].name)
             for group in spec.topology.groups
             for topic in group.topics
         ]

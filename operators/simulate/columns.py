@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from operators.schema.arrays import Ints
 from operators.schema.arrow import TIMESTAMP, from_numpy, repeated, schema_of
-from operators.schema.guid import entity_guid
+from operators.schema.guid import entity_guid, entity_path
 from operators.schema.metrics import STRING, EntityType, Origin
 from operators.simulate.spec import ShardSpec
 
@@ -44,7 +44,7 @@ class Columns:
             entity_guid(account_id, entity_type.name, spec.provider, spec.cluster, *of_one)
             for of_one in parts
         ]
-        paths = ["/".join([spec.cluster, *of_one]) for of_one in parts]
+        paths = [entity_path(spec.cluster, *of_one) for of_one in parts]
         self._by_entity: dict[str, Any] = {
             "entity_guid": guids,
             "entity_name": paths,

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from operators.schema.arrow import Only
+from operators.schema.settings import HOW_TO_LIMIT
 from operators.simulate.kafka.broker_topics import held_pairs
 from operators.simulate.kafka.cluster import partitions_of
 from operators.simulate.spec import ShardSpec
-
-_HOW = "raise it, or set it to 0 for none"
 
 
 class LeftOut(NamedTuple):
@@ -42,7 +41,7 @@ def _of_fleet(specs: list[ShardSpec]) -> Iterator[tuple[str, str]]:
             "too many groups and topics",
             f"groups of {spec.cluster} read {spec.topology.pairs:,} topics, each on its own, and "
             f"`group_topics` allows for {spec.group_topics:,} rows: those of the emptiest topics have "
-            f"none; {_HOW}",
+            f"none; {HOW_TO_LIMIT}",
         )
     if Only.EVENTS not in spec.beside:
         return
@@ -55,7 +54,7 @@ def _of_fleet(specs: list[ShardSpec]) -> Iterator[tuple[str, str]]:
                 "too many topics on brokers",
                 f"{spec.cluster} has {pairs:,} pairs of a broker and a topic on it, and "
                 f"`broker_topics` allows for {most:,} events: those of the topics with the least "
-                f"traffic have none; {_HOW}",
+                f"traffic have none; {HOW_TO_LIMIT}",
             )
     spec = max(specs, key=_clients)
     most = spec.settings.group_clients
@@ -63,7 +62,7 @@ def _of_fleet(specs: list[ShardSpec]) -> Iterator[tuple[str, str]]:
         yield (
             "too many clients of groups",
             f"groups of {spec.cluster} have {_clients(spec):,} clients, and `group_clients` allows for "
-            f"{most:,} events: those of the groups with the least traffic have none; {_HOW}",
+            f"{most:,} events: those of the groups with the least traffic have none; {HOW_TO_LIMIT}",
         )
 
 

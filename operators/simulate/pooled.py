@@ -8,7 +8,7 @@ import pyarrow as pa
 from operators import plugins
 from operators.pool.thread import call
 from operators.schema.arrow import TIMESTAMP, sample_batch
-from operators.schema.guid import broker_name, entity_guid
+from operators.schema.guid import broker_name, entity_guid, entity_path
 from operators.schema.metrics import (
     BROKER,
     CLUSTER,
@@ -109,7 +109,7 @@ class PooledGenerator:
                     )
                     for path in paths
                 ],
-                "entity_name": ["/".join((spec.cluster, *path)) for path in paths],
+                "entity_name": [entity_path(spec.cluster, *path) for path in paths],
                 "cluster_name": spec.cluster,
                 "provider": spec.provider,
                 "environment": spec.environment,

@@ -10,8 +10,9 @@ from operators.collect.pages.dialects import BYTES_IN
 from operators.collect.pages.reader import Pages
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.schema.arrow import Only, as_only
-from operators.schema.guid import broker_name
+from operators.schema.guid import broker_name, entity_path
 from operators.schema.metrics import BROKER_TOPIC
+from operators.schema.settings import HOW_TO_LIMIT
 
 
 def broker_topics(
@@ -53,7 +54,7 @@ def broker_topics(
         tick,
         BROKER_TOPIC,
         names,
-        ["/".join(name) for name in names],
+        [entity_path(*name) for name in names],
         {
             "broker_id": [broker for broker, _ in pairs],
             "topic": [topic for _, topic in pairs],
@@ -68,7 +69,7 @@ def left_out(without: int, most: int) -> str:
     """A sentence on the brokers' topics that have no events."""
     return (
         f"`broker_topics` allows for {most:,} events of a broker on a topic: {without:,}, of the topics "
-        "with the least traffic, have none; raise it, or set it to 0 for none"
+        f"with the least traffic, have none; {HOW_TO_LIMIT}"
     )
 
 

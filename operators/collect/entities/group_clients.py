@@ -10,7 +10,9 @@ from operators.collect.reading.commits import Commits
 from operators.collect.reading.offsets import Offsets
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.schema.arrow import Only, as_only
+from operators.schema.guid import entity_path
 from operators.schema.metrics import GROUP_CLIENT
+from operators.schema.settings import HOW_TO_LIMIT
 
 
 def group_clients(
@@ -54,7 +56,7 @@ def group_clients(
         tick,
         GROUP_CLIENT,
         names,
-        ["/".join(name) for name in names],
+        [entity_path(*name) for name in names],
         {
             "consumer_group": [group for group, _ in names],
             "client_id": [client for _, client in names],
@@ -68,5 +70,5 @@ def left_out(without: int, most: int) -> str:
     """A sentence on the groups' clients that have no events."""
     return (
         f"`group_clients` allows for {most:,} events of a group's client: the {without:,} with the "
-        "least lag have none; raise it, or set it to 0 for none"
+        f"least lag have none; {HOW_TO_LIMIT}"
     )

@@ -14,7 +14,9 @@ from operators.collect.reading.offsets import Offsets
 from operators.collect.reading.tiered import known_sums
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.schema.arrays import Flags, Ints
+from operators.schema.guid import entity_path
 from operators.schema.metrics import GROUP_TOPIC
+from operators.schema.settings import HOW_TO_LIMIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def group_topic_samples(
         tick,
         GROUP_TOPIC,
         names,
-        ["/".join(name) for name in names],
+        [entity_path(*name) for name in names],
         {
             "consumer_group": [group for group, _ in names],
             "topic": [topic for _, topic in names],
@@ -119,7 +121,7 @@ def left_out(pairs: int, most: int) -> str:
     """A sentence on the pairs that have no rows."""
     return (
         f"its groups read {pairs:,} topics, each on its own, and `group_topics` allows for {most:,} "
-        f"rows: the {pairs - most:,} with the least lag have none; raise it, or set it to 0 for none"
+        f"rows: the {pairs - most:,} with the least lag have none; {HOW_TO_LIMIT}"
     )
 
 

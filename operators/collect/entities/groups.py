@@ -20,6 +20,7 @@ from operators.collect.reading.offsets import Offsets
 from operators.collect.reading.tiered import known_sums
 from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
 from operators.schema.arrays import Flags, Ints
+from operators.schema.guid import entity_path
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
 from operators.ticks import Collected
 
@@ -173,7 +174,7 @@ def _partitions(
         tick,
         PARTITION_OFFSET,
         names,
-        ["/".join(name) for name in names],
+        [entity_path(*name) for name in names],
         {
             "consumer_group": [group for group, _, _ in names],
             "topic": [topic for topic, _ in keys],

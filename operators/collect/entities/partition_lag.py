@@ -8,6 +8,7 @@ from operators.collect.reading.commits import Commits
 from operators.collect.reading.offsets import Offsets
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.schema.arrow import Only, as_only
+from operators.schema.guid import entity_path
 from operators.schema.metrics import PARTITION_OFFSET
 
 
@@ -33,7 +34,7 @@ def partition_lag(
         tick,
         PARTITION_OFFSET,
         names,
-        ["/".join(name) for name in names],
+        [entity_path(*name) for name in names],
         {
             "consumer_group": groups,
             "topic": topics,

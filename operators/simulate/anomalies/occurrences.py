@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from operators.schema.arrays import Ints
-from operators.schema.guid import broker_name, node_name
+from operators.schema.guid import broker_name, entity_path, node_name
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
 from operators.schema.nearest import nearest
 from operators.simulate.anomalies.kinds import Case, Effect, Kind, kind_of
@@ -242,7 +242,7 @@ def paths_of(cluster: str, topology: Topology) -> Paths:
         QUEUE: [q.name for q in topology.queues],
         NODE: [node_name(name) for name in topology.nodes],
     }
-    return {t: [f"{cluster}/{name}" for name in found] for t, found in names.items()}
+    return {t: [entity_path(cluster, name) for name in found] for t, found in names.items()}
 
 
 def _poisson(rate: float, key: int, day: int, count: int) -> Ints:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
 from operators.schema.arrays import Floats, Ints
+from operators.schema.guid import node_name
 from operators.schema.metrics import CLUSTER, NODE, QUEUE, EntityType, Origin
 from operators.schema.rabbitmq import path_of
 from operators.simulate.anomalies.kinds import Effect, Lever
@@ -78,7 +79,7 @@ class RabbitCluster:
                 spec,
                 account_id,
                 origin,
-                [f"node-{name}" for name in self._nodes.names],
+                [node_name(name) for name in self._nodes.names],
                 {"node": self._nodes.names},
             ),
         )
