@@ -15,7 +15,7 @@ from sinks.dead_letters import (
 from sinks.delivery import Courier, DeadLetter, Destination, Undelivered, rows_of
 from sinks.events import SamplesDelivered
 from sinks.job import JobContext
-from sinks.spool.sender import Chunks
+from sinks.spool.chunks import ChunkDelivery
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.store import Spool, left_behind
 
@@ -66,15 +66,15 @@ async def _redeliver(destination: Destination, spool: SpoolSettings, job: JobCon
 
     # What dies now goes into files of its own, which are not tried again in this call.
     letters = job.letters.apart(count)
-    chunks = Chunks(destination, replace(job, letters=letters, listener=count))
+    delivery = ChunkDelivery(destination, replace(job, letters=letters, listener=count))
     files = dead_letter_files(job.letters.path)
     problem = None
     await destination.start()
     try:
         for directory in left_behind(spool.directory_of(destination.name)):
-            await _empty(directory, chunks)
+            await _empty(directory, delivery)
         for file in files:
-            await _send_again(file, destination.name, chunks.courier)
+            await _send_again(file, destination.name, delivery.courier)
     except Undelivered as undelivered:
         problem = undelivered.reason
     finally:
@@ -87,10 +87,10 @@ async def _redeliver(destination: Destination, spool: SpoolSettings, job: JobCon
     )
 
 
-async def _empty(directory: Path, chunks: Chunks) -> None:
+async def _empty(directory: Path, delivery: ChunkDelivery) -> None:
     spool = Spool(directory)
     try:
-        await chunks.deliver_all(spool)
+        await delivery.deliver_all(spool)
     finally:
         spool.close()
 

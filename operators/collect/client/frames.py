@@ -314,7 +314,6 @@ class FoundCommits:
 _COMMIT = np.dtype(
     [("partition", ">i4"), ("committed", ">i8"), ("epoch", ">i4"), ("metadata", "u1")]
 )
-_CODE = np.dtype(">i2")
 _LEAST_COMMIT = _COMMIT.itemsize + 3
 """With an error code and no tags behind metadata of no length."""
 
