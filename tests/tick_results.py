@@ -25,8 +25,8 @@ from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 from tests.metadata import topology
+from tests.reported_groups import ReportedGroup, groups_of
 from tests.samples import NEW_YEAR
-from tests.told import Told, groups_of
 
 INTERVAL = 10_000
 IDENTITY = ClusterIdentity("prod", "production", None)
@@ -194,7 +194,7 @@ def _groups(
 ) -> FoundGroups:
     return groups_of(
         *(
-            Told(
+            ReportedGroup(
                 group,
                 "Stable",
                 "classic",

@@ -22,7 +22,7 @@ from flows.observe.picture import (
     TargetPicture,
 )
 from flows.observe.recent import Recent
-from operators.events import Observer, TaskCompleted, TaskFailed, TicksSimulated
+from operators.events import EVENTS, Observer, TaskCompleted, TaskFailed, TicksSimulated
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool
 from operators.schema.arrow import entity_type_of
@@ -72,7 +72,7 @@ class Tally:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._job = job
-        self._standing: LatestFigures | None = None
+        self._latest: LatestFigures | None = None
         self._is_draining = draining
         self._clock = clock
         self._lock = threading.Lock()
@@ -114,7 +114,7 @@ class Tally:
     @property
     def observer(self) -> Observer:
         """Has of pools' events only those made that are counted here."""
-        return Observer(self.hear, frozenset({TaskCompleted, TaskFailed}))
+        return Observer(self.hear, frozenset(event for event in EVENTS if event in self._by_event))
 
     def watch(self, pool: Pool) -> None:
         """Show a pool's counters, slots and breakers from now on."""
@@ -125,8 +125,8 @@ class Tally:
         """Note the samples of a cluster on their way to the sinks, and what shaped them."""
         if not batch.num_rows:
             return
-        if self._standing is not None:
-            self._standing.saw(cluster, batch)
+        if self._latest is not None:
+            self._latest.saw(cluster, batch)
         tick, labels = _last_tick(batch)
         with self._lock:
             seen = self._cluster(cluster)
@@ -155,7 +155,7 @@ class Tally:
 
     def show_figures(self) -> None:
         """Have pictures hold the last figures of clusters and groups too."""
-        self._standing = LatestFigures()
+        self._latest = LatestFigures()
 
     def end(self, *, failed: bool) -> None:
         """The job has ended."""
@@ -167,7 +167,7 @@ class Tally:
         """How things stand at this moment."""
         now = self._clock()
         figures, groups, queues = (
-            self._standing.figures() if self._standing else ({}, FigureTable(), FigureTable())
+            self._latest.figures() if self._latest else ({}, FigureTable(), FigureTable())
         )
         with self._lock:
             return replace(

@@ -174,7 +174,11 @@ def summarize(
     for entity_type, files in samples.files.items():
         report_stage(f"reading {entity_type.label} samples, {len(files):,} files")
         scan = samples.scan(entity_type)
-        queries = [_presence(scan, narrow), _shaped(scan), *_own(entity_type, scan, narrow, wide)]
+        queries = [
+            _present_rows(scan, narrow),
+            _shaped(scan),
+            *_own(entity_type, scan, narrow, wide),
+        ]
         here, labels, *found[entity_type] = pl.collect_all(queries, engine="streaming")
         tick_rows.append(here.with_columns(type=pl.lit(entity_type.label)))
         shaped.append(labels.with_columns(type=pl.lit(entity_type.label)))
@@ -228,7 +232,7 @@ _FIRST, _LAST = _TIME.min().alias("first"), _TIME.max().alias("last")
 _ROWS = pl.len().cast(pl.Int64).alias("rows")
 
 
-def _presence(scan: pl.LazyFrame, over: Buckets) -> pl.LazyFrame:
+def _present_rows(scan: pl.LazyFrame, over: Buckets) -> pl.LazyFrame:
     late = pl.col("late").fill_null(value=False).sum().cast(pl.Int64).alias("late")
     keys = (_CLUSTER, "origin", "provider", "environment", over.time())
     return scan.group_by(*keys).agg(_ROWS, late, _FIRST, _LAST).with_columns(*_strings(keys[:4]))

@@ -123,8 +123,8 @@ def _of_entities(summary: Summary) -> Iterator[Worst]:
                 for spell in _spells(each, str(entity), column, least, summary.buckets.width)
             ]
             of_lead: dict[str, list[list[_Spell]]] = defaultdict(list)
-            for together in _together(spells):
-                of_lead[max(together, key=_gravity).entity].append(together)
+            for overlapping in _overlapping(spells):
+                of_lead[max(overlapping, key=_gravity).entity].append(overlapping)
             for entity, all_times in of_lead.items():
                 gravest = max(all_times, key=lambda t: max(map(_gravity, t)))
                 value = max(spell.value for spell in gravest)
@@ -169,7 +169,7 @@ def _spells(rows: pl.DataFrame, entity: str, column: str, least: float, width: i
     return spells
 
 
-def _together(spells: Iterable[_Spell]) -> list[list[_Spell]]:
+def _overlapping(spells: Iterable[_Spell]) -> list[list[_Spell]]:
     """Spells that overlap, in one list."""
     found: list[list[_Spell]] = []
     end = -1

@@ -25,7 +25,7 @@ import operators.rabbitmq.collector
 from operators.derive.operator import ClusterDerivation
 from operators.rabbitmq.collector import RabbitCollector
 from tests.benchmarks.options import keep, parser_of
-from tests.rabbitmq.collecting import one_tick, settings_of
+from tests.rabbitmq.collected_rows import one_tick, settings_of
 from tests.rabbitmq.server import PASSWORD, USER, Node, RabbitServer
 from tests.rabbitmq.traffic import channel, publish, until
 

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
-from tests.integration.collecting import collect_once, row_of, rows_of, settings_of
+from tests.integration.collected_rows import collect_once, row_of, rows_of, settings_of
 from tests.kafka.cluster import Kafka
 from tests.kafka.tool_answers import (
     described_group,

@@ -14,7 +14,7 @@ from operators.collect.errors import CollectionError
 from operators.protocol.client import Client
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected, TargetKind, Ticks
-from tests.integration.collecting import (
+from tests.integration.collected_rows import (
     INTERVAL,
     SHARED_THREADS,
     rows_of,

@@ -9,7 +9,7 @@ import pytest
 
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
 from tests.conftest import started
-from tests.integration.collecting import collect_once, rows_of, settings_of
+from tests.integration.collected_rows import collect_once, rows_of, settings_of
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.groups import PATIENT, assigning, never_read, not_ready, reconciling
 from tests.kafka.tool_answers import GROUPS, SHARE_GROUPS, STREAMS_GROUPS, described_groups

@@ -8,7 +8,7 @@ import pytest
 from operators.collect.cluster_collector import ClusterCollector
 from operators.schema.arrow import Only
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
-from tests.integration.collecting import collect_once, row_of, rows_of, settings_of, tick
+from tests.integration.collected_rows import collect_once, row_of, rows_of, settings_of, tick
 from tests.integration.test_derive_collected import two_ticks
 from tests.kafka.cluster import Kafka, KafkaCluster
 from tests.kafka.tool_answers import described_group

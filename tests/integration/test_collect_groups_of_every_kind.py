@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
 from operators.ticks import Collected
 from tests.conftest import started
-from tests.integration.collecting import collect_once, rows_of, settings_of
+from tests.integration.collected_rows import collect_once, rows_of, settings_of
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.groups import (
     PATIENT,

@@ -9,7 +9,7 @@ import pytest
 from operators.collect.cluster_collector import ClusterCollector
 from operators.schema.metrics import TOPIC
 from operators.ticks import Collected, Ticks
-from tests.integration.collecting import (
+from tests.integration.collected_rows import (
     INTERVAL,
     SHARED_THREADS,
     collect_once,

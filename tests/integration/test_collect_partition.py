@@ -17,7 +17,7 @@ from operators.collect.pages.settings import PagesSettings
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected
-from tests.integration.collecting import (
+from tests.integration.collected_rows import (
     SHARED_THREADS,
     collection_of,
     rows_of,

@@ -19,7 +19,7 @@ from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.errors import CollectionError
 from operators.schema.metrics import CONSUMER_GROUP, PROBE
 from operators.ticks import PROBE_KIND, Collected, Ticks
-from tests.integration.collecting import rows_of, secured_settings, settings_of, tick
+from tests.integration.collected_rows import rows_of, secured_settings, settings_of, tick
 from tests.kafka.cluster import Kafka, KafkaCluster
 from tests.kafka.security import LIMITED, SecuredKafka
 from tests.kafka.workload import create_topic

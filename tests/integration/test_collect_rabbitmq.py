@@ -22,7 +22,7 @@ from tests.certificates import certificate
 from tests.conftest import started
 from tests.mqpipe import mqpipe
 from tests.ports import PortClaim
-from tests.rabbitmq.collecting import noted, row_of, rows_of, settings_of, ticks
+from tests.rabbitmq.collected_rows import noted, row_of, rows_of, settings_of, ticks
 from tests.rabbitmq.server import PASSWORD, USER, Node, RabbitServer
 from tests.rabbitmq.traffic import (
     channel,

@@ -14,7 +14,7 @@ from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, NODE, QUEUE, EntityType
 from operators.ticks import Collected, Ticks
 from tests.conftest import started
-from tests.rabbitmq.collecting import INTERVAL, row_of, rows_of, settings_of, ticks
+from tests.rabbitmq.collected_rows import INTERVAL, row_of, rows_of, settings_of, ticks
 from tests.rabbitmq.server import Node, RabbitServer
 from tests.rabbitmq.traffic import channel, declare, publish, until, wait_for_stats
 

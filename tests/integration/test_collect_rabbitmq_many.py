@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from operators.schema.metrics import QUEUE
-from tests.rabbitmq.collecting import rows_of, settings_of, ticks
+from tests.rabbitmq.collected_rows import rows_of, settings_of, ticks
 from tests.rabbitmq.server import Node, RabbitServer
 from tests.rabbitmq.traffic import channel, declare, publish, until, wait_for_stats
 

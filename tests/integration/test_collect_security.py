@@ -11,7 +11,7 @@ from operators.collect.errors import CollectionError
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Ticks
-from tests.integration.collecting import collect_once, rows_of, secured_settings
+from tests.integration.collected_rows import collect_once, rows_of, secured_settings
 from tests.kafka.security import ADMIN, LIMITED, SecuredKafka
 from tests.kafka.tokens import CLIENT, SECRET, TokenEndpoint
 from tests.kafka.workload import commit, create_topic

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.collect.cluster_collector import ClusterCollector
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC
-from tests.integration.collecting import row_of, settings_of, tick
+from tests.integration.collected_rows import row_of, settings_of, tick
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.jars import tiered_jar
 from tests.kafka.workload import commit, create_topic, produce

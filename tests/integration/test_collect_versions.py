@@ -3,7 +3,7 @@
 import pytest
 
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET, TOPIC
-from tests.integration.collecting import collect_once, row_of, rows_of, settings_of
+from tests.integration.collected_rows import collect_once, row_of, rows_of, settings_of
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.groups import live_streams_member
 from tests.kafka.tool_answers import described_group, group_members, group_state, total_lag

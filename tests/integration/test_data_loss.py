@@ -13,7 +13,7 @@ from operators.collect.cluster_collector import ClusterCollector
 from operators.derive.operator import ClusterDerivation
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC
 from operators.ticks import Collected, Outcome, TickResult, Ticks
-from tests.integration.collecting import INTERVAL, row_of, settings_of, tick
+from tests.integration.collected_rows import INTERVAL, row_of, settings_of, tick
 from tests.kafka.cluster import Kafka, KafkaCluster
 from tests.kafka.workload import commit, produce
 

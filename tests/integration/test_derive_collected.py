@@ -11,7 +11,7 @@ from operators.collect.settings import ClusterSettings
 from operators.derive.operator import ClusterDerivation
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected, Outcome, TickResult, Ticks
-from tests.integration.collecting import INTERVAL, row_of, rows_of, settings_of, tick
+from tests.integration.collected_rows import INTERVAL, row_of, rows_of, settings_of, tick
 from tests.kafka.cluster import Kafka, KafkaCluster
 from tests.kafka.workload import commit, create_topic, delete_topic, produce
 

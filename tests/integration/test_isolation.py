@@ -10,7 +10,7 @@ from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from operators.ticks import Collected
-from tests.integration.collecting import row_of, settings_of, tick
+from tests.integration.collected_rows import row_of, settings_of, tick
 from tests.kafka.cluster import Kafka
 from tests.kafka.workload import commit, create_topic, produce
 

@@ -24,7 +24,7 @@ from operators.schema.arrow import schema_of
 from operators.schema.metrics import CLUSTER, COLLECTION, CONSUMER_GROUP
 from operators.ticks import Outcome, TickResult, Ticks
 from tests.metadata import CLUSTER_ID, topology
-from tests.told import Told, groups_of
+from tests.reported_groups import ReportedGroup, groups_of
 
 IDENTITY = ClusterIdentity("prod", "production", 7)
 TICK = 1_767_225_600_000
@@ -151,8 +151,8 @@ def test_a_topics_lag_sums_its_groups() -> None:
     """The lag of all groups on the topic; none where no group commits to it."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     found = groups_of(
-        Told("a", commits=(("orders", 0, 4), ("orders", 1, 30))),
-        Told("b", commits=(("orders", 2, 1), ("gone", 0, 1))),
+        ReportedGroup("a", commits=(("orders", 0, 4), ("orders", 1, 30))),
+        ReportedGroup("b", commits=(("orders", 2, 1), ("gone", 0, 1))),
     )
     commits = commits_of(found, THREE)
     batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits, NO_PAGES).batches
@@ -171,8 +171,12 @@ def test_a_group_has_lag_with_and_without_members() -> None:
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     commits = commits_of(
         groups_of(
-            Told("dead", "Empty", "classic", (), (), (("orders", 0, 4), ("orders", 1, 28))),
-            Told("live", "Stable", "consumer", ("m",), (("orders", 0),), (("orders", 0, 11),)),
+            ReportedGroup(
+                "dead", "Empty", "classic", (), (), (("orders", 0, 4), ("orders", 1, 28))
+            ),
+            ReportedGroup(
+                "live", "Stable", "consumer", ("m",), (("orders", 0),), (("orders", 0, 11),)
+            ),
         ),
         THREE,
     )
@@ -198,7 +202,8 @@ def test_deleted_topics_and_leaderless_partitions_do_not_count_in_lag() -> None:
     """Neither a topic that is gone nor a partition without a leader makes a group's lag null."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     commits = commits_of(
-        groups_of(Told("g", commits=(("orders", 0, 4), ("gone", 0, 7), ("single", 1, 0)))), THREE
+        groups_of(ReportedGroup("g", commits=(("orders", 0, 4), ("gone", 0, 7), ("single", 1, 0)))),
+        THREE,
     )
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.committedOffset") == [(6, 11)]
@@ -207,7 +212,9 @@ def test_deleted_topics_and_leaderless_partitions_do_not_count_in_lag() -> None:
 def test_a_leader_that_did_not_answer_makes_lag_null() -> None:
     """A part of a lag is not the lag."""
     read = offsets(THREE, [0] * 5, [10, UNKNOWN, 5, 4, UNKNOWN])
-    commits = commits_of(groups_of(Told("g", commits=(("orders", 0, 4), ("orders", 1, 3)))), THREE)
+    commits = commits_of(
+        groups_of(ReportedGroup("g", commits=(("orders", 0, 4), ("orders", 1, 3)))), THREE
+    )
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.maxLag") == [(None, None)]
 
@@ -215,7 +222,7 @@ def test_a_leader_that_did_not_answer_makes_lag_null() -> None:
 def test_a_group_without_commits_has_no_lag() -> None:
     """Members and state, but neither lag nor committed offset."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
-    commits = commits_of(groups_of(Told("g", "Stable", "classic", ("m",), (), ())), THREE)
+    commits = commits_of(groups_of(ReportedGroup("g", "Stable", "classic", ("m",), (), ())), THREE)
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.committedOffset") == [(None, None)]
 
@@ -225,7 +232,8 @@ def test_partition_rows_have_offset_lag_and_end() -> None:
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     assigned = (("orders", 0), ("orders", 2))
     commits = commits_of(
-        groups_of(Told("g", "Stable", "classic", ("m",), assigned, (("orders", 0, 4),))), THREE
+        groups_of(ReportedGroup("g", "Stable", "classic", ("m",), assigned, (("orders", 0, 4),))),
+        THREE,
     )
     batch = group_samples(
         IDENTITY, TICK, commits, THREE, read, _no_times(commits), partition_offsets=True
@@ -237,7 +245,7 @@ def test_partition_rows_have_offset_lag_and_end() -> None:
 
 def test_a_group_whose_commits_did_not_come_still_has_its_state() -> None:
     """One request that failed costs its own columns."""
-    commits = commits_of(groups_of(Told("g", "Stable", "classic", ("m",), ())), THREE)
+    commits = commits_of(groups_of(ReportedGroup("g", "Stable", "classic", ("m",), ())), THREE)
     batch, _ = group_samples(IDENTITY, TICK, commits, THREE, None, _no_times(commits)).batches
     assert batch.schema == schema_of(CONSUMER_GROUP)
     assert rows(batch, "consumerGroup.state", "consumerGroup.totalLag") == [("Stable", None)]
@@ -246,7 +254,9 @@ def test_a_group_whose_commits_did_not_come_still_has_its_state() -> None:
 def test_a_group_without_a_name_is_not_its_cluster() -> None:
     """The admin API lets one commit for it; its samples are its own."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
-    commits = commits_of(groups_of(Told("", "Empty", "classic", ()), Told("g", "Empty")), THREE)
+    commits = commits_of(
+        groups_of(ReportedGroup("", "Empty", "classic", ()), ReportedGroup("g", "Empty")), THREE
+    )
     batch = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches[0]
     assert rows(batch, "entity_name", "consumer_group") == [("prod/", ""), ("prod/g", "g")]
 
@@ -257,8 +267,8 @@ def test_a_share_group_has_the_lag_that_its_coordinator_tells() -> None:
     at = (("orders", 0, 4), ("orders", 1, 28))
     commits = commits_of(
         groups_of(
-            Told("dark", "Empty", "share", (), commits=at, lags=(1, UNKNOWN)),
-            Told("told", "Empty", "share", (), commits=at, lags=(1, 2)),
+            ReportedGroup("dark", "Empty", "share", (), commits=at, lags=(1, UNKNOWN)),
+            ReportedGroup("told", "Empty", "share", (), commits=at, lags=(1, 2)),
         ),
         THREE,
     )

@@ -23,8 +23,8 @@ from operators.schema.arrow import Only, entity_type_of, only
 from operators.schema.metrics import BROKER_TOPIC, TOPIC
 from operators.ticks import TickResult
 from tests.metadata import topology
+from tests.reported_groups import ReportedGroup, groups_of
 from tests.tick_results import IDENTITY, ms, page, topics
-from tests.told import Told, groups_of
 
 BYTES, DISK = "broker.bytesWrittenToTopicPerSecond", "topic.diskSize"
 
@@ -109,7 +109,7 @@ def test_of_too_many_the_topics_with_the_most_traffic_have_rows() -> None:
     assert any(entity_type_of(b) is TOPIC and b.num_rows == 3 for b in result.batches)
 
 
-def clients(*told: Told, ends: Mapping[str, list[int]], most: int = 100) -> dict[Any, Any]:
+def clients(*told: ReportedGroup, ends: Mapping[str, list[int]], most: int = 100) -> dict[Any, Any]:
     """By group and client: the lag."""
     cluster = topology([1], {t: [(1, [1], [1])] * len(of) for t, of in ends.items()})
     end = np.array([e for topic in cluster.topics for e in ends[topic]], np.int64)
@@ -121,9 +121,9 @@ def clients(*told: Told, ends: Mapping[str, list[int]], most: int = 100) -> dict
     return {(r["consumer_group"], r["client_id"]): r["consumer.totalLag"] for r in rows.to_pylist()}
 
 
-def reading(group: str, **more: Any) -> Told:
+def reading(group: str, **more: Any) -> ReportedGroup:
     """A group whose first member has partitions 0 and 1 of `a`, and nobody has 2."""
-    return Told(
+    return ReportedGroup(
         group,
         "Stable",
         "classic",

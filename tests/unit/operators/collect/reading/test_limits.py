@@ -11,11 +11,12 @@ from operators.collect.reading.configs import TopicConfig, TopicConfigs
 from operators.collect.reading.limits import NOT_KNOWN, Limits, message_sizes
 from operators.collect.reading.offsets import Offsets
 from tests.metadata import topology
-from tests.told import Told, groups_of
+from tests.reported_groups import ReportedGroup, groups_of
 
 CLUSTER = topology([1, 2], {"t": [(1, [1, 2], [1, 2]), (1, [1, 2], [1, 2])]})
 COMMITS = commits_of(
-    groups_of(Told("g", "Stable", "classic", (), (), (("t", 0, 5), ("t", 1, 5)), 0)), CLUSTER
+    groups_of(ReportedGroup("g", "Stable", "classic", (), (), (("t", 0, 5), ("t", 1, 5)), 0)),
+    CLUSTER,
 )
 INF, NAN = float("inf"), float("nan")
 

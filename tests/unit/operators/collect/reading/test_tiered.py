@@ -19,7 +19,7 @@ from operators.collect.reading.tiered import (
 from operators.protocol.errors import RequestError
 from tests.fake_client import FakeClient
 from tests.metadata import topology
-from tests.told import Told, groups_of
+from tests.reported_groups import ReportedGroup, groups_of
 
 LAYOUT = {"deep": [(1, [1], [1]), (2, [2], [2])], "plain": [(1, [1], [1])]}
 CLUSTER = topology([1, 2], LAYOUT)
@@ -72,7 +72,9 @@ def test_unread_messages_in_remote_storage_are_before_the_local_start(
 ) -> None:
     """Neither what was read counts, nor what was removed, nor a topic that has no such storage."""
     positions = (("deep", 0, committed[0]), ("deep", 1, committed[1]), ("plain", 0, 4))
-    commits = commits_of(groups_of(Told("g", "Empty", "classic", (), (), positions, 0)), CLUSTER)
+    commits = commits_of(
+        groups_of(ReportedGroup("g", "Empty", "classic", (), (), positions, 0)), CLUSTER
+    )
     found = remote_unread(commits, OFFSETS, LOCAL)
     assert found is not None
     assert found.tolist() == [*remote, -1]

@@ -14,7 +14,7 @@ from operators.collect.reading.commits import commits_of
 from operators.collect.reading.offsets import Offsets
 from operators.collect.reading.timeline import Timelines, near
 from tests.metadata import topology
-from tests.told import Told, groups_of
+from tests.reported_groups import ReportedGroup, groups_of
 from tests.unit.operators.collect.reading.test_timeline import Log
 from tests.virtual_time import run
 
@@ -57,7 +57,7 @@ def look(timelines: Timelines, leader: Leader, commits: Commits, topic_id: str =
     """One tick: the times that are found, group by group and partition by partition."""
     cluster = topology([1], {"t": [(1, [1], [1])] * PARTITIONS}, ids={"t": topic_id})
     told = [
-        Told(group, commits=tuple(("t", p, offset) for p, offset in of.items()))
+        ReportedGroup(group, commits=tuple(("t", p, offset) for p, offset in of.items()))
         for group, of in commits.items()
     ]
     joined = commits_of(groups_of(*told), cluster)

@@ -1,4 +1,4 @@
-"""Consumer groups for tests, as their coordinators tell of them, in a few words."""
+"""Consumer groups for tests, as their coordinators report them, in a few words."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from operators.collect.reading.groups import COMPUTED, FoundGroup, FoundGroups, 
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportedGroup:
     """What is told of one group; None is what is not."""
 
     id: str
@@ -25,7 +25,7 @@ class Told:
     """Of a share group, for each of `commits`."""
 
 
-def groups_of(*told: Told) -> FoundGroups:
+def groups_of(*told: ReportedGroup) -> FoundGroups:
     """The groups that are told of."""
     topics: dict[str, int] = {}
     rows = [
@@ -40,7 +40,7 @@ def groups_of(*told: Told) -> FoundGroups:
     return FoundGroups(groups, Positions(tuple(topics), *columns), len(told), ())
 
 
-def _description(told: Told) -> Description | None:
+def _description(told: ReportedGroup) -> Description | None:
     if told.members is None:
         return None
     assigned: dict[str, tuple[int, ...]] = {}

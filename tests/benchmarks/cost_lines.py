@@ -1,6 +1,6 @@
 """Draws cost against work from what the benchmarks wrote: a straight line over 1,000 times.
 
-    python -m tests.benchmarks.straight FOLDER [--out docs/assets/cost.svg]
+    python -m tests.benchmarks.cost_lines FOLDER [--out docs/assets/cost.svg]
 
 FOLDER holds `export.json`, `merge.json`, `targets.json` and `ranges.json` of these benchmarks, or
 some of them, as `python -m tests.benchmarks --full --json FOLDER` writes them. Both axes are
