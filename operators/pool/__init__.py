@@ -7,8 +7,9 @@
         results = await map_batch(pool, urls, lambda url, left: fetch(url, timeout=left))
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from operators.schema.lazy import names_from
 
 if TYPE_CHECKING:
     from operators.pool.batch import map_batch as map_batch
@@ -45,10 +46,4 @@ _MODULES = {
 }
 """The names that can be imported from here, by where they are."""
 
-
-def __getattr__(name: str) -> object:
-    """A name of the table, from its module, which is imported now."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _MODULES)

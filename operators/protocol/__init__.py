@@ -3,8 +3,9 @@
 It knows requests and connections, and nothing of what the answers are for.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from operators.schema.lazy import names_from
 
 if TYPE_CHECKING:
     from operators.protocol.client import Client as Client
@@ -18,10 +19,4 @@ _MODULES = {
 }
 """The names that can be imported from here, by where they are."""
 
-
-def __getattr__(name: str) -> object:
-    """A name of the table, from its module, which is imported now."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _MODULES)

@@ -6,8 +6,9 @@ ticks into samples, `anomaly_table` lists what went wrong. What patterns (`Scene
 here too.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from operators.schema.lazy import names_from
 
 if TYPE_CHECKING:
     from operators.plugins import PluginError as PluginError
@@ -60,10 +61,4 @@ _MODULES = {
 }
 """The names that can be imported from here, by where they are."""
 
-
-def __getattr__(name: str) -> object:
-    """A name of the table, from its module, which is imported now."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _MODULES)
