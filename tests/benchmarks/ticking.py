@@ -20,7 +20,7 @@ from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
 try:
     from operators.collect.cluster_collector import ClusterCollector
 except ModuleNotFoundError:  # 85bbb6c has it elsewhere
-    from operators.collect.collector import ClusterCollector  # type: ignore[import-untyped, no-redef]
+    from operators.collect.collector import ClusterCollector  # type: ignore[import-not-found, no-redef]
 
 INTERVAL = 30_000
 TIMEOUT = 60.0
