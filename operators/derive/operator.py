@@ -65,7 +65,7 @@ _RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
     ),
     "queues": (
         derive_queues,
-        lambda now, before, partial, most: kept_queues(now, before, partial),  # noqa: ARG005
+        kept_queues,
         SCHEMAS,
     ),
 }

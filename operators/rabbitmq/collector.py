@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any
 
 from operators.collect.budget import Budget
@@ -20,12 +21,14 @@ from operators.rabbitmq.detailed import (
     QUEUES,
     Queue,
     QueuesPage,
+    dead_lettered,
     identity_of,
     parse_page,
+    tells_of_each,
     unescaped,
 )
 from operators.rabbitmq.nodes import COLUMNS, node_samples, of_page, with_alarms
-from operators.rabbitmq.places import keeps_statistics, page_url, places
+from operators.rabbitmq.places import keeps_statistics, page_url, places, totals_url
 from operators.rabbitmq.queues import LISTED, MEASURED, Listed, Read, listing, measured
 from operators.rabbitmq.queues import queue_samples as samples_of
 from operators.rabbitmq.settings import RabbitSettings
@@ -40,10 +43,15 @@ LISTED_FOR = 60.0
 """Seconds for which what a queue is (type, leader, members) is taken as it was, while no queue and no
 node comes or goes."""
 
-MANY, DETAILS_FOR = 2_000, 55.0
-"""Queues on a node from which on details of them (bytes, memory, capacity, the first message's time) are
-taken as they were for so many seconds: they are nine tenths of what a page costs. They are not read in the
-tick that lists the queues, which costs as much."""
+MANY = 2_000
+"""Queues on a node from which on what costs much is not read in every tick, and no two of it in one."""
+
+DETAILS_FOR = 55.0
+"""Seconds for which details of many queues (bytes, memory, capacity, the first message's time) are taken as
+they were: they are nine tenths of what a page costs."""
+
+DEAD_LETTERS_FOR = 55.0
+"""Seconds between two counts of dead letters where a node has many queues: its page sums all of them up."""
 
 API_FOR = 600.0
 """Seconds for which the API is read where no page was to be had; then pages are tried again."""
@@ -59,12 +67,25 @@ _PORT = (
 RabbitMQ many times as much: enable it, open its port (15692) or say under `prometheus` where it is"
 )
 
+_BY_OBJECT = (
+    "prometheus.return_per_object_metrics is on, so RabbitMQ's page /metrics has thousands of series by \
+queue: turn it off, as it is by itself"
+)
+
 _NO_STATISTICS = "the management plugin keeps none (management.disable_stats or \
 management_agent.disable_metrics_collector, as in RabbitMQ's own image), so it reports of the cluster no channel \
 and no partition, and where the Prometheus plugin is not reached of nodes no memory and disk, and of queues no \
 message: keep them, or have the plugin reached"
 
 log = Log("mqpipe.collect")
+
+
+class _Turn(Enum):
+    """What costs much of many queues, of which a tick reads one at most."""
+
+    LIST = auto()
+    DETAILS = auto()
+    DEAD_LETTERS = auto()
 
 
 class _Topology:
@@ -98,11 +119,13 @@ class RabbitCollector:
         self._asked_id = False
         self._running: frozenset[str] = frozenset()
         self._listed: Mapping[Queue, Listed] = {}
-        self._listed_at = -LISTED_FOR
+        self._listed_at = -math.inf
+        self._turns = dict.fromkeys(_Turn, -math.inf)
         self._by_api_until = 0.0
         self._known: _Known | None = None
-        self._details: dict[str, tuple[float, Mapping[str, Mapping[Queue, float]]]] = {}
+        self._details: dict[str, Mapping[str, Mapping[Queue, float]]] = {}
         self._queues_on: dict[str, int] = {}
+        self._by_object: set[str] = set()
         self._noted: dict[str, str] = {}
 
     @property
@@ -309,10 +332,10 @@ class RabbitCollector:
     ) -> tuple[Read | None, list[Problem]]:
         """What the nodes' pages report, and the problems of those that do not; None where none does."""
         urls = places(self._settings, running, overview)
-        names = sorted(running)
+        names, turn = sorted(running), self._turn(running)
         until = budget.until(PAGES_SHARE, f"{self._settings.name}: read the Prometheus pages")
         found = await asyncio.gather(
-            *(self._page(name, urls.get(name), running, until) for name in names)
+            *(self._page(name, urls.get(name), turn, until) for name in names)
         )
         pages = {
             n: page for n, page in zip(names, found, strict=True) if isinstance(page, QueuesPage)
@@ -323,7 +346,10 @@ class RabbitCollector:
                 Problem("unavailable", f"{self._settings.name}: no node runs")
             ]
         at = wall_clock()
-        listed, lacking = await self._list(pages, running, budget)
+        (listed, lacking), letters = await asyncio.gather(
+            self._list(pages, running, turn, budget),
+            self._dead_letters(urls, running, turn, budget),
+        )
         return (
             Read(
                 _gauges(pages, listed),
@@ -331,9 +357,63 @@ class RabbitCollector:
                 dict.fromkeys(pages, at),
                 listed,
                 running - pages.keys(),
+                letters,
             ),
             [*problems, *lacking],
         )
+
+    def _turn(self, running: frozenset[str]) -> _Turn | None:
+        """Which of what costs much this tick reads: of that which is due, what has waited longest.
+
+        What the queues are is asked for whenever one comes or goes, besides.
+        """
+        now = time.monotonic()
+        every = {_Turn.LIST: LISTED_FOR}
+        if any(queues >= MANY for queues in self._queues_on.values()):
+            every |= {_Turn.DETAILS: DETAILS_FOR, _Turn.DEAD_LETTERS: DEAD_LETTERS_FOR}
+        overdue = {turn: now - self._turns[turn] - seconds for turn, seconds in every.items()}
+        turn = max(overdue, key=lambda turn: overdue[turn])
+        if running != self._running:
+            turn = _Turn.LIST
+        elif overdue[turn] < 0:
+            return None
+        self._turns[turn] = now
+        return turn
+
+    async def _dead_letters(
+        self,
+        urls: Mapping[str, str],
+        running: frozenset[str],
+        turn: _Turn | None,
+        budget: Budget,
+    ) -> dict[str, int | None]:
+        """Of each node that runs: messages dead-lettered since it started; empty where none is asked."""
+        nodes = [
+            node
+            for node in sorted(running & urls.keys() - self._by_object)
+            if turn is _Turn.DEAD_LETTERS or self._queues_on.get(node, MANY) < MANY
+        ]
+        if not nodes:
+            return {}
+        until = budget.until(1, f"{self._settings.name}: count the dead letters")
+        counts = await asyncio.gather(*(self._dead_letters_of(n, urls[n], until) for n in nodes))
+        return {**dict.fromkeys(running), **dict(zip(nodes, counts, strict=True))}
+
+    async def _dead_letters_of(self, node: str, url: str, timeout: float) -> int | None:
+        try:
+            text = await self._api.page(totals_url(url), timeout, node)
+        except CollectionError as error:
+            # Of a node that hangs, its other page tells.
+            if not error.retryable:
+                self._note("dead letters are not counted", error.problem.text)
+            return None
+        if identity_of(text)[0] != node:
+            return None
+        if tells_of_each(text) and self._queues_on.get(node, 0) >= MANY:
+            self._by_object.add(node)
+            self._note("dead letters are not counted", _BY_OBJECT)
+            return None
+        return dead_lettered(text)
 
     async def _text(
         self, node: str, url: str | None, families: Iterable[str], timeout: float
@@ -358,9 +438,11 @@ class RabbitCollector:
         return None
 
     async def _page(
-        self, node: str, url: str | None, running: frozenset[str], timeout: float
+        self, node: str, url: str | None, turn: _Turn | None, timeout: float
     ) -> QueuesPage | Problem:
-        brief = self._without_details(node, running)
+        queues = self._queues_on.get(node)
+        # How many there are is not known at first.
+        brief = queues is None or (queues >= MANY and turn is not _Turn.DETAILS)
         page = await self._families(node, url, BRIEF if brief else QUEUES, timeout)
         if isinstance(page, Problem):
             return page
@@ -368,25 +450,10 @@ class RabbitCollector:
         if new and len(page.queues) < MANY:
             return await self._families(node, url, QUEUES, timeout)
         if brief:
-            _, details = self._details.get(node, (0, {}))
-            page.gauges |= _as_they_were(details, page.queues)
+            page.gauges |= _as_they_were(self._details.get(node, {}), page.queues)
         elif len(page.queues) >= MANY:
-            self._details[node] = (
-                time.monotonic(),
-                {column: page.gauges[column] for column in DETAILS},
-            )
+            self._details[node] = {column: page.gauges[column] for column in DETAILS}
         return page
-
-    def _without_details(self, node: str, running: frozenset[str]) -> bool:
-        """Whether details of a node's queues are left out: of many, but once in a while; at first of all."""
-        queues = self._queues_on.get(node)
-        if queues is None or queues < MANY:
-            return queues is None
-        read, _ = self._details.get(node, (-math.inf, {}))
-        age = time.monotonic() - read
-        lists = running != self._running or time.monotonic() >= self._listed_at + LISTED_FOR
-        # Where listing fails, it is due all the time.
-        return age < DETAILS_FOR or (lists and age < 2 * DETAILS_FOR)
 
     async def _families(
         self, node: str, url: str | None, of_queues: Iterable[str], timeout: float
@@ -398,14 +465,20 @@ class RabbitCollector:
         return await asyncio.to_thread(parse_page, text) if problem is None else problem
 
     async def _list(
-        self, pages: Mapping[str, QueuesPage], running: frozenset[str], budget: Budget
+        self,
+        pages: Mapping[str, QueuesPage],
+        running: frozenset[str],
+        turn: _Turn | None,
+        budget: Budget,
     ) -> tuple[Mapping[Queue, Listed], list[Problem]]:
         """What the queues are: as it was, where nothing has come or gone since."""
         on_pages = {queue for page in pages.values() for queue in page.queues}
         known = (
             self._listed.keys() >= on_pages or {*map(unescaped, on_pages)} <= self._listed.keys()
         )
-        fresh = time.monotonic() < self._listed_at + LISTED_FOR
+        # Where it failed in its turn it is tried again, but not beside what costs as much.
+        others = turn in (_Turn.DETAILS, _Turn.DEAD_LETTERS)
+        fresh = others or time.monotonic() < self._listed_at + LISTED_FOR
         if known and fresh and running == self._running:
             gone = {
                 name
@@ -422,6 +495,7 @@ class RabbitCollector:
             return {n: of for n, of in self._listed.items() if n in on_pages}, [error.problem]
         self._listed = await asyncio.to_thread(listing, found, running)
         self._listed_at, self._running = time.monotonic(), running
+        self._turns[_Turn.LIST] = self._listed_at
         return self._listed, []
 
     # By the API

@@ -8,6 +8,7 @@ from operators.derive.store import (
     NOWHERE,
     Raw,
     at,
+    carried,
     concat,
     match,
     nullable,
@@ -16,13 +17,16 @@ from operators.derive.store import (
     with_columns,
 )
 from operators.rabbitmq.detailed import ACKNOWLEDGED, DELIVERED, PUBLISHED, REDELIVERED
-from operators.rabbitmq.measures import KEYS, PRESENT, QUEUE_KEYS, READ, TALLIES
+from operators.rabbitmq.measures import DEAD_LETTERS, KEYS, PRESENT, QUEUE_KEYS, READ, TALLIES
 from operators.schema.arrays import Flags, Floats
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, QUEUE
 
-SCHEMAS = {"tallies": TALLIES, "read": READ, "used": PRESENT}
+SCHEMAS = {"tallies": TALLIES, "read": READ, "used": PRESENT, "dead_letters": DEAD_LETTERS}
 """What is kept from tick to tick."""
+
+SELDOM = 200.0
+"""Seconds between two counts of dead letters, at most: of many queues they are read once in a while."""
 
 RATES = {
     PUBLISHED: "queue.messagesInPerSecond",
@@ -48,10 +52,27 @@ def derive_queues(
     if not rows or "tallies" not in now:
         return batches
     grown = _Growth(now, before, most)
-    return tuple(_derived(batch, rows[0], grown) for batch in batches)
+    dead_lettered = _dead_lettered(now, before, max(most, SELDOM))
+    return tuple(_derived(batch, rows[0], grown, dead_lettered) for batch in batches)
 
 
-def kept_queues(now: Raw, before: Raw, partial: bool) -> Raw:
+def _dead_lettered(now: Raw, before: Raw, most: float) -> float | None:
+    """Messages dead-lettered in a second, of all nodes that run; None where it is not known of one.
+
+    A count that is lower than it was is that of a node that started anew, from 0.
+    """
+    counts, old = now["dead_letters"], before["dead_letters"]
+    if not counts.num_rows or counts.column("value").null_count:
+        return None
+    rows = match(counts, old, ("node",))
+    value = numbers(counts, "value")
+    since = at(numbers(old, "value"), rows, 0)
+    grown = np.where(value < since, value, value - since)
+    rate = float((grown / seconds_between(counts, old, rows, most)).sum())
+    return None if np.isnan(rate) else rate
+
+
+def kept_queues(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
     """What the next tick of queues needs: the last reading of each node, and which were ever used."""
     gone = pc.invert(_is_in(before["read"], now["read"], ("node",)))
     old = pc.invert(_is_in(before["tallies"], now["read"], ("node",)))
@@ -64,6 +85,14 @@ def kept_queues(now: Raw, before: Raw, partial: bool) -> Raw:
         else now["tallies"],
         "read": concat([now["read"], before["read"].filter(gone)]) if partial else now["read"],
         "used": used if partial else there,
+        "dead_letters": carried(
+            now["dead_letters"],
+            before["dead_letters"],
+            ("node",),
+            "value",
+            True,
+            max(most, SELDOM),
+        ),
     }
 
 
@@ -121,7 +150,9 @@ class _Growth:
         return known
 
 
-def _derived(batch: pa.RecordBatch, queues: pa.RecordBatch, grown: _Growth) -> pa.RecordBatch:
+def _derived(
+    batch: pa.RecordBatch, queues: pa.RecordBatch, grown: _Growth, dead_lettered: float | None
+) -> pa.RecordBatch:
     if entity_type_of(batch) is QUEUE:
         columns = {
             column: nullable(grown.of(queues, counter, per_second=True))
@@ -137,6 +168,8 @@ def _derived(batch: pa.RecordBatch, queues: pa.RecordBatch, grown: _Growth) -> p
     if entity_type_of(batch) is CLUSTER:
         rates = grown.of(queues, PUBLISHED, per_second=True)
         known = rates[~np.isnan(rates)]
+        columns = {"cluster.deadLetteredPerSecond": pa.array([dead_lettered], pa.float64())}
         if len(known):
-            return with_columns(batch, {"cluster.messagesInPerSecond": [float(known.sum())]})
+            columns["cluster.messagesInPerSecond"] = pa.array([float(known.sum())])
+        return with_columns(batch, columns)
     return batch

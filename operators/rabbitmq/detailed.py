@@ -1,4 +1,4 @@
-"""Pages of RabbitMQ's Prometheus plugin, taken apart: `/metrics/detailed?family=…`.
+"""Pages of RabbitMQ's Prometheus plugin, taken apart: `/metrics/detailed?family=…`, and `/metrics`.
 
 All series of one metric stand together, each on a line of its own with its labels in one order, so that
 a metric is found by one search, and what is not wanted is passed over. RabbitMQ 3.10 does not escape
@@ -67,6 +67,12 @@ Queue = tuple[str, str]
 """Virtual host and name."""
 
 _CHANNEL = re.compile(r'channel="([^"]*)",')
+_DEAD_LETTERED = re.compile(
+    r"^rabbitmq_global_messages_dead_lettered_(?:rejected|expired|maxlen|delivery_limit)_total"
+    r'\{[^}]*dead_letter_strategy="at_(?:most|least)_once"[^}]*\} (\d+)',
+    re.M,
+)
+"""What has no dead-letter exchange is counted too, as `disabled`, and confirmed ones once more."""
 _IDENTITY = re.compile(
     r'^rabbitmq_identity_info\{.*rabbitmq_node="([^"]*)".*'
     r'rabbitmq_cluster_permanent_id="([^"]*)"',
@@ -162,11 +168,26 @@ def values_of(text: str, metrics: Iterable[str]) -> dict[str, float]:
     return found
 
 
+def dead_lettered(text: str) -> int | None:
+    """How many messages a node's queues have dead-lettered since it started, by its page `/metrics`.
+
+    Of all reasons and types of queue; None where it counts none, as before RabbitMQ 3.10.
+    """
+    counts = _DEAD_LETTERED.findall(text)
+    return sum(map(int, counts)) if counts else None
+
+
+def tells_of_each(text: str) -> bool:
+    """Whether `/metrics` has series by queue (`prometheus.return_per_object_metrics`)."""
+    return "\nrabbitmq_queue_messages{" in text
+
+
 def _queue(labels: str) -> Queue | None:
-    """The queue of `vhost="…",queue="…"`, as it stands there; an exchange may follow."""
+    """The queue of `vhost="…",queue="…"`, as it stands there; an exchange may follow, or stand between."""
     labels, _, _ = labels.partition('",exchange_vhost="')
     vhost, found, queue = labels.partition('",queue="')
-    return (vhost.rpartition('vhost="')[2], queue.removesuffix('"')) if found else None
+    vhost, _, _ = vhost.rpartition('vhost="')[2].partition('",exchange="')
+    return (vhost, queue.removesuffix('"')) if found else None
 
 
 def unescaped(queue: Queue) -> Queue:

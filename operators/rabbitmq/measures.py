@@ -19,6 +19,10 @@ the API (`""`) has those of all."""
 PRESENT = pa.schema([(key, NAME) for key in QUEUE_KEYS])
 """`present`: the queues that there are. `used`: those of which there were ever counters."""
 
+DEAD_LETTERS = pa.schema([("node", NAME), ("at", pa.int64()), ("value", pa.int64())])
+"""`dead_letters`: one row a node that runs, and what its queues dead-lettered since it started: null where
+that is not known."""
+
 Counters = Mapping[tuple[str, tuple[str, str], str], int]
 """Values by channel, queue and counter."""
 
@@ -41,6 +45,11 @@ def read_batch(at: Mapping[str, int]) -> pa.RecordBatch:
 def present_batch(queues: Iterable[tuple[str, str]]) -> pa.RecordBatch:
     """Which queues there are; shape: PRESENT."""
     return _batch(queues, PRESENT)
+
+
+def dead_letters_batch(at: int, by_node: Mapping[str, int | None]) -> pa.RecordBatch:
+    """What nodes counted at a time (ms); shape: DEAD_LETTERS."""
+    return _batch([(node, at, count) for node, count in by_node.items()], DEAD_LETTERS)
 
 
 def _batch(rows: Iterable[Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:

@@ -75,8 +75,9 @@ def node_samples(
 ) -> Collected:
     """One NODE row for each node that the cluster knows, and the CLUSTER columns that they give.
 
-    A node that does not run has `node.running` 0 and all else null. One that is `silent`, so that it is
-    not known whether it runs, has no row.
+    A node that does not run has `node.running` 0 and all else null, but from which nodes it is cut off:
+    one that is counts as one that does not run, and tells it all the same. One that is `silent`, so that
+    it is not known whether it runs, has no row.
     """
     known = sorted(nodes, key=lambda node: str(node["name"]))
     reported = [node for node in known if node["name"] not in silent]
@@ -86,8 +87,9 @@ def node_samples(
     columns: dict[str, Any] = {
         column: [whole(node.get(field)) for node in live] for column, field in FIELDS.items()
     }
-    partitions = [node.get("partitions") for node in live]
-    seen = [len(cut) if isinstance(cut, list) else None for cut in partitions]
+    seen = [
+        _cut_off(node.get("partitions"), runs) for node, runs in zip(told, running, strict=True)
+    ]
     uptimes = [whole(node.get("uptime")) for node in live]
     rows = collected_batch(
         identity,
@@ -120,6 +122,12 @@ def node_samples(
         },
     )
     return Collected((rows, cluster))
+
+
+def _cut_off(partitions: Any, runs: bool) -> int | None:
+    """How many nodes one is cut off from; of one that is dead it is not known."""
+    known = isinstance(partitions, list) and (runs or partitions)
+    return len(partitions) if known else None
 
 
 def _sum(values: Sequence[int | None]) -> int | None:

@@ -37,6 +37,11 @@ def page_url(url: str, families: Iterable[str]) -> str:
     return f"{url.rstrip('/').removesuffix('/metrics')}/metrics/detailed?{asked}"
 
 
+def totals_url(url: str) -> str:
+    """Where a plugin's page of the whole node is."""
+    return f"{url.rstrip('/').removesuffix('/metrics')}/metrics"
+
+
 def _host(settings: RabbitSettings, node: str, running: frozenset[str]) -> str:
     """Where a node is reached: the API's own host is known to be, others are by their names."""
     host = urlsplit(settings.url).hostname if len(running) == 1 else node.partition("@")[2]

@@ -13,7 +13,13 @@ from operators.rabbitmq.detailed import (
     REDELIVERED,
     Queue,
 )
-from operators.rabbitmq.measures import Counters, present_batch, read_batch, tallies_batch
+from operators.rabbitmq.measures import (
+    Counters,
+    dead_letters_batch,
+    present_batch,
+    read_batch,
+    tallies_batch,
+)
 from operators.rabbitmq.nodes import whole
 from operators.schema.guid import entity_path
 from operators.schema.metrics import QUEUE
@@ -75,6 +81,8 @@ class Read:
     listed: Mapping[Queue, Listed] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
     """Nodes that run and were not read: their queues are not known."""
+    dead_lettered: Mapping[str, int | None] = field(default_factory=dict)
+    """By node that runs: messages dead-lettered since it started; empty where that was not asked for."""
 
 
 def listing(answer: Sequence[Mapping[str, Any]], running: Collection[str]) -> dict[Queue, Listed]:
@@ -178,6 +186,7 @@ def queue_samples(
         "tallies": tallies_batch(_of(read.counters, queues)),
         "read": read_batch(read.at),
         "present": present_batch(names),
+        "dead_letters": dead_letters_batch(now, read.dead_lettered),
     }
     return Collected((rows, cluster), raw)
 

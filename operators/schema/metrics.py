@@ -256,6 +256,11 @@ CLUSTER = EntityType(
         _whole("cluster.connectionCount", "connections", "clients' connections"),
         _whole("cluster.channelCount", "channels", "channels in them"),
         _whole("cluster.consumerCount", "consumers", "consumers of all queues"),
+        _rate(
+            "cluster.deadLetteredPerSecond",
+            "messages/s",
+            "messages that queues gave to their dead-letter exchanges",
+        ),
     ),
     provider_events=(("rabbitmq", "RabbitmqClusterSample"),),
 )

@@ -3,8 +3,8 @@
 A real RabbitMQ of one node with many queues, each with a message, is asked in turn as nri-rabbitmq and
 OpenTelemetry's receiver do (one GET of `/api/queues`, parsed) and by a tick of mqpipe to derived samples,
 both by one process on the same server. Rounds alternate; the medians count: seconds, and seconds of a
-processor that RabbitMQ took. One tick a minute reads details of the queues (`details_…`), and another asks
-what they are (`list_…`): both are bounded as the others are.
+processor that RabbitMQ took. Once in a minute or two a tick reads details of the queues (`details_…`), another
+asks what they are (`list_…`), and one counts dead letters (`letters_…`): all are bounded as the others are.
 
     python -m tests.benchmarks.bench_rabbit [--queues 10000] [--rounds 3] [--json FILE]
 """
@@ -64,7 +64,7 @@ def processor_seconds(node: Node) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-KINDS = ("all", "tick", "details", "list")
+KINDS = ("all", "tick", "details", "list", "letters")
 
 
 def due(kind: str) -> None:
@@ -72,6 +72,7 @@ def due(kind: str) -> None:
     module = operators.rabbitmq.collector
     module.DETAILS_FOR = 0 if kind == "details" else ENDLESS
     module.LISTED_FOR = 0 if kind == "list" else ENDLESS
+    module.DEAD_LETTERS_FOR = 0 if kind == "letters" else ENDLESS
 
 
 async def measure(node: Node, queues: int, rounds: int) -> dict[str, Any]:
@@ -84,7 +85,7 @@ async def measure(node: Node, queues: int, rounds: int) -> dict[str, Any]:
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     headers = {"Authorization": f"Basic {login}"}
     async with aiohttp.ClientSession(headers=headers) as session:
-        for number in range(2):
+        for number in range(3):
             await one_tick(collector, derivation, number, 120)
         for turn in range(rounds * len(KINDS)):
             kind = KINDS[turn % len(KINDS)]

@@ -120,6 +120,46 @@ def test_rates_are_what_was_counted_between_two_ticks(rabbit: RabbitServer, read
     assert second["queue.deadLetteredPerSecond"] is None
 
 
+DEAD_LETTERED = 5 + 3 + 4
+"""Rejected, expired, and more than fit."""
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_dead_letters_are_counted_for_the_cluster(rabbit: RabbitServer, kind: str) -> None:
+    """What is rejected, expires or does not fit, in a second; not what goes nowhere."""
+    node, name = rabbit.first, f"dead-{kind}"
+    to = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": name}
+    with channel(node) as on:
+        declare(on, name)
+        declare(on, f"{name}-rejects", kind, **to)
+        declare(on, f"{name}-expires", kind, **to, **{"x-message-ttl": 1})
+        declare(on, f"{name}-fits", kind, **to, **{"x-max-length": 2})
+        declare(on, f"{name}-drops", kind)
+
+        def die() -> None:
+            for queue in ("rejects", "drops"):
+                publish(on, f"{name}-{queue}", 5)
+                wait_for_stats(node, f"{name}-{queue}", messages=5)
+                on.basic_nack(take(on, f"{name}-{queue}", 5, ack=False), True, requeue=False)
+            publish(on, f"{name}-expires", 3)
+            publish(on, f"{name}-fits", 6)
+            wait_for_stats(node, name, messages=DEAD_LETTERED)
+
+        first, second, third = ticks(settings_of(node, **only(name)), die, lambda: None)
+    rates = [of_cluster(tick)["cluster.deadLetteredPerSecond"] for tick in (second, third)]
+    assert "cluster.deadLetteredPerSecond" not in of_cluster(first)
+    published = row_of(second, QUEUE, f"{name}-rejects")
+    seconds = published["queue.messagesPublished"] / published["queue.messagesInPerSecond"]
+    assert rates[0] * seconds == pytest.approx(DEAD_LETTERED, rel=0.1)
+    assert rates[1] == 0
+
+
+def of_cluster(tick: Any) -> dict[str, Any]:
+    """What its parts know of the cluster."""
+    parts = rows_of(tick, CLUSTER)
+    return {name: value for part in parts for name, value in part.items() if value is not None}
+
+
 @READERS
 def test_rates_outlive_a_publisher(rabbit: RabbitServer, reader: str) -> None:
     """Its counters go with its channel: what others publish counts, and nothing is negative."""
@@ -241,9 +281,7 @@ def test_nodes_and_cluster_are_as_the_api_says(rabbit: RabbitServer) -> None:
     assert row["node.totalMemoryUsedInBytes"] == pytest.approx(said["mem_used"], rel=0.5)
     assert row["node.hostMemoryAlarm"] == row["node.diskAlarm"] == row["node.partitionsSeen"] == 0
     assert 0 < row["node.uptime"] <= said["uptime"] / 1000
-    cluster: dict[str, Any] = {}
-    for part in rows_of(tick, CLUSTER):
-        cluster |= {name: value for name, value in part.items() if value is not None}
+    cluster = of_cluster(tick)
     assert cluster["cluster.nodeCount"] == cluster["cluster.runningNodeCount"] == 1
     assert cluster["cluster.queueCount"] == len(listed)
     assert cluster["cluster.totalLag"] == sum(queue["messages"] for queue in listed)
