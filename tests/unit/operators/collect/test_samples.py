@@ -77,7 +77,13 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
     told = {name: row[name] for name in row if name.startswith("cluster.")}
     of_rabbitmq = (
         *("nodeCount", "runningNodeCount", "alarmCount", "partitionedNodeCount"),
-        *("queueCount", "connectionCount", "channelCount", "consumerCount"),
+        *(
+            "queueCount",
+            "connectionCount",
+            "channelCount",
+            "consumerCount",
+            "deadLetteredPerSecond",
+        ),
     )
     assert {told.pop(f"cluster.{name}") for name in of_rabbitmq} == {None}
     assert told == {
