@@ -160,7 +160,7 @@ class _Reach:
             case Lever.DOWN | Lever.BEHIND:
                 for broker in entities.tolist():
                     self._trouble(broker, effect.lever)
-            case Lever.DISK:
+            case Lever.DISK | Lever.CUT:
                 pass  # of RabbitMQ's nodes, of which `rabbitmq/cluster.py` says what it touches
             case unknown:
                 assert_never(unknown)

@@ -1,5 +1,7 @@
 """From a fleet's settings to the topology of its clusters."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.simulate.noise import hashed, key_of
@@ -9,6 +11,7 @@ from operators.simulate.presets import (
     GROUP_NAMES,
     QUEUE_NAMES,
     TOPIC_NAMES,
+    dead_letter_name,
     names_of,
     queue_preset,
     topic_preset,
@@ -108,6 +111,7 @@ def _queues(fleet: FleetSettings, key: int) -> tuple[QueueShape, ...]:
         float(level) if queue.messages_per_second is None else queue.messages_per_second
         for queue, level in zip(listed, scaled, strict=True)
     ]
+    to = _dead_letters(listed) if fleet.provider == "rabbitmq" else [None] * len(listed)
     return tuple(
         QueueShape(
             name=queue.name,
@@ -116,11 +120,24 @@ def _queues(fleet: FleetSettings, key: int) -> tuple[QueueShape, ...]:
             processing_time=p.processing_time,
             message_size=queue.message_size or int(size),
             type=queue.type,
+            dead_letters_to=dead_letters_to,
+            max_length=queue.max_length,
+            message_ttl=queue.message_ttl,
         )
-        for queue, p, level, size in zip(
-            listed, presets, levels, _sizes(fleet, len(listed), key), strict=True
+        for queue, p, level, size, dead_letters_to in zip(
+            listed, presets, levels, _sizes(fleet, len(listed), key), to, strict=True
         )
     )
+
+
+def _dead_letters(listed: Sequence[QueueSettings]) -> list[int | None]:
+    """Places of the queues that dead letters go to, as is said or by their names; those send none on."""
+    places = {queue.name: place for place, queue in enumerate(listed)}
+    said = {queue.name: queue.dead_letters_to for queue in listed if queue.dead_letters_to}
+    named = {queue.name: dead_letter_name(queue.name) for queue in listed}
+    taken = {*said.values(), *(to for name, to in named.items() if name not in said)}
+    by_name = {name: to for name, to in named.items() if name not in taken and to not in said}
+    return [places.get((by_name | said).get(queue.name, "")) for queue in listed]
 
 
 def _lasting(churn: float, count: int, key: int) -> list[bool]:

@@ -114,6 +114,14 @@ QUEUE_NAMES = (
 )
 
 
+def dead_letter_name(queue: str) -> str:
+    """What the queue is called that a queue's dead letters go to: of `orders-2` `orders-dead-letter-2`."""
+    name, dash, number = queue.rpartition("-")
+    if name and number.isdigit():
+        return f"{name}-dead-letter{dash}{number}"
+    return f"{queue}-dead-letter"
+
+
 def names_of(base: tuple[str, ...], count: int) -> list[str]:
     """`count` distinct names: the base names, then the base names with -2, -3 and so on."""
     return [

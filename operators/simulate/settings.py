@@ -1,7 +1,7 @@
 """Settings of the simulation: fleets, what happens to them, and the seed of it all."""
 
 import inspect
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from datetime import date, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -93,6 +93,47 @@ class QueueSettings(Settings):
         default=None,
         description="RabbitMQ's type of it; by `quorum_queues` and `stream_queues` without",
     )
+    dead_letters_to: EntityName | None = Field(
+        default=None,
+        description="RabbitMQ: the queue of the fleet that its dead letters go to; without, the one "
+        "that is called as it is, with `-dead-letter` behind",
+    )
+    max_length: Annotated[int, Field(ge=1), at_most(10**12, "no queue holds more")] | None = Field(
+        default=None, description="RabbitMQ: messages that may wait in it; the oldest go"
+    )
+    message_ttl: Duration | None = Field(
+        default=None, gt=0, description="RabbitMQ: how long a message waits in it until it expires"
+    )
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Which it has of the settings by which messages leave a queue of RabbitMQ otherwise than read."""
+        names = ("dead_letters_to", "max_length", "message_ttl")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+
+def _misfit(
+    queue: QueueSettings, provider: Provider, queues: Mapping[str, QueueSettings]
+) -> tuple[str, str] | None:
+    """The setting of a listed queue that does not fit its fleet, and why; None where all do."""
+    if provider != "rabbitmq":
+        for name in ("type", *queue.limits):
+            if getattr(queue, name) is not None:
+                return name, f"a {provider} queue has no {name}"
+        return None
+    if queue.type == "stream":
+        for name in queue.limits:
+            return name, "of a stream nothing is taken out, but by `stream_max_bytes`"
+    to = queue.dead_letters_to
+    if to is None:
+        return None
+    if to not in queues:
+        return "dead_letters_to", f"the fleet has no queue `{to}`; {suggestion(to, queues)}"
+    if to == queue.name or queues[to].dead_letters_to is not None:
+        return "dead_letters_to", f"`{to}` must have no dead letters of its own"
+    if queues[to].type == "stream":
+        return "dead_letters_to", f"`{to}` is a stream"
+    return None
 
 
 class GeneratorSettings(Settings):
@@ -280,10 +321,20 @@ class FleetSettings(Settings):
             )
         if self.provider != "kafka" and not _count(self.queues):
             raise ValueError("a cluster of queues has at least one queue")
-        if self.provider != "rabbitmq" and not isinstance(self.queues, int):
-            typed = next((queue.name for queue in self.queues if queue.type), None)
-            if typed is not None:
-                raise ValueError(f"queue `{typed}`: a {self.provider} queue has no type")
+        return self
+
+    @model_validator(mode="after")
+    def _queues_fit(self) -> "FleetSettings":
+        listed = () if isinstance(self.queues, int) else self.queues
+        queues = {queue.name: queue for queue in listed}
+        misfits: list[Misfit] = []
+        for place, queue in enumerate(listed):
+            found = _misfit(queue, self.provider, queues)
+            if found is not None:
+                name, why = found
+                misfits.append((("queues", place, name), f"queue `{queue.name}`: {why}"))
+        if misfits:
+            raise MisfitError(misfits)
         return self
 
     @model_validator(mode="after")

@@ -45,6 +45,12 @@ class QueueShape:
     """RabbitMQ's virtual host. A fleet's queues are all in one: it is no part of its fingerprint."""
     type: str | None = field(default=None, repr=False)
     """RabbitMQ's type of it; None where that is left to chance."""
+    dead_letters_to: int | None = field(default=None, repr=False)
+    """Place of the queue of RabbitMQ that its dead letters go to."""
+    max_length: int | None = field(default=None, repr=False)
+    """Messages that may wait in it."""
+    message_ttl: float | None = field(default=None, repr=False)
+    """Seconds that a message waits in it until it expires."""
 
 
 @dataclass(frozen=True, slots=True)

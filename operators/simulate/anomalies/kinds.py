@@ -52,6 +52,8 @@ class Lever(StrEnum):
     """Share of brokers' replicas that fall behind."""
     DOWN = "down"
     """Brokers are dead, and catch up during the recovery."""
+    CUT = "cut"
+    """Nodes that are down for the others run on by themselves."""
     RETENTION = "retention"
     """Seconds that topics keep messages, at most."""
     UNCLEAN = "unclean"
@@ -268,6 +270,14 @@ def _quorum_lost(case: Case) -> Iterable[Effect]:
     yield Effect(Lever.DOWN, most.astype(np.int64), 1.0)
 
 
+def _network_partition(case: Case) -> Iterable[Effect]:
+    """The network cuts the node off; once it is back both sides tell of it, until the node is started anew."""
+    queues, _ = case.relations.led_by(case.root)
+    yield Effect(Lever.DOWN, case.itself, 1.0)
+    yield Effect(Lever.CUT, case.itself, 1.0, begin=0.3, onset=0, recovery=0)
+    yield Effect(Lever.CAPACITY, queues, case.factor(0.3), end=0.2, onset=0)
+
+
 def _memory_alarm(case: Case) -> Iterable[Effect]:
     """The node's memory fills up beyond its limit: all publishers are blocked until it abates."""
     yield Effect(Lever.MEMORY, case.itself, 80 * case.magnitude)
@@ -298,6 +308,7 @@ KINDS: dict[str, Kind] = {
     "redelivery_storm": Kind((QUEUE,), _redelivery_storm),
     "node_down": Kind((NODE,), _node_down, onset=0.0),
     "quorum_lost": Kind((NODE,), _quorum_lost, onset=0.0),
+    "network_partition": Kind((NODE,), _network_partition, onset=0.0, recovery=0.1),
     "memory_alarm": Kind((NODE,), _memory_alarm),
     "disk_alarm": Kind((NODE,), _disk_alarm),
 }

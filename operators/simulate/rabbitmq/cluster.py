@@ -39,6 +39,9 @@ and whether publishers were blocked at the last tick."""
 _WHILE_DOWN = {"node.running"}
 """What is reported of that which is down."""
 
+_PARTITIONS = "node.partitionsSeen"
+"""What one that is cut off reports of itself, though it is down for the others."""
+
 _LEADER, _ONLINE = "leader", "online"
 """Beside the columns of queues, by which it is seen whether they differ."""
 
@@ -54,7 +57,7 @@ class RabbitCluster:
     def __init__(self, spec: ShardSpec, account_id: int | None, origin: Origin) -> None:
         topology = spec.topology
         self._spec = spec
-        # What is filled has no type, leader or members: those of a real queue are not known.
+        # What is filled has no type, leader, members or dead letters: those of a real queue are not known.
         self._tells_of_queues = origin is not Origin.FILLED
         self._layout = QueueLayout.of(spec, streams=self._tells_of_queues)
         self._unreported = dict.fromkeys(NOT_OF_STREAMS, self._layout.which(STREAM))
@@ -164,6 +167,8 @@ class RabbitCluster:
         down = np.broadcast_to(standing.down, moved.depth.shape)
         if self._tells_of_queues:
             of_queues |= self._words(standing, moved.depth.shape)
+        else:
+            del of_queues["queue.deadLetteredPerSecond"]
         there = ~down
         count, total = len(self._nodes.names), (moved.published * there).sum(axis=0)
         running = (~condition.down).sum(axis=0)
@@ -192,11 +197,15 @@ class RabbitCluster:
             "cluster.nodeCount": np.full(block.ticks, count),
             "cluster.runningNodeCount": running,
             "cluster.alarmCount": condition.alarms,
-            "cluster.partitionedNodeCount": np.zeros(block.ticks, np.int64),
+            "cluster.partitionedNodeCount": (
+                (of_nodes[_PARTITIONS] > 0) & (~condition.down | condition.cut_off)
+            ).sum(axis=0),
             "cluster.queueCount": np.full(block.ticks, len(down)),
             "cluster.connectionCount": connections,
             "cluster.channelCount": connections,
             "cluster.consumerCount": consumers,
+            "cluster.deadLetteredPerSecond": (moved.dead_lettered * there).sum(axis=0)
+            / block.seconds,
         }
         of_nodes["node.running"] = (~condition.down).astype(np.int8)
         return (
@@ -262,18 +271,28 @@ def touched_by(effect: Effect, layout: QueueLayout) -> dict[EntityType, Ints]:
     """Places of the entities that an effect may shape: the cluster, queues and nodes.
 
     What is pulled at nodes touches the queues that they hold, an alarm all of them, for it blocks all
-    publishers; what is pulled at queues touches the nodes that hold them.
+    publishers; what is pulled at queues touches the nodes that hold them. Where a queue's dead letters go
+    is touched with it.
     """
     queue, member = np.nonzero(layout.there)
     node = layout.members[queue, member]
     if effect.lever in (Lever.DOWN, Lever.MEMORY, Lever.DISK):
         mine = np.isin(node, effect.entities)
         queues = distinct(queue[mine]) if effect.lever is Lever.DOWN else distinct(queue)
+        queues = _with_dead_letters(queues, layout)
         nodes = distinct(np.concatenate([effect.entities, node[np.isin(queue, queues)]]))
+    elif effect.lever is Lever.CUT:
+        queues, nodes = effect.entities[:0], np.arange(layout.nodes)
     else:
-        queues = effect.entities
+        queues = _with_dead_letters(effect.entities, layout)
         nodes = distinct(node[np.isin(queue, queues)])
     return {CLUSTER: np.zeros(1, np.int64), QUEUE: queues, NODE: nodes}
+
+
+def _with_dead_letters(queues: Ints, layout: QueueLayout) -> Ints:
+    """Queues, and those that their dead letters go to."""
+    to = layout.dead_letters_to[queues]
+    return distinct(np.concatenate([queues, to[to >= 0]]))
 
 
 def _carried(direct: Ints, shaped: Any, before: Ints, newest: Ints) -> Ints:
@@ -306,6 +325,8 @@ def _reported(
         if isinstance(values, pa.Array) or name in _WHILE_DOWN:
             return values
         mask = down | unreported[name] if name in unreported else down
+        if name == _PARTITIONS:
+            mask = down & (values == 0)
         if mask is None or not mask.any():
             return values
         return pa.array(np.ascontiguousarray(values).reshape(-1), mask=mask.reshape(-1))

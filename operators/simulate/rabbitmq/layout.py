@@ -32,6 +32,8 @@ class QueueLayout:
     there: Any
     """Which of `members` are: a classic queue is on its first alone."""
     nodes: int
+    dead_letters_to: Ints
+    """Places of the queues that dead letters of each go to; -1 where there is none."""
 
     @classmethod
     def of(cls, spec: ShardSpec, *, streams: bool = True) -> "QueueLayout":
@@ -50,7 +52,11 @@ class QueueLayout:
         members = (places[:, None] + np.arange(size)) % nodes
         replicated = np.array([type_ != CLASSIC for type_ in types])
         there = replicated[:, None] | (np.arange(size) == 0)
-        return cls(types, members, there, nodes)
+        to = [
+            -1 if queue.dead_letters_to is None or type_ == STREAM else queue.dead_letters_to
+            for queue, type_ in zip(queues, types, strict=True)
+        ]
+        return cls(types, members, there, nodes, np.array(to, np.int64))
 
     def which(self, type_: str) -> Any:
         """Which queues are of a type; shape (queues, 1)."""
@@ -104,6 +110,14 @@ def down_nodes(levers: Levers, nodes: int) -> Any:
     for pull in levers.of(Lever.DOWN):
         down[pull.entities, pull.span] |= ~pull.recovering
     return down
+
+
+def cut_off(levers: Levers, down: Any) -> Any:
+    """Which nodes are up and see no other; to these they are `down`, shape (nodes, ticks)."""
+    cut = np.zeros_like(down)
+    for pull in levers.of(Lever.CUT):
+        cut[pull.entities, pull.span] = True
+    return cut & down
 
 
 def by_node(values: Ints, leader: Ints, nodes: Iterable[int]) -> Ints:

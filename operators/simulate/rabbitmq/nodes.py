@@ -14,7 +14,13 @@ from operators.simulate.noise import (
     key_of,
     phase,
 )
-from operators.simulate.rabbitmq.layout import QueueLayout, QueueStanding, by_node, down_nodes
+from operators.simulate.rabbitmq.layout import (
+    QueueLayout,
+    QueueStanding,
+    by_node,
+    cut_off,
+    down_nodes,
+)
 from operators.simulate.rabbitmq.queues import Moved
 from operators.simulate.spec import ShardSpec
 from operators.simulate.traffic import WANDER
@@ -40,6 +46,8 @@ class NodeCondition:
     """How nodes are in a block; arrays of the shape (nodes, ticks)."""
 
     down: Any
+    cut_off: Any
+    """Of those that are down: which run on by themselves."""
     memory: Floats
     """Percent of the limit, but for what queues hold."""
     disk: Floats
@@ -85,7 +93,12 @@ class Nodes:
         taken = levers.added(Lever.DISK, count)
         disk = np.zeros((count, block.ticks)) if taken is None else np.minimum(taken, 1.0)
         return NodeCondition(
-            down, memory, disk, ~down & (memory > 100), ~down & (DISK * (1 - disk) < DISK_LIMIT)
+            down,
+            cut_off(levers, down),
+            memory,
+            disk,
+            ~down & (memory > 100),
+            ~down & (DISK * (1 - disk) < DISK_LIMIT),
         )
 
     def metrics(
@@ -97,7 +110,8 @@ class Nodes:
         (500 GiB − bodies of the messages that it holds) · (1 − what is taken); sockets = a publisher
         and the consumers of each queue that it leads; descriptors = 60 + sockets + 2 a queue;
         processes = 400 + 6 a socket + 3 a queue; run queue = ⌊u² / (1 − u)⌋ with u = 0.1 + 0.35 ·
-        messages / the ordinary ones; uptime since a restart each 30 days.
+        messages / the ordinary ones; uptime since a restart each 30 days; partitions seen = all others of
+        a node that is cut off, of the others those that are.
         """
         nodes = range(len(self.names))
         shape = moved.depth.shape
@@ -114,6 +128,8 @@ class Nodes:
         rate = by_node(moved.published, leader, nodes) / block.seconds
         busy = np.minimum(0.1 + 0.35 * rate / self._ordinary, 0.95)
         zero = np.zeros_like(led)
+        cut = condition.cut_off
+        unseen = np.where(cut, len(cut) - 1, cut.sum(axis=0))
         ages = (block.times + (np.arange(len(self.names)) * 7_200_000)[:, None]) % RESTARTED
         return {
             "node.totalMemoryUsedInBytes": calm,
@@ -129,7 +145,7 @@ class Nodes:
             "node.processesUsed": np.minimum(400 + 6 * sockets + 3 * led, PROCESSES),
             "node.processesLimit": zero + PROCESSES,
             "node.averageErlangProcessesWaiting": (busy**2 / (1 - busy)).astype(np.int64),
-            "node.partitionsSeen": zero,
+            "node.partitionsSeen": unseen,
             "node.uptime": ages / 1000,
         }
 

@@ -1,5 +1,6 @@
 """What simulated queues of RabbitMQ do with messages: prefetch, acknowledgement, redelivery."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,6 +53,8 @@ class Moved:
     acknowledged: Ints
     delivered: Ints
     redelivered: Ints
+    dead_lettered: Ints
+    """Given to the queue that its dead letters go to."""
     depth: Ints
     unacknowledged: Ints
     failed: Ints
@@ -95,6 +98,9 @@ class Queues:
         self._again: Ints = np.zeros(len(queues), np.int64)
         self._most = np.maximum(1, spec.settings.stream_max_bytes // self._size)
         self._segment = np.maximum(1, SEGMENT // self._size)
+        self._to = layout.dead_letters_to
+        self._max_length = _limits([queue.max_length for queue in queues])
+        self._ttl = _limits([queue.message_ttl for queue in queues])
         self._end: Ints = np.where(self._stream, self._most, 0)[:, 0]
         """Messages ever published to streams: they have been there for long."""
 
@@ -122,12 +128,18 @@ class Queues:
     ) -> Moved:
         """Move on by a block in which publishers send `messages`, shape (queues, ticks).
 
-        depth' = depth + published − acknowledged, where acknowledged is what consumers can process;
+        depth' = depth + published + dead letters of others − acknowledged − dead-lettered − dropped, where
+        what is acknowledged or rejected is what consumers can process;
         unacknowledged' = min(depth', consumers · prefetch), ready is the rest;
         unacknowledged' = unacknowledged + delivered − acknowledged − requeued, where messages are
         requeued that failed, and that consumers held which left;
         redelivered = what was requeued and not yet delivered again, as far as it is delivered.
         Of a queue that is down nothing is published, and nothing is delivered.
+
+        Where there is a queue for its dead letters, a message that fails is delivered once more, and
+        rejected if it fails again: ⌊failed² / published⌋. Those go there with what waits longer than
+        `message_ttl` or is more than `max_length`; without one, what fails is delivered until it does
+        not, and the rest is dropped.
 
         A stream's depth is what it retains, whatever was read: consumers go on by their offsets, and
         one that is so far behind that its next message is gone goes on with the first that there is.
@@ -150,7 +162,19 @@ class Queues:
                 np.where(self._stream, self._retained(self._end[:, None]), _ENDLESS)[:, 0],
                 np.where(self._stream, retained, _ENDLESS),
             )
-        done = pairs.advance(messages, capacity, uniform[:, :, 3], seconds, held_by)
+        limit = np.where(standing.down, np.inf, self._limit(expected, block))
+        state = pairs.backlog, pairs.uncommitted
+        over = self._over(pairs.backlog, messages, capacity, limit)
+        done = pairs.advance(messages - over, capacity, uniform[:, :, 3], seconds, held_by)
+        rejected = np.minimum(done.out, failed**2 // np.maximum(messages, 1))
+        rejected[self._to < 0] = 0
+        dead = np.where((self._to < 0)[:, None], 0, rejected + over)
+        came = messages + self._sent_on(dead, standing)
+        if dead.any():
+            # They come to other queues, which send none on: these alone move otherwise.
+            pairs.backlog, pairs.uncommitted = state
+            over = self._over(pairs.backlog, came, capacity, limit)
+            done = pairs.advance(came - over, capacity, uniform[:, :, 3], seconds, held_by)
         self._end = np.where(self._stream, ever, 0)[:, -1]
 
         consumers = levers.scaled(Lever.CONSUMERS, self.consumers)
@@ -167,16 +191,17 @@ class Queues:
         redelivered = requeued - np.diff(again, axis=1, prepend=waiting)
         self._unacknowledged, self._again = unacknowledged[:, -1].copy(), again[:, -1].copy()
 
-        came = np.concatenate([before, done.backlog[:, :-1]], axis=1) + messages
-        share = np.minimum(1.0, capacity / np.maximum(came, 1))
+        waits = np.concatenate([before, done.backlog[:, :-1]], axis=1) + came
+        share = np.minimum(1.0, capacity / np.maximum(waits, 1))
         share = np.where(self._quorum | (done.backlog == 0), 1.0, share)
         depth = np.where(self._stream, retained, done.lag)
         size = levers.scaled(Lever.SIZE, self._size)
         return Moved(
             published=messages,
-            acknowledged=done.out,
+            acknowledged=done.out - rejected,
             delivered=delivered,
             redelivered=redelivered,
+            dead_lettered=dead,
             depth=depth,
             unacknowledged=unacknowledged,
             failed=failed,
@@ -188,6 +213,34 @@ class Queues:
             memory=np.where(self._stream, STREAM_PROCESS, _memory(depth, size)),
             ever=ever,
         )
+
+    def _limit(self, expected: Floats, block: Block) -> Floats:
+        """Messages that may wait in each queue, shape (queues, ticks); endless where nothing says."""
+        limit = np.broadcast_to(self._max_length[:, None], expected.shape).copy()
+        for queue in np.flatnonzero(np.isfinite(self._ttl)):
+            young = self._ages.within(float(self._ttl[queue]), expected[queue], block)
+            np.minimum(limit[queue], young, out=limit[queue])
+        return limit
+
+    def _over(self, backlog: Ints, came: Ints, capacity: Ints, limit: Floats) -> Ints:
+        """Messages that leave because more wait than may, tick by tick, for what waits depends on it."""
+        over = np.zeros_like(came)
+        rows = np.flatnonzero(np.isfinite(limit).any(axis=1))
+        if len(rows):
+            waits = backlog[rows]
+            flow = came[rows] - np.broadcast_to(capacity, came.shape)[rows]
+            for tick in range(came.shape[1]):
+                left = np.maximum(0, waits + flow[:, tick])
+                waits = np.minimum(left, np.ceil(limit[rows, tick])).astype(np.int64)
+                over[rows, tick] = left - waits
+        return over
+
+    def _sent_on(self, dead: Ints, standing: QueueStanding) -> Ints:
+        """Dead letters as they come to queues; a queue that is down takes none."""
+        came = np.zeros_like(dead)
+        rows = np.flatnonzero(self._to >= 0)
+        np.add.at(came, self._to[rows], dead[rows])
+        return np.where(standing.down | self._stream, 0, came)
 
     def _retained(self, ever: Ints) -> Ints:
         """Messages that streams hold of those `ever` published, the last of which is their next offset.
@@ -209,6 +262,11 @@ class Queues:
         for pull in levers.of(Lever.PROCESSING):
             time[pull.entities, pull.span] *= pull.pulled
         return time
+
+
+def _limits(values: Sequence[float | None]) -> Floats:
+    """Numbers, endless where there is none."""
+    return np.array([np.inf if value is None else value for value in values])
 
 
 def _memory(depth: Ints, size: Ints) -> Ints:
@@ -237,6 +295,7 @@ def metrics_of(moved: Moved, seconds: float) -> dict[str, Floats | Ints]:
         "queue.messagesDelivered": moved.delivered,
         "queue.acknowledgedPerSecond": moved.acknowledged / seconds,
         "queue.redeliveredPerSecond": moved.redelivered / seconds,
+        "queue.deadLetteredPerSecond": moved.dead_lettered / seconds,
         "queue.consumers": moved.consumers,
         "queue.consumerCapacity": moved.capacity,
         "queue.messageBytes": moved.depth * moved.size,

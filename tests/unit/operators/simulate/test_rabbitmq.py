@@ -85,7 +85,12 @@ def test_laws_of_queues_nodes_and_cluster(
         assert not numbers.select(pl.selectors.float().is_nan().any()).row(0).count(True)
     queues, nodes, cluster = made[QUEUE], made[NODE], made[CLUSTER]
     by_tick = queues.group_by("timestamp").agg(
-        pl.sum("queue.depth", "queue.consumers", "queue.messagesInPerSecond"),
+        pl.sum(
+            "queue.depth",
+            "queue.consumers",
+            "queue.messagesInPerSecond",
+            "queue.deadLetteredPerSecond",
+        ),
         pl.col("queue.state").eq("running").sum().alias("running"),
     )
     joined = cluster.join(by_tick, "timestamp")
@@ -94,12 +99,19 @@ def test_laws_of_queues_nodes_and_cluster(
     assert joined["cluster.messagesInPerSecond"].to_list() == pytest.approx(
         joined["queue.messagesInPerSecond"].to_list()
     )
+    assert joined["cluster.deadLetteredPerSecond"].to_list() == pytest.approx(
+        joined["queue.deadLetteredPerSecond"].to_list()
+    )
     share = 100 * joined["running"] / joined["cluster.queueCount"]
     assert joined["cluster.availability"].to_list() == pytest.approx(share.to_list())
     running = nodes.group_by("timestamp").agg(pl.sum("node.running")).sort("timestamp")
     assert running["node.running"].to_list() == cluster["cluster.runningNodeCount"].to_list()
-    for _, queue in queues.group_by("entity_name", maintain_order=True):
-        _laws_of_a_queue(queue)
+    for (name,), queue in queues.group_by("entity_name", maintain_order=True):
+        others = queues.filter(pl.lit(name) == pl.col("entity_name") + "-dead-letter")
+        came = pl.Series([0] * len(queue))
+        if len(others):
+            came = whole(others, "queue.deadLetteredPerSecond").fill_null(0)
+        _laws_of_a_queue(queue, came)
     live = nodes.filter(pl.col("node.running") == 1)
     assert live["node.hostMemoryAlarm"].to_list() == [
         int(used > limit)
@@ -131,7 +143,8 @@ def _laws_of_a_stream(queue: pl.DataFrame) -> None:
     assert depth.is_null().to_list() == (queue["queue.state"] != "running").to_list()
 
 
-def _laws_of_a_queue(queue: pl.DataFrame) -> None:
+def _laws_of_a_queue(queue: pl.DataFrame, came: pl.Series) -> None:
+    """`came` are dead letters of other queues."""
     if queue["queue.type"][0] == "stream":
         _laws_of_a_stream(queue)
         return
@@ -145,10 +158,11 @@ def _laws_of_a_queue(queue: pl.DataFrame) -> None:
         whole(queue, f"queue.{of}PerSecond") for of in ("messagesOut", "redelivered")
     )
     known = depth.is_not_null() & depth.shift(1).is_not_null()
-    grown = depth.diff() - published + acknowledged
+    dead = whole(queue, "queue.deadLetteredPerSecond")
+    grown = depth.diff() - published + acknowledged + dead - came
     assert grown.filter(known).to_list() == [0] * int(known.sum())
     assert (again <= delivered).all()
-    requeued = delivered - acknowledged - unacknowledged.diff()
+    requeued = delivered - acknowledged - dead - unacknowledged.diff()
     assert (requeued.filter(known) >= 0).all()
     down = queue["queue.state"] != "running"
     assert depth.is_null().to_list() == down.to_list()
@@ -330,6 +344,104 @@ def test_what_fails_is_delivered_again() -> None:
     ratios = share.to_list()
     assert max(ratios[:15]) < 0.01
     assert max(ratios) > 0.3
+
+
+DEAD = "orders-dead-letter"
+QUIET = {"messages_per_second": 20.0}
+
+
+def test_what_fails_again_goes_to_the_dead_letter_queue() -> None:
+    """Half of the messages fail, and a quarter twice; on an ordinary day none."""
+    listed = [{"name": "orders", **QUIET}, {"name": DEAD, **QUIET}, {"name": "images", **QUIET}]
+    made = run(once("redelivery_storm"), queues=listed, pattern="constant", types=(0.0, 0.0))
+    orders, dead = at(made[QUEUE], "sim/orders"), at(made[QUEUE], f"sim/{DEAD}")
+    rate = orders["queue.deadLetteredPerSecond"]
+    assert set(rate[:15]) == {0}
+    assert 0.2 < rate.max() / 20 < 0.35  # type: ignore[operator]
+    assert rate[-1] == 0
+    grown = dead["queue.depth"].diff() - whole(dead, "queue.messagesInPerSecond")
+    came = grown + whole(dead, "queue.acknowledgedPerSecond")
+    assert came[1:].to_list() == whole(orders, "queue.deadLetteredPerSecond")[1:].to_list()
+    assert dead.filter(pl.col("anomaly").is_not_null()).height > 5
+    others = at(made[QUEUE], "sim/images")["queue.deadLetteredPerSecond"]
+    assert set(others) == {0}
+
+
+def test_what_waits_too_long_or_is_too_much_is_dead_lettered() -> None:
+    """Consumers stand still: what waits stays within its bounds, and the rest goes where it is said."""
+    listed = [
+        {"name": "orders", **QUIET, "max_length": 500, "dead_letters_to": "attic"},
+        {"name": "emails", **QUIET, "message_ttl": "2m", "dead_letters_to": "attic"},
+        {"name": "images", **QUIET, "max_length": 500},
+        {"name": "attic", **QUIET},
+    ]
+    stalls = [
+        {**once("consumer_stall"), "entity": f"sim/{name}"}
+        for name in ("orders", "emails", "images")
+    ]
+    made = run(*stalls, queues=listed, pattern="constant", types=(0.0, 0.0))[QUEUE]
+    orders, emails, images, attic = (
+        at(made, f"sim/{name}") for name in ("orders", "emails", "images", "attic")
+    )
+    waits = 20 * SECONDS
+    assert 500 <= orders["queue.depth"].max() < 500 + waits  # type: ignore[operator]
+    assert emails["queue.oldestMessageAge"].max() < 120 + SECONDS  # type: ignore[operator]
+    assert 2_000 < emails["queue.depth"].max() < 3_000  # type: ignore[operator]
+    assert images["queue.depth"].max() == pytest.approx(500, abs=waits)
+    assert set(images["queue.deadLetteredPerSecond"]) == {0}
+    sent = whole(orders, "queue.deadLetteredPerSecond") + whole(
+        emails, "queue.deadLetteredPerSecond"
+    )
+    assert sent.sum() > 10_000
+    came = (
+        attic["queue.depth"].diff()
+        - whole(attic, "queue.messagesInPerSecond")
+        + whole(attic, "queue.acknowledgedPerSecond")
+    )
+    assert came[1:].to_list() == sent[1:].to_list()
+
+
+@pytest.mark.parametrize(
+    ("queues", "said"),
+    [
+        ([{"name": "a", "dead_letters_to": "bb"}, {"name": "b"}], "no queue `bb`; did you mean"),
+        ([{"name": "a", "dead_letters_to": "a"}], "`a` must have no dead letters of its own"),
+        (
+            [{"name": "a", "dead_letters_to": "b"}, {"name": "b", "dead_letters_to": "a"}],
+            "must have no dead letters of its own",
+        ),
+        ([{"name": "a", "type": "stream", "max_length": 5}], "of a stream nothing is taken out"),
+        (
+            [{"name": "a", "dead_letters_to": "b"}, {"name": "b", "type": "stream"}],
+            "`b` is a stream",
+        ),
+    ],
+)
+def test_where_dead_letters_cannot_go_is_said(queues: list[dict[str, Any]], said: str) -> None:
+    """With the queue, and what is wrong with it."""
+    with pytest.raises(ValueError, match=said):
+        cluster_of([], queues=queues)
+
+
+def test_a_node_that_is_cut_off_is_down_for_the_others_and_sees_none_of_them() -> None:
+    """Once the network is back both sides tell so, until it is started anew."""
+    made = run(once("network_partition"), types=(1.0, 0.0))
+    nodes, cluster = made[NODE], made[CLUSTER]
+    cut = at(nodes, ROOTS[NODE])
+    others = nodes.filter(pl.col("entity_name") != ROOTS[NODE])
+    parted = cluster.filter(pl.col("cluster.partitionedNodeCount") > 0)["timestamp"]
+    assert len(parted) > 5
+    during = cut.filter(pl.col("timestamp").is_in(parted.implode()))
+    assert during.select("node.running", "node.partitionsSeen").unique().row(0) == (0, 2)
+    assert during["node.totalMemoryUsedInBytes"].is_null().all()
+    seen = others.filter(pl.col("timestamp").is_in(parted.implode()))["node.partitionsSeen"]
+    assert set(seen) == {1}
+    assert set(cluster["cluster.partitionedNodeCount"]) == {0, 3}
+    # First it is only silent, and at last it is one of them again.
+    silent = cut.filter(pl.col("node.running") == 0, pl.col("node.partitionsSeen").is_null())
+    assert len(silent) > 2
+    assert cut.row(-1, named=True)["node.partitionsSeen"] == 0
+    assert cluster["cluster.runningNodeCount"].to_list()[-1] == 3
 
 
 def test_what_is_filled_tells_of_no_leader() -> None:
