@@ -34,6 +34,7 @@ from flows.observe.picture import (
 from flows.observe.view import HELP, View
 from flows.units import age, count, duration, rate, size
 from flows.visible import visible
+from operators.schema.rabbitmq import UNUSABLE
 from operators.ticks import Outcome
 
 _REFRESHES = 2.0
@@ -54,7 +55,6 @@ _CAUSES = 2
 # dark background swallows.
 _GOOD, _BAD, _HEAD = "green", "bold red", "bold"
 
-_UNUSABLE = frozenset({"down", "crashed", "stopped", "minority", "terminated"})
 """States in which nobody can use a queue of RabbitMQ."""
 
 _NONE: NDArray[np.float64] = np.empty(0)
@@ -414,7 +414,7 @@ def _queues(picture: Picture, *, wide: bool) -> Part:
             _number(figure("out"), rate),
             _number(figure("seconds"), duration),
             *([_number(figure("consumers"), _whole)] if held and wide else []),
-            *([Text(state, _BAD if state in _UNUSABLE else "")] if said else []),
+            *([Text(state, _BAD if state in UNUSABLE else "")] if said else []),
         ]
 
     largest = partial(_largest, queues)

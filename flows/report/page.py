@@ -178,15 +178,19 @@ def _cluster(name: str, summary: Summary, overview: pl.DataFrame, plots: Sequenc
                 ],
             )
         )  # fmt: skip
-    queues = summary.queues.filter((pl.col("cluster") == name) & (pl.col("lag") > 0))
+    unusable = pl.col("down_first").is_not_null()
+    queues = summary.queues.filter((pl.col("cluster") == name) & ((pl.col("lag") > 0) | unusable))
+    # Those that nobody could use first: their depth was not known while it lasted.
+    queues = queues.sort(unusable, descending=True, maintain_order=True)
     if queues.height:
         tables.append(
             details(
                 "Queues by highest depth",
-                ("queue", "highest depth", "mean depth", "oldest message, s"),
+                ("queue", "was down", "highest depth", "mean depth", "oldest message, s"),
                 [
                     (
                         _entity(r["entity"]),
+                        "yes" if r["down_first"] is not None else None,
                         _short(r["lag"]),
                         _short(r["mean"]),
                         _number(r["seconds"]),

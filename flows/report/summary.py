@@ -26,6 +26,7 @@ from operators.schema.metrics import (
     EntityType,
     Origin,
 )
+from operators.schema.rabbitmq import UNUSABLE
 
 _READ = (CLUSTER, BROKER, CONSUMER_GROUP, GROUP_TOPIC, QUEUE, NODE, TOPIC, COLLECTION)
 """Entity types of which more is read than that they are there."""
@@ -131,7 +132,8 @@ class Summary:
     `rows`, `late`, `first`, `last`; `clusters` has `cluster`, `time` and OF_CLUSTERS; `cells`
     has `cluster`, `entity`, `time` (of the wider `cell_buckets`), `filled` (share of samples) and
     OF_BROKERS; `groups`, `queues`, `nodes` and `topics` have `cluster`, `entity` and their measures
-    over the whole span; `lags` has `cluster`, `entity`, `type`, `time` and what is kept over time
+    over the whole span, `queues` and `nodes` also when they were down (`down_first`, `down_last`), and
+    nodes when they had an alarm; `lags` has `cluster`, `entity`, `type`, `time` and what is kept over time
     (of a group on a topic the lag alone) of each cluster's TOP by any of it;
     `shaped` has `type`, `cluster`, `anomaly`, `rows`, `first`, `last`; `targets` has `cluster`, `kind`,
     `error_class`, `ticks`, `missed`, `error`.
@@ -258,14 +260,24 @@ def _own(
     if entity_type is GROUP_TOPIC:
         return [_grouped(scan, (_CLUSTER, _ENTITY), OF_GROUPS[:1])]
     if entity_type is QUEUE:
-        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_QUEUES)]
+        unusable = pl.col("queue.state").cast(pl.String).is_in(UNUSABLE)
+        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_QUEUES, *_while("down", unusable))]
     if entity_type is NODE:
-        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_NODES)]
+        down = pl.col("node.running") == 0
+        alarm = (pl.col("node.hostMemoryAlarm") == 1) | (pl.col("node.diskAlarm") == 1)
+        spans = (*_while("down", down), *_while("alarm", alarm))
+        return [_grouped(scan, (_CLUSTER, _ENTITY), OF_NODES, *spans)]
     if entity_type is TOPIC:
         return [_grouped(scan, (_CLUSTER, _ENTITY), OF_TOPICS)]
     if entity_type is COLLECTION:
         return [_targets(scan)]
     return []
+
+
+def _while(name: str, holds: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The first and the last tick (ms) at which something holds, as `<name>_first`, `<name>_last`."""
+    times = _TIME.filter(holds)
+    return times.min().alias(f"{name}_first"), times.max().alias(f"{name}_last")
 
 
 def _grouped(

@@ -30,7 +30,7 @@ class Worst:
     what: str
     cluster: str
     where: str
-    """The cluster, or the group or queue in it."""
+    """The cluster, or the group, queue or node in it."""
     value: str
     """How bad it was at its worst, with its unit."""
     start: int
@@ -90,7 +90,29 @@ def _of_clusters(summary: Summary) -> Iterator[Worst]:
                 times = _times(len(spells))
                 counted = unit.removesuffix("s") if one.value == 1 and " " not in unit else unit
                 value = f"{short(one.value)} {counted}{times}"
-                yield Worst(rank, what, cluster, cluster, value, one.start, one.end - one.start)
+                where = _culprits(summary, column, one) or cluster
+                yield Worst(rank, what, cluster, where, value, one.start, one.end - one.start)
+
+
+def _culprits(summary: Summary, column: str, spell: _Spell) -> str | None:
+    """Which queues or nodes were down or had an alarm in a cluster's spell; None where none is known."""
+    match column:
+        case "queues_down":
+            frame, what = summary.queues, "down"
+        case "nodes_down":
+            frame, what = summary.nodes, "down"
+        case "alarms":
+            frame, what = summary.nodes, "alarm"
+        case _:
+            return None
+    then = (pl.col(f"{what}_first") < spell.end) & (pl.col(f"{what}_last") >= spell.start)
+    names = frame.filter((pl.col("cluster") == spell.entity) & then)
+    named = names.sort(f"{what}_first", "entity")["entity"]
+    return _and_more(str(named[0]), len(named) - 1) if len(named) else None
+
+
+def _and_more(name: str, others: int) -> str:
+    return name + (f" and {others} more" if others else "")
 
 
 def _of_the_silent(summary: Summary) -> Iterator[Worst]:
@@ -134,7 +156,7 @@ def _of_entities(summary: Summary) -> Iterator[Worst]:
                     rank,
                     what,
                     cluster,
-                    entity + (f" and {others} more" if others else ""),
+                    _and_more(entity, others),
                     (f"{short(value)} messages" if column == "lost" else duration(round(value)))
                     + _times(len(all_times)),
                     start,

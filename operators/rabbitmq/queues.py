@@ -23,14 +23,11 @@ from operators.rabbitmq.measures import (
 from operators.rabbitmq.nodes import whole
 from operators.schema.guid import entity_path
 from operators.schema.metrics import QUEUE
-from operators.schema.rabbitmq import path_of
+from operators.schema.rabbitmq import UNUSABLE, path_of
 from operators.ticks import Collected
 
 HEAD = "head"
 _WHOLE = [column for column in GAUGES.values() if column not in (HEAD, "queue.consumerCapacity")]
-
-DOWN = frozenset({"down", "crashed", "stopped", "minority", "terminated"})
-"""States in which nobody can use a queue."""
 
 LISTED = "name,vhost,type,state,node,leader,members,online"
 """The API's fields that say what a queue is."""
@@ -169,7 +166,7 @@ def queue_samples(
     )
     known = not read.missing
     states = [of.state for of in listed]
-    down = sum(state in DOWN for state in states)
+    down = sum(state in UNUSABLE for state in states)
     cluster = cluster_part(
         identity,
         tick,

@@ -4,6 +4,9 @@ from urllib.parse import unquote
 
 DEFAULT_VHOST = "/"
 
+UNUSABLE = frozenset({"down", "crashed", "stopped", "minority", "terminated"})
+"""States in which nobody can use a queue."""
+
 _ENCODED = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 
 

@@ -324,6 +324,15 @@ def test_nodes_have_a_table(tmp_path: Path) -> None:
     assert '<td class="n">2.00MB</td>' in text
 
 
+def test_queues_that_were_down_stand_first_in_their_table(tmp_path: Path) -> None:
+    """Whatever they held: while nobody can use one, that is not known."""
+    full = rows(QUEUE, "mq", range(3), "full", queue__depth=9_000, queue__state="running")
+    down = rows(QUEUE, "mq", range(3), "gone", queue__state=["running", "down", "running"])
+    text = drawn(write(tmp_path, [full, down]))[2]
+    gone, others = text.index('<td>gone</td><td class="n">yes</td>'), text.index("<td>full</td>")
+    assert gone < others
+
+
 def test_no_name_of_a_cluster_takes_a_plot_of_the_fleet(tmp_path: Path) -> None:
     """A cluster may be called `fleet`, or like another with a plot's kind behind it."""
     for number, name in enumerate(("fleet", "a", "a-lag")):

@@ -8,7 +8,7 @@ from flows.report.gaps import gaps
 from flows.report.summary import summarize
 from flows.report.worst import Worst, worst
 from flows.samples import find_samples
-from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE
+from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, NODE, QUEUE
 from tests.hybrid_morning import hybrid, rows, write
 from tests.samples import INTERVAL, NEW_YEAR
 
@@ -118,18 +118,23 @@ def test_lost_messages_lead(tmp_path: Path) -> None:
 
 
 def test_nodes_alarms_and_queues_of_rabbitmq_are_told(tmp_path: Path) -> None:
-    """Queues that are down, a node that is, a disk alarm, a queue that nobody empties."""
+    """Queues that are down, a node that is, a disk alarm, a queue that nobody empties; each by its name."""
     batches = [
         rows(CLUSTER, "mq", TICKS, cluster__nodeCount=3,
              cluster__runningNodeCount=during(range(5), 2, 3), cluster__alarmCount=during([9], 1),
              cluster__availability=during([2, 3], 87.5, 100)),
         rows(QUEUE, "mq", TICKS, "jobs", queue__depth=7, queue__oldestMessageAge=7200.0),
+        rows(QUEUE, "mq", TICKS, "votes", queue__state=during([3], "minority", "running")),
+        rows(QUEUE, "mq", TICKS, "mails", queue__state=during([2, 3], "down", "running")),
+        rows(QUEUE, "mq", TICKS, "later", queue__state=during([90], "down", "running")),
+        rows(NODE, "mq", TICKS, "node-a", node__running=during(range(5), 0, 1)),
+        rows(NODE, "mq", TICKS, "node-b", node__running=1, node__diskAlarm=during([9], 1)),
     ]  # fmt: skip
-    assert [(w.what, w.value) for w in found(write(tmp_path, batches))] == [
-        ("queues that nobody could use", "12.5 % of queues"),
-        ("nodes down", "1 of 3 nodes"),
-        ("memory and disk alarms", "1 alarm"),
-        ("queue's oldest message", "2h"),
+    assert [(w.what, w.where, w.value) for w in found(write(tmp_path, batches))] == [
+        ("queues that nobody could use", "mq/mails and 1 more", "12.5 % of queues"),
+        ("nodes down", "mq/node-a", "1 of 3 nodes"),
+        ("memory and disk alarms", "mq/node-b", "1 alarm"),
+        ("queue's oldest message", "mq/jobs", "2h"),
     ]
 
 
