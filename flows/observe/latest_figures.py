@@ -27,6 +27,7 @@ _CLUSTER_COLUMNS = {
     "queues": "cluster.queueCount",
     "available": "cluster.availability",
     "alarms": "cluster.alarmCount",
+    "dead_lettered": "cluster.deadLetteredPerSecond",
 }
 _GROUP_COLUMNS = {
     "lag": "consumerGroup.totalLag",
@@ -68,6 +69,8 @@ class Figures:
     """0 to 100."""
     alarms: float = nan
     """Memory and disk alarms of RabbitMQ's nodes."""
+    dead_lettered: float = nan
+    """Messages a second."""
 
 
 @dataclass(frozen=True)

@@ -286,10 +286,16 @@ def _help(view: View, parts: Sequence[Part], width: int) -> Text:
 def _clusters(picture: Picture, *, wide: bool) -> Part:
     covered = any(cluster.expected for cluster in picture.clusters)
     fills = wide and picture.job.mode == "hybrid"
-    alarmed = any(not isnan(of.alarms) for of in picture.figures.values())
-    heads = ["cluster", "nodes" if alarmed else "brokers", "under-repl", "offline"]
-    heads += [*(["alarms"] if alarmed else []), "msgs/s", "bytes/s"]
-    heads += [*(["lag", "health"] if wide else []), "tick"]
+    told = list(picture.figures.values())
+    alarmed = any(not isnan(of.alarms) for of in told)
+    dead = any(not isnan(of.dead_lettered) for of in told)
+    # Of collected RabbitMQ neither is known.
+    replicated = not alarmed or any(not isnan(of.under_replicated) for of in told)
+    sized = not alarmed or any(not isnan(of.bytes) for of in told)
+    heads = ["cluster", "nodes" if alarmed else "brokers"]
+    heads += [*(["under-repl"] if replicated else []), "offline"]
+    heads += [*(["alarms"] if alarmed else []), *(["dead/s"] if dead else []), "msgs/s"]
+    heads += [*(["bytes/s"] if sized else []), *(["lag", "health"] if wide else []), "tick"]
     heads += ["came", *(["filled", "late"] if fills else [])] if covered else []
     nothing = Figures()
 
@@ -311,11 +317,12 @@ def _clusters(picture: Picture, *, wide: bool) -> Part:
         return [
             cluster.name,
             Text(brokers, _BAD if now.up < known else ""),
-            _trouble(now.under_replicated),
+            *([_trouble(now.under_replicated)] if replicated else []),
             _trouble(now.offline),
             *([_trouble(now.alarms)] if alarmed else []),
+            *([_number(now.dead_lettered, rate)] if dead else []),
             _number(now.messages, rate),
-            _number(now.bytes, lambda b: size(round(b))),
+            *([_number(now.bytes, lambda b: size(round(b)))] if sized else []),
             *(more if wide else []),
             "-" if tick is None else age(picture.now - tick / 1000),
             *(coverage if covered else []),
@@ -418,6 +425,7 @@ def _queues(picture: Picture, *, wide: bool) -> Part:
         ]
 
     largest = partial(_largest, queues)
+    deepest = largest("depth")
     return Part(
         "queues",
         heads,
@@ -425,7 +433,8 @@ def _queues(picture: Picture, *, wide: bool) -> Part:
         row,
         lambda place: queues.names[place],
         {
-            "depth": largest("depth"),
+            # Of one that nobody can use the depth is not known: it is the first to be seen.
+            "depth": lambda p: (queues.states[p] not in UNUSABLE, deepest(p)),
             "oldest": largest("seconds"),
             "messages": largest("in"),
             "name": lambda p: queues.names[p],

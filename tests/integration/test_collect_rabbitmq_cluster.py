@@ -29,7 +29,8 @@ def knows_down(node: Node, other: Node) -> bool:
 def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
     """Its row says that it does not run; a quorum queue has lost a member, its own queue is down.
 
-    With two of three gone nobody can use the quorum queue and the other's stream, whatever the API says.
+    With two of three gone nobody can use the quorum queue, whatever the API says, nor a stream that had its
+    only replica there.
     """
     first, second, last = fresh_rabbit3.nodes
     with channel(first) as on, channel(last) as there:
@@ -39,6 +40,8 @@ def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
         publish(there, "lost", 2)
         declare(on, "log", "stream")
         publish(on, "log", 4)
+        declare(there, "alone", "stream", **{"x-initial-cluster-size": 1})
+        publish(there, "alone", 2)
         wait_for_stats(first, "voted", messages=3)
         wait_for_stats(first, "lost", messages=2)
 
@@ -63,7 +66,15 @@ def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
     assert (lost["queue.state"], lost["queue.depth"]) == ("down", None)
     counts = [r for r in rows_of(after, CLUSTER) if r["cluster.nodeCount"] is not None]
     assert [(r["cluster.nodeCount"], r["cluster.runningNodeCount"]) for r in counts] == [(3, 2)]
+    assert row_of(before, QUEUE, "alone")["queue.state"] == "running"
+    gone = row_of(after, QUEUE, "alone")
+    assert (gone["queue.state"], gone["queue.leader"], gone["queue.depth"]) == (
+        "down",
+        last.name,
+        None,
+    )
     assert row_of(after, QUEUE, "log")["queue.state"] == "running"
+    assert row_of(after, QUEUE, "log")["queue.leader"] != last.name
     assert row_of(alone, QUEUE, "voted")["queue.state"] == "minority"
     available = [r["cluster.availability"] for r in rows_of(alone, CLUSTER)]
     assert max(share for share in available if share is not None) < 34

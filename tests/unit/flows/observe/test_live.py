@@ -450,10 +450,15 @@ def test_the_last_frame_says_that_the_job_ended() -> None:
 
 
 def test_queues_stand_where_groups_do_the_deepest_first() -> None:
-    """Depth, unacknowledged, rates, age and state; the cluster tells its nodes and alarms."""
+    """Depth, unacknowledged, rates, age and state; the cluster tells its nodes and alarms.
+
+    Before them stands what nobody can use. What is not known of RabbitMQ has no column.
+    """
     picture = replace(
         p.picture(targets=(), pools=(), sinks=(), clusters=(p.cluster("shop"),)),
-        figures={"shop": Figures(up=2, known=3, offline=1, messages=10.0, alarms=1)},
+        figures={
+            "shop": Figures(up=2, known=3, offline=1, messages=10.0, alarms=1, dead_lettered=0.5)
+        },
         queues=FigureTable(
             ["shop/a", "shop/b"],
             ["running", "down"],
@@ -469,8 +474,9 @@ def test_queues_stand_where_groups_do_the_deepest_first() -> None:
     )
     lines = shown(picture, 100, 24).splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("cluster"))
-    assert lines[place].split()[:5] == ["cluster", "nodes", "under-repl", "offline", "alarms"]
-    assert lines[place + 1].split()[:5] == ["shop", "2/3", "-", "1", "1"]
+    heads = ["cluster", "nodes", "offline", "alarms", "dead/s", "msgs/s", "tick"]
+    assert lines[place].split()[:7] == heads
+    assert lines[place + 1].split()[:6] == ["shop", "2/3", "1", "1", "0.5", "10.0"]
     place = next(n for n, line in enumerate(lines) if line.startswith("queue"))
-    assert lines[place + 1].split() == ["shop/a", "5", "2", "3.0", "4.0", "1m", "running"]
-    assert lines[place + 2].split()[-1] == "down"
+    assert lines[place + 1].split() == ["shop/b", "-", "-", "-", "-", "-", "down"]
+    assert lines[place + 2].split() == ["shop/a", "5", "2", "3.0", "4.0", "1m", "running"]
