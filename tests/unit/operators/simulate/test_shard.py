@@ -82,7 +82,7 @@ def test_every_metric_of_a_kafka_cluster_is_filled() -> None:
         *("node", "runningNode", "alarm", "partitionedNode"),
         *("queue", "connection", "channel", "consumer"),
     )
-    known |= {f"cluster.{of}Count" for of in of_rabbitmq}
+    known |= {f"cluster.{of}Count" for of in of_rabbitmq} | {"cluster.deadLetteredPerSecond"}
     tiered = {"topic.localMessages", "consumerGroup.remoteMessages"}
     assert empty == known | tiered | {"consumerGroup.marginSeconds"}
 
