@@ -286,12 +286,12 @@ def _help(view: View, parts: Sequence[Part], width: int) -> Text:
 def _clusters(picture: Picture, *, wide: bool) -> Part:
     covered = any(cluster.expected for cluster in picture.clusters)
     fills = wide and picture.job.mode == "hybrid"
-    told = list(picture.figures.values())
-    alarmed = any(not isnan(of.alarms) for of in told)
-    dead = any(not isnan(of.dead_lettered) for of in told)
+    known = list(picture.figures.values())
+    alarmed = any(not isnan(of.alarms) for of in known)
+    dead = any(not isnan(of.dead_lettered) for of in known)
     # Of collected RabbitMQ neither is known.
-    replicated = not alarmed or any(not isnan(of.under_replicated) for of in told)
-    sized = not alarmed or any(not isnan(of.bytes) for of in told)
+    replicated = not alarmed or any(not isnan(of.under_replicated) for of in known)
+    sized = not alarmed or any(not isnan(of.bytes) for of in known)
     heads = ["cluster", "nodes" if alarmed else "brokers"]
     heads += [*(["under-repl"] if replicated else []), "offline"]
     heads += [*(["alarms"] if alarmed else []), *(["dead/s"] if dead else []), "msgs/s"]

@@ -24,7 +24,7 @@ from operators.rabbitmq.detailed import (
     dead_lettered,
     identity_of,
     parse_page,
-    tells_of_each,
+    has_series_by_queue,
     unescaped,
 )
 from operators.rabbitmq.nodes import COLUMNS, node_samples, of_page, with_alarms
@@ -403,13 +403,13 @@ class RabbitCollector:
         try:
             text = await self._api.page(totals_url(url), timeout, node)
         except CollectionError as error:
-            # Of a node that hangs, its other page tells.
+            # Of a node that hangs, its other page says so.
             if not error.retryable:
                 self._note("dead letters are not counted", error.problem.text)
             return None
         if identity_of(text)[0] != node:
             return None
-        if tells_of_each(text) and self._queues_on.get(node, 0) >= MANY:
+        if has_series_by_queue(text) and self._queues_on.get(node, 0) >= MANY:
             self._by_object.add(node)
             self._note("dead letters are not counted", _BY_OBJECT)
             return None

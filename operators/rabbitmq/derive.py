@@ -59,7 +59,7 @@ def derive_queues(
 def _dead_lettered(now: Raw, before: Raw, most: float) -> float | None:
     """Messages dead-lettered in a second, of all nodes that run; None where it is not known of one.
 
-    A count that is lower than it was is that of a node that started anew, from 0.
+    A count that is lower than it was is that of a node that started over, from 0.
     """
     counts, old = now["dead_letters"], before["dead_letters"]
     if not counts.num_rows or counts.column("value").null_count:

@@ -177,7 +177,7 @@ def dead_lettered(text: str) -> int | None:
     return sum(map(int, counts)) if counts else None
 
 
-def tells_of_each(text: str) -> bool:
+def has_series_by_queue(text: str) -> bool:
     """Whether `/metrics` has series by queue (`prometheus.return_per_object_metrics`)."""
     return "\nrabbitmq_queue_messages{" in text
 

@@ -76,7 +76,7 @@ def node_samples(
     """One NODE row for each node that the cluster knows, and the CLUSTER columns that they give.
 
     A node that does not run has `node.running` 0 and all else null, but from which nodes it is cut off:
-    one that is counts as one that does not run, and tells it all the same. One that is `silent`, so that
+    one that is counts as one that does not run, and reports it all the same. One that is `silent`, so that
     it is not known whether it runs, has no row.
     """
     known = sorted(nodes, key=lambda node: str(node["name"]))
@@ -88,7 +88,7 @@ def node_samples(
         column: [whole(node.get(field)) for node in live] for column, field in FIELDS.items()
     }
     seen = [
-        _cut_off(node.get("partitions"), runs) for node, runs in zip(told, running, strict=True)
+        _cut_off(node.get("partitions"), runs) for node, runs in zip(reported, running, strict=True)
     ]
     uptimes = [whole(node.get("uptime")) for node in live]
     rows = collected_batch(

@@ -271,7 +271,7 @@ def _quorum_lost(case: Case) -> Iterable[Effect]:
 
 
 def _network_partition(case: Case) -> Iterable[Effect]:
-    """The network cuts the node off; once it is back both sides tell of it, until the node is started anew."""
+    """The network cuts the node off; once it is back both sides report it, until the node is restarted."""
     queues, _ = case.relations.led_by(case.root)
     yield Effect(Lever.DOWN, case.itself, 1.0)
     yield Effect(Lever.CUT, case.itself, 1.0, begin=0.3, onset=0, recovery=0)

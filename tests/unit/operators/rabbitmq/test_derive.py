@@ -19,7 +19,7 @@ Counts = Mapping[str, int | None]
 
 
 def rates(*counts: Counts, every: int = INTERVAL) -> list[float | None]:
-    """What ticks with these counts by node tell of the cluster; an empty one was not asked for any."""
+    """What ticks with these counts by node report of the cluster; an empty one was not asked for any."""
     derivation = ClusterDerivation("mq")
     found = []
     for number, by_node in enumerate(counts, 1):
@@ -52,7 +52,7 @@ def column(batch: pa.RecordBatch) -> float | None:
     [
         ([{"a": 100}, {"a": 160}], [None, 2.0]),
         ([{"a": 100, "b": 0}, {"a": 130, "b": 60}], [None, 3.0]),
-        # It started anew, and counts from 0.
+        # It restarted, and counts from 0.
         ([{"a": 100}, {"a": 30}], [None, 1.0]),
         # What one of them counted meanwhile is not known.
         ([{"a": 0, "b": 0}, {"a": 30, "b": None}, {"a": 60, "b": 60}], [None, None, 2.0]),
@@ -75,5 +75,5 @@ def test_counts_that_are_long_apart_are_not_compared() -> None:
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.none() | st.integers(0, 10**12))))
 def test_it_is_never_negative(counts: list[Counts]) -> None:
-    """Whatever nodes come, go, and start anew."""
+    """Whatever nodes come, go, and restart."""
     assert all(rate is None or rate >= 0 for rate in rates(*counts))

@@ -7,7 +7,7 @@ from operators.rabbitmq.detailed import (
     PUBLISHED,
     dead_lettered,
     parse_page,
-    tells_of_each,
+    has_series_by_queue,
 )
 
 
@@ -95,5 +95,5 @@ def test_dead_letters_are_those_that_an_exchange_was_given(
 
 def test_a_page_by_object_is_known() -> None:
     """By its series of queues."""
-    assert tells_of_each(page('rabbitmq_queue_messages{vhost="/",queue="a"} 1'))
-    assert not tells_of_each(page("rabbitmq_queue_messages 1"))
+    assert has_series_by_queue(page('rabbitmq_queue_messages{vhost="/",queue="a"} 1'))
+    assert not has_series_by_queue(page("rabbitmq_queue_messages 1"))

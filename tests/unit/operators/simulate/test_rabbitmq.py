@@ -424,7 +424,7 @@ def test_where_dead_letters_cannot_go_is_said(queues: list[dict[str, Any]], said
 
 
 def test_a_node_that_is_cut_off_is_down_for_the_others_and_sees_none_of_them() -> None:
-    """Once the network is back both sides tell so, until it is started anew."""
+    """Once the network is back both sides report it, until it is restarted."""
     made = run(once("network_partition"), types=(1.0, 0.0))
     nodes, cluster = made[NODE], made[CLUSTER]
     cut = at(nodes, ROOTS[NODE])
