@@ -22,9 +22,9 @@ from operators.rabbitmq.detailed import (
     Queue,
     QueuesPage,
     dead_lettered,
+    has_series_by_queue,
     identity_of,
     parse_page,
-    has_series_by_queue,
     unescaped,
 )
 from operators.rabbitmq.nodes import COLUMNS, node_samples, of_page, with_alarms

@@ -6,8 +6,8 @@ from operators.rabbitmq.detailed import (
     ACKNOWLEDGED,
     PUBLISHED,
     dead_lettered,
-    parse_page,
     has_series_by_queue,
+    parse_page,
 )
 
 
