@@ -21,7 +21,7 @@ def found(path: Path) -> list[Worst]:
     return worst(summary, gaps(summary))
 
 
-def during(span: Sequence[int], value: float, otherwise: float = 0) -> list[Any]:
+def during(span: Sequence[int], value: float | str, otherwise: float | str = 0) -> list[Any]:
     """A column that has a value at some ticks and another at the others."""
     return [value if tick in span else otherwise for tick in TICKS]
 
