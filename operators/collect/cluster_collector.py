@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from operators.collect.entities.partition_lag import partition_lag
 from operators.collect.entities.topics import topic_samples
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.pages.reader import PageReader
-from operators.collect.probe import Probe
 from operators.collect.reading.commits import Commits
 from operators.collect.reading.configs import TopicConfig, TopicConfigs
 from operators.collect.reading.limits import NOT_KNOWN, Limits, limits_bytes, message_sizes
@@ -40,6 +39,9 @@ from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.ticks import PROBE_KIND, Collected, TargetKind, Ticks
 
+if TYPE_CHECKING:
+    from operators.collect.probe import Probe
+
 A = TypeVar("A")
 T = TypeVar("T")
 
@@ -50,6 +52,14 @@ CONFIGS_SHARE = 0.8
 
 READINGS_KEPT = 2
 """Ticks of a cluster whose readings are kept: a slow kind may still be at the one before."""
+
+
+def _probe_of(settings: ClusterSettings, account_id: int | None) -> "Probe | None":
+    if settings.probe is None:
+        return None
+    from operators.collect.probe import Probe  # librdkafka is loaded by what uses it
+
+    return Probe(settings, settings.probe, account_id)
 
 
 class ClusterCollector:
@@ -77,9 +87,7 @@ class ClusterCollector:
         self._open = OpenTransactions()
         self._noted: dict[str, str] = {}
         """What was logged once, by the event."""
-        self._probe = (
-            None if settings.probe is None else Probe(settings, settings.probe, account_id)
-        )
+        self._probe = _probe_of(settings, account_id)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import aiohttp
 
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.host_names import Names
-from operators.collect.pages.reader import secret_of, tls_context
+from operators.collect.pages.session import secret_of, tls_context
 from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.secrets import without_password
 

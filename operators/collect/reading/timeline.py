@@ -47,6 +47,8 @@ FUTURE_MS = 60_000
 class Rising:
     """Points (offset, time in ms) that rise in both; what contradicts a newer one goes."""
 
+    __slots__ = ("_offsets", "_times")
+
     def __init__(self) -> None:
         self._offsets: list[int] = []
         self._times: list[int] = []
@@ -94,6 +96,8 @@ class Between(NamedTuple):
 
 class Timeline:
     """What is known of the times at which one partition's messages were written."""
+
+    __slots__ = ("_end", "_latest", "_topic_id", "_written")
 
     def __init__(self) -> None:
         self._written = Rising()

@@ -14,10 +14,11 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.collect.pages import reader as pages_module
+from operators.collect.pages import session as pages_module
 from operators.collect.pages.dialects import BYTES_IN, FETCHES
 from operators.collect.pages.parse import parse_page
 from operators.collect.pages.reader import PageReader, Pages
+from operators.collect.pages.session import PageSession
 from operators.collect.pages.settings import PagesSettings
 from operators.schema.logs import FIELDS
 from tests.certificates import certificate as self_signed
@@ -244,9 +245,9 @@ def test_ticks_that_begin_together_share_one_session() -> None:
 
     async def test() -> int:
         async with serving(_good) as url:
-            reader = PageReader("prod", PagesSettings(urls={1: url}))
-            opened = await asyncio.gather(*(reader._opened() for _ in range(4)))
-            await reader.close()
+            pages = PageSession(PagesSettings(urls={1: url}))
+            opened = await asyncio.gather(*(pages._opened() for _ in range(4)))
+            await pages.close()
             return len({id(session) for session in opened})
 
     assert asyncio.run(test()) == 1
