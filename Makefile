@@ -16,12 +16,14 @@ install: .venv/.installed ## a .venv with mqpipe in it, and all that its develop
 
 # What running needs, and nothing else; `make install` adds the rest to the same .venv.
 .venv/.runs: pyproject.toml requirements.lock
+	@echo "installing what mqpipe needs into .venv …"
 	@$(MAKE_VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
 .venv/.installed: .venv/.runs requirements-dev.lock
+	@echo "adding what its development takes to .venv …"
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@touch $@
 
