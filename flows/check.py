@@ -51,7 +51,7 @@ def check(config: Config, *, connect: bool, as_json: bool = False) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _JobPlan:
     config: Config
     sinks: Sequence[Sink]
     simulated: Cost
@@ -67,15 +67,15 @@ class _Plan:
         return sum((finding.cost for finding in self.findings or ()), self.simulated)
 
 
-def _plan(config: Config, *, connect: bool) -> _Plan:
+def _plan(config: Config, *, connect: bool) -> _JobPlan:
     sinks = sinks_of(config)
     simulated, unknown = _simulated(config, sinks) if config.simulates else (NOTHING, [])
     notes = left_out(_simulated_for(config, sinks)) if config.simulates else []
     findings = _reached(config, sinks) if connect else None
-    return _Plan(config, sinks, simulated, unknown, notes, findings)
+    return _JobPlan(config, sinks, simulated, unknown, notes, findings)
 
 
-def _lines(plan: _Plan) -> Iterator[str]:
+def _lines(plan: _JobPlan) -> Iterator[str]:
     config, cost = plan.config, plan.cost
     yield f"mode {config.mode}, a tick every {config.interval:g} s"
     if config.simulates:
@@ -107,7 +107,7 @@ def _lines(plan: _Plan) -> Iterator[str]:
     yield _verdict(plan)
 
 
-def _verdict(plan: _Plan) -> str:
+def _verdict(plan: _JobPlan) -> str:
     """What came of it, in the last line."""
     if plan.findings is None:
         return "ok: the configuration is right; --connect tries what it names too"
@@ -117,7 +117,7 @@ def _verdict(plan: _Plan) -> str:
     return "ok: the configuration is right, and all that it names can be reached"
 
 
-def _document(plan: _Plan) -> dict[str, Any]:
+def _document(plan: _JobPlan) -> dict[str, Any]:
     """The same, to be read by programs; what was not reached for has no findings."""
     config, cost = plan.config, plan.cost
     a_minute = 60 / config.interval

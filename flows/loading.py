@@ -101,7 +101,7 @@ def parse(model: type[M], text: str, source: str, environment: Mapping[str, str]
     Raises:
         ConfigError: see `load`.
     """
-    reading = _Reading(environment)
+    reading = _YamlReading(environment)
     faults, lines = reading.faults, reading.lines
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -148,7 +148,7 @@ class _TooManyError(Exception):
         )
 
 
-class _Reading:
+class _YamlReading:
     """From YAML's nodes to values: variables are filled in, and each key's line is noted.
 
     `secrets` are texts that no message may repeat.

@@ -29,11 +29,11 @@ def drain_together(step_id: str, flow: Dataflow, drain: Drain) -> None:
     By it each worker also has a source of its own, which stays open as long as anything is under
     way in its process, even where that process has no targets and no shards.
     """
-    asked = op.input(f"{step_id}_asked", flow, _Asked(drain))
-    op.output(f"{step_id}_told", asked, _Reported(drain))
+    asked = op.input(f"{step_id}_asked", flow, _NoticeSource(drain))
+    op.output(f"{step_id}_told", asked, _NoticeSink(drain))
 
 
-class _Asked(DynamicSource[Notice]):
+class _NoticeSource(DynamicSource[Notice]):
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
 
@@ -64,7 +64,7 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         return self._alarm.at(self._drain.next_look())
 
 
-class _Reported(FixedPartitionedSink[int, None]):
+class _NoticeSink(FixedPartitionedSink[int, None]):
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
 
@@ -74,11 +74,11 @@ class _Reported(FixedPartitionedSink[int, None]):
     def part_fn(self, item_key: str) -> int:
         return int(item_key)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_ReportedPartition":
-        return _ReportedPartition(self._drain)
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_NoticePartition":
+        return _NoticePartition(self._drain)
 
 
-class _ReportedPartition(StatefulSinkPartition[int, None]):
+class _NoticePartition(StatefulSinkPartition[int, None]):
     def __init__(self, drain: Drain) -> None:
         self._drain = drain
 

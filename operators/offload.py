@@ -115,7 +115,7 @@ def offload(
     """
     service = _Service(work, pools, drain, priorities or {}, deadline, clusters, clock)
     lanes = op.map(f"{step_id}_to_lane", up, _to_lane)
-    results = op.stateful_batch(step_id, lanes, partial(_Lane, service))
+    results = op.stateful_batch(step_id, lanes, partial(_WorkLane, service))
     return op.map(f"{step_id}_to_cluster", results, _to_cluster)
 
 
@@ -129,7 +129,7 @@ def _to_cluster(item: tuple[str, TickResult]) -> tuple[str, TickResult]:
     return result.tick.cluster, result
 
 
-class _Lane(StatefulBatchLogic[Ticks, TickResult, LaneState]):
+class _WorkLane(StatefulBatchLogic[Ticks, TickResult, LaneState]):
     """The ticks of some clusters: under way in the pools, or done and not yet emitted."""
 
     def __init__(self, service: _Service, resume: LaneState | None) -> None:

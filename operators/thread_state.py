@@ -4,13 +4,13 @@ import ctypes
 import threading
 
 
-class _Kept(threading.local):
+class _EndsWithThread(threading.local):
     """Lives in the thread's state: gone with it, and then the state is kept again."""
 
     kept = False
 
 
-_here = _Kept()
+_here = _EndsWithThread()
 
 
 def keep_thread_state() -> None:

@@ -42,7 +42,7 @@ from sinks.events import (
 
 
 @dataclass(slots=True)
-class _Sink:
+class _SinkCounts:
     picture: SinkPicture
     recent: dict[str, Recent] = field(default_factory=dict)
     """By origin: samples that it took over."""
@@ -82,7 +82,7 @@ class Tally:
         self._window = max(60.0, 2 * job.interval)
         self._targets = {key: TargetPicture(key) for key in job.targets}
         self._pools: list[Pool] = []
-        self._sinks: dict[str, _Sink] = {}
+        self._sinks: dict[str, _SinkCounts] = {}
         self._clusters: dict[str, _Cluster] = {}
         for name in job.sinks:
             self._sink(name)
@@ -307,10 +307,12 @@ class Tally:
         for cluster in self._clusters.values():
             yield from cluster.recent
 
-    def _sink(self, name: str) -> _Sink:
+    def _sink(self, name: str) -> _SinkCounts:
         if name not in self._sinks:
             published: Counter[str] | None = Counter() if name in self._job.files else None
-            self._sinks[name] = _Sink(SinkPicture(name, self._job.spools.get(name), published))
+            self._sinks[name] = _SinkCounts(
+                SinkPicture(name, self._job.spools.get(name), published)
+            )
         return self._sinks[name]
 
     def _cluster(self, name: str) -> _Cluster:
@@ -328,7 +330,7 @@ class Tally:
                     labels |= found
         return labels
 
-    def _sink_picture(self, sink: _Sink, now: float) -> SinkPicture:
+    def _sink_picture(self, sink: _SinkCounts, now: float) -> SinkPicture:
         # A young job has not filled the window; its first tick stands for an interval.
         up = now - self._picture.started
         seconds = min(self._window, max(up, self._job.interval, 1.0))

@@ -40,7 +40,7 @@ class Worst:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spell:
+class _WorstSpell:
     """A while in which something was wrong, [start, end) in ms, and how bad it came."""
 
     entity: str
@@ -94,7 +94,7 @@ def _of_clusters(summary: Summary) -> Iterator[Worst]:
                 yield Worst(rank, what, cluster, where, value, one.start, one.end - one.start)
 
 
-def _culprits(summary: Summary, column: str, spell: _Spell) -> str | None:
+def _culprits(summary: Summary, column: str, spell: _WorstSpell) -> str | None:
     """Which queues or nodes were down or had an alarm in a cluster's spell; None where none is known."""
     match column:
         case "queues_down":
@@ -144,7 +144,7 @@ def _of_entities(summary: Summary) -> Iterator[Worst]:
                 for (entity,), each in rows.group_by("entity", maintain_order=True)
                 for spell in _spells(each, str(entity), column, least, summary.buckets.width)
             ]
-            of_lead: dict[str, list[list[_Spell]]] = defaultdict(list)
+            of_lead: dict[str, list[list[_WorstSpell]]] = defaultdict(list)
             for overlapping in _overlapping(spells):
                 of_lead[max(overlapping, key=_gravity).entity].append(overlapping)
             for entity, all_times in of_lead.items():
@@ -178,22 +178,24 @@ def _of_gaps(missing: Sequence[Gap]) -> Iterator[Worst]:
         )
 
 
-def _spells(rows: pl.DataFrame, entity: str, column: str, least: float, width: int) -> list[_Spell]:
+def _spells(
+    rows: pl.DataFrame, entity: str, column: str, least: float, width: int
+) -> list[_WorstSpell]:
     """The times in which a column is at least so much; those a bucket apart are one."""
-    spells: list[_Spell] = []
+    spells: list[_WorstSpell] = []
     wrong = rows.filter(pl.col(column) >= least).sort("time").select("time", column)
     for time, value in wrong.iter_rows():
         last = spells[-1] if spells else None
         if last and time <= last.end + width:
-            spells[-1] = _Spell(entity, last.start, time + width, max(last.value, value))
+            spells[-1] = _WorstSpell(entity, last.start, time + width, max(last.value, value))
         else:
-            spells.append(_Spell(entity, time, time + width, value))
+            spells.append(_WorstSpell(entity, time, time + width, value))
     return spells
 
 
-def _overlapping(spells: Iterable[_Spell]) -> list[list[_Spell]]:
+def _overlapping(spells: Iterable[_WorstSpell]) -> list[list[_WorstSpell]]:
     """Spells that overlap, in one list."""
-    found: list[list[_Spell]] = []
+    found: list[list[_WorstSpell]] = []
     end = -1
     for spell in sorted(spells, key=lambda s: (s.start, s.entity)):
         if found and spell.start < end:
@@ -209,7 +211,7 @@ def _most(rows: pl.DataFrame, column: str) -> str:
     return str(rows[column].max())
 
 
-def _gravity(spell: _Spell) -> tuple[float, int]:
+def _gravity(spell: _WorstSpell) -> tuple[float, int]:
     return spell.value, spell.end - spell.start
 
 

@@ -81,7 +81,7 @@ def evaluate_alerts(
         str(entity): (mine["start"].to_numpy(), mine["end"].to_numpy())
         for (entity,), mine in alerts.group_by("entity")
     }
-    with _Work(_rows(samples)) as work:
+    with _WorkPool(_rows(samples)) as work:
         parts = list(work.deal(samples, ground_truth, frozenset(ground_truth.touching)))
         score = partial(_score_alerts, parts, ground_truth, of_entity, settings)
         means = _merged(work.each(score, range(work.buckets)))
@@ -99,7 +99,7 @@ def evaluate_scores(
 
     Without a threshold that one is taken whose flagged ticks have the best F1 over all series.
     """
-    with _Work(_rows(samples)) as work:
+    with _WorkPool(_rows(samples)) as work:
         dealing = work.deal(samples, ground_truth)
         kept: list[Floats] = []
         given = deal_scores(_sampled(scores, kept), work.folder / "scores", work.buckets)
@@ -125,7 +125,7 @@ def evaluate_scores(
     return Evaluation(matches, means, entities, threshold, sum(strangers), alerts)
 
 
-class _Work:
+class _WorkPool:
     """Processes and a folder for so many samples; a context manager."""
 
     def __init__(self, rows: int) -> None:

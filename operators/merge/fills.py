@@ -16,7 +16,7 @@ BLOCK_ROWS = 50_000
 
 
 @dataclass(slots=True)
-class _Gap:
+class _OpenGap:
     """Ticks that nobody will collect, filled block by block from what was known before them."""
 
     kind: str
@@ -30,7 +30,7 @@ class Fills:
     def __init__(self, plan: Plan, stale_after: int) -> None:
         self._plan = plan
         self._stale_after = stale_after
-        self._gaps: list[_Gap] = []
+        self._gaps: list[_OpenGap] = []
         self._course = Course(plan.like.pattern, 1)
         self._fillers = {
             kind: Filler(plan, kind, stale_after) for kind in (*plan.joined_kinds, CLUSTER_KIND)
@@ -67,7 +67,7 @@ class Fills:
         """Leave ticks (ascending, ms) of a kind to be filled from what is known now."""
         filler = self.of(kind)
         filler.know_expected(ticks[0], self._course.interval)
-        self._gaps.append(_Gap(kind, filler.frozen(), list(ticks)))
+        self._gaps.append(_OpenGap(kind, filler.frozen(), list(ticks)))
 
     def fill_block(self) -> list[tuple[int, int, list[pa.RecordBatch]]]:
         """Fill the next block of each gap.
@@ -102,4 +102,4 @@ class Fills:
             self.of(kind).restore(levels)
         for kind, ticks, levels in gaps:
             filler = Filler(self._plan, kind, self._stale_after)
-            self._gaps.append(_Gap(kind, filler.restore(levels), ticks))
+            self._gaps.append(_OpenGap(kind, filler.restore(levels), ticks))

@@ -7,7 +7,7 @@ from operators.pool.stats import BreakerState
 
 
 @dataclass(slots=True)
-class _Target:
+class _TargetHealth:
     failures: int = 0
     open: bool = False
     probe_at: float = 0.0
@@ -25,7 +25,7 @@ class Breakers:
     def __init__(self, settings: BreakerSettings, size: int) -> None:
         self._settings = settings
         self._size = size
-        self._targets: dict[str, _Target] = {}
+        self._targets: dict[str, _TargetHealth] = {}
 
     def allows(self, key: str, now: float, attempts: int) -> int:
         """How many of `attempts` a new task may take: all, 1 for a probe, or 0."""
@@ -36,7 +36,7 @@ class Breakers:
 
     def failed(self, key: str, now: float) -> bool:
         """A task failed; answers whether that opened the breaker."""
-        target = self._targets.setdefault(key, _Target())
+        target = self._targets.setdefault(key, _TargetHealth())
         target.failures += 1
         if not target.open and target.failures < self._settings.failures:
             return False
@@ -53,7 +53,7 @@ class Breakers:
 
     def abandoned(self, key: str, now: float) -> bool:
         """An attempt goes on after its time-out; answers whether that opened the breaker."""
-        target = self._targets.setdefault(key, _Target())
+        target = self._targets.setdefault(key, _TargetHealth())
         target.abandoned += 1
         return target.abandoned >= self._size and self._open(target, now)
 
@@ -76,11 +76,11 @@ class Breakers:
             for key, target in self._targets.copy().items()
         ]
 
-    def _open(self, target: _Target, now: float) -> bool:
+    def _open(self, target: _TargetHealth, now: float) -> bool:
         opened, target.open = not target.open, True
         target.probe_at = now + self._settings.probe
         return opened
 
-    def _forget(self, key: str, target: _Target) -> None:
+    def _forget(self, key: str, target: _TargetHealth) -> None:
         if not target.failures and not target.abandoned and not target.open:
             del self._targets[key]

@@ -7,10 +7,10 @@ from pydantic import ConfigDict, Field, model_validator
 
 from operators.schema.settings import Duration, Settings, at_most, part
 
-_Slots = Annotated[
+_SlotCount = Annotated[
     int, Field(ge=1), at_most(10_000, "each slot is work at the same time, on one machine")
 ]
-_Size = (
+_PoolSize = (
     Annotated[int, at_most(10_000, "each slot is work at the same time, on one machine")]
     | Literal["auto"]
 )
@@ -53,12 +53,12 @@ class BreakerSettings(Settings):
 class PoolSettings(Settings):
     """Bounds and manners of one pool."""
 
-    size: _Size = Field(
+    size: _PoolSize = Field(
         default=10,
         description="tasks that run at the same time; `auto` tunes itself within min and max",
     )
-    min: _Slots | None = Field(default=None, description="smallest size with `size: auto` (1)")
-    max: _Slots | None = Field(default=None, description="largest size with `size: auto` (32)")
+    min: _SlotCount | None = Field(default=None, description="smallest size with `size: auto` (1)")
+    max: _SlotCount | None = Field(default=None, description="largest size with `size: auto` (32)")
     queue: int = Field(
         default=1000,
         ge=0,
@@ -103,19 +103,19 @@ class PoolSettings(Settings):
 class TopicsPoolSettings(PoolSettings):
     """The pool of kind `topics`."""
 
-    size: _Size = Field(default=15, description="as in every pool")
+    size: _PoolSize = Field(default=15, description="as in every pool")
 
 
 class GroupsPoolSettings(PoolSettings):
     """The pool of kind `groups`."""
 
-    size: _Size = Field(default=8, description="as in every pool")
+    size: _PoolSize = Field(default=8, description="as in every pool")
 
 
 class SimulationPoolSettings(PoolSettings):
     """The pool of pluggable generators that do I/O."""
 
-    size: _Size = Field(default=8, description="as in every pool")
+    size: _PoolSize = Field(default=8, description="as in every pool")
     timeout: Duration = Field(default=15.0, gt=0, description="as in every pool")
 
 

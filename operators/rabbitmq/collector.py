@@ -88,7 +88,7 @@ class _Turn(Enum):
     DEAD_LETTERS = auto()
 
 
-class _Topology:
+class _FoundNodes:
     """Which nodes there are at a tick, and where their pages are; asked for once."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class RabbitCollector:
         self._api = Api(settings)
         self._vhosts = Selected(settings.vhosts)
         self._queues = Selected(settings.queues)
-        self._ticks: dict[int, _Topology] = {}
+        self._ticks: dict[int, _FoundNodes] = {}
         self._cluster_id: str | None = None
         self._asked_id = False
         self._running: frozenset[str] = frozenset()
@@ -161,16 +161,16 @@ class RabbitCollector:
             settings.name, settings.environment, self._account, self._cluster_id, "rabbitmq"
         )
 
-    def _topology(self, tick: int) -> _Topology:
+    def _topology(self, tick: int) -> _FoundNodes:
         if tick not in self._ticks:
-            self._ticks[tick] = _Topology()
+            self._ticks[tick] = _FoundNodes()
             for old in sorted(self._ticks)[:-2]:
                 del self._ticks[old]
         return self._ticks[tick]
 
     # Nodes
 
-    async def _collect_nodes(self, tick: int, topology: _Topology, budget: Budget) -> Collected:
+    async def _collect_nodes(self, tick: int, topology: _FoundNodes, budget: Budget) -> Collected:
         (nodes, overview), problems = await self._cluster(topology, budget)
         silent: Collection[str] = ()
         if problems:
@@ -225,7 +225,7 @@ class RabbitCollector:
         except CollectionError:
             return None
 
-    async def _names(self, topology: _Topology, budget: Budget) -> list[Mapping[str, Any]]:
+    async def _names(self, topology: _FoundNodes, budget: Budget) -> list[Mapping[str, Any]]:
         """The nodes, and whether they run. While one hangs, this alone is reported, after five seconds."""
         what = f"{self._settings.name}: read the nodes"
         left = budget.until(PAGES_SHARE, what)
@@ -234,12 +234,12 @@ class RabbitCollector:
             await topology.names.get(lambda: self._api.ask("nodes", left, **plain)), what
         )
 
-    async def _nodes(self, topology: _Topology, budget: Budget) -> list[Mapping[str, Any]]:
+    async def _nodes(self, topology: _FoundNodes, budget: Budget) -> list[Mapping[str, Any]]:
         left = budget.until(1, f"{self._settings.name}: read the nodes")
         found = await topology.nodes.get(lambda: self._api.ask("nodes", left, columns=COLUMNS))
         return _listed(found, f"{self._settings.name}: read the nodes")
 
-    async def _overview(self, topology: _Topology, budget: Budget) -> Mapping[str, Any]:
+    async def _overview(self, topology: _FoundNodes, budget: Budget) -> Mapping[str, Any]:
         left = budget.until(1, f"{self._settings.name}: read the overview")
         found = await topology.overview.get(lambda: self._api.ask("overview", left))
         if not isinstance(found, dict):
@@ -262,7 +262,7 @@ class RabbitCollector:
 
     # Queues
 
-    async def _collect_queues(self, tick: int, topology: _Topology, budget: Budget) -> Collected:
+    async def _collect_queues(self, tick: int, topology: _FoundNodes, budget: Budget) -> Collected:
         (nodes, overview), hung = await self._cluster(topology, budget)
         running = _running(nodes)
         read: Read | None = None
@@ -283,7 +283,7 @@ class RabbitCollector:
         error_class, error = summary(problems)
         return Collected(collected.batches, collected.raw, error_class, error)
 
-    async def _cluster(self, topology: _Topology, budget: Budget) -> tuple[_Known, list[Problem]]:
+    async def _cluster(self, topology: _FoundNodes, budget: Budget) -> tuple[_Known, list[Problem]]:
         """The nodes and the overview: the last that were reported, and why, where the API hangs.
 
         It asks all nodes, so it does as soon as one of them hangs.
@@ -299,7 +299,7 @@ class RabbitCollector:
             return known, [Problem("timeout", text)]
         return self._known, []
 
-    async def _asked(self, topology: _Topology, budget: Budget) -> _Known:
+    async def _asked(self, topology: _FoundNodes, budget: Budget) -> _Known:
         """The nodes and the overview; the cluster's id, where it is to be had, with them."""
         nodes, overview, _ = await asyncio.gather(
             self._nodes(topology, budget),

@@ -51,7 +51,7 @@ def derive_queues(
     rows = [batch for batch in batches if entity_type_of(batch) is QUEUE]
     if not rows or "tallies" not in now:
         return batches
-    grown = _Growth(now, before, most)
+    grown = _RabbitGrowth(now, before, most)
     dead_lettered = _dead_lettered(now, before, max(most, SELDOM))
     return tuple(_derived(batch, rows[0], grown, dead_lettered) for batch in batches)
 
@@ -107,7 +107,7 @@ def _is_in(rows: pa.RecordBatch, others: pa.RecordBatch, keys: tuple[str, ...]) 
     return pa.array(match(rows, others, keys) != NOWHERE)
 
 
-class _Growth:
+class _RabbitGrowth:
     """What counters grew by between two readings."""
 
     def __init__(self, now: Raw, before: Raw, most: float) -> None:
@@ -151,7 +151,7 @@ class _Growth:
 
 
 def _derived(
-    batch: pa.RecordBatch, queues: pa.RecordBatch, grown: _Growth, dead_lettered: float | None
+    batch: pa.RecordBatch, queues: pa.RecordBatch, grown: _RabbitGrowth, dead_lettered: float | None
 ) -> pa.RecordBatch:
     if entity_type_of(batch) is QUEUE:
         columns = {

@@ -75,7 +75,7 @@ class RecordedSource(
         self._drain = drain
         self._read = partial(read_message, account_id=account_id, events_alone=events_alone)
         self._stretches = {f"{plan.topic}-{s.partition}": s for s in plan.stretches}
-        self._partitions: dict[str, _Partition] = {}
+        self._partitions: dict[str, _RecordedPartition] = {}
 
     def list_parts(self) -> list[str]:
         """The topic's partitions as the plan has them."""
@@ -83,11 +83,11 @@ class RecordedSource(
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: RecordedState | None
-    ) -> "_Partition":
+    ) -> "_RecordedPartition":
         """Begin at the plan's offset, or go on at the stored one."""
         stretch = self._stretches[for_part]
         offset = stretch.start if resume_state is None else resume_state[1]
-        partition = _Partition(
+        partition = _RecordedPartition(
             for_part, self._connection, self._plan, stretch, offset, self._drain, self._read
         )
         self._partitions[for_part] = partition
@@ -116,7 +116,7 @@ def _together(reasons: Sequence[str]) -> str:
     return "; ".join(reasons[:_REASONS]) + (f"; and {more:,} more" if more > 0 else "")
 
 
-class _Partition(
+class _RecordedPartition(
     StatefulSourcePartition[tuple[str, pa.RecordBatch | UnreadableMessage], RecordedState]
 ):
     def __init__(

@@ -39,16 +39,16 @@ MOST_MESSAGE_BYTES = 2**30
 MOST_ENTITIES = 200_000
 MOST_PARTITIONS = 2_000_000
 MOST_IN_ALL = 1_000_000
-_Brokers = Annotated[int, Field(ge=0), at_most(MOST_BROKERS, "no cluster has more brokers")]
+_BrokerCount = Annotated[int, Field(ge=0), at_most(MOST_BROKERS, "no cluster has more brokers")]
 _Entities = Annotated[
     int,
     Field(ge=0),
     at_most(MOST_ENTITIES, "no cluster holds more of them; make several clusters"),
 ]
-_Partitions = Annotated[
+_PartitionCount = Annotated[
     int, Field(ge=1), at_most(MOST_PARTITIONS, "a Kafka cluster holds no more partitions")
 ]
-_Replicas = Annotated[int, Field(ge=1), at_most(2**15 - 1, "Kafka counts replicas in 15 bits")]
+_ReplicaCount = Annotated[int, Field(ge=1), at_most(2**15 - 1, "Kafka counts replicas in 15 bits")]
 _Level = Annotated[float, Field(ge=0), at_most(1e9, "no cluster takes more messages a second")]
 _Bytes = Annotated[
     int, Field(ge=1), at_most(MOST_MESSAGE_BYTES, "Kafka's messages are smaller than 1 GiB")
@@ -65,8 +65,8 @@ class TopicSettings(Settings):
     """A topic of a fleet by name; what is left out comes from the preset of its name."""
 
     name: EntityName = Field(description="the topic's name")
-    partitions: _Partitions | None = Field(default=None, description="partitions")
-    replication_factor: _Replicas | None = Field(
+    partitions: _PartitionCount | None = Field(default=None, description="partitions")
+    replication_factor: _ReplicaCount | None = Field(
         default=None, description="replicas of a partition"
     )
     messages_per_second: _Level | None = Field(default=None, description="level at a factor of 1")
@@ -185,7 +185,9 @@ class FleetSettings(Settings):
     clusters: Annotated[int, at_most(MOST_IN_ALL, "a job holds no more of them")] = Field(
         default=1, ge=1, description="number of clusters"
     )
-    brokers: _Brokers | tuple[BrokerId, ...] = Field(default=3, description="brokers, or their ids")
+    brokers: _BrokerCount | tuple[BrokerId, ...] = Field(
+        default=3, description="brokers, or their ids"
+    )
     topics: _Entities | tuple[TopicSettings, ...] = Field(
         default=10, description="topics, or a list of them"
     )
@@ -211,10 +213,10 @@ class FleetSettings(Settings):
         default=5_000_000_000,
         description="bytes that a stream keeps (`x-max-length-bytes`), in whole segments of 500 MB",
     )
-    partitions: _Partitions | None = Field(
+    partitions: _PartitionCount | None = Field(
         default=None, description="partitions of a topic; without, by its name's preset"
     )
-    replication_factor: _Replicas = Field(
+    replication_factor: _ReplicaCount = Field(
         default=REPLICATION_FACTOR, description="replicas of a partition, at most the brokers"
     )
     messages_per_second: _Level | None = Field(

@@ -22,7 +22,7 @@ COMMIT_BYTES = 32 * 2**20
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """How the library's errors, which carry no number, say what the system said."""
 
-_Samples = list[tuple[Sealed, pa.RecordBatch]]
+_SealedSamples = list[tuple[Sealed, pa.RecordBatch]]
 
 
 class DeltaTableError(OSError):
@@ -109,14 +109,14 @@ class DeltaTables:
                 with _clear_errors(self._path(entity_type)):
                     self._append_patiently(entity_type, samples)
 
-    def _append_patiently(self, entity_type: EntityType, samples: _Samples) -> None:
+    def _append_patiently(self, entity_type: EntityType, samples: _SealedSamples) -> None:
         """Append; once more where another process made or changed the table at the same moment."""
         try:
             self._append(entity_type, samples)
         except DeltaError:
             self._append(entity_type, samples)
 
-    def _append(self, entity_type: EntityType, samples: _Samples) -> None:
+    def _append(self, entity_type: EntityType, samples: _SealedSamples) -> None:
         """One commit of samples with the segments that they lie in, but for those it has."""
         table = self._table(entity_type)
         committed = {s.part: self._committed(table, s.part) for s, _ in samples}
@@ -180,8 +180,8 @@ def _by_size(segments: Sequence[Sealed]) -> Iterator[list[Sealed]]:
         yield group
 
 
-def _by_type(segments: Sequence[Sealed]) -> dict[EntityType, _Samples]:
-    samples: dict[EntityType, _Samples] = defaultdict(list)
+def _by_type(segments: Sequence[Sealed]) -> dict[EntityType, _SealedSamples]:
+    samples: dict[EntityType, _SealedSamples] = defaultdict(list)
     for sealed in segments:
         for batch in sealed.batches():
             samples[entity_type_of(batch)].append((sealed, batch))

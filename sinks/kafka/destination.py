@@ -50,7 +50,7 @@ class Kafka:
         self._settings = settings
         self._config = {**PRODUCER_DEFAULTS, **settings.client_config()}
         self._most_bytes = settings.message_bytes
-        self._connection: _Connection | None = None
+        self._connection: _KafkaProducer | None = None
         self._connecting = asyncio.Lock()
         """One for each loop: see `start`."""
         self._topic_is_there = False
@@ -99,13 +99,13 @@ class Kafka:
             self._most_bytes = smaller
             self._log.info("messages are made smaller for this topic", bytes=smaller)
 
-    async def _connected(self) -> "_Connection":
+    async def _connected(self) -> "_KafkaProducer":
         async with self._connecting:
             if not self._topic_is_there:
                 await self._make_topic()
                 self._topic_is_there = True
             if self._connection is None:
-                self._connection = _Connection(self._config, asyncio.get_running_loop())
+                self._connection = _KafkaProducer(self._config, asyncio.get_running_loop())
             return self._connection
 
     async def _make_topic(self) -> None:
@@ -140,7 +140,7 @@ class Kafka:
                 ) from error
 
 
-class _Connection:
+class _KafkaProducer:
     """A producer, and the thread that reports to the loop what became of its messages."""
 
     def __init__(self, config: dict[str, str], loop: asyncio.AbstractEventLoop) -> None:

@@ -88,7 +88,7 @@ def _request(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> memor
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class _MetricName:
     """What a metric of OTLP is but for its points; several metrics of the table may be one."""
 
     head: bytes
@@ -98,13 +98,13 @@ class _Name:
 
 
 @cache
-def _name_of(metric: Metric, temporality: int | None) -> _Name:
+def _name_of(metric: Metric, temporality: int | None) -> _MetricName:
     head = nested(1, metric.point.encode()) + nested(3, unit(metric).encode())
     if temporality is None:
-        return _Name(head + tag(_GAUGE, LENGTH), b"")
+        return _MetricName(head + tag(_GAUGE, LENGTH), b"")
     # What a sum is: of which temporality, and monotonic.
     lead = tag(2, VARINT) + varint(temporality) + tag(3, VARINT) + varint(1)
-    return _Name(head + tag(_SUM, LENGTH), lead)
+    return _MetricName(head + tag(_SUM, LENGTH), lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Column:
     """One metric of the table: the rows where it has a point, and what is in them."""
 
     metric: Metric
-    name: _Name
+    name: _MetricName
     rows: Numbers
     bits: Numbers
     """Values as they are on the wire."""
@@ -183,7 +183,7 @@ class _Points:
 
 
 def _points(
-    columns: Sequence[_Column], names: Sequence[_Name], of_row: Numbers, count: int
+    columns: Sequence[_Column], names: Sequence[_MetricName], of_row: Numbers, count: int
 ) -> _Points:
     """`of_row` is the resource of each row, one of so many."""
     numbers = {name: n for n, name in enumerate(names)}
@@ -252,7 +252,7 @@ def _starts(columns: Sequence[_Column], points: _Points) -> list[Pieces]:
 
 
 def _assembled(
-    resources: Sequence[tuple[bytes, bytes]], names: Sequence[_Name], runs: Pieces
+    resources: Sequence[tuple[bytes, bytes]], names: Sequence[_MetricName], runs: Pieces
 ) -> memoryview:
     """The request: for each resource its header, then each metric's header and run of points."""
     count, number = len(names), len(resources)
@@ -273,7 +273,7 @@ def _assembled(
     return data_of(everything.take(pa.array(order[wanted])))
 
 
-def _headers(names: Sequence[_Name], of_run: Numbers, sizes: Numbers) -> Pieces:
+def _headers(names: Sequence[_MetricName], of_run: Numbers, sizes: Numbers) -> Pieces:
     """What stands before each run of points: a field `metrics` of `ScopeMetrics`."""
     number = pa.array(of_run)
     heads = pa.array([name.head for name in names], BYTES).take(number)

@@ -74,7 +74,7 @@ class RunningTotals:
 
     def __init__(self, interval: int) -> None:
         self._interval = interval
-        self._series: dict[str, _Series] = {}
+        self._series: dict[str, _TypeSeries] = {}
 
     def add(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch, and where its entity type has counters the column `TOTALS` with theirs."""
@@ -82,7 +82,7 @@ class RunningTotals:
         counters = [metric for metric in entity_type.numeric if metric.counts]
         if not counters or not batch.num_rows:
             return batch
-        series = self._series.setdefault(entity_type.name, _Series())
+        series = self._series.setdefault(entity_type.name, _TypeSeries())
         return batch.append_column(TOTALS, series.add(batch, counters, self._interval))
 
     def state(self) -> dict[str, bytes]:
@@ -91,10 +91,10 @@ class RunningTotals:
 
     def resume(self, state: Mapping[str, bytes]) -> None:
         """Go on from a state."""
-        self._series = {name: _Series(stream) for name, stream in state.items()}
+        self._series = {name: _TypeSeries(stream) for name, stream in state.items()}
 
 
-class _Series:
+class _TypeSeries:
     """The series of one entity type: since when they count, their last sample, their totals."""
 
     def __init__(self, state: bytes | None = None) -> None:

@@ -54,7 +54,7 @@ class Sender:
         self._directory = directory
         self._adopt_after = adopt_after
         self._lock = threading.Lock()
-        self._drains: dict[Path, _Drain] = {}
+        self._drains: dict[Path, _SpoolDrain] = {}
         self._thread: _LoopThread | None = None
         self._adoption: asyncio.Task[None] | None = None
         self._eviction: Future[None] | None = None
@@ -65,7 +65,7 @@ class Sender:
             if self._thread is None:
                 self._thread = _LoopThread(f"{self._destination.name}-sender")
                 self._submit(self._start()).result()
-            drain = _Drain(spool, self._delivery)
+            drain = _SpoolDrain(spool, self._delivery)
             self._submit(drain.start()).result()
             self._drains[spool.directory] = drain
 
@@ -132,7 +132,7 @@ class Sender:
             spool.remove()
 
 
-class _Drain:
+class _SpoolDrain:
     """Empties one spool by two tasks: its open lane, and what an outage left behind."""
 
     def __init__(self, spool: Spool, delivery: ChunkDelivery) -> None:

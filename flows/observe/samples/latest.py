@@ -17,7 +17,7 @@ OLDEST = 300.0
 """Seconds behind the clock from which on a sample says nothing of now: it was caught up on."""
 
 
-class Came(NamedTuple):
+class KeptBatch(NamedTuple):
     """A batch, and when it came (seconds of a clock that nobody sets)."""
 
     at: float
@@ -42,7 +42,7 @@ class Latest:
         self._now = now
         self._steady = steady
         self._lock = threading.Lock()
-        self._kept: dict[tuple[str, str], deque[Came]] = {}
+        self._kept: dict[tuple[str, str], deque[KeptBatch]] = {}
         self._version = 0
 
     def came(
@@ -70,7 +70,7 @@ class Latest:
             kept = self._kept.setdefault((cluster, of), deque())
             if whole:
                 kept.clear()
-            kept.append(Came(at, batch))
+            kept.append(KeptBatch(at, batch))
             self._forget(kept, at)
             self._version += 1
 
@@ -94,7 +94,7 @@ class Latest:
                 found.setdefault(of, []).extend((cluster, came.batch) for came in kept)
         return found
 
-    def _forget(self, kept: deque[Came], at: float) -> bool:
+    def _forget(self, kept: deque[KeptBatch], at: float) -> bool:
         before = len(kept)
         while kept and kept[0].at <= at - self.stays:
             kept.popleft()

@@ -406,7 +406,7 @@ _LEAST_PARTITION = _PARTITION.itemsize + 3
 
 
 @dataclass(slots=True)
-class _Layouts:
+class _ReplicaCounts:
     """How many replicas, in-sync ones and offline ones the partitions of each run have."""
 
     runs: _Runs = field(default_factory=_Runs)
@@ -435,7 +435,7 @@ def found_metadata(data: bytes) -> ClusterMetadata:
     count, at = _length(data, at + 4, 26)  # the controller is a random broker in KRaft
     found: list[tuple[str, bytes]] = []
     errors: dict[str, int] = {}
-    layouts = _Layouts()
+    layouts = _ReplicaCounts()
     for _ in range(count):
         (error,) = _SHORT.unpack_from(data, at)
         name, at = _text(data, at + 2)
@@ -444,7 +444,7 @@ def found_metadata(data: bytes) -> ClusterMetadata:
         if error:
             errors[name] = error
             # What such a topic has of partitions is passed over.
-            at = _partitions(data, at + 17, index, _Layouts())
+            at = _partitions(data, at + 17, index, _ReplicaCounts())
         else:
             found.append((name, topic_id))
             at = _partitions(data, at + 17, index, layouts)
@@ -452,7 +452,7 @@ def found_metadata(data: bytes) -> ClusterMetadata:
     return _sorted(data, brokers, cluster_id or None, found, errors, layouts)
 
 
-def _partitions(data: bytes, at: int, topic: int, layouts: _Layouts) -> int:
+def _partitions(data: bytes, at: int, topic: int, layouts: _ReplicaCounts) -> int:
     """Take in where a topic's partitions are; the place after them."""
     count, at = _length(data, at, _LEAST_PARTITION)
     if not count:
@@ -496,7 +496,7 @@ def _sorted(
     cluster_id: str | None,
     found: list[tuple[str, bytes]],
     errors: dict[str, int],
-    layouts: _Layouts,
+    layouts: _ReplicaCounts,
 ) -> ClusterMetadata:
     runs = layouts.runs
     places = runs.places()

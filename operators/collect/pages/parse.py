@@ -145,10 +145,10 @@ def parse_page(text: str, at: int) -> Page | None:
 
 
 _Wanted = tuple[tuple[str, ...], LabelMeanings]
-_Reported = tuple[tuple[Meaning, ...], Mapping[str, str], float]
+_ParsedSeries = tuple[tuple[Meaning, ...], Mapping[str, str], float]
 
 
-def _series(text: str) -> Iterator[_Reported]:
+def _series(text: str) -> Iterator[_ParsedSeries]:
     """What the series of a page report, with their labels and values; what is no number is none.
 
     Most series of a page are not wanted: of those nothing is read but the name.
@@ -180,7 +180,7 @@ def _series(text: str) -> Iterator[_Reported]:
             yield meanings, labels, value
 
 
-def _unlabelled(words: Sequence[str]) -> Iterator[_Reported]:
+def _unlabelled(words: Sequence[str]) -> Iterator[_ParsedSeries]:
     """What a series without labels reports; its name and value, or none at all."""
     wanted = BY_NAME.get(words[0].lower()) if len(words) > 1 else None
     if wanted is not None:

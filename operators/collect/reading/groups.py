@@ -218,7 +218,7 @@ def _joined(
             groups.append(FoundGroup(name, listed.state or None, listed.type, known_empty, of.at))
     problems += [_silence(cluster, "report their offsets", of, why) for why, of in silent.items()]
     place = {group.id: index for index, group in enumerate(groups)}
-    positions = _Positions()
+    positions = _PositionLists()
     for number, of in enumerate(answers):
         mine = {
             name: place[name] for name, (n, _) in chosen.items() if n == number and name in place
@@ -231,7 +231,7 @@ def _joined(
     return tuple(groups), positions.all(), problems
 
 
-class _Positions:
+class _PositionLists:
     """Positions as they are put together."""
 
     def __init__(self) -> None:

@@ -180,7 +180,7 @@ def question(between: Between, now: int, round_: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _WaitingMessages:
     """Partitions in which messages wait whose times are not settled; by their topology's row."""
 
     timelines: Mapping[int, Timeline]
@@ -289,7 +289,7 @@ class Timelines:
         row: Ints,
         committed: Ints,
         looked_at: Ints,
-    ) -> _Waiting:
+    ) -> _WaitingMessages:
         timelines: dict[int, Timeline] = {}
         targets: dict[int, set[int]] = defaultdict(set)
         for number, of, offset in zip(
@@ -302,10 +302,14 @@ class Timelines:
                 timeline = timelines[of] = self._timelines.setdefault(number, Timeline())
                 timeline.seen(int(offsets.end[of]), topology.ids[topology.topic[of]])
             targets[of].add(offset)
-        return _Waiting(timelines, targets, wall_clock())
+        return _WaitingMessages(timelines, targets, wall_clock())
 
     async def _look(
-        self, client: KafkaClient, topology: ClusterMetadata, waiting: _Waiting, timeout: float
+        self,
+        client: KafkaClient,
+        topology: ClusterMetadata,
+        waiting: _WaitingMessages,
+        timeout: float,
     ) -> None:
         cold = _cold(waiting)
         await asyncio.gather(
@@ -335,7 +339,7 @@ def _at(values: Ints, place: Ints) -> Ints:
     return values[np.maximum(place, 0)] if len(values) else np.full(len(place), UNKNOWN, np.int64)
 
 
-def _cold(waiting: _Waiting) -> list[int]:
+def _cold(waiting: _WaitingMessages) -> list[int]:
     """Partitions of which nothing is known that helps."""
     return [
         row
@@ -344,7 +348,9 @@ def _cold(waiting: _Waiting) -> list[int]:
     ]
 
 
-def _questions(waiting: _Waiting, rows: Sequence[int], round_: int) -> dict[int, tuple[int, int]]:
+def _questions(
+    waiting: _WaitingMessages, rows: Sequence[int], round_: int
+) -> dict[int, tuple[int, int]]:
     """By row whose times are in doubt: how much at most (ms), and the time to ask for next (ms).
 
     Of a partition's offsets it is the one whose time is known worst. What is out of doubt stays so.
@@ -376,7 +382,7 @@ def _worst(questions: Mapping[int, tuple[int, int]]) -> dict[int, int]:
 async def _ask(
     client: KafkaClient,
     topology: ClusterMetadata,
-    waiting: _Waiting,
+    waiting: _WaitingMessages,
     questions: Mapping[int, int],
     timeout: float,
     lane: int = 0,
@@ -410,7 +416,10 @@ async def _ask(
 
 
 def _learn(
-    topology: ClusterMetadata, waiting: _Waiting, questions: Mapping[int, int], answer: FoundOffsets
+    topology: ClusterMetadata,
+    waiting: _WaitingMessages,
+    questions: Mapping[int, int],
+    answer: FoundOffsets,
 ) -> None:
     rows = topology.rows(answer.topics, answer.topic, answer.partition)
     reported = np.flatnonzero((rows != UNKNOWN) & (answer.error == 0))
@@ -424,7 +433,7 @@ def _learn(
             waiting.timelines[row].learn(questions[row], offset, timestamp)
 
 
-def _times(waiting: _Waiting, row: Ints, committed: Ints) -> tuple[Ints, np.ndarray]:
+def _times(waiting: _WaitingMessages, row: Ints, committed: Ints) -> tuple[Ints, np.ndarray]:
     """When messages were written, and whether that is settled."""
     at = np.full(len(row), UNKNOWN, np.int64)
     sure = np.zeros(len(row), np.bool_)

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from sinks.delivery import Parcel, RetryLater
-from sinks.kafka.destination import PRODUCER_DEFAULTS, Kafka, _Connection
+from sinks.kafka.destination import PRODUCER_DEFAULTS, Kafka, _KafkaProducer
 from sinks.kafka.messages import Message, messages
 from sinks.kafka.settings import KafkaSettings
 from sinks.spool.settings import SpoolSettings
@@ -30,7 +30,7 @@ def test_a_message_that_is_under_way_fails_when_the_connection_is_closed() -> No
 
     async def run() -> KafkaError | None:
         config = {**PRODUCER_DEFAULTS, "bootstrap.servers": NOWHERE}
-        connection = _Connection(config, asyncio.get_running_loop())
+        connection = _KafkaProducer(config, asyncio.get_running_loop())
         produced = asyncio.create_task(connection.produce("t", message()))
         await asyncio.sleep(0)
         await asyncio.to_thread(connection.close)
@@ -61,7 +61,7 @@ def test_a_fatal_error_closes_the_connection_that_had_it(monkeypatch: pytest.Mon
             assert not self.closed.is_set()
             self.closed.set()
 
-    monkeypatch.setattr("sinks.kafka.destination._Connection", Failing)
+    monkeypatch.setattr("sinks.kafka.destination._KafkaProducer", Failing)
     kafka = Kafka(KafkaSettings(bootstrap_servers=NOWHERE))
     kafka._topic_is_there = True
     parcel = Parcel((numbered([1]),), "t", message())
