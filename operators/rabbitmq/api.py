@@ -72,14 +72,7 @@ class Api:
     ) -> Any:
         url = f"{self._settings.url}/api/{path}"
         what = f"{self._settings.name}: GET {without_password(url)}"
-        try:
-            password = await asyncio.to_thread(
-                secret_of, self._settings.password, self._settings.password_file
-            )
-        except OSError as error:
-            raise CollectionError(Problem("config", f"{what}: {error}")) from error
-        login = base64.b64encode(f"{self._settings.user}:{password}".encode()).decode()
-        headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
+        headers = {**await self._login(what), "Accept": "application/json"}
         if query:
             url = f"{url}?{urlencode(query)}"
         async with self._answer(url, headers, timeout, what, statuses) as body:
@@ -98,11 +91,29 @@ class Api:
         what = f"{self._settings.name}: Prometheus page of {node} ({without_password(url)})"
         # RabbitMQ takes nearly as long to compress a page of many queues as to make it.
         headers = {"Accept": "text/plain", "Accept-Encoding": "identity"}
+        if url.startswith("https:") or not self._settings.url.startswith("https:"):
+            # From 3.13 on it may want to know who asks. No password goes in the clear that else would not.
+            headers |= await self._login(what)
         async with self._answer(url, headers, timeout, what) as body:
             try:
                 return await asyncio.to_thread(str, body, "utf-8")
             except UnicodeDecodeError as error:
                 raise CollectionError(Problem("page", f"{what}: {error}")) from error
+
+    async def _login(self, what: str) -> dict[str, str]:
+        """The header that says who asks.
+
+        Raises:
+            CollectionError: the password's file cannot be read.
+        """
+        try:
+            password = await asyncio.to_thread(
+                secret_of, self._settings.password, self._settings.password_file
+            )
+        except OSError as error:
+            raise CollectionError(Problem("config", f"{what}: {error}")) from error
+        login = base64.b64encode(f"{self._settings.user}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {login}"}
 
     async def close(self) -> None:
         """End the connections."""

@@ -27,6 +27,8 @@ FIELDS = {
 }
 """By column: the API's field. One that is not reported, or is no number, is null."""
 
+_SOCKETS = ("node.fileDescriptorsUsedSockets", "node.fileDescriptorsTotalSockets")
+
 COLUMNS = ",".join(["name", "running", "uptime", "partitions", *FIELDS.values()])
 """The fields that are asked for."""
 
@@ -87,6 +89,12 @@ def node_samples(
     columns: dict[str, Any] = {
         column: [whole(node.get(field)) for node in live] for column, field in FIELDS.items()
     }
+    # From RabbitMQ 4 on sockets are not counted, and both are 0.
+    counted = [bool(total) for total in columns[_SOCKETS[1]]]
+    for column in _SOCKETS:
+        columns[column] = [
+            n if of else None for n, of in zip(columns[column], counted, strict=True)
+        ]
     seen = [
         _cut_off(node.get("partitions"), runs) for node, runs in zip(reported, running, strict=True)
     ]
