@@ -5,6 +5,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from operators.collect.settings import ClusterSettings
+from operators.nats.settings import NatsSettings
 from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.nearest import suggestion
 from operators.schema.secrets import shown
@@ -27,7 +28,9 @@ def _known(given: Any) -> Any:
 
 
 AnyCluster = Annotated[
-    Annotated[ClusterSettings, Tag("kafka")] | Annotated[RabbitSettings, Tag("rabbitmq")],
+    Annotated[ClusterSettings, Tag("kafka")]
+    | Annotated[RabbitSettings, Tag("rabbitmq")]
+    | Annotated[NatsSettings, Tag("nats")],
     Discriminator(_provider),
     BeforeValidator(_known),
 ]

@@ -1,8 +1,11 @@
-"""What a provider's settings tell of it: what is expected, and what those that miss may be."""
+"""What a provider's settings report of it: what is expected, and what those that miss may be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from operators.schema.guid import entity_path
+from operators.schema.nearest import suggestion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,3 +56,21 @@ def kafka_servers() -> Servers:
     # offline where it holds the only one; where there are none of either, it holds nothing.
     gone = ("cluster.underReplicatedPartitions", "cluster.offlinePartitionsCount")
     return Servers("brokers", BROKER, gone)
+
+
+def lacking(cluster: str, expect: Expectation, samples: "Sequence[pa.RecordBatch]") -> list[str]:
+    """The nodes and queues that are expected and not among the samples, each with the nearest name."""
+    there = {path for batch in samples for path in batch.column("entity_name").to_pylist()}
+    below = sorted(filter(None, (path.partition("/")[2] for path in there)))
+    nodes = [path for path in below if path.startswith("node-")]
+    lines = []
+    for what, kind, names in (
+        ("node", "nodes", nodes),
+        ("queue", "queues", [path for path in below if path not in nodes]),
+    ):
+        for expected in expect.of(kind).values():
+            for path in (entity_path(*entity.path) for entity in expected):
+                if entity_path(cluster, path) not in there:
+                    hint = suggestion(path, names)
+                    lines.append(f"expect: there is no {what} `{path}`; {hint}")
+    return lines

@@ -24,6 +24,8 @@ from operators.derive.history import HISTORY
 from operators.derive.retention import with_paces
 from operators.derive.store import Raw, frozen, thawed
 from operators.derive.topics import derive_topics, kept_topics
+from operators.derive.totals import SCHEMAS as TOTALS
+from operators.derive.totals import derive_totals, kept_totals
 from operators.rabbitmq.derive import SCHEMAS, derive_queues, kept_queues
 from operators.ticks import Outcome, TargetKind, TickResult
 
@@ -71,6 +73,13 @@ _RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
 }
 """By kind: how columns are derived, what is kept, and the shapes of that."""
 
+_BY_TOTALS: tuple[_Derive, _Keep, Mapping[str, pa.Schema]] = derive_totals, kept_totals, TOTALS
+"""The same of any kind that tells counters of its entities."""
+
+
+def _rule_of(kind: str, raw: Collection[str]) -> tuple[_Derive, _Keep, Mapping[str, pa.Schema]]:
+    return _BY_TOTALS if TOTALS.keys() >= set(raw) else _RULES[kind]
+
 
 class ClusterDerivation:
     """Fills in the derived columns of one cluster's results, tick by tick."""
@@ -82,8 +91,9 @@ class ClusterDerivation:
         if state is not None:
             self._frozen = dict(state[2])
             self._last = {
-                kind: (tick, {**_nothing(_RULES[kind][2]), **thawed(raw, _RULES[kind][2])})
+                kind: (tick, {**_nothing(schemas), **thawed(raw, schemas)})
                 for kind, (tick, raw) in state[2].items()
+                for _, _, schemas in [_rule_of(kind, raw.keys())]
             }
 
     def derive(self, result: TickResult) -> TickResult:
@@ -94,10 +104,12 @@ class ClusterDerivation:
         back: nothing is compared across that.
         """
         kind = str(result.tick.kind)
-        if kind not in _RULES or not result.raw:
+        if not result.raw or not (kind in _RULES or result.raw.keys() <= TOTALS.keys()):
             return result
-        rule, keep, schemas = _RULES[kind]
+        rule, keep, schemas = _rule_of(kind, result.raw.keys())
         tick, before = self._last.get(kind) or (None, _nothing(schemas))
+        if not before.keys() >= schemas.keys():
+            before = _nothing(schemas)  # The cluster of this name is another provider's now.
         if tick is not None and result.tick.start <= tick:
             if tick - result.tick.start <= MOST_INTERVALS * result.tick.interval:
                 return replace(result, raw={})

@@ -7,13 +7,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from operators.collect.expected import Expected
+from operators.collect.expected import Expected, lacking
 from operators.collect.pages.settings import PageUrl, TlsSettings
 from operators.collect.settings import SelectionSettings
 from operators.pool.settings import Priority
-from operators.schema.guid import entity_path, node_name
+from operators.schema.guid import node_name
 from operators.schema.names import ClusterName
-from operators.schema.nearest import suggestion
 from operators.schema.rabbitmq import path_of, queue_at
 from operators.schema.settings import Settings, part, require_distinct
 
@@ -149,22 +148,7 @@ class RabbitSettings(Settings):
         known: bool,
     ) -> list[str]:
         """What is expected and not there, where all is `known`."""
-        if not known:
-            return []
-        there = {path for batch in samples for path in batch.column("entity_name").to_pylist()}
-        below = sorted(filter(None, (path.partition("/")[2] for path in there)))
-        nodes = [path for path in below if path.startswith("node-")]
-        lines = []
-        for what, kind, names in (
-            ("node", NODES, nodes),
-            ("queue", QUEUES, [path for path in below if path not in nodes]),
-        ):
-            for expected in self.expect.of(kind).values():
-                for path in (entity_path(*entity.path) for entity in expected):
-                    if entity_path(self.name, path) not in there:
-                        hint = suggestion(path, names)
-                        lines.append(f"expect: there is no {what} `{path}`; {hint}")
-        return lines
+        return lacking(self.name, self.expect, samples) if known else []
 
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.step.Collects`.

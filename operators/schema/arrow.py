@@ -23,7 +23,7 @@ COMMON: tuple[tuple[str, pa.DataType, str], ...] = (
     ("entity_name", STRING, "path of the entity: <cluster>[/<entity>]"),
     ("cluster_name", STRING, "the cluster"),
     ("cluster_id", STRING, "the id that the cluster gave itself, or null"),
-    ("provider", STRING, "kafka, rabbitmq, sqs, azure_service_bus, pubsub"),
+    ("provider", STRING, "kafka, rabbitmq, nats, sqs, azure_service_bus, pubsub"),
     ("environment", STRING, "production, staging, …"),
     ("origin", STRING, "collected, simulated or filled"),
     ("anomaly", STRING, "label of the anomaly that shaped the sample, or null"),

@@ -6,6 +6,7 @@ docs/metrics.md. A metric is declared here and nowhere else.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 
 import pyarrow as pa
 
@@ -95,8 +96,9 @@ class EntityType:
     metrics: tuple[Metric, ...]
     provider_events: tuple[tuple[str, str], ...] = ()
     """Providers whose events have a type of their own, as New Relic's integration of them has."""
-    aliases_of: str | None = None
-    """The one provider whose events have second names of metrics; None for each."""
+    names_of: str | None = None
+    """The one provider whose metrics have second names in events, and OpenTelemetry's in points; None
+    for each."""
 
     @property
     def event_types(self) -> tuple[str, ...]:
@@ -111,6 +113,19 @@ class EntityType:
     def numeric(self) -> tuple[Metric, ...]:
         """The metrics that are numbers."""
         return tuple(m for m in self.metrics if m.type != STRING)
+
+    def metrics_of(self, provider: str | None) -> tuple[Metric, ...]:
+        """The metrics with the names that those of a provider have elsewhere."""
+        return self.metrics if self.names_of in (None, provider) else _plain(self)
+
+
+@cache
+def _plain(entity_type: EntityType) -> tuple[Metric, ...]:
+    """The metrics under their own names alone."""
+    return tuple(
+        replace(metric, otel=None, otel_attributes=(), otel_factor=1.0, event_alias=None)
+        for metric in entity_type.metrics
+    )
 
 
 def _gauge(
@@ -159,7 +174,7 @@ CONSUMER_GROUP_ID = Identity("consumer_group", "consumerGroup", STRING, "the gro
 PARTITION_ID = Identity("partition", "partition", pa.int32(), "the partition's number")
 QUEUE_NAME = Identity("queue", "queue", STRING, "the queue's name")
 VHOST = Identity("vhost", "vhost", STRING, "RabbitMQ's virtual host; null elsewhere")
-NODE_NAME = Identity("node", "node", STRING, "the node's name: `rabbit@host`")
+NODE_NAME = Identity("node", "node", STRING, "the node's name: `rabbit@host`, a NATS server's name")
 TARGET_KIND = Identity(
     "target_kind",
     "targetKind",
@@ -227,7 +242,11 @@ CLUSTER = EntityType(
             "partitions whose leader is not their first replica",
             "kafka.partition.non_preferred_leader",
         ),
-        _whole("cluster.activeControllerCount", "brokers", "brokers that are the controller"),
+        _whole(
+            "cluster.activeControllerCount",
+            "brokers",
+            "brokers that are the controller; of NATS its meta leader",
+        ),
         replace(
             _whole("cluster.consumerGroupCount", "groups", "consumer groups"),
             event_alias="cluster.numGroups",
@@ -248,7 +267,7 @@ CLUSTER = EntityType(
         _gauge("cluster.healthScore", "0-100", "100 less what is wrong: docs/collection.md"),
         _gauge("cluster.availability", "%", "share of partitions that have a leader"),
         _gauge("cluster.errorRate", "%", "share of requests that failed"),
-        _whole("cluster.nodeCount", "nodes", "RabbitMQ's nodes, up or not"),
+        _whole("cluster.nodeCount", "nodes", "nodes of a cluster of queues, up or not"),
         _whole("cluster.runningNodeCount", "nodes", "nodes that run"),
         _whole("cluster.alarmCount", "alarms", "memory and disk alarms of its nodes"),
         _whole("cluster.partitionedNodeCount", "nodes", "nodes that are cut off from others"),
@@ -789,6 +808,11 @@ QUEUE = EntityType(
             "rabbitmq.message.acknowledged",
         ),
         _rate("queue.redeliveredPerSecond", "messages/s", "messages delivered once more"),
+        _whole(
+            "queue.messagesRedelivered",
+            "messages",
+            "delivered more than once, and not yet acknowledged; NATS'",
+        ),
         _rate("queue.deadLetteredPerSecond", "messages/s", "messages that were dead-lettered"),
         _whole("queue.consumers", "consumers", "consumers of it", "rabbitmq.consumer.count"),
         _gauge(
@@ -800,18 +824,18 @@ QUEUE = EntityType(
         _whole("queue.memory", "bytes", "memory of its process"),
         _whole("queue.members", "nodes", "nodes that hold a replica of a quorum queue or stream"),
         _whole("queue.membersOnline", "nodes", "those of them that are up"),
-        _word("queue.type", "classic, quorum or stream"),
-        _word("queue.state", "running, idle, down, minority, …"),
+        _word("queue.type", "classic, quorum or stream; of NATS stream or consumer"),
+        _word("queue.state", "running, idle, lagging, down, minority, …"),
         _word("queue.leader", "the node that leads it"),
     ),
     provider_events=(("rabbitmq", "RabbitmqQueueSample"),),
-    aliases_of="rabbitmq",
+    names_of="rabbitmq",
 )
 
 NODE = EntityType(
     "MESSAGE_QUEUE_NODE",
     "node",
-    "RabbitmqNodeSample",
+    "MessageQueueNodeSample",
     (NODE_NAME,),
     (
         _flag("node.running", "1 where the node runs"),
@@ -887,7 +911,25 @@ NODE = EntityType(
             _gauge("node.uptime", "s", "time since it was started", "rabbitmq.node.uptime"),
             otel_factor=1000,  # the receiver's are ms
         ),
+        _flag("node.isHealthy", "1 where its own check of its health says so; NATS'"),
+        _flag("node.isLeader", "1 where it leads the cluster; NATS' meta leader"),
+        _gauge("node.cpuUsage", "%", "processor time used, of one processor; NATS'"),
+        _whole("node.connections", "connections", "clients' connections; NATS'"),
+        _whole("node.connectionsLimit", "connections", "connections that there may be; NATS'"),
+        _whole("node.subscriptions", "subscriptions", "subscriptions; NATS'"),
+        _count("node.slowConsumers", "clients", "clients cut off for being too slow; NATS'"),
+        _rate("node.messagesInPerSecond", "messages/s", "messages that came in; NATS'"),
+        _rate("node.messagesOutPerSecond", "messages/s", "messages that went out; NATS'"),
+        _rate("node.bytesInPerSecond", "bytes/s", "bytes that came in; NATS'"),
+        _rate("node.bytesOutPerSecond", "bytes/s", "bytes that went out; NATS'"),
+        _whole("node.fileStoreUsedInBytes", "bytes", "JetStream's on disk"),
+        _whole("node.fileStoreLimitInBytes", "bytes", "what JetStream may take on disk"),
+        _whole("node.memoryStoreUsedInBytes", "bytes", "JetStream's in memory"),
+        _whole("node.memoryStoreLimitInBytes", "bytes", "what JetStream may take in memory"),
+        _count("node.apiErrors", "requests", "requests to JetStream's API that it refused"),
     ),
+    provider_events=(("rabbitmq", "RabbitmqNodeSample"),),
+    names_of="rabbitmq",
 )
 
 ENTITY_TYPES: tuple[EntityType, ...] = (

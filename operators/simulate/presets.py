@@ -6,11 +6,12 @@ Rates are messages per second at a pattern factor of 1, times in milliseconds, l
 from dataclasses import dataclass
 from typing import Literal
 
-Provider = Literal["kafka", "rabbitmq", "sqs", "azure_service_bus", "pubsub"]
+Provider = Literal["kafka", "rabbitmq", "nats", "sqs", "azure_service_bus", "pubsub"]
 
 CLUSTER_MESSAGES: dict[Provider, float] = {
     "kafka": 10_000,
     "rabbitmq": 5_000,
+    "nats": 5_000,
     "sqs": 3_000,
     "azure_service_bus": 4_000,
     "pubsub": 8_000,

@@ -59,7 +59,7 @@ class QueueCluster:
         self._aftermath = Aftermath()
         names = [q.name for q in queues]
         vhosts = {"vhost": [q.vhost for q in queues]} if spec.provider == "rabbitmq" else {}
-        paths = [path_of(q.vhost, q.name) if vhosts else q.name for q in queues]
+        paths = [path_of(q.vhost, q.name) if vhosts else tuple(q.name.split("/")) for q in queues]
         self._of_cluster = Columns(
             CLUSTER, spec, account_id, origin, [None], {"cluster.availability": 100.0}
         )

@@ -115,8 +115,7 @@ def events(batch: pa.RecordBatch) -> pa.LargeStringArray:
         return pa.concat_arrays(parts).take(_places(own))
     provider = _provider_of(batch)
     event_type = dict(entity_type.provider_events).get(provider or "", entity_type.event_type)
-    also_called = entity_type.aliases_of in (None, provider)
-    return _events(batch, entity_type, event_type, also_called=also_called)
+    return _events(batch, entity_type, event_type, entity_type.metrics_of(provider))
 
 
 def _own_of(batch: pa.RecordBatch, provider: str) -> pa.BooleanArray | None:
@@ -136,17 +135,19 @@ def _provider_of(batch: pa.RecordBatch) -> str | None:
 
 
 def _events(
-    batch: pa.RecordBatch, entity_type: EntityType, event_type: str, *, also_called: bool
+    batch: pa.RecordBatch,
+    entity_type: EntityType,
+    event_type: str,
+    metrics: Sequence[Metric],
 ) -> pa.LargeStringArray:
-    """Events of one type, with the metrics' second names where they are `also_called` so."""
+    """Events of one type, with the metrics' second names where they have such."""
     columns = {
         "timestamp": "timestamp",
         **_COMMON,
         **{i.column: i.attribute for i in entity_type.identity},
-        **{m.name: m.name for m in entity_type.metrics},
+        **{m.name: m.name for m in metrics},
     }
-    if also_called:
-        columns |= {m.event_alias: m.event_alias for m in entity_type.metrics if m.event_alias}
+    columns |= {m.event_alias: m.event_alias for m in metrics if m.event_alias}
     batch = _as_events(with_names(batch), entity_type)
     if event_type.startswith("Rabbitmq"):
         columns[_RABBITMQ_CLUSTER] = _RABBITMQ_CLUSTER
@@ -186,7 +187,7 @@ def metric_blocks(
     """
     entity_type = entity_type_of(batch)
     check_points(entity_type)
-    own = _own_of(batch, RABBITMQ) if entity_type in (CLUSTER, QUEUE) else None
+    own = _own_of(batch, RABBITMQ) if entity_type.provider_events else None
     if own is not None:
         numbered = batch.append_column(_PLACE, pa.array(range(len(batch))))
         parts = [numbered.filter(own), numbered.filter(pc.invert(own))]
@@ -213,7 +214,12 @@ def metric_blocks(
 
 def point_count(batch: pa.RecordBatch, *, known_only: bool = False) -> int:
     """How many data points `metric_blocks` makes of a batch."""
-    metrics = entity_type_of(batch).numeric
+    entity_type = entity_type_of(batch)
+    own = _own_of(batch, RABBITMQ) if entity_type.names_of else None
+    if own is not None:
+        parts = (batch.filter(own), batch.filter(pc.invert(own)))
+        return sum(point_count(part, known_only=known_only) for part in parts)
+    metrics = _numeric(entity_type, batch)
     columns = [batch.column(m.name) for m in metrics if m.otel is not None or not known_only]
     return sum(len(column) - column.null_count for column in columns)
 
@@ -244,7 +250,7 @@ def _points(
 
     Counts bear the start of their interval, whose length is common to all.
     """
-    metrics = [m for m in entity_type.numeric if m.name in batch.schema.names]
+    metrics = [m for m in _numeric(entity_type, batch) if m.name in batch.schema.names]
     if known_only:
         metrics = [m for m in metrics if m.otel is not None]
     metrics = [m for m in metrics if batch.column(m.name).null_count < len(batch)]
@@ -261,6 +267,11 @@ def _points(
         head.append('"value":')
         points.append([*head, value, _attributes_of(metric) + "}"])
     return points
+
+
+def _numeric(entity_type: EntityType, batch: pa.RecordBatch) -> list[Metric]:
+    """The metrics that are numbers, of a batch that is all one provider's, under their names."""
+    return [m for m in entity_type.metrics_of(_provider_of(batch)) if m.type != STRING]
 
 
 def _column_of(batch: pa.RecordBatch, metric: Metric, interval: int) -> pa.Array:
@@ -303,7 +314,7 @@ def _otel_of(
     entity_type: EntityType, provider: str | None
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """What New Relic's rules ask of a point: constants, and the names of columns."""
-    if provider == RABBITMQ or entity_type is NODE:
+    if provider == RABBITMQ:
         columns = _RABBITMQ_COLUMNS.get(entity_type)
         return (_RABBITMQ_COMMON, columns) if columns else ({}, {})
     return (_OTEL_COMMON, _OTEL_COLUMNS) if entity_type in _OTEL_ENTITIES else ({}, {})

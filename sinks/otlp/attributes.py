@@ -17,6 +17,17 @@ MAX_VALUE = 4_095
 _CUT_MARK = "…"
 
 
+def by_names(batch: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
+    """The batch in parts in each of which metrics have the same names."""
+    names_of = entity_type_of(batch).names_of
+    if names_of is None:
+        return (batch,)
+    theirs = pc.fill_null(pc.equal(batch.column("provider"), names_of), False)
+    if pc.all(theirs).as_py() or not pc.any(theirs).as_py():
+        return (batch,)
+    return batch.filter(theirs), batch.filter(pc.invert(theirs))
+
+
 def by_resource(
     batch: pa.RecordBatch,
 ) -> tuple[pa.RecordBatch, npt.NDArray[np.int64], npt.NDArray[np.int64]]:

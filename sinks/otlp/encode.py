@@ -22,6 +22,7 @@ from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import STRING, Metric
 from sinks.otlp.attributes import (
     attribute,
+    by_names,
     by_resource,
     point_attributes,
     resources,
@@ -73,7 +74,10 @@ def encode(samples: Sequence[pa.RecordBatch], interval: int, *, cumulative: bool
     """
     # Requests one after the other are one request that has the resources of all.
     return b"".join(
-        _request(batch, interval, cumulative=cumulative) for batch in samples if batch.num_rows
+        _request(part, interval, cumulative=cumulative)
+        for batch in samples
+        for part in by_names(batch)
+        if part.num_rows
     )
 
 
@@ -126,7 +130,8 @@ def _columns(batch: pa.RecordBatch, interval: int, *, cumulative: bool) -> list[
     times = batch.column("timestamp").cast(pa.int64()).to_numpy()
     totals = totals_of(batch) if cumulative else None
     columns = []
-    for metric in entity_type_of(batch).metrics:
+    provider = batch.column("provider")[0].as_py()
+    for metric in entity_type_of(batch).metrics_of(provider):
         if metric.name not in batch.schema.names:
             continue
         values, starts, temporality = batch.column(metric.name), None, None

@@ -29,7 +29,7 @@ def expected(batch: pa.RecordBatch, interval: int = INTERVAL) -> Iterator[tuple[
         }
         attributes |= {"origin": row["origin"], "anomaly": row["anomaly"]}
         attributes = {k: v for k, v in attributes.items() if v is not None}
-        for metric in entity_type.metrics:
+        for metric in entity_type.metrics_of(row["provider"]):
             value = row[metric.name]
             if value is None:
                 continue

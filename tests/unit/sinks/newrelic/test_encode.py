@@ -111,7 +111,7 @@ def expected_event(entity_type: EntityType, row: dict[str, Any]) -> dict[str, An
     for metric in entity_type.metrics:
         if metric.event_factor != 1 and row[metric.name] is not None:
             values[metric.name] = row[metric.name] * metric.event_factor
-        if metric.event_alias and entity_type.aliases_of in (None, row["provider"]):
+        if metric.event_alias and entity_type.names_of in (None, row["provider"]):
             values[metric.event_alias] = row[metric.name]
     values["entityName"], values["displayName"] = event_names(entity_type, row)
     if event_type in ("RabbitmqNodeSample", "RabbitmqQueueSample", "RabbitmqClusterSample"):
@@ -145,8 +145,10 @@ def test_points_hold_every_finite_number_of_the_sample(batch: pa.RecordBatch) ->
     numbers = [
         [
             m
-            for m in entity_type.numeric
-            if row[m.name] is not None and (m.type != pa.float64() or finite(m, row[m.name]))
+            for m in entity_type.metrics_of(row["provider"])
+            if m.type != STRING
+            and row[m.name] is not None
+            and (m.type != pa.float64() or finite(m, row[m.name]))
         ]
         for row in batch.to_pylist()
     ]

@@ -85,6 +85,7 @@ def test_nodes_have_its_integrations_names() -> None:
             {
                 "timestamp": pa.array([0], pa.timestamp("ms", "UTC")),
                 "entity_name": ["c/node-rabbit@a"],
+                "provider": ["rabbitmq"],
                 "node": ["rabbit@a"],
                 "node.totalMemoryUsedInBytes": [5],
                 "node.fileDescriptorsLimit": [7],

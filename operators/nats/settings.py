@@ -1,0 +1,152 @@
+"""Settings of a NATS cluster: an entry of `clusters` with `provider: nats`."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from operators.collect.expected import Expected, lacking
+from operators.collect.pages.settings import BasicAuthSettings, TlsSettings
+from operators.collect.settings import SelectionSettings
+from operators.nats.names import parts_at
+from operators.pool.settings import Priority
+from operators.schema.guid import node_name
+from operators.schema.names import ClusterName
+from operators.schema.settings import Settings, part, require_distinct
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+    from operators.schema.arrow import Only
+    from operators.schema.metrics import EntityType
+    from operators.simulate.settings import FleetSettings
+    from operators.simulate.topology import Topology
+
+NODES, QUEUES = "nodes", "queues"
+"""Kinds of target."""
+
+
+def _monitor(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write a monitoring port's URL like http://nats-1:8222")
+    if parts.username or parts.password:
+        raise ValueError("write user and password beside the URLs: `basic_auth`")
+    return url.rstrip("/")
+
+
+def _each_once(urls: tuple[str, ...]) -> tuple[str, ...]:
+    require_distinct(urls)
+    return urls
+
+
+MonitorUrl = Annotated[str, AfterValidator(_monitor)]
+MonitorUrls = Annotated[
+    tuple[MonitorUrl, ...],
+    Field(min_length=1),
+    BeforeValidator(
+        lambda given: (given,) if isinstance(given, str) else given,
+        json_schema_input_type=str | tuple[str, ...],
+    ),
+    AfterValidator(_each_once),
+]
+
+
+class NatsExpectSettings(Settings):
+    """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
+
+    nodes: tuple[str, ...] = Field(default=(), description="servers' names")
+    queues: tuple[str, ...] = Field(
+        default=(), description="streams and durable consumers: `ORDERS`, `ORDERS/billing`"
+    )
+
+    @field_validator("nodes", "queues")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        require_distinct(names)
+        return names
+
+    @field_validator("queues")
+    @classmethod
+    def _are_paths(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            parts_at(name)
+        return names
+
+    def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
+        """What is expected of one kind of target."""
+        from operators.schema.metrics import NODE, QUEUE
+
+        match kind:
+            case "nodes":
+                return {NODE: tuple(Expected((node_name(n),), (n,)) for n in self.nodes)}
+            case "queues":
+                return {QUEUE: tuple(Expected(parts_at(q), (q, None)) for q in self.queues)}
+        return {}
+
+    def topology(self, fleet: "FleetSettings", seed: int, cluster: str) -> "Topology":
+        """A cluster of a NATS fleet, with what is expected in place of its own."""
+        from operators.simulate.expected import with_queues
+
+        return with_queues(fleet, seed, cluster, (), [(None, path) for path in self.queues])
+
+
+class NatsSettings(Settings):
+    """A NATS cluster with JetStream to collect from."""
+
+    title: ClassVar[str] = "NATS"
+    servers: ClassVar[None] = None
+    """Its meta leader names those that are down."""
+
+    name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
+    provider: Literal["nats"] = Field(description="`nats`")
+    environment: str = Field(default="production", description="production, staging, …")
+    url: MonitorUrls = Field(
+        description="the monitoring port of the server, or a list of those of all its servers, each of "
+        "which reports of itself alone: `http://nats-1:8222`"
+    )
+    tls: TlsSettings = part("of ports by https")
+    basic_auth: BasicAuthSettings | None = Field(
+        default=None,
+        description="user and password, where a proxy asks for them: NATS itself does not",
+    )
+    accounts: SelectionSettings = part("whose streams are collected, by account")
+    streams: SelectionSettings = part("which streams are collected, with their consumers")
+    consumers: SelectionSettings = part("which of their consumers are collected")
+    ephemeral: bool = Field(
+        default=False, description="consumers that are not durable too: they come and go"
+    )
+    priority: Priority = Field(
+        default=Priority.NORMAL, description="whose turn it is in a full pool"
+    )
+    expect: NatsExpectSettings = part("what hybrid mode fills when it is missing")
+    like: str | None = Field(
+        default=None,
+        description="the fleet whose pattern and levels fill what was never seen",
+    )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its targets."""
+        return NODES, QUEUES
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return ", ".join(self.url)
+
+    async def lacks(
+        self, samples: "Sequence[RecordBatch]", timeout: float, *, known: bool
+    ) -> list[str]:
+        """What is expected and not there, where all is `known`."""
+        return lacking(self.name, self.expect, samples) if known else []
+
+    def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
+        """What collects from it; see `operators.collect.step.Collects`.
+
+        `beside` rows NATS has nothing.
+        """
+        from operators.nats.collector import NatsCollector
+
+        return NatsCollector(self, account_id)
