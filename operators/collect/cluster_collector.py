@@ -144,11 +144,9 @@ class ClusterCollector:
         left = budget.until(
             CONFIGS_SHARE, f"{self._identity.cluster}: read which brokers are fenced"
         )
-        topology, pages, fenced = await asyncio.gather(
-            reading.topology(budget),
-            reading.pages(budget),
-            _or_problem(self._client.fenced_brokers, left),
-        )
+        reading.begin(budget)
+        fenced = await _or_problem(self._client.fenced_brokers, left)
+        topology, pages = await reading.topology(budget), await reading.pages(budget)
         read_at = wall_clock()
         lacking = (fenced,) if isinstance(fenced, Problem) else ()
         reported = None if isinstance(fenced, Problem) else fenced
@@ -158,18 +156,17 @@ class ClusterCollector:
         return _partial(collected, (*pages.problems, *lacking))
 
     async def _topics(self, tick: int, reading: Reading, budget: Budget) -> Collected:
+        reading.begin(budget, log_dirs=True)
         topology = await reading.topology(budget)
         left = budget.until(
             CONFIGS_SHARE, f"{self._identity.cluster}: read the topics' configurations"
         )
-        selected = filter(self._settings.topics.selects, topology.topics)
-        offsets, commits, pages, log_dirs, configs = await asyncio.gather(
-            _or_problem(reading.offsets, budget),
-            _or_problem(reading.commits, budget),
-            reading.pages(budget),
-            _or_problem(reading.log_dirs, budget),
-            self._configs.of(self._client, selected, left, topology.index),
-        )
+        selected = filter(self._selected_topics.selects, topology.topics)
+        asked = self._configs.asked(self._client, selected, left, topology.index)
+        commits = await _or_problem(reading.commits, budget)
+        offsets = await _or_problem(reading.offsets, budget)
+        pages, log_dirs = await reading.pages(budget), await _or_problem(reading.log_dirs, budget)
+        configs = await asked
         if self._configs.problem is not None:
             self._note("topics' configurations are not known", self._configs.problem.text)
         problems = [lacking for lacking in (offsets, commits) if isinstance(lacking, Problem)]
@@ -205,11 +202,8 @@ class ClusterCollector:
         return _partial(collected, problems)
 
     async def _groups(self, tick: int, reading: Reading, budget: Budget) -> Collected:
-        topology, commits, offsets = await asyncio.gather(
-            reading.topology(budget),
-            reading.commits(budget),
-            _or_problem(reading.offsets, budget),
-        )
+        topology, commits = await reading.topology(budget), await reading.commits(budget)
+        offsets = await _or_problem(reading.offsets, budget)
         problems = list(commits.groups.problems)
         if isinstance(offsets, Problem):
             problems.append(offsets)
@@ -271,7 +265,7 @@ class ClusterCollector:
         what = f"{self._identity.cluster}: read the topics' configurations"
         read = [topic for topic in commits.topics if topic in topology.index]
         try:
-            configs = await self._configs.of(
+            configs = await self._configs.asked(
                 self._client, read, budget.until(CONFIGS_SHARE, what), topology.index
             )
         except CollectionError:  # no time left; what was known is enough for the next tick

@@ -1,7 +1,7 @@
 """An answer that several tasks want, asked for once."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,12 +17,18 @@ class Once(Generic[T]):
     def __init__(self) -> None:
         self._task: asyncio.Task[T] | None = None
 
+    def begin(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Have it asked for, without waiting: `ask` is called if nobody has, or the last asking failed."""
+        task = self._task
+        if task is None or _failed(task):
+            task = self._task = asyncio.create_task(ask())
+            task.add_done_callback(_failed)
+        return task
+
     async def get(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The answer; `ask` is called if nobody has asked, or the last asking failed."""
-        if self._task is None or _failed(self._task):
-            self._task = asyncio.create_task(ask())
-            self._task.add_done_callback(_failed)
-        return await asyncio.shield(self._task)
+        """The answer; see `begin`."""
+        task = self.begin(ask)
+        return task.result() if task.done() else await asyncio.shield(task)
 
     @property
     def failed(self) -> bool:
@@ -42,3 +48,11 @@ class Once(Generic[T]):
 def _failed(task: asyncio.Task[Any]) -> bool:
     """Whether a task ended without an answer. Asking marks its error as seen."""
     return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+async def all_of(asked: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all give, asked at once, in their order; as `asyncio.gather`.
+
+    Where it is one alone, as of most clusters' brokers, no task is made for it.
+    """
+    return [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)

@@ -1,6 +1,5 @@
 """What a collection asks of one cluster: the protocol's requests in the collection's own terms."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -42,6 +41,7 @@ from operators.collect.client.topology import (
     ClusterMetadata,
 )
 from operators.collect.errors import CollectionError, Problem, problem, problem_of, problem_of_code
+from operators.collect.once import all_of
 from operators.protocol.client import Client
 from operators.protocol.errors import RequestError
 from operators.schema.arrays import Ints
@@ -165,7 +165,7 @@ class KafkaClient:
 
         # Below Kafka 3.0 a request is of one group.
         batches = [groups] if version >= SEVERAL_GROUPS else [[group] for group in groups]
-        return await asyncio.gather(*map(ask, batches))
+        return await all_of([ask(batch) for batch in batches])
 
     async def descriptions(
         self, broker: int, type_: str | None, groups: Sequence[str], timeout: float

@@ -62,6 +62,11 @@ class PageReader:
         """By broker: columns that its page lacks, as was reported."""
 
     @property
+    def reads(self) -> bool:
+        """Whether there are pages at all."""
+        return bool(self._settings)
+
+    @property
     def needs_brokers(self) -> bool:
         """Whether the pages are found by the brokers' hosts."""
         return self._settings.port is not None

@@ -51,6 +51,21 @@ class TopicConfigs:
         self.problem: Problem | None = None
         """Why the last ones could not be had."""
 
+    def asked(
+        self,
+        client: KafkaClient,
+        topics: Iterable[str],
+        timeout: float,
+        there: Container[str] | None = None,
+    ) -> asyncio.Future[Mapping[str, TopicConfig]]:
+        """As `of`, asked now and awaited later; a task only where there is something to ask."""
+        wanted = list(topics)
+        if self._asking.locked() or self._due(wanted):
+            return asyncio.create_task(self.of(client, wanted, timeout, there))
+        known = asyncio.get_running_loop().create_future()
+        known.set_result(self._kept(wanted, there))
+        return known
+
     async def of(
         self,
         client: KafkaClient,
@@ -73,17 +88,27 @@ class TopicConfigs:
         timeout: float,
         there: Container[str] | None,
     ) -> Mapping[str, TopicConfig]:
-        kept = wanted if there is None else there
-        self._known = {topic: known for topic, known in self._known.items() if topic in kept}
-        now = self._clock()
-        due = [t for t in wanted if t not in self._known or now - self._known[t][0] >= EVERY]
+        now, due = self._clock(), self._due(wanted)
         for place in range(0, min(len(due), A_TICK), AT_ONCE):
             some = due[place : min(place + AT_ONCE, A_TICK)]
             left = timeout - (self._clock() - now)
             if left <= 0:
                 break
             await self._ask(client, some, left, now)
-        found = ((topic, self._known[topic][1]) for topic in wanted if topic in self._known)
+        return self._kept(wanted, there)
+
+    def _due(self, wanted: Iterable[str]) -> list[str]:
+        """Those of the topics that are to be asked."""
+        since, known = self._clock() - EVERY, self._known
+        return [topic for topic in wanted if topic not in known or known[topic][0] <= since]
+
+    def _kept(
+        self, wanted: Sequence[str], there: Container[str] | None
+    ) -> Mapping[str, TopicConfig]:
+        """What is known of topics; those that are not `there` are forgotten."""
+        kept = wanted if there is None else there
+        known = self._known = {t: found for t, found in self._known.items() if t in kept}
+        found = ((topic, known[topic][1]) for topic in wanted if topic in known)
         return {topic: config for topic, config in found if config is not None}
 
     async def _ask(

@@ -1,6 +1,5 @@
 """Consumer groups of every type: their states, members and commits, each coordinator on its own."""
 
-import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from operators.collect.client.topology import (
     ClusterMetadata,
 )
 from operators.collect.errors import CollectionError, Problem, problem_of_code
+from operators.collect.once import all_of
 from operators.collect.settings import Selected
 from operators.schema.arrays import Ints
 from operators.schema.clock import wall_clock
@@ -121,13 +121,16 @@ async def read_groups(
     """
     begun = time.monotonic()
 
-    async def ask(broker: int) -> _Answers:
-        listed = await client.listed_groups(broker, listing_timeout)
+    async def ask(broker: int) -> _Answers | CollectionError:
+        try:
+            listed = await client.listed_groups(broker, listing_timeout)
+        except CollectionError as error:
+            return error
         chosen = [g for g in listed if g.protocol in CONSUMERS and selection.selects(g.id)]
         left = max(0.0, timeout - (time.monotonic() - begun))
         return await _asked(client, broker, chosen, left)
 
-    outcomes = await asyncio.gather(*map(ask, topology.brokers), return_exceptions=True)
+    outcomes = await all_of([ask(broker) for broker in topology.brokers])
     answers = [outcome for outcome in outcomes if isinstance(outcome, _Answers)]
     problems: list[Problem] = []
     for broker, outcome in zip(topology.brokers, outcomes, strict=True):
@@ -135,8 +138,6 @@ async def read_groups(
             if not answers:
                 raise outcome
             problems.append(_not_named(client.cluster, topology, broker, outcome.problem))
-        elif isinstance(outcome, BaseException):
-            raise outcome
     listed = None if problems else len({group.id for of in answers for group in of.listed})
     if listed == 0:
         # It may be for a permission: Kafka does not say so by itself.
@@ -176,10 +177,12 @@ async def _asked(
     for group in chosen:
         if group.state not in MEMBERLESS:
             by_type[group.type].append(group.id)
-    await asyncio.gather(
-        *(commits(some) for some in _parts([g.id for g in chosen if g.type != SHARE])),
-        *(shares(some) for some in _parts([g.id for g in chosen if g.type == SHARE])),
-        *(describe(type_, some) for type_, of in by_type.items() for some in _parts(of)),
+    await all_of(
+        [
+            *(commits(some) for some in _parts([g.id for g in chosen if g.type != SHARE])),
+            *(shares(some) for some in _parts([g.id for g in chosen if g.type == SHARE])),
+            *(describe(type_, some) for type_, of in by_type.items() for some in _parts(of)),
+        ]
     )
     answers.at = wall_clock()
     return answers

@@ -15,6 +15,7 @@ from operators.collect.client.topology import (
     ClusterMetadata,
 )
 from operators.collect.errors import CollectionError, Problem, problem_of_code
+from operators.collect.once import all_of
 from operators.schema.arrays import Ints
 from operators.schema.clock import wall_clock
 
@@ -102,7 +103,7 @@ async def read_offsets(
     asked = [
         ask(leader, led) for leader, parts in by_leader(topology, rows).items() for led in parts
     ]
-    await asyncio.gather(*asked)
+    await all_of(asked)
     return Offsets(start, end, epoch, at, tuple(dict.fromkeys(problems)), stable)
 
 
@@ -128,7 +129,7 @@ async def stable_offsets(
             stable[reported] = found.offset[places]
 
     asked = [ask(of, led) for of, parts in by_leader(topology, rows).items() for led in parts]
-    await asyncio.gather(*asked)
+    await all_of(asked)
     return stable
 
 

@@ -1,6 +1,6 @@
 """What is read of a cluster at one tick, each thing once, for all of its kinds."""
 
-import asyncio
+from contextlib import suppress
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from operators.collect.client.kafka_client import KafkaClient
 from operators.collect.client.topology import (
     ClusterMetadata,
 )
+from operators.collect.errors import CollectionError
 from operators.collect.once import Once
 from operators.collect.pages.reader import PageReader, Pages
 from operators.collect.reading.commits import Commits, commits_of
@@ -52,10 +53,18 @@ class Reading:
         self._committed = committed
         self._topology = Once[ClusterMetadata]()
         self._groups = Once[FoundGroups]()
-        self._commits = Once[Commits]()
+        self._commits: Commits | None = None
         self._offsets = Once[Offsets]()
         self._pages = Once[Pages]()
-        self._log_dirs = Once[LogDirs | None]()
+        self._log_dirs = Once[LogDirs]()
+
+    def begin(self, budget: Budget, *, log_dirs: bool = False) -> None:
+        """Begin to read the metadata, the pages and on demand the log directories, each for itself."""
+        self._topology.begin(lambda: self._read_topology(budget))
+        if self._page_reader.reads:
+            self._pages.begin(lambda: self._read_pages(budget))
+        if self._asks_log_dirs and log_dirs:
+            self._log_dirs.begin(lambda: self._read_log_dirs(budget))
 
     async def topology(self, budget: Budget) -> ClusterMetadata:
         """Brokers, topics, partitions.
@@ -80,11 +89,15 @@ class Reading:
         Raises:
             CollectionError: no broker named its groups, or there is no metadata.
         """
-        self._begin_groups_anew()
-        return await self._commits.get(lambda: self._join_commits(budget))
+        topology, groups = await self.topology(budget), await self.groups(budget)
+        if self._commits is None or self._commits.groups is not groups:
+            self._commits = commits_of(groups, topology)
+        return self._commits
 
     async def pages(self, budget: Budget) -> Pages:
         """The brokers' metrics pages."""
+        if not self._page_reader.reads:
+            return Pages({})
         return await self._pages.get(lambda: self._read_pages(budget))
 
     async def log_dirs(self, budget: Budget) -> LogDirs | None:
@@ -93,6 +106,8 @@ class Reading:
         Raises:
             CollectionError: there is no metadata, or no time left.
         """
+        if not self._asks_log_dirs:
+            return None
         return await self._log_dirs.get(lambda: self._read_log_dirs(budget))
 
     async def offsets(self, budget: Budget) -> Offsets:
@@ -101,7 +116,6 @@ class Reading:
         Raises:
             CollectionError: there is no metadata, or no time left.
         """
-        self._begin_groups_anew()
         return await self._offsets.get(lambda: self._read_offsets(budget))
 
     def cancel(self) -> None:
@@ -109,7 +123,6 @@ class Reading:
         for once in (
             self._topology,
             self._groups,
-            self._commits,
             self._offsets,
             self._pages,
             self._log_dirs,
@@ -122,7 +135,7 @@ class Reading:
         What was read without them is then older than the commits that come.
         """
         if self._groups.failed:
-            for once in (self._groups, self._commits, self._offsets):
+            for once in (self._groups, self._offsets):
                 once.forget()
 
     async def _read_topology(self, budget: Budget) -> ClusterMetadata:
@@ -140,10 +153,6 @@ class Reading:
             budget.until(GROUPS_SHARE, what),
         )
 
-    async def _join_commits(self, budget: Budget) -> Commits:
-        topology, groups = await asyncio.gather(self.topology(budget), self.groups(budget))
-        return commits_of(groups, topology)
-
     async def _read_pages(self, budget: Budget) -> Pages:
         what = f"{self._client.cluster}: read the metrics pages"
         addresses = None
@@ -152,20 +161,18 @@ class Reading:
             addresses = {broker: topology.address(broker) for broker in topology.brokers}
         return await self._page_reader.read(budget.until(PAGES_SHARE, what), addresses)
 
-    async def _read_log_dirs(self, budget: Budget) -> LogDirs | None:
-        if not self._asks_log_dirs:
-            return None
+    async def _read_log_dirs(self, budget: Budget) -> LogDirs:
         topology = await self.topology(budget)
         what = f"{self._client.cluster}: read the log directories"
         return await read_log_dirs(self._client, topology, budget.until(LOG_DIRS_SHARE, what))
 
     async def _read_offsets(self, budget: Budget) -> Offsets:
-        topology, groups = await asyncio.gather(
-            self.topology(budget), self.groups(budget), return_exceptions=True
-        )
-        if isinstance(topology, BaseException):
-            raise topology
-        wanted = self._wanted(topology, None if isinstance(groups, BaseException) else groups)
+        topology = await self.topology(budget)
+        groups: FoundGroups | None = None
+        if not self._groups.failed:
+            with suppress(CollectionError):  # told to whoever asks for groups
+                groups = await self.groups(budget)
+        wanted = self._wanted(topology, groups)
         rows = np.flatnonzero(wanted[topology.topic])
         what = f"{self._client.cluster}: read the offsets"
         left = budget.until(OFFSETS_SHARE, what)
