@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -165,21 +165,7 @@ class Client:
         """What `call` gives for a broker's connection, or for any's, and the seconds left."""
         if self._closed:
             raise RequestError("unavailable", f"{self.cluster}: is no longer asked")
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-
-        async def through(link: Link) -> T:
-            if not link.open and link.waits and broker is None:
-                await asyncio.sleep(min(link.waits, max(0.0, deadline - loop.time())))
-            connection = await link.connected(deadline)
-            try:
-                return await call(connection, max(0.0, deadline - loop.time()))
-            except RequestError:
-                if connection.error is None or not connection.unasked_close:
-                    raise
-            # Connections that were idle for too long are closed, even as something is asked.
-            connection = await link.connected(deadline)
-            return await call(connection, max(0.0, deadline - loop.time()))
+        deadline = asyncio.get_running_loop().time() + timeout
 
         if broker is not None:
             try:
@@ -188,19 +174,22 @@ class Client:
                 raise RequestError(
                     "unavailable", f"broker {broker}: is not in the cluster"
                 ) from None
-            return await through(self._link(address, lane, broker))
+            return await _through(self._link(address, lane, broker), deadline, call)
+        links = self._any(lane)
+        if len(links) == 1:
+            return await _patiently(links[0], deadline, call)
         denied = False
 
         async def unless_denied(link: Link) -> T:
             nonlocal denied
             try:
-                return await through(link)
+                return await _patiently(link, deadline, call)
             except RequestError as error:
                 denied = error.error_class == "auth"
                 raise
 
         def ways() -> Iterator[Callable[[], Coroutine[Any, Any, T]]]:
-            for link in self._any(lane):
+            for link in links:
                 # What one broker does not let in, no other does; users are locked out for less.
                 if denied:
                     return
@@ -227,14 +216,40 @@ class Client:
             link = self._links.get((self.brokers[broker], 0)) if broker in self.brokers else None
         return link.connection if link is not None and link.doubts == 0 else None
 
-    def _any(self, lane: int) -> Iterable[Link]:
+    def _any(self, lane: int) -> Sequence[Link]:
         """The links to all that may be asked, the most promising first."""
         known = list(self.brokers.items())
         random.shuffle(known)
         links = [self._link(address, lane, broker) for broker, address in known]
         there = set(self.brokers.values())
         links += [self._link(a, lane) for a in self._bootstrap if a not in there]
-        return sorted(links, key=_promise)
+        return links if len(links) == 1 else sorted(links, key=_promise)
+
+
+async def _through(
+    link: Link, deadline: float, call: Callable[[Connection, float], Awaitable[T]]
+) -> T:
+    """What `call` gives for the link's connection, and the seconds left until `deadline`."""
+    time = asyncio.get_running_loop().time
+    connection = link.ready() or await link.connected(deadline)
+    try:
+        return await call(connection, max(0.0, deadline - time()))
+    except RequestError:
+        if connection.error is None or not connection.unasked_close:
+            raise
+    # Connections that were idle for too long are closed, even as something is asked.
+    connection = await link.connected(deadline)
+    return await call(connection, max(0.0, deadline - time()))
+
+
+async def _patiently(
+    link: Link, deadline: float, call: Callable[[Connection, float], Awaitable[T]]
+) -> T:
+    """As `_through`, where any broker may answer: after the pause of a failed attempt."""
+    if not link.open and link.waits:
+        left = max(0.0, deadline - asyncio.get_running_loop().time())
+        await asyncio.sleep(min(link.waits, left))
+    return await _through(link, deadline, call)
 
 
 def _promise(link: Link) -> tuple[int, float]:

@@ -59,6 +59,17 @@ class Link:
         """Seconds for which no attempt to connect is made after the last one failed."""
         return max(0.0, self._again_at - asyncio.get_running_loop().time())
 
+    def ready(self) -> Connection | None:
+        """The connection that there is; None where it is to be waited for, or closed for good."""
+        connection = self.connection
+        if connection is None or connection.error is not None or self._closed is not None:
+            return None
+        if connection.served:
+            self._lapsed = False
+        if connection.authenticate_at is not None:
+            self._authenticate_anew(connection, connection.authenticate_at)
+        return connection
+
     async def connected(self, deadline: float) -> Connection:
         """The connection; waits for it until `deadline`, by the loop's clock.
 
@@ -67,12 +78,9 @@ class Link:
         """
         if self._closed is not None:
             raise self._closed.again()
+        if (ready := self.ready()) is not None:
+            return ready
         connection = self.connection
-        if connection is not None and connection.error is None:
-            if connection.served:
-                self._lapsed = False
-            self._authenticate_anew(connection)
-            return connection
         if self._opening is None:
             if self._error is not None and self.waits:
                 raise self._error.again()
@@ -126,11 +134,10 @@ class Link:
         self.failures += 1
         self._again_at = asyncio.get_running_loop().time() + pause * random.uniform(0.8, 1.2)
 
-    def _authenticate_anew(self, connection: Connection) -> None:
+    def _authenticate_anew(self, connection: Connection, due: float) -> None:
         """Where the session is about to end: what is asked meanwhile waits for the next."""
-        due = connection.authenticate_at
         now = asyncio.get_running_loop().time()
-        if due is None or now < due or (self._again is not None and not self._again.done()):
+        if now < due or (self._again is not None and not self._again.done()):
             return
         if now >= connection.session_ends:
             connection.hold()

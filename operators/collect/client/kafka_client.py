@@ -1,6 +1,6 @@
 """What a collection asks of one cluster: the protocol's requests in the collection's own terms."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -144,7 +144,8 @@ class KafkaClient:
         """The groups that a broker coordinates."""
         what = f"{self.cluster}: list the consumer groups"
         version = await self._version("ListGroups", timeout, broker, what)
-        answer = await self._send("ListGroups", groups_request(version), timeout, broker, what)
+        body = groups_request(version)
+        answer = await self._send("ListGroups", body, timeout, broker, what, version=version)
         error, groups = self._read(what, lambda: found_groups(answer, version))
         if error:
             needs = "Describe on Cluster, or on each group"
@@ -160,7 +161,7 @@ class KafkaClient:
 
         async def ask(some: Sequence[str]) -> FoundCommits:
             body = commits_request(some, version)
-            answer = await self._send("OffsetFetch", body, timeout, broker, what)
+            answer = await self._send("OffsetFetch", body, timeout, broker, what, version=version)
             return self._read(what, lambda: found_commits(answer, version, some[0]))
 
         # Below Kafka 3.0 a request is of one group.
@@ -242,7 +243,7 @@ class KafkaClient:
         if version < CONFIGS_VERSION:
             raise CollectionError(problem("unsupported", "the broker is too old", what))
         body = configs_request(topics, keys)
-        answer = await self._send("DescribeConfigs", body, timeout, None, what)
+        answer = await self._send("DescribeConfigs", body, timeout, None, what, version=version)
         described = self._read(what, lambda: described_configs(answer))
         return {
             of.topic: problem_of_code(of.error, what, "DescribeConfigs on Topic")
@@ -254,9 +255,12 @@ class KafkaClient:
     async def fenced_brokers(self, timeout: float) -> frozenset[int] | None:
         """The ids of brokers that are fenced; None where brokers do not report them (before Kafka 4.0)."""
         what = f"{self.cluster}: describe the cluster"
-        if await self._version("DescribeCluster", timeout, None, what) < FENCED_VERSION:
+        version = await self._version("DescribeCluster", timeout, None, what)
+        if version < FENCED_VERSION:
             return None
-        answer = await self._send("DescribeCluster", CLUSTER_REQUEST, timeout, None, what)
+        answer = await self._send(
+            "DescribeCluster", CLUSTER_REQUEST, timeout, None, what, version=version
+        )
         error, fenced = self._read(what, lambda: fenced_brokers(answer))
         if error:
             raise CollectionError(problem_of_code(error, what, "Describe on Cluster"))
@@ -422,7 +426,10 @@ class KafkaClient:
 
     async def _version(self, name: str, timeout: float, broker: int | None, what: str) -> int:
         """The version of a request that is spoken here and by a broker."""
-        version = await self._reported(self._client.version(name, timeout, broker), what)
+        try:
+            version = await self._client.version(name, timeout, broker)
+        except RequestError as error:
+            raise CollectionError(problem_of(error, what)) from error
         if version is None:
             raise CollectionError(problem("unsupported", f"the broker does not know {name}", what))
         return min(version, VERSIONS.get(name, version))
@@ -435,19 +442,21 @@ class KafkaClient:
         broker: int | None,
         what: str,
         lane: int = 0,
+        version: int | None = None,
     ) -> bytes:
-        version = await self._version(name, timeout, broker, what)
-        sent = self._client.send(name, version, body, timeout, broker, lane)
-        return bytes(await self._reported(sent, what))
+        """The answer to a request, in `version` where `body` is of that alone."""
+        if version is None:
+            version = await self._version(name, timeout, broker, what)
+        try:
+            return bytes(await self._client.send(name, version, body, timeout, broker, lane))
+        except RequestError as error:
+            raise CollectionError(problem_of(error, what)) from error
 
     async def _ask(
         self, name: str, timeout: float, broker: int | None, what: str, **fields: Any
     ) -> Any:
-        return await self._reported(self._client.ask(name, timeout, broker, **fields), what)
-
-    async def _reported(self, answer: Awaitable[T], what: str) -> T:
         try:
-            return await answer
+            return await self._client.ask(name, timeout, broker, **fields)
         except RequestError as error:
             raise CollectionError(problem_of(error, what)) from error
 
