@@ -138,7 +138,9 @@ class ClusterCollector:
         return self._readings[tick]
 
     def _identity_of(self, topology: ClusterMetadata) -> ClusterIdentity:
-        return replace(self._identity, cluster_id=topology.cluster_id)
+        if self._identity.cluster_id != topology.cluster_id:
+            self._identity = replace(self._identity, cluster_id=topology.cluster_id)
+        return self._identity
 
     async def _brokers(self, tick: int, reading: Reading, budget: Budget) -> Collected:
         left = budget.until(

@@ -1,9 +1,8 @@
 """The common columns of collected samples."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -14,6 +13,14 @@ from operators.schema.metrics import CLUSTER, EntityType, Origin
 PROVIDER = "kafka"
 OWN = "own"
 """Provider of the COLLECTION rows of custom collectors."""
+
+
+Known: TypeAlias = dict[tuple[str, str, str], tuple[tuple[Any, ...], Sequence[pa.Array]]]
+"""By entity type, provider and where it is one entity its name: of what columns were made, and the
+columns."""
+
+_MOST_KNOWN = 100
+"""Entities of a cluster, at most, whose row alone is a batch; COLLECTION's targets and few others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class ClusterIdentity:
     """The id that the cluster gave itself; None where it has none, or has not reported it."""
     provider: str = PROVIDER
     """Whose cluster it is: kafka, rabbitmq."""
+    known: Known = field(default_factory=dict, compare=False, repr=False)
+    """See `SampleIdentity`."""
 
 
 class SampleIdentity(Protocol):
@@ -52,6 +61,10 @@ class SampleIdentity(Protocol):
     def provider(self) -> str:
         """Whose cluster it is: kafka, rabbitmq."""
 
+    @property
+    def known(self) -> "Known":
+        """What its samples have had in common: kept for `collected_batch`, empty at first."""
+
 
 def collected_batch(
     identity: SampleIdentity,
@@ -68,49 +81,49 @@ def collected_batch(
     the cluster in its entity name. `columns` are the identity columns and the metrics. `provider`
     is the cluster's own unless it is given.
     """
-    cluster, provider = identity.cluster, provider or identity.provider
-    guids, paths = _entities(
-        identity.account_id,
-        entity_type.name,
-        provider,
-        cluster,
-        tuple(map(tuple, parts)),
-        tuple(names),
-    )
-    return sample_batch(
+    provider = provider or identity.provider
+    # The same from tick to tick, while no entity comes or goes.
+    key = (entity_type.name, provider, names[0] if len(names) == 1 else "")
+    made_of = (identity.cluster_id, list(parts), list(names))
+    known = identity.known.get(key)
+    if known is None or known[0] != made_of:
+        if len(identity.known) > _MOST_KNOWN:
+            identity.known.clear()
+        known = made_of, _common(identity, entity_type, parts, names, provider)
+        identity.known[key] = known
+    own = {"timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(parts)), **columns}
+    return sample_batch(entity_type, len(parts), own, known[1])
+
+
+def _common(
+    identity: SampleIdentity,
+    entity_type: EntityType,
+    parts: Sequence[Sequence[str]],
+    names: Sequence[str],
+    provider: str,
+) -> Sequence[pa.Array]:
+    """The columns of entities of which nothing was measured."""
+    account, cluster = identity.account_id, identity.cluster
+    # A group may be called nothing at all; the cluster alone has no path.
+    paths = [
+        entity_path(cluster, name) if path else cluster for path, name in zip(parts, names, strict=True)
+    ]
+    common: Sequence[pa.Array] = sample_batch(
         entity_type,
         len(parts),
         {
-            "timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(parts)),
-            "entity_guid": guids,
+            "entity_guid": [
+                entity_guid(account, entity_type.name, provider, cluster, *path) for path in parts
+            ],
             "entity_name": paths,
             "cluster_name": cluster,
             "cluster_id": identity.cluster_id,
             "provider": provider,
             "environment": identity.environment,
             "origin": Origin.COLLECTED.value,
-            **columns,
         },
-    )
-
-
-@lru_cache(maxsize=512)
-def _entities(
-    account: int | None,
-    type_name: str,
-    provider: str,
-    cluster: str,
-    parts: tuple[tuple[str, ...], ...],
-    names: tuple[str, ...],
-) -> tuple[pa.Array, pa.Array]:
-    """GUIDs and names of entities: the same from tick to tick, while none comes or goes."""
-    guids = [entity_guid(account, type_name, provider, cluster, *path) for path in parts]
-    # A group may be called nothing at all; the cluster alone has no path.
-    paths = [
-        entity_path(cluster, name) if path else cluster
-        for path, name in zip(parts, names, strict=True)
-    ]
-    return tuple(pa.array(column, pa.string()).dictionary_encode() for column in (guids, paths))
+    ).columns
+    return common
 
 
 def cluster_part(identity: SampleIdentity, tick: int, columns: Mapping[str, Any]) -> pa.RecordBatch:

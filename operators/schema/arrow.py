@@ -163,19 +163,22 @@ def sample_batch(
     entity_type: EntityType,
     rows: int,
     columns: Mapping[str, pa.Array | Sequence[Any] | str | bool | None],
+    others: Sequence[pa.Array] | None = None,
 ) -> pa.RecordBatch:
     """A batch of samples of one entity type; shape: `schema_of(entity_type)`, `rows` rows.
 
     A column is an Arrow or numpy array, a sequence, or one value for every row. Columns that are
-    not named are null, but for `entity_type` (known) and `late` (false). What was not measured
-    is left out, so it is null, never 0.
+    not named are null, but for `entity_type` (known) and `late` (false), or those of `others`: all
+    columns of another such batch. What was not measured is left out, so it is null, never 0.
 
     Raises:
         KeyError: a column that the schema does not have.
         pa.ArrowInvalid: a column of another length or type.
     """
     schema, places = schema_of(entity_type), _places(entity_type)
-    arrays = list(_bare(entity_type, rows) if rows <= _SMALL else _bare_columns(entity_type, rows))
+    if others is None:
+        others = _bare(entity_type, rows) if rows <= _SMALL else _bare_columns(entity_type, rows)
+    arrays = list(others)
     for name, value in columns.items():
         if name not in places:
             unknown = columns.keys() - places.keys()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from operators.collect.client.description import (
@@ -89,7 +90,8 @@ class KafkaClient:
     def __init__(self, cluster: str, client: Client) -> None:
         self.cluster = cluster
         self._client = client
-        self._metadata: tuple[bytes, ClusterMetadata] | None = None
+        self._told: dict[str, tuple[bytes, Any]] = {}
+        """By request: the last answer, and what was read of it."""
         self._classic = ClassicDescriptions()
 
     async def close(self) -> None:
@@ -100,10 +102,7 @@ class KafkaClient:
         """Brokers, topics and partitions, from one metadata request."""
         what = f"{self.cluster}: read the metadata"
         answer = await self._send("Metadata", METADATA_OF_ALL_TOPICS, timeout, None, what)
-        if self._metadata is None or self._metadata[0] != answer:
-            topology = self._read(what, lambda: found_metadata(answer))
-            self._metadata = answer, topology
-        topology = self._metadata[1]
+        topology = self._unless_same("Metadata", answer, what, found_metadata)
         self._client.learn(topology.brokers)
         return topology
 
@@ -146,7 +145,9 @@ class KafkaClient:
         version = await self._version("ListGroups", timeout, broker, what)
         body = groups_request(version)
         answer = await self._send("ListGroups", body, timeout, broker, what, version=version)
-        error, groups = self._read(what, lambda: found_groups(answer, version))
+        error, groups = self._unless_same(
+            f"ListGroups of {broker}", answer, what, partial(found_groups, version=version)
+        )
         if error:
             needs = "Describe on Cluster, or on each group"
             raise CollectionError(problem_of_code(error, what, needs))
@@ -261,7 +262,7 @@ class KafkaClient:
         answer = await self._send(
             "DescribeCluster", CLUSTER_REQUEST, timeout, None, what, version=version
         )
-        error, fenced = self._read(what, lambda: fenced_brokers(answer))
+        error, fenced = self._unless_same("DescribeCluster", answer, what, fenced_brokers)
         if error:
             raise CollectionError(problem_of_code(error, what, "Describe on Cluster"))
         return fenced
@@ -459,6 +460,14 @@ class KafkaClient:
             return await self._client.ask(name, timeout, broker, **fields)
         except RequestError as error:
             raise CollectionError(problem_of(error, what)) from error
+
+    def _unless_same(self, request: str, answer: bytes, what: str, read: Callable[[bytes], T]) -> T:
+        """What an answer holds; the same object as of the last one while that has the same bytes."""
+        told = self._told.get(request)
+        if told is None or told[0] != answer:
+            told = self._told[request] = answer, self._read(what, lambda: read(answer))
+        found: T = told[1]
+        return found
 
     def _read(self, what: str, read: Callable[[], T]) -> T:
         try:

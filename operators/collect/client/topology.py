@@ -1,12 +1,15 @@
 """Brokers, topics and partitions of one moment, as arrays."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
 from operators.schema.arrays import Flags, Ints
+
+T = TypeVar("T")
 
 NO_LEADER = -1
 UNKNOWN = -1
@@ -44,6 +47,15 @@ class ClusterMetadata:
     """How many are in sync."""
     holders: Ints
     """Broker ids of all replicas of all partitions, in no order."""
+
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def made(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is made of nothing but this and the key: once, while the metadata stays the same."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
 
     @cached_property
     def counts(self) -> Ints:
@@ -99,6 +111,8 @@ class ClusterMetadata:
 
     def per_topic(self, of_partitions: Flags | Ints) -> Ints:
         """Sum of a value a partition, by topic."""
+        if of_partitions.dtype == np.bool_:
+            return np.bincount(self.topic[of_partitions], minlength=len(self.topics))
         sums = np.zeros(len(self.topics), np.int64)
         np.add.at(sums, self.topic, of_partitions)
         return sums

@@ -1,6 +1,10 @@
 """Samples of brokers, and what the metadata says of the whole cluster."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
+import pyarrow as pa
 
 from operators.collect.client.topology import (
     ClusterMetadata,
@@ -31,42 +35,18 @@ def broker_samples(
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
     """
-    ids = np.array(sorted(topology.brokers), np.int64)
-    led = topology.leader
+    of = topology.made(_Told, lambda: _told(topology))
     brokers = collected_batch(
-        identity,
-        tick,
-        BROKER,
-        [(broker_name(broker),) for broker in ids],
-        [broker_name(broker) for broker in ids],
-        {
-            "broker_id": ids,
-            "broker.host": [topology.address(broker) for broker in ids.tolist()],
-            "broker.partitionCount": _count(ids, topology.holders),
-            "broker.leaderCount": _count(ids, led),
-            "replication.unreplicatedPartitions": _count(ids, led[topology.under_replicated]),
-            **_gauges(ids, pages),
-        },
+        identity, tick, BROKER, of.parts, of.names, {**of.columns, **_gauges(of.ids, pages)}
     )
-    offline = int(topology.offline.sum())
-    seen = set(np.unique(topology.holders).tolist()) | topology.brokers.keys() | (fenced or set())
-    partitions = topology.partitions
     cluster = cluster_part(
         identity,
         tick,
         {
-            "cluster.activeBrokerCount": len(ids),
-            "cluster.knownBrokerCount": len(seen),
+            **of.cluster,
+            "cluster.knownBrokerCount": len(of.seen | (fenced or set())),
             "cluster.fencedBrokerCount": None if fenced is None else len(fenced),
-            "cluster.globalTopicCount": len(topology.topics) + len(topology.errors),
-            "cluster.globalPartitionCount": partitions,
-            "cluster.offlinePartitionsCount": offline,
-            "cluster.underReplicatedPartitions": int(topology.under_replicated.sum()),
-            "cluster.preferredReplicaImbalanceCount": int(
-                (~topology.offline & (led != topology.preferred)).sum()
-            ),
             "cluster.activeControllerCount": _controllers(pages),
-            "cluster.availability": 100 * (1 - offline / partitions) if partitions else 100.0,
         },
     )
     raw = {
@@ -77,9 +57,54 @@ def broker_samples(
     return Collected((brokers, cluster), raw)
 
 
-def _gauges(ids: Ints, pages: Pages) -> dict[str, list[float | None]]:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the metadata alone says of brokers, and of the cluster."""
+
+    ids: list[int]
+    """Of the live brokers."""
+    parts: list[tuple[str]]
+    names: list[str]
+    columns: Mapping[str, pa.Array]
+    cluster: Mapping[str, float]
+    seen: frozenset[int]
+    """Brokers that live, or hold a replica."""
+
+
+def _told(topology: ClusterMetadata) -> _Told:
+    ids = sorted(topology.brokers)
+    names = [broker_name(broker) for broker in ids]
+    led, partitions = topology.leader, topology.partitions
+    offline = int(topology.offline.sum())
+    return _Told(
+        ids,
+        [(name,) for name in names],
+        names,
+        {
+            "broker_id": pa.array(ids, pa.int32()),
+            "broker.host": pa.array([topology.address(b) for b in ids]).dictionary_encode(),
+            "broker.partitionCount": _count(ids, topology.holders),
+            "broker.leaderCount": _count(ids, led),
+            "replication.unreplicatedPartitions": _count(ids, led[topology.under_replicated]),
+        },
+        {
+            "cluster.activeBrokerCount": len(ids),
+            "cluster.globalTopicCount": len(topology.topics) + len(topology.errors),
+            "cluster.globalPartitionCount": partitions,
+            "cluster.offlinePartitionsCount": offline,
+            "cluster.underReplicatedPartitions": int(topology.under_replicated.sum()),
+            "cluster.preferredReplicaImbalanceCount": int(
+                (~topology.offline & (led != topology.preferred)).sum()
+            ),
+            "cluster.availability": 100 * (1 - offline / partitions) if partitions else 100.0,
+        },
+        frozenset(np.unique(topology.holders).tolist()) | topology.brokers.keys(),
+    )
+
+
+def _gauges(ids: Sequence[int], pages: Pages) -> dict[str, list[float | None]]:
     """By column: what each broker's page says."""
-    of = [pages.pages[broker].gauges if broker in pages.pages else {} for broker in ids.tolist()]
+    of = [pages.pages[broker].gauges if broker in pages.pages else {} for broker in ids]
     columns = sorted({column for gauges in of for column in gauges})
     return {column: [gauges.get(column) for gauges in of] for column in columns}
 
@@ -91,8 +116,8 @@ def _controllers(pages: Pages) -> int | None:
     return round(sum(reported)) if reported else None
 
 
-def _count(ids: Ints, of: Ints) -> Ints:
+def _count(ids: Sequence[int], of: Ints) -> pa.Array:
     """How often each id is found in `of`."""
     found, counts = np.unique(of, return_counts=True)
     by_id = dict(zip(found.tolist(), counts.tolist(), strict=True))
-    return np.array([by_id.get(broker, 0) for broker in ids.tolist()], np.int64)
+    return pa.array([by_id.get(broker, 0) for broker in ids], pa.int64())

@@ -38,11 +38,10 @@ def pairs_of(commits: Commits) -> Pairs:
     """The pairs of all commits."""
     there = commits.row != UNKNOWN
     width = max(len(commits.topics), 1)
-    codes, inverse = np.unique(
-        commits.group[there] * width + commits.topic[there], return_inverse=True
-    )
+    rows = commits.group[there] * width + commits.topic[there]
+    codes = np.unique(rows)
     of_row = np.full(len(there), UNKNOWN, np.int64)
-    of_row[there] = inverse
+    of_row[there] = codes.searchsorted(rows)
     group, topic = np.divmod(codes, width)
     return Pairs(group, topic, of_row)
 

@@ -1,6 +1,7 @@
 """Samples of topics."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,12 @@ from operators.collect.client.topology import (
 )
 from operators.collect.pages.reader import Pages
 from operators.collect.raw.batches import (
+    Places,
     consumption_batch,
     layout_batch,
     offsets_batch,
     pages_batch,
+    places_of,
     topic_measures,
 )
 from operators.collect.reading.commits import Commits
@@ -52,36 +55,12 @@ def topic_samples(
     `configs` are what topics' configurations say, as far as that is known, `local` the first offsets on
     brokers' own disks, where topics have tiered storage.
     """
-    chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
-    refused = sorted(name for name in topology.errors if selection.selects(name))
-    names = [topology.topics[i] for i in chosen] + refused
-    index = np.array(chosen, np.int64)
-
-    def column(values: Ints, known: Flags | None = None) -> pa.Array:
-        picked = values[index]
-        mask = np.zeros(len(index), np.bool_) if known is None else ~known[index]
-        present = pa.array(picked, pa.int64(), mask=mask)
-        if not refused:
-            return present
-        return pa.concat_arrays([present, pa.nulls(len(refused), pa.int64())])
-
-    replication = np.zeros(len(topology.topics), np.int64)
-    np.maximum.at(replication, topology.topic, topology.replicas)
-    led = ~topology.offline
-    displaced = led & (topology.leader != topology.preferred)
-    columns: dict[str, object] = {
-        "topic": names,
-        "topic.partitionCount": column(topology.counts),
-        "topic.replicationFactor": column(replication),
-        "topic.underReplicatedPartitions": column(topology.per_topic(topology.under_replicated)),
-        "topic.offlinePartitions": column(topology.per_topic(topology.offline)),
-        "topic.partitionsWithNonPreferredLeader": column(topology.per_topic(displaced)),
-        "topic.inSyncReplicas": column(topology.per_topic(topology.in_sync)),
-        "topic.respondsToMetadataRequests": [1] * len(chosen) + [0] * len(refused),
-    }
+    told = topology.made((_Told, selection), lambda: _told(topology, selection))
+    names, column = told.names, told.column
+    columns: dict[str, object] = dict(told.columns)
     raw = {
         "pages": pages_batch(topology.brokers, pages),
-        **topic_measures(pages, frozenset(names)),
+        **topic_measures(pages, told.all),
     }
     of_cluster = {}
     if configs:
@@ -102,15 +81,74 @@ def topic_samples(
             columns["topic.localMessages"] = column(
                 *messages_on_disk(topology, offsets, local, configs or {})
             )
-        rows = np.flatnonzero(np.isin(topology.topic, index))
-        raw["offsets"] = offsets_batch(topology, offsets, rows)
-        raw["layout"] = layout_batch(topology, rows)
+        raw["offsets"] = offsets_batch(told.places, offsets)
+        raw["layout"] = told.layout
         if commits is not None:
             columns["topic.consumerLag"] = column(*_lag(topology, offsets, commits))
     if commits is not None:
-        raw["consumption"] = consumption_batch(commits, frozenset(names))
-    batch = collected_batch(identity, tick, TOPIC, [(n,) for n in names], names, columns)
+        raw["consumption"] = consumption_batch(commits, told.all)
+    batch = collected_batch(identity, tick, TOPIC, told.parts, names, columns)
     return Collected((batch, cluster_part(identity, tick, of_cluster)), raw)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the metadata alone says of the selected topics."""
+
+    index: Ints
+    """Those that answered: their places in the metadata's topics."""
+    names: list[str]
+    """Those that did not are the last ones."""
+    parts: list[tuple[str]]
+    all: frozenset[str]
+    columns: Mapping[str, pa.Array]
+    places: Places
+    layout: pa.RecordBatch
+
+    def column(self, values: Ints, known: Flags | None = None) -> pa.Array:
+        """A value by topic as a column; null where it is not known, and of topics that did not answer."""
+        mask = None if known is None else ~known[self.index]
+        present = pa.array(values[self.index], pa.int64(), mask=mask)
+        refused = len(self.names) - len(self.index)
+        if not refused:
+            return present
+        return pa.concat_arrays([present, pa.nulls(refused, pa.int64())])
+
+
+def _told(topology: ClusterMetadata, selection: SelectionSettings | Selected) -> _Told:
+    chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
+    refused = sorted(name for name in topology.errors if selection.selects(name))
+    names = [topology.topics[i] for i in chosen] + refused
+    selected = np.zeros(len(topology.topics), np.bool_)
+    selected[chosen] = True
+    places = places_of(topology, np.flatnonzero(selected[topology.topic]))
+    columns: dict[str, pa.Array] = {}
+    told = _Told(
+        np.array(chosen, np.int64),
+        names,
+        [(name,) for name in names],
+        frozenset(names),
+        columns,
+        places,
+        layout_batch(topology, places),
+    )
+    replication = np.zeros(len(topology.topics), np.int64)
+    np.maximum.at(replication, topology.topic, topology.replicas)
+    displaced = ~topology.offline & (topology.leader != topology.preferred)
+    answers = [1] * len(chosen) + [0] * len(refused)
+    columns |= {
+        "topic": pa.array(names, pa.string()).dictionary_encode(),
+        "topic.partitionCount": told.column(topology.counts),
+        "topic.replicationFactor": told.column(replication),
+        "topic.underReplicatedPartitions": told.column(
+            topology.per_topic(topology.under_replicated)
+        ),
+        "topic.offlinePartitions": told.column(topology.per_topic(topology.offline)),
+        "topic.partitionsWithNonPreferredLeader": told.column(topology.per_topic(displaced)),
+        "topic.inSyncReplicas": told.column(topology.per_topic(topology.in_sync)),
+        "topic.respondsToMetadataRequests": pa.array(answers, pa.int64()),
+    }
+    return told
 
 
 def _configured(configs: Sequence[TopicConfig | None]) -> dict[str, object]:

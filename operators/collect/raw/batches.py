@@ -1,6 +1,7 @@
 """What is measured but is no column: how it travels from the collection to the derivation."""
 
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -32,29 +33,53 @@ from operators.schema.arrays import Floats, Ints
 from operators.schema.arrow import from_numpy
 
 
-def offsets_batch(topology: ClusterMetadata, offsets: Offsets, rows: Ints) -> pa.RecordBatch:
-    """Raw offsets of the given rows of the topology; shape: OFFSETS."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Some rows of the topology: the columns that only the metadata makes."""
+
+    rows: Ints
+    topic: pa.Array
+    topic_id: pa.Array
+    partition: pa.Array
+    led: pa.Array
+
+
+def places_of(topology: ClusterMetadata, rows: Ints) -> Places:
+    """The given rows of the topology."""
+    return Places(
+        rows,
+        _names(topology.topics, topology.topic[rows]),
+        _names(topology.ids, topology.topic[rows]),
+        pa.array(topology.partition[rows], pa.int32()),
+        pa.array(topology.leader[rows] >= 0),
+    )
+
+
+def offsets_batch(places: Places, offsets: Offsets) -> pa.RecordBatch:
+    """Raw offsets of some rows of the topology; shape: OFFSETS."""
+    rows = places.rows
     return pa.RecordBatch.from_arrays(
         [
-            _names(topology.topics, topology.topic[rows]),
-            _names(topology.ids, topology.topic[rows]),
-            pa.array(topology.partition[rows], pa.int32()),
+            places.topic,
+            places.topic_id,
+            places.partition,
             known(offsets.start[rows]),
             known(offsets.end[rows]),
             pa.array(offsets.epoch[rows], pa.int32()),
-            pa.array(topology.leader[rows] >= 0),
+            places.led,
             pa.array(offsets.at[rows]),
         ],
         schema=OFFSETS,
     )
 
 
-def layout_batch(topology: ClusterMetadata, rows: Ints) -> pa.RecordBatch:
-    """Leaders and replicas of the given rows of the topology; shape: LAYOUT."""
+def layout_batch(topology: ClusterMetadata, places: Places) -> pa.RecordBatch:
+    """Leaders and replicas of some rows of the topology; shape: LAYOUT."""
+    rows = places.rows
     return pa.RecordBatch.from_arrays(
         [
-            _names(topology.topics, topology.topic[rows]),
-            pa.array(topology.partition[rows], pa.int32()),
+            places.topic,
+            places.partition,
             known(topology.leader[rows]),
             known(topology.preferred[rows]),
             pa.array(topology.replicas[rows], pa.int64()),
@@ -102,10 +127,9 @@ def members_batch(commits: Commits) -> pa.RecordBatch:
         if group.description is not None
         for member in sorted(m.id for m in group.description.members) or (None,)
     ]
-    names = pa.array([group for group, _, _ in rows], pa.string()).dictionary_encode()
     return pa.RecordBatch.from_arrays(
         [
-            names.cast(NAME),
+            pa.array([group for group, _, _ in rows], NAME),
             pa.array([member for _, member, _ in rows], pa.string()),
             pa.array([at for _, _, at in rows], pa.int64()),
         ],
@@ -118,11 +142,10 @@ def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatc
     chosen = np.array([topic in topics for topic in commits.topics], np.bool_)
     kept = chosen[commits.topic] if len(chosen) else np.zeros(0, np.bool_)
     width = max(len(commits.topics), 1)
-    pairs, inverse = np.unique(
-        commits.group[kept] * width + commits.topic[kept], return_inverse=True
-    )
+    codes = commits.group[kept] * width + commits.topic[kept]
+    pairs = np.unique(codes)
     sums = np.zeros(len(pairs), np.int64)
-    np.add.at(sums, inverse, commits.committed[kept])
+    np.add.at(sums, pairs.searchsorted(codes), commits.committed[kept])
     groups = commits.groups.groups
     at = np.array([group.at for group in groups], np.int64)
     return pa.RecordBatch.from_arrays(
@@ -139,15 +162,16 @@ def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatc
 def epochs_batch(topology: ClusterMetadata, at: int) -> pa.RecordBatch:
     """Raw leader epochs of all topics, which came at `at` (ms); shape: EPOCHS."""
     topics = np.arange(len(topology.topics))
-    return pa.RecordBatch.from_arrays(
-        [
+    told = topology.made(
+        "epochs",
+        lambda: (
             _names(topology.topics, topics),
             _names(topology.ids, topics),
             pa.array(topology.per_topic(topology.leader_epoch)),
-            pa.array(np.full(len(topics), at, np.int64)),
-        ],
-        schema=EPOCHS,
+        ),
     )
+    times = pa.array(np.full(len(topics), at, np.int64))
+    return pa.RecordBatch.from_arrays([*told, times], schema=EPOCHS)
 
 
 def pages_batch(brokers: Iterable[int], pages: Pages) -> pa.RecordBatch:
@@ -233,9 +257,12 @@ def _names(names: Sequence[str | None], index: Ints) -> pa.DictionaryArray:
 
     The dictionary itself has no null: Arrow joins no dictionaries that have one.
     """
+    # Of their own type: where pyarrow has to narrow them it takes several times as long.
+    if None not in names:
+        indices = pa.array(index.astype(np.int32))
+        return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
     known = np.array([name is not None for name in names], np.bool_)
     place = np.cumsum(known) - 1
-    # Of their own type: where pyarrow has to narrow them it takes several times as long.
     indices = pa.array(place[index].astype(np.int32), mask=~known[index])
     there = [name for name in names if name is not None]
     return pa.DictionaryArray.from_arrays(indices, pa.array(there, pa.string()))

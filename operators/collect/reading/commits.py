@@ -1,6 +1,8 @@
 """Commits of all groups, joined to their partitions, and their lag."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
 
 import numpy as np
 
@@ -13,6 +15,20 @@ from operators.collect.reading.offsets import Offsets
 from operators.schema.arrays import Flags, Ints
 
 
+def of_offsets(
+    joined: "Callable[[Commits, Offsets], Ints]",
+) -> "Callable[[Commits, Offsets], Ints]":
+    """Of one tick's commits and offsets: made once, for all that want it."""
+
+    def remembered(commits: "Commits", offsets: Offsets) -> Ints:
+        known = commits.joined.get(joined.__name__)
+        if known is None or known[0] is not offsets:
+            known = commits.joined[joined.__name__] = offsets, joined(commits, offsets)
+        return known[1]
+
+    return wraps(joined)(remembered)
+
+
 @dataclass(frozen=True)
 class Commits:
     """One row a group, topic and partition that has a commit; see `Positions`."""
@@ -22,6 +38,8 @@ class Commits:
     """The partition's row in the topology; UNKNOWN where the cluster has it no more."""
     led: Flags
     """Whether the partition has a leader."""
+    joined: dict[str, tuple[Offsets, Ints]] = field(default_factory=dict, compare=False, repr=False)
+    """What was made of them and of a tick's offsets, by its name."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -48,32 +66,38 @@ class Commits:
         """The committed offset; a share group's first one that is not done with."""
         return self.groups.positions.committed
 
-    @property
+    @cached_property
     def shared(self) -> Flags:
         """By group: whether it is a share group, which commits nothing."""
         return np.array([group.type == SHARE for group in self.groups.groups], np.bool_)
 
+    @of_offsets
     def end(self, offsets: Offsets) -> Ints:
         """Each row's end offset; UNKNOWN where it is."""
         return _at(offsets.end, self.row)
 
+    @of_offsets
     def readable(self, offsets: Offsets) -> Ints:
         """Each row's offset up to which its group can read; UNKNOWN where it is."""
         return _at(offsets.readable, self.row)
 
+    @of_offsets
     def start(self, offsets: Offsets) -> Ints:
         """Each row's start offset; UNKNOWN where it is."""
         return _at(offsets.start, self.row)
 
+    @of_offsets
     def lag(self, offsets: Offsets) -> Ints:
         """What can be read minus the committed offset, never negative; UNKNOWN where the end offset is.
 
         A share group's is what its coordinator says.
         """
         end, reported = self.readable(offsets), self.groups.positions.lag
-        computed = np.where(end == UNKNOWN, UNKNOWN, np.maximum(0, end - self.committed))
-        of_share = np.where(self.row == UNKNOWN, UNKNOWN, reported)
-        lag: Ints = np.where(reported == COMPUTED, computed, of_share)
+        lag: Ints = np.maximum(0, end - self.committed)
+        lag[end == UNKNOWN] = UNKNOWN
+        if self.shared.any():
+            of_share = np.where(self.row == UNKNOWN, UNKNOWN, reported)
+            lag = np.where(reported == COMPUTED, lag, of_share)
         return lag
 
 
