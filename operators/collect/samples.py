@@ -15,9 +15,20 @@ OWN = "own"
 """Provider of the COLLECTION rows of custom collectors."""
 
 
-Known: TypeAlias = dict[tuple[str, str, str], tuple[tuple[Any, ...], Sequence[pa.Array]]]
-"""By entity type, provider and where it is one entity its name: of what columns were made, and the
-columns."""
+@dataclass(slots=True)
+class KnownColumns:
+    """What samples of the same entities have in common from tick to tick."""
+
+    made_of: tuple[Any, ...]
+    """Of what the entities' names are made."""
+    common: Sequence[pa.Array]
+    """All columns, as they are where nothing was measured."""
+    lists: dict[str, tuple[list[Any], pa.Array]] = field(default_factory=dict)
+    """By column that was given as a list: the last one, and what was made of it."""
+
+
+Known: TypeAlias = dict[tuple[str, str, str], KnownColumns]
+"""By entity type, provider, and where it is one entity its name."""
 
 _MOST_KNOWN = 100
 """Entities of a cluster, at most, whose row alone is a batch; COLLECTION's targets and few others."""
@@ -86,13 +97,23 @@ def collected_batch(
     key = (entity_type.name, provider, names[0] if len(names) == 1 else "")
     made_of = (identity.cluster_id, list(parts), list(names))
     known = identity.known.get(key)
-    if known is None or known[0] != made_of:
+    if known is None or known.made_of != made_of:
         if len(identity.known) > _MOST_KNOWN:
             identity.known.clear()
-        known = made_of, _common(identity, entity_type, parts, names, provider)
-        identity.known[key] = known
+        common = _common(identity, entity_type, parts, names, provider)
+        known = identity.known[key] = KnownColumns(made_of, common)
     own = {"timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(parts)), **columns}
-    return sample_batch(entity_type, len(parts), own, known[1])
+    changed = []
+    for name, values in columns.items():
+        if isinstance(values, list):
+            if (before := known.lists.get(name)) is not None and before[0] == values:
+                own[name] = before[1]
+            else:
+                changed.append(name)
+    batch = sample_batch(entity_type, len(parts), own, known.common)
+    for name in changed:
+        known.lists[name] = columns[name], batch.column(name)
+    return batch
 
 
 def _common(

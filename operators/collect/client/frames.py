@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
+from itertools import pairwise
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -253,13 +254,12 @@ def offsets_request(
     rows = np.zeros(len(topic), _ASKED)
     rows["partition"], rows["epoch"], rows["timestamp"] = partition, _ANY_EPOCH, asked
     written = rows.tobytes()
-    changes = ((topic[1:] != topic[:-1]).nonzero()[0] + 1).tolist()
-    begins = [0, *changes][: len(topic)]
-    ends = [*changes, len(topic)]
-    parts = [_LONG.pack(-1), b"\1" if committed else b"\0", varint(len(begins) + 1)]
-    for begin, end, of in zip(begins, ends, topic[begins].tolist(), strict=True):
+    changes = (topic[1:] != topic[:-1]).nonzero()[0] + 1
+    edges = [0, *changes.tolist(), len(topic)] if len(topic) else [0]
+    parts = [_LONG.pack(-1), b"\1" if committed else b"\0", varint(len(edges))]
+    for begin, end in pairwise(edges):
         parts += (
-            text(names[of]),
+            text(names[topic[begin]]),
             varint(end - begin + 1),
             written[begin * _ASKED.itemsize : end * _ASKED.itemsize],
             b"\0",

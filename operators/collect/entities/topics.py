@@ -146,7 +146,7 @@ def _told(topology: ClusterMetadata, selection: SelectionSettings | Selected) ->
         "topic.offlinePartitions": told.column(topology.per_topic(topology.offline)),
         "topic.partitionsWithNonPreferredLeader": told.column(topology.per_topic(displaced)),
         "topic.inSyncReplicas": told.column(topology.per_topic(topology.in_sync)),
-        "topic.respondsToMetadataRequests": pa.array(answers, pa.int64()),
+        "topic.respondsToMetadataRequests": pa.array(answers, pa.int8()),
     }
     return told
 
