@@ -163,7 +163,7 @@ def test_where_nothing_comes_the_connection_is_closed_and_the_next_request_opens
         patient = asyncio.ensure_future(client.ask("ListGroups", 30.0, 1))
         await there.until(2)
         for failed in (short, patient):
-            with pytest.raises(RequestError, match=r"no answer to ListGroups within 0\.3 s"):
+            with pytest.raises(RequestError, match=r"no answer to ListGroups within 0\.\d s"):
                 await failed
         with pytest.raises(RequestError):
             await client.ask("ListGroups", 0.1, 1)
