@@ -300,6 +300,8 @@ class ClusterCollector:
 
 
 def _partial(collected: Collected, problems: Sequence[Problem]) -> Collected:
+    if not problems:
+        return collected
     error_class, error = summary(problems)
     return replace(collected, error_class=error_class, error=error)
 

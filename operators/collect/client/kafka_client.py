@@ -90,7 +90,7 @@ class KafkaClient:
     def __init__(self, cluster: str, client: Client) -> None:
         self.cluster = cluster
         self._client = client
-        self._told: dict[str, tuple[bytes, Any]] = {}
+        self._last: dict[str, tuple[bytes, Any]] = {}
         """By request: the last answer, and what was read of it."""
         self._classic = ClassicDescriptions()
 
@@ -463,10 +463,10 @@ class KafkaClient:
 
     def _unless_same(self, request: str, answer: bytes, what: str, read: Callable[[bytes], T]) -> T:
         """What an answer holds; the same object as of the last one while that has the same bytes."""
-        told = self._told.get(request)
-        if told is None or told[0] != answer:
-            told = self._told[request] = answer, self._read(what, lambda: read(answer))
-        found: T = told[1]
+        last = self._last.get(request)
+        if last is None or last[0] != answer:
+            last = self._last[request] = answer, self._read(what, lambda: read(answer))
+        found: T = last[1]
         return found
 
     def _read(self, what: str, read: Callable[[], T]) -> T:

@@ -35,7 +35,7 @@ def broker_samples(
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
     """
-    of = topology.made(_Told, lambda: _told(topology))
+    of = topology.made(_Fixed, lambda: _fixed(topology))
     brokers = collected_batch(
         identity, tick, BROKER, of.parts, of.names, {**of.columns, **_gauges(of.ids, pages)}
     )
@@ -50,7 +50,7 @@ def broker_samples(
         },
     )
     raw = {
-        "pages": pages_batch(topology.brokers, pages),
+        "pages": pages_batch(topology, pages),
         "epochs": epochs_batch(topology, read_at),
         **broker_measures(pages),
     }
@@ -58,7 +58,7 @@ def broker_samples(
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Fixed:
     """What the metadata alone says of brokers, and of the cluster."""
 
     ids: list[int]
@@ -71,12 +71,12 @@ class _Told:
     """Brokers that live, or hold a replica."""
 
 
-def _told(topology: ClusterMetadata) -> _Told:
+def _fixed(topology: ClusterMetadata) -> _Fixed:
     ids = sorted(topology.brokers)
     names = [broker_name(broker) for broker in ids]
     led, partitions = topology.leader, topology.partitions
     offline = int(topology.offline.sum())
-    return _Told(
+    return _Fixed(
         ids,
         [(name,) for name in names],
         names,

@@ -55,12 +55,12 @@ def topic_samples(
     `configs` are what topics' configurations say, as far as that is known, `local` the first offsets on
     brokers' own disks, where topics have tiered storage.
     """
-    told = topology.made((_Told, selection), lambda: _told(topology, selection))
-    names, column = told.names, told.column
-    columns: dict[str, object] = dict(told.columns)
+    fixed = topology.made((_Fixed, selection), lambda: _fixed(topology, selection))
+    names, column = fixed.names, fixed.column
+    columns: dict[str, object] = dict(fixed.columns)
     raw = {
-        "pages": pages_batch(topology.brokers, pages),
-        **topic_measures(pages, told.all),
+        "pages": pages_batch(topology, pages),
+        **topic_measures(pages, fixed.all),
     }
     of_cluster = {}
     if configs:
@@ -81,18 +81,18 @@ def topic_samples(
             columns["topic.localMessages"] = column(
                 *messages_on_disk(topology, offsets, local, configs or {})
             )
-        raw["offsets"] = offsets_batch(told.places, offsets)
-        raw["layout"] = told.layout
+        raw["offsets"] = offsets_batch(fixed.places, offsets)
+        raw["layout"] = fixed.layout
         if commits is not None:
             columns["topic.consumerLag"] = column(*_lag(topology, offsets, commits))
     if commits is not None:
-        raw["consumption"] = consumption_batch(commits, told.all)
-    batch = collected_batch(identity, tick, TOPIC, told.parts, names, columns)
+        raw["consumption"] = consumption_batch(commits, fixed.all)
+    batch = collected_batch(identity, tick, TOPIC, fixed.parts, names, columns)
     return Collected((batch, cluster_part(identity, tick, of_cluster)), raw)
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Fixed:
     """What the metadata alone says of the selected topics."""
 
     index: Ints
@@ -115,7 +115,7 @@ class _Told:
         return pa.concat_arrays([present, pa.nulls(refused, pa.int64())])
 
 
-def _told(topology: ClusterMetadata, selection: SelectionSettings | Selected) -> _Told:
+def _fixed(topology: ClusterMetadata, selection: SelectionSettings | Selected) -> _Fixed:
     chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
     refused = sorted(name for name in topology.errors if selection.selects(name))
     names = [topology.topics[i] for i in chosen] + refused
@@ -123,7 +123,7 @@ def _told(topology: ClusterMetadata, selection: SelectionSettings | Selected) ->
     selected[chosen] = True
     places = places_of(topology, np.flatnonzero(selected[topology.topic]))
     columns: dict[str, pa.Array] = {}
-    told = _Told(
+    fixed = _Fixed(
         np.array(chosen, np.int64),
         names,
         [(name,) for name in names],
@@ -138,17 +138,17 @@ def _told(topology: ClusterMetadata, selection: SelectionSettings | Selected) ->
     answers = [1] * len(chosen) + [0] * len(refused)
     columns |= {
         "topic": pa.array(names, pa.string()).dictionary_encode(),
-        "topic.partitionCount": told.column(topology.counts),
-        "topic.replicationFactor": told.column(replication),
-        "topic.underReplicatedPartitions": told.column(
+        "topic.partitionCount": fixed.column(topology.counts),
+        "topic.replicationFactor": fixed.column(replication),
+        "topic.underReplicatedPartitions": fixed.column(
             topology.per_topic(topology.under_replicated)
         ),
-        "topic.offlinePartitions": told.column(topology.per_topic(topology.offline)),
-        "topic.partitionsWithNonPreferredLeader": told.column(topology.per_topic(displaced)),
-        "topic.inSyncReplicas": told.column(topology.per_topic(topology.in_sync)),
+        "topic.offlinePartitions": fixed.column(topology.per_topic(topology.offline)),
+        "topic.partitionsWithNonPreferredLeader": fixed.column(topology.per_topic(displaced)),
+        "topic.inSyncReplicas": fixed.column(topology.per_topic(topology.in_sync)),
         "topic.respondsToMetadataRequests": pa.array(answers, pa.int8()),
     }
-    return told
+    return fixed
 
 
 def _configured(configs: Sequence[TopicConfig | None]) -> dict[str, object]:

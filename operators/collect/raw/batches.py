@@ -162,7 +162,7 @@ def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatc
 def epochs_batch(topology: ClusterMetadata, at: int) -> pa.RecordBatch:
     """Raw leader epochs of all topics, which came at `at` (ms); shape: EPOCHS."""
     topics = np.arange(len(topology.topics))
-    told = topology.made(
+    fixed = topology.made(
         "epochs",
         lambda: (
             _names(topology.topics, topics),
@@ -171,12 +171,18 @@ def epochs_batch(topology: ClusterMetadata, at: int) -> pa.RecordBatch:
         ),
     )
     times = pa.array(np.full(len(topics), at, np.int64))
-    return pa.RecordBatch.from_arrays([*told, times], schema=EPOCHS)
+    return pa.RecordBatch.from_arrays([*fixed, times], schema=EPOCHS)
 
 
-def pages_batch(brokers: Iterable[int], pages: Pages) -> pa.RecordBatch:
+def pages_batch(topology: ClusterMetadata, pages: Pages) -> pa.RecordBatch:
     """Which of the live brokers' pages came; shape: PAGES."""
-    ids = sorted(brokers)
+    if not pages.pages:
+        return topology.made("no pages", lambda: _pages(topology, pages))
+    return _pages(topology, pages)
+
+
+def _pages(topology: ClusterMetadata, pages: Pages) -> pa.RecordBatch:
+    ids = sorted(topology.brokers)
     times = [pages.pages[broker].at if broker in pages.pages else None for broker in ids]
     return pa.RecordBatch.from_arrays(
         [pa.array(ids, pa.int32()), pa.array(times, pa.int64())], schema=PAGES

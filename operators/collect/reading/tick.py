@@ -51,12 +51,12 @@ class Reading:
         self._selected_groups = groups
         self._asks_log_dirs = log_dirs
         self._committed = committed
-        self._topology = Once[ClusterMetadata]()
-        self._groups = Once[FoundGroups]()
+        self._topology: Once[ClusterMetadata] = Once()
+        self._groups: Once[FoundGroups] = Once()
         self._commits: Commits | None = None
-        self._offsets = Once[Offsets]()
-        self._pages = Once[Pages]()
-        self._log_dirs = Once[LogDirs]()
+        self._offsets: Once[Offsets] = Once()
+        self._pages: Once[Pages] = Once()
+        self._log_dirs: Once[LogDirs] = Once()
 
     def begin(self, budget: Budget, *, log_dirs: bool = False) -> None:
         """Begin to read the metadata, the pages and on demand the log directories, each for itself."""
@@ -170,7 +170,7 @@ class Reading:
         topology = await self.topology(budget)
         groups: FoundGroups | None = None
         if not self._groups.failed:
-            with suppress(CollectionError):  # told to whoever asks for groups
+            with suppress(CollectionError):  # reported to whoever asks for groups
                 groups = await self.groups(budget)
         wanted = self._wanted(topology, groups)
         rows = np.flatnonzero(wanted[topology.topic])
