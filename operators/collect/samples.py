@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from operators.schema.arrow import TIMESTAMP, sample_batch
+from operators.schema.arrow import TIMESTAMP, batch_with, sample_batch
 from operators.schema.guid import entity_guid, entity_path
 from operators.schema.metrics import CLUSTER, EntityType, Origin
 
@@ -16,7 +16,7 @@ OWN = "own"
 
 
 @dataclass(slots=True)
-class KnownColumns:
+class KeptColumns:
     """What samples of the same entities have in common from tick to tick."""
 
     made_of: tuple[Any, ...]
@@ -27,7 +27,7 @@ class KnownColumns:
     """By column that was given as a list: the last one, and what was made of it."""
 
 
-Known: TypeAlias = dict[tuple[str, str, str], KnownColumns]
+KeptByEntity: TypeAlias = dict[tuple[str, str, str], KeptColumns]
 """By entity type, provider, and where it is one entity its name."""
 
 _MOST_KNOWN = 100
@@ -45,7 +45,7 @@ class ClusterIdentity:
     """The id that the cluster gave itself; None where it has none, or has not reported it."""
     provider: str = PROVIDER
     """Whose cluster it is: kafka, rabbitmq."""
-    known: Known = field(default_factory=dict, compare=False, repr=False)
+    known: KeptByEntity = field(default_factory=dict, compare=False, repr=False)
     """See `SampleIdentity`."""
 
 
@@ -73,7 +73,7 @@ class SampleIdentity(Protocol):
         """Whose cluster it is: kafka, rabbitmq."""
 
     @property
-    def known(self) -> "Known":
+    def known(self) -> "KeptByEntity":
         """What its samples have had in common: kept for `collected_batch`, empty at first."""
 
 
@@ -101,7 +101,7 @@ def collected_batch(
         if len(identity.known) > _MOST_KNOWN:
             identity.known.clear()
         common = _common(identity, entity_type, parts, names, provider)
-        known = identity.known[key] = KnownColumns(made_of, common)
+        known = identity.known[key] = KeptColumns(made_of, common)
     own = {"timestamp": pa.repeat(pa.scalar(tick, TIMESTAMP), len(parts)), **columns}
     changed = []
     for name, values in columns.items():
@@ -110,7 +110,7 @@ def collected_batch(
                 own[name] = before[1]
             else:
                 changed.append(name)
-    batch = sample_batch(entity_type, len(parts), own, known.common)
+    batch = batch_with(entity_type, len(parts), own, known.common)
     for name in changed:
         known.lists[name] = columns[name], batch.column(name)
     return batch
@@ -127,7 +127,8 @@ def _common(
     account, cluster = identity.account_id, identity.cluster
     # A group may be called nothing at all; the cluster alone has no path.
     paths = [
-        entity_path(cluster, name) if path else cluster for path, name in zip(parts, names, strict=True)
+        entity_path(cluster, name) if path else cluster
+        for path, name in zip(parts, names, strict=True)
     ]
     common: Sequence[pa.Array] = sample_batch(
         entity_type,

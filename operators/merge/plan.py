@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from operators.collect.expected import Expectation, Expected, Servers, kafka_servers
-from operators.collect.samples import Known
+from operators.collect.samples import KeptByEntity
 from operators.collect.settings import ExpectSettings
 from operators.merge.like import Like
 from operators.schema.arrow import TIMESTAMP, sample_batch
@@ -42,7 +42,7 @@ class Plan:
     """The kinds whose results make the cluster's row."""
     servers: Servers | None = field(default_factory=kafka_servers)
     """The provider's servers, if the absent among them may be down and not gone."""
-    known: Known = field(default_factory=dict, compare=False, repr=False)
+    known: KeptByEntity = field(default_factory=dict, compare=False, repr=False)
     """See `SampleIdentity`."""
 
     def expected(self, kind: str) -> dict[EntityType, ExpectedNames]:

@@ -10,7 +10,7 @@ from typing import Any
 from operators.collect.budget import Budget
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.once import Once
-from operators.collect.samples import ClusterIdentity, Known
+from operators.collect.samples import ClusterIdentity, KeptByEntity
 from operators.collect.settings import Selected
 from operators.rabbitmq.api import Alarms, Api
 from operators.rabbitmq.detailed import (
@@ -116,7 +116,7 @@ class RabbitCollector:
         self._queues = Selected(settings.queues)
         self._ticks: dict[int, _FoundNodes] = {}
         self._cluster_id: str | None = None
-        self._common: Known = {}
+        self._common: KeptByEntity = {}
         self._asked_id = False
         self._running: frozenset[str] = frozenset()
         self._listed: Mapping[Queue, Listed] = {}

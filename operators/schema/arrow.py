@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -159,25 +159,34 @@ def from_numpy(
     return array if own == type_ else array.cast(type_)
 
 
+SampleColumns: TypeAlias = Mapping[str, pa.Array | Sequence[Any] | str | bool | None]
+"""Columns of samples by name, as `sample_batch` takes them."""
+
+
 def sample_batch(
     entity_type: EntityType,
     rows: int,
-    columns: Mapping[str, pa.Array | Sequence[Any] | str | bool | None],
-    others: Sequence[pa.Array] | None = None,
+    columns: SampleColumns,
 ) -> pa.RecordBatch:
     """A batch of samples of one entity type; shape: `schema_of(entity_type)`, `rows` rows.
 
     A column is an Arrow or numpy array, a sequence, or one value for every row. Columns that are
-    not named are null, but for `entity_type` (known) and `late` (false), or those of `others`: all
-    columns of another such batch. What was not measured is left out, so it is null, never 0.
+    not named are null, but for `entity_type` (known) and `late` (false). What was not measured
+    is left out, so it is null, never 0.
 
     Raises:
         KeyError: a column that the schema does not have.
         pa.ArrowInvalid: a column of another length or type.
     """
+    others = _bare(entity_type, rows) if rows <= _SMALL else _bare_columns(entity_type, rows)
+    return batch_with(entity_type, rows, columns, others)
+
+
+def batch_with(
+    entity_type: EntityType, rows: int, columns: SampleColumns, others: Sequence[pa.Array]
+) -> pa.RecordBatch:
+    """As `sample_batch`; columns that are not named are those of `others`, another such batch's."""
     schema, places = schema_of(entity_type), _places(entity_type)
-    if others is None:
-        others = _bare(entity_type, rows) if rows <= _SMALL else _bare_columns(entity_type, rows)
     arrays = list(others)
     for name, value in columns.items():
         if name not in places:

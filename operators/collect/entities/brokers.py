@@ -35,7 +35,7 @@ def broker_samples(
     `cluster.availability` is the share of partitions that have a leader, in percent; 100 where
     there are no partitions.
     """
-    of = topology.made(_Fixed, lambda: _fixed(topology))
+    of = topology.made(_FixedOfBrokers, lambda: _fixed(topology))
     brokers = collected_batch(
         identity, tick, BROKER, of.parts, of.names, {**of.columns, **_gauges(of.ids, pages)}
     )
@@ -58,7 +58,7 @@ def broker_samples(
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
+class _FixedOfBrokers:
     """What the metadata alone says of brokers, and of the cluster."""
 
     ids: list[int]
@@ -71,12 +71,12 @@ class _Fixed:
     """Brokers that live, or hold a replica."""
 
 
-def _fixed(topology: ClusterMetadata) -> _Fixed:
+def _fixed(topology: ClusterMetadata) -> _FixedOfBrokers:
     ids = sorted(topology.brokers)
     names = [broker_name(broker) for broker in ids]
     led, partitions = topology.leader, topology.partitions
     offline = int(topology.offline.sum())
-    return _Fixed(
+    return _FixedOfBrokers(
         ids,
         [(name,) for name in names],
         names,

@@ -55,7 +55,7 @@ def topic_samples(
     `configs` are what topics' configurations say, as far as that is known, `local` the first offsets on
     brokers' own disks, where topics have tiered storage.
     """
-    fixed = topology.made((_Fixed, selection), lambda: _fixed(topology, selection))
+    fixed = topology.made((_FixedOfTopics, selection), lambda: _fixed(topology, selection))
     names, column = fixed.names, fixed.column
     columns: dict[str, object] = dict(fixed.columns)
     raw = {
@@ -92,7 +92,7 @@ def topic_samples(
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
+class _FixedOfTopics:
     """What the metadata alone says of the selected topics."""
 
     index: Ints
@@ -115,7 +115,7 @@ class _Fixed:
         return pa.concat_arrays([present, pa.nulls(refused, pa.int64())])
 
 
-def _fixed(topology: ClusterMetadata, selection: SelectionSettings | Selected) -> _Fixed:
+def _fixed(topology: ClusterMetadata, selection: SelectionSettings | Selected) -> _FixedOfTopics:
     chosen = [i for i, name in enumerate(topology.topics) if selection.selects(name)]
     refused = sorted(name for name in topology.errors if selection.selects(name))
     names = [topology.topics[i] for i in chosen] + refused
@@ -123,7 +123,7 @@ def _fixed(topology: ClusterMetadata, selection: SelectionSettings | Selected) -
     selected[chosen] = True
     places = places_of(topology, np.flatnonzero(selected[topology.topic]))
     columns: dict[str, pa.Array] = {}
-    fixed = _Fixed(
+    fixed = _FixedOfTopics(
         np.array(chosen, np.int64),
         names,
         [(name,) for name in names],
