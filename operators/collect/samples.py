@@ -95,7 +95,7 @@ def collected_batch(
     provider = provider or identity.provider
     # The same from tick to tick, while no entity comes or goes.
     key = (entity_type.name, provider, names[0] if len(names) == 1 else "")
-    made_of = (identity.cluster_id, list(parts), list(names))
+    made_of = (identity.cluster_id, list(map(tuple, parts)), list(names))
     known = identity.known.get(key)
     if known is None or known.made_of != made_of:
         if len(identity.known) > _MOST_KNOWN:
@@ -112,7 +112,8 @@ def collected_batch(
                 changed.append(name)
     batch = batch_with(entity_type, len(parts), own, known.common)
     for name in changed:
-        known.lists[name] = columns[name], batch.column(name)
+        # A copy: whoever gave it may change it in place.
+        known.lists[name] = list(columns[name]), batch.column(name)
     return batch
 
 
