@@ -4,7 +4,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-SCRIPT = Path(sys.executable).with_name("mqpipe")
+from tests.forked import MQPIPE, Forked
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,9 @@ def start(
     folder: Path, *arguments: str, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """Start mqpipe in a folder; its output is piped."""
-    return subprocess.Popen(
-        [str(SCRIPT), *arguments],
-        cwd=folder,
-        env={**os.environ, **(env or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    environment = {**os.environ, **(env or {})}
+    pipe = subprocess.PIPE
+    return Forked(MQPIPE, arguments, folder, environment, stdout=pipe, stderr=pipe)
 
 
 def wait_for_log(process: subprocess.Popen[str], text: str) -> None:

@@ -4,6 +4,7 @@ vl-convert-python has both what a page needs (Vega, Vega-Lite and vega-embed as 
 renderer to PNG that needs no browser. It is an extra: 85 MB that a streaming job has no use for.
 """
 
+from functools import cache
 from typing import Any
 
 from flows.drawing import themes
@@ -15,8 +16,9 @@ VERSION = "6.1"
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 
 
+@cache
 def script() -> str:
-    """JavaScript that makes `vegaEmbed` known to a page; about 0.9 MB.
+    """JavaScript that makes `vegaEmbed` known to a page; about 0.9 MB, and a second's work.
 
     Raises:
         MissingExtraError: the extra is not installed.

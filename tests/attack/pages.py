@@ -5,6 +5,7 @@ import gzip
 import random
 import resource
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 from aiohttp import web
 
@@ -14,7 +15,6 @@ from tests.attack import hostile
 from tests.attack.place import Found, Place, within
 
 GOOD = "kafka_server_brokertopicmetrics_messagesin_total 1.0\n"
-BOMB = gzip.compress(bytes(256 << 20))
 MOST_MEMORY = 1500
 """MiB that a reader may come to take."""
 
@@ -59,6 +59,12 @@ async def _read(handler: Handler) -> Pages:
         await runner.cleanup()
 
 
+@cache
+def _bomb() -> bytes:
+    """A quarter of a GiB of zeros, which takes a second to make."""
+    return gzip.compress(bytes(256 << 20))
+
+
 def _handler(kind: str, chance: random.Random) -> Handler:
     target = chance.choice(
         ["http://localhost/", "//[::1]/", "/bad", "?x", "http://[", "ftp://x/", "javascript:0",
@@ -74,7 +80,7 @@ def _handler(kind: str, chance: random.Random) -> Handler:
         if kind == "garbage":
             return web.Response(body=garbage)
         if kind == "bomb":
-            return web.Response(body=BOMB, headers={"Content-Encoding": "gzip"})
+            return web.Response(body=_bomb(), headers={"Content-Encoding": "gzip"})
         if kind == "labels":
             label = "".join(
                 chance.choice(['"', "\\", "{", "}", ",", "=", "a", "\n"]) for _ in range(9999)

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from tests.mqpipe import SCRIPT
+from tests.forked import SCRIPT
 
 LONGEST = 60.0
 """Seconds in which whatever was started has ended, on a busy machine too."""

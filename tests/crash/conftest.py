@@ -13,12 +13,13 @@ def no_child_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Kills what a test that fails leaves running, and closes its pipes."""
     children: list[subprocess.Popen[Any]] = []
 
-    class Noted(subprocess.Popen[Any]):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            children.append(self)
+    start = subprocess.Popen.__init__
 
-    monkeypatch.setattr(subprocess, "Popen", Noted)
+    def noted(self: subprocess.Popen[Any], *args: Any, **kwargs: Any) -> None:
+        start(self, *args, **kwargs)
+        children.append(self)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", noted)
     yield
     for child in children:
         child.kill()

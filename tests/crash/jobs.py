@@ -17,15 +17,15 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import cluster_main
 
 from tests.crash.numbers import PARTS
-
-ROOT = Path(__file__).parents[2]
+from tests.forked import ROOT, Forked
 
 
 def start(module: str, *arguments: object) -> "subprocess.Popen[str]":
     """Start one of the dataflows; its input and output are piped."""
-    command = [sys.executable, "-m", f"tests.crash.{module}", *map(str, arguments)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    streams = {"stdin": pipe, "stdout": pipe, "stderr": pipe}
+    given = [str(argument) for argument in arguments]
+    return Forked(f"tests.crash.{module}", given, ROOT, os.environ, **streams)
 
 
 def kill_at_random(job: "subprocess.Popen[str]", chance: random.Random) -> None:

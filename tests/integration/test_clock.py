@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 
 from tests.faketime import faketime
-from tests.mqpipe import SCRIPT, samples, stored_epoch
+from tests.forked import SCRIPT
+from tests.mqpipe import samples, stored_epoch
 from tests.ports import PortClaim
 
 pytestmark = pytest.mark.timeout(120)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import times, until
+from tests.forked import SCRIPT
 from tests.integration.test_cluster import CONFIG, EXPECTED, INTERVAL_MS, newest
-from tests.mqpipe import SCRIPT, wait_for_log
+from tests.mqpipe import wait_for_log
 
 pytestmark = [
     pytest.mark.slow,

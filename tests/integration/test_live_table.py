@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.mqpipe import SCRIPT
+from tests.forked import SCRIPT
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 

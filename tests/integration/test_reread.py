@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.mqpipe import SCRIPT, samples, start, stop, wait_for_log
+from tests.forked import SCRIPT
+from tests.mqpipe import samples, start, stop, wait_for_log
 from tests.ports import PortClaim
 
 pytestmark = pytest.mark.timeout(120)

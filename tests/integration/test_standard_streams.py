@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mqpipe import SCRIPT, samples
+from tests.forked import SCRIPT
+from tests.mqpipe import samples
 
 pytestmark = pytest.mark.timeout(120)
 

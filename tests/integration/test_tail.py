@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import SCRIPT
 from tests.kafka.cluster import Kafka
-from tests.mqpipe import SCRIPT, mqpipe, start, stop, wait_for_log
+from tests.mqpipe import mqpipe, start, stop, wait_for_log
 
 pytestmark = pytest.mark.timeout(120)
 

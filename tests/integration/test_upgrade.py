@@ -20,9 +20,10 @@ from confluent_kafka import Producer
 
 from operators.schema.ipc import decode
 from tests.faketime import faketime
+from tests.forked import SCRIPT
 from tests.kafka.cluster import Kafka
 from tests.kafka.topics import consume, new_topic
-from tests.mqpipe import SCRIPT, delta_samples, mqpipe, samples
+from tests.mqpipe import delta_samples, mqpipe, samples
 from tests.newrelic.rules import Rules
 from tests.newrelic.stand_in import StandIn
 from tests.upgrade.make import CONFIG, FILES, FIXTURES, INTERVAL, KAFKA, NEWRELIC
