@@ -1,7 +1,8 @@
 """Fixtures that tests of every kind share: real Kafka clusters and the New Relic stand-in."""
 
+import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import hypothesis
@@ -14,6 +15,9 @@ from tests.newrelic.stand_in import StandIn
 from tests.rabbitmq.server import RabbitServer
 
 T = TypeVar("T")
+
+# What is imported and collected stays: nobody need look for garbage among it.
+gc.disable()
 
 # A busy machine is no failure: how long an example takes, or its making, is not what a property
 # says.
@@ -28,8 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests marked `long` too")
 
 
+def pytest_collection_finish() -> None:
+    """From here on there is garbage."""
+    gc.freeze()
+    gc.enable()
+
+
 SHARED = ("kafka3", "other_kafka", "secured_kafka", "rabbit")
 """Fixtures that take long to make: all tests that ask for one go to one worker, which makes it."""
+BROKERS = 2
+"""How many workers have a `kafka` of their own, beside those on the default port: one costs as much while it
+stands idle as a few tests."""
 DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
 """Modules whose jobs serve `/metrics` where they do by default: one after the other."""
 
@@ -42,8 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     where there is time; so those come last.
     """
     items.sort(key=lambda item: "unit" in item.path.parts)
+    with_broker = sorted({item.path.stem for item in items if "kafka" in fixtures_of(item)})
     for item in items:
-        group = _group(item)
+        group = _group(item, with_broker)
         if group is not None:
             item.add_marker(pytest.mark.xdist_group(group))
     if config.getoption("--long"):
@@ -53,14 +67,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(f"left to `make test-long`: {mark.args[0]}"))
 
 
-def _group(item: pytest.Item) -> str | None:
+def fixtures_of(item: pytest.Item) -> Sequence[str]:
+    """The names of the fixtures that a test asks for."""
+    names: Sequence[str] = getattr(item, "fixturenames", ())
+    return names
+
+
+def _group(item: pytest.Item, with_broker: Sequence[str]) -> str | None:
     for name in SHARED:
-        if name in getattr(item, "fixturenames", ()):
+        if name in fixtures_of(item):
             made_of = getattr(item, "callspec", None)
             return f"{name} {made_of.params[name]}" if made_of and name in made_of.params else name
     if "unit" in item.path.parts:
         return None
-    return "default port" if item.path.stem in DEFAULT_PORT else item.path.stem
+    module = item.path.stem
+    if module in DEFAULT_PORT:
+        return "default port"
+    if module in with_broker:
+        return f"kafka {with_broker.index(module) % BROKERS}"
+    return module
 
 
 @pytest.fixture(scope="session")

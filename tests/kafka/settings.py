@@ -37,6 +37,8 @@ def kraft_settings(place: Place, controllers: Mapping[int, int], brokers: int) -
         "broker.session.timeout.ms": "4000",
         "broker.heartbeat.interval.ms": "500",
         "controller.quorum.election.timeout.ms": "500",
+        # Who stands idle writes nothing twice a second.
+        "metadata.max.idle.interval.ms": "0",
         **_listening(place, protocols, own),
         **_common(place, brokers),
     }

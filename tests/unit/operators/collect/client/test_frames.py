@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.protocol.admin import (
     DescribeClusterRequest,
@@ -511,6 +511,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], Any], st.SearchStrategy[Any], int]] 
 
 
 @pytest.mark.parametrize("kind", DECODERS)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_what_is_no_answer_is_a_clear_error(kind: str, data: st.DataObject) -> None:
     """Cut anywhere, with bytes changed, or made up: garbled, or read, and nothing else."""
