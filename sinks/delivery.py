@@ -25,9 +25,9 @@ from sinks.events import (
     Listener,
     SamplesDead,
     SamplesDelivered,
+    by_origin,
     count_by_origin,
     nobody,
-    ticks_by_origin,
 )
 from sinks.patience import Patience
 
@@ -198,7 +198,7 @@ class Courier:
         finally:
             self._slots.release()
         if outcome is None:
-            counts, ticks = count_by_origin(parcel.samples), ticks_by_origin(parcel.samples)
+            counts, ticks = by_origin(parcel.samples)
             latency = max(0.0, self._clock() - since)
             name = self._destination.name
             self._listener(SamplesDelivered(name, parcel.route, counts, ticks, latency))

@@ -128,26 +128,33 @@ def count_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, int]:
     counts: Counter[str] = Counter()
     for batch in batches:
         for name, times in _by_origin(batch):
-            counts[COLLECTION_ROWS if _reports_ticks(batch) else name] += len(times)
+            counts[name] += len(times)
     return dict(counts)
 
 
-def ticks_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, tuple[int, int]]:
-    """The oldest and the newest tick (ms) of each origin in these batches."""
+def by_origin(
+    batches: Iterable[pa.RecordBatch],
+) -> tuple[Mapping[str, int], Mapping[str, tuple[int, int]]]:
+    """By origin: how many samples, as `count_by_origin`; their oldest and newest tick (ms)."""
+    counts: Counter[str] = Counter()
     ticks: dict[str, tuple[int, int]] = {}
     for batch in batches:
         for name, times in _by_origin(batch):
-            name = COLLECTION_ROWS if _reports_ticks(batch) else name
+            counts[name] += len(times)
             first, last = _ends(times)
             oldest, newest = ticks.get(name, (first, last))
             ticks[name] = min(oldest, first), max(newest, last)
-    return ticks
+    return dict(counts), ticks
 
 
 def _by_origin(batch: pa.RecordBatch) -> Iterable[tuple[str, pa.Array]]:
-    """Each origin that is there, and the times of its rows."""
+    """Each origin that is there, or `COLLECTION_ROWS`, and the times of its rows."""
+    if not batch.num_rows:
+        return []
+    if _reports_ticks(batch):
+        return [(COLLECTION_ROWS, batch.column("timestamp"))]
     times, origins = batch.column("timestamp"), batch.column("origin")
-    if len(times) and not origins.null_count and len(origins.dictionary) == 1:
+    if not origins.null_count and len(origins.dictionary) == 1:
         return [(origins.dictionary[0].as_py(), times)]
     found = []
     for index in pc.unique(origins.indices):

@@ -146,7 +146,7 @@ def nullable(values: Floats) -> pa.Array:
 
 def frozen(raw: Raw) -> StoredRaw:
     """Raw batches as bytes."""
-    return {name: as_stream(batch, "zstd") for name, batch in raw.items()}
+    return {name: as_stream([batch], "zstd") for name, batch in raw.items()}
 
 
 def thawed(state: StoredRaw, schemas: Mapping[str, pa.Schema]) -> dict[str, pa.RecordBatch]:

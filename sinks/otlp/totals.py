@@ -114,7 +114,7 @@ class _TypeSeries:
     def state(self) -> bytes:
         self._forget()
         columns = {_KEY: self._keys, START: self._starts, _LAST: self._last, **self._sums}
-        return as_stream(pa.RecordBatch.from_pydict(columns), "zstd")
+        return as_stream([pa.RecordBatch.from_pydict(columns)], "zstd")
 
     def add(
         self, batch: pa.RecordBatch, counters: Sequence[Metric], interval: int

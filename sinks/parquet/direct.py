@@ -14,9 +14,8 @@ from sinks.events import (
     Listener,
     SamplesPublished,
     SamplesWritten,
-    count_by_origin,
+    by_origin,
     nobody,
-    ticks_by_origin,
 )
 from sinks.parquet.files import FileContext, SampleFiles
 from sinks.parquet.partitions import FIRST, ParquetSink
@@ -80,9 +79,9 @@ class _DirectPartition(StatefulSinkPartition[pa.RecordBatch, _State]):
             if len(self._open) >= self._max_open:
                 self._finish()
         if self._listener is not None:
-            counts = count_by_origin(values)
+            counts, ticks = by_origin(values)
             self._unpublished.update(counts)
-            self._listener(SamplesWritten("parquet", counts, ticks_by_origin(values)))
+            self._listener(SamplesWritten("parquet", counts, ticks))
 
     def snapshot(self) -> _State:
         self._publish()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
 from operators.schema.logs import Log
-from sinks.events import Listener, PublishFailed, SamplesWritten, count_by_origin, ticks_by_origin
+from sinks.events import Listener, PublishFailed, SamplesWritten, by_origin
 from sinks.rolled.publisher import Publisher
 from sinks.rolled.settings import RollSettings
 from sinks.rolled.waiting import RolledState, Sealed, Waiting
@@ -66,7 +66,7 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, RolledState]):
             self._epochs = background.opened(self)
 
     def write_batch(self, values: list[pa.RecordBatch]) -> None:
-        """Add samples to the log.
+        """Add samples to those that wait.
 
         Raises:
             DiskFullError: no room for them.
@@ -76,11 +76,15 @@ class RolledPartition(StatefulSinkPartition[pa.RecordBatch, RolledState]):
             self._epochs.write()
             for batch in values:
                 self._waiting.append(batch, self._clock())
-        counts, ticks = count_by_origin(values), ticks_by_origin(values)
+        counts, ticks = by_origin(values)
         self._listener(SamplesWritten(self._sink, counts, ticks))
 
     def snapshot(self) -> RolledState:
-        """What a restart needs to go on from here; waits for nothing."""
+        """What a restart needs to go on from here; waits for nothing.
+
+        Raises:
+            DiskFullError: no room for what was written since the last one.
+        """
         with self._lock:
             self._waiting.drop_published()
             self._see_published()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from operators.schema.ipc import decode_all, encode
+from operators.schema.arrow import entity_type_of
+from operators.schema.ipc import decode_all, encode_all
 from operators.schema.names import file_part
 from sinks.rolled.owner import ForeignRowsError, Owner, own, owner_of
 from sinks.segments import Position, SegmentLog
@@ -18,6 +19,9 @@ from sinks.segments import Position, SegmentLog
 RolledState = tuple[int, tuple[int, int], int, int, tuple[tuple[int, int], ...]]
 """Version (1), end of the open segment, its rows, when its first row came (ms; 0 without rows),
 ends of the sealed segments that are not published."""
+
+HELD_ROWS = 5_000
+"""Rows that a partition holds in memory until a snapshot has them written, at most."""
 
 KEPT_SNAPSHOTS = 2
 """Snapshots for which a segment's log stays after it was published."""
@@ -48,6 +52,9 @@ class Waiting:
     `part` is the partition's name, `rows` are the open segment's, `since` is when its first row
     came (milliseconds; 0 without rows), `sealed` are the sealed segments that are not published,
     oldest first.
+
+    What no snapshot covers comes again after a crash. So rows are held until the next one, which
+    writes those of one type together: a record of a row alone takes as long as one of many.
     """
 
     def __init__(self, part: str, directory: Path, *, fsync: bool = False) -> None:
@@ -55,6 +62,9 @@ class Waiting:
         self._directory = directory / file_part(part)
         self._log = SegmentLog(self._directory, sys.maxsize, fsync)
         self._published: list[tuple[int, int]] = []
+        self._held: dict[str, list[pa.RecordBatch]] = {}
+        """By entity type."""
+        self._held_rows = 0
         self.rows = 0
         self.since = 0
         self.sealed: list[Sealed] = []
@@ -120,29 +130,49 @@ class Waiting:
         self._log.drop_before(min([*kept, end.segment]))
 
     def append(self, batch: pa.RecordBatch, now: int) -> None:
-        """Add samples; they survive the death of the process at once.
+        """Add samples; they survive the death of the process from the next snapshot on.
 
         Raises:
-            DiskFullError: no room; nothing of the batch was added.
+            DiskFullError: no room for what is held.
         """
         if batch.num_rows:
-            self._log.append(encode(batch))
+            alike = self._held.setdefault(entity_type_of(batch).name, [])
+            if alike and not alike[0].schema.equals(batch.schema):
+                self._write()
+                alike = self._held[entity_type_of(batch).name] = []
+            alike.append(batch)
+            self._held_rows += batch.num_rows
             self.rows += batch.num_rows
             self.since = self.since or now
+            if self._held_rows >= HELD_ROWS:
+                self._write()
+
+    def _write(self) -> None:
+        """Have the log hold all rows."""
+        for batches in self._held.values():
+            self._log.append(encode_all(batches))
+        self._held.clear()
+        self._held_rows = 0
 
     def seal(self) -> None:
         """Close the open segment and open the next.
 
         Raises:
-            OSError: there can be no new file; all is as it was.
+            OSError: there can be no new file; the segment is as it was.
         """
+        self._write()
         end = self._log.end
         self._log.roll()
         self.sealed.append(self._sealed(end))
         self.rows = self.since = 0
 
     def snapshot(self) -> RolledState:
-        """What a restart needs to go on from here."""
+        """What a restart needs to go on from here.
+
+        Raises:
+            DiskFullError: no room for what is held.
+        """
+        self._write()
         end = self._log.flush()
         sealed = tuple((s.end.segment, s.end.offset) for s in self.sealed)
         return 1, (end.segment, end.offset), self.rows, self.since, sealed
@@ -161,6 +191,7 @@ class Waiting:
 
     def close(self) -> None:
         """Take no more samples; what is not published stays in the log."""
+        self._write()
         self._log.close()
 
     def left(self) -> list[Sealed]:

@@ -19,7 +19,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from operators.schema.logs import Log
 from sinks.delivery import Destination
-from sinks.events import SamplesWritten, SpoolDepth, count_by_origin, ticks_by_origin
+from sinks.events import SamplesWritten, SpoolDepth, by_origin
 from sinks.job import JobContext
 from sinks.segments import DEFAULT_SEGMENT_BYTES
 from sinks.spool.sender import ADOPT_AFTER, Sender
@@ -138,7 +138,7 @@ class _SpoolPartition(StatefulSinkPartition[pa.RecordBatch, StoredSpoolState]):
             if batch.num_rows:
                 self._make_room()
                 self._spool.append(batch if self._running is None else self._running.add(batch))
-        counts, ticks = count_by_origin(values), ticks_by_origin(values)
+        counts, ticks = by_origin(values)
         self._sink.job.listener(SamplesWritten(self._sink.name, counts, ticks))
 
     def snapshot(self) -> StoredSpoolState:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from operators.schema.arrow import sample_batch
 from operators.schema.metrics import COLLECTION, TOPIC
-from sinks.events import SamplesWritten, count_by_origin, ticks_by_origin
+from sinks.events import SamplesWritten, by_origin, count_by_origin
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 
@@ -24,7 +24,7 @@ def test_counts_and_ticks_are_by_origin_over_all_batches() -> None:
         batch([], []),
     ]
     assert count_by_origin(batches) == {"collected": 4, "filled": 2, "unknown": 1}
-    assert ticks_by_origin(batches) == {
+    assert by_origin(batches)[1] == {
         "collected": (2_000, 4_000),
         "filled": (1_000, 2_000),
         "unknown": (9_000, 9_000),
@@ -36,7 +36,7 @@ def test_rows_that_tell_of_ticks_are_no_collected_samples() -> None:
     told = sample_batch(COLLECTION, 2, {"timestamp": [1_000, 2_000], "origin": "collected"})
     batches = [told, batch([3_000], ["collected"])]
     assert count_by_origin(batches) == {"collection": 2, "collected": 1}
-    assert ticks_by_origin(batches) == {
+    assert by_origin(batches)[1] == {
         "collection": (1_000, 2_000),
         "collected": (3_000, 3_000),
     }
