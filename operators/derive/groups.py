@@ -1,40 +1,41 @@
 """Columns of consumer groups that compare two ticks, and lag in seconds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.derive.history import remembered, written_at
-from operators.derive.retention import joined, outlook_of
+from operators.derive.retention import Compared, compared, joined, outlook_of, with_paces
 from operators.derive.store import (
     NOWHERE,
     Raw,
     at,
     carried,
-    grown_between,
     match,
     nullable,
     numbers,
     same,
-    seconds_between,
     with_columns,
 )
 from operators.health import stands_still
-from operators.schema.arrays import Floats
+from operators.outlook import Outlook
+from operators.schema.arrays import Flags, Floats, Ints
 from operators.schema.arrow import entity_type_of, only
 from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, PARTITION_OFFSET
 
 KEYS = ("group", "topic", "partition")
-TIMESTAMPS = "timestamps"
-HISTORY = "history"
+
+_METHODS = pa.array(["timestamps", "history"])
+"""How a lag in seconds was found: by the brokers' timestamps, or by the history of end offsets."""
 
 
-def derive_groups(
-    batches: tuple[pa.RecordBatch, ...], now: Raw, before: Raw, most: float
-) -> tuple[pa.RecordBatch, ...]:
-    """Groups' rates, membership changes and lag in seconds.
+def derived_groups(
+    batches: tuple[pa.RecordBatch, ...], now: Raw, before: Raw, partial: bool, most: float
+) -> tuple[tuple[pa.RecordBatch, ...], Raw]:
+    """Groups' rates, membership changes and lag in seconds; and what the next tick needs.
 
     `consumerGroup.messagesConsumedPerSecond` is the growth of each commit over the time between
     its two readings, summed over the partitions that had one before; null where a commit went
@@ -48,73 +49,135 @@ def derive_groups(
     a partition's message was retained away or is older than what is known.
 
     The columns on loss and catching up are those of `outlook`, by partition, joined.
+
+    The last that was measured of each is kept; of a `partial` tick what it lacks stays.
     """
-    columns: dict[str, dict[str, float]] = {}
-    if "commits" in now:
-        commits = now["commits"]
-        lag = _lag(commits)
-        age, by_history = _ages(commits, lag, before["history"])
-        rows = match(commits, before["commits"], KEYS)
-        seconds = seconds_between(commits, before["commits"], rows, most)
-        columns["consumerGroup.messagesConsumedPerSecond"] = _consumed(
-            commits, before["commits"], rows, seconds
-        )
-        columns["consumerGroup.lagTrend"] = _lag_trend(
-            commits, lag, before["commits"], rows, seconds
-        )
-        columns["consumerGroup.lagSeconds"], methods = _oldest(commits, age, by_history)
-        ahead, lost = outlook_of(commits, before["commits"], rows, seconds, lag, age)
-        led = np.asarray(commits.column("led"))
     changes = _membership_changes(now["members"], before["members"])
-    derived = []
-    for batch in batches:
-        if entity_type_of(batch) is CONSUMER_GROUP:
-            groups = batch.column("consumer_group").to_pylist()
-            filled: dict[str, pa.Array] = {
-                name: nullable(np.array([of.get(group, np.nan) for group in groups], np.float64))
-                for name, of in columns.items()
-            }
-            filled["consumerGroup.membershipChanges"] = pa.array(
-                [changes.get(group) for group in groups], pa.int64()
-            )
-            if columns:
-                filled["consumerGroup.lagMethod"] = pa.array(
-                    [methods.get(group) for group in groups], pa.string()
-                )
-                place = match(commits, _keys(batch, ("group",)), ("group",))
-                filled |= joined(ahead, lost, led, place, batch.num_rows)
-            derived.append(with_columns(batch, filled))
-        elif entity_type_of(batch) is CLUSTER and columns:
-            stalled = pa.array([_stalled(columns)], pa.int64())
-            derived.append(with_columns(batch, {"cluster.stalledGroupCount": stalled}))
-        elif entity_type_of(batch) is GROUP_TOPIC and columns:
-            place = match(commits, _keys(batch, KEYS[:2]), KEYS[:2])
-            filled = joined(ahead, lost, led, place, batch.num_rows)
-            derived.append(with_columns(_on_topics(batch, commits, age, place), filled))
-        elif entity_type_of(batch) is PARTITION_OFFSET and columns and only(batch) is None:
-            derived.append(_partitions(batch, commits, age))
-        else:
-            derived.append(batch)
-    return tuple(derived)
-
-
-def kept_groups(now: Raw, before: Raw, partial: bool, most: float) -> Raw:
-    """What the next tick of groups needs: the last that was measured of each."""
     members = carried(now["members"], before["members"], ["group"], "group", partial, most)
-    kept = {"members": members}
     if "commits" not in now:
-        return {**kept, "commits": before["commits"], "history": before["history"]}
-    commits = now["commits"]
-    waiting = _lag(commits) > 0
-    reported = np.asarray(commits.column("message_at").is_valid())
-    tracked = match(commits, before["history"], ("topic", "partition")) != NOWHERE
-    # Once brokers report the times of a partition's messages, its history is not needed.
-    wanted = (waiting | tracked) & ~reported
-    return {
-        **kept,
+        derived = tuple(
+            with_columns(batch, {_CHANGES: _changes_of(batch, changes)})
+            if entity_type_of(batch) is CONSUMER_GROUP
+            else batch
+            for batch in batches
+        )
+        return derived, {**before, "members": members}
+    since = compared(now["commits"], before["commits"], most)
+    commits = with_paces(now["commits"], before["commits"], since)
+    readings = _readings(commits, before, since)
+    kept = {
+        "members": members,
         "commits": carried(commits, before["commits"], KEYS, "committed", partial, most),
-        "history": remembered(before["history"], commits, wanted),
+        "history": _history(commits, before["history"], readings.lag),
     }
+    return tuple(_derived(batch, readings, changes) for batch in batches), kept
+
+
+_CHANGES = "consumerGroup.membershipChanges"
+
+
+@dataclass(frozen=True, slots=True)
+class _Readings:
+    """The commits of one tick, and what follows of them."""
+
+    commits: pa.RecordBatch
+    lag: Floats
+    """By row of the commits, as the next four."""
+    age: Floats
+    outlook: Outlook
+    lost: Floats
+    led: Flags
+    group: Ints
+    """By row: its group's place in `groups`, in whose order are the arrays below."""
+    groups: Sequence[str]
+    consumed: Floats
+    trend: Floats
+    oldest: Floats
+    by_history: Flags
+
+
+def _readings(commits: pa.RecordBatch, before: Raw, since: Compared) -> _Readings:
+    earlier, column = before["commits"], commits.column("group")
+    groups, group = column.dictionary.to_pylist(), np.asarray(column.indices)
+    lag, led = _lag(commits), np.asarray(commits.column("led"))
+    age, by_history = _ages(commits, lag, before["history"])
+    ahead, lost = outlook_of(commits, earlier, since, lag, age)
+    trend = (lag - at(_lag(earlier), since.rows, np.nan)) / since.seconds
+    of_led, count = group[led], len(groups)
+    return _Readings(
+        commits,
+        lag,
+        age,
+        ahead,
+        lost,
+        led,
+        group,
+        groups,
+        consumed=_sums(since.consumed, ~np.isnan(since.seconds), group, count),
+        trend=_sums(trend, led, group, count),
+        oldest=_greatest(age[led], of_led, count),
+        by_history=np.bincount(of_led, by_history[led], count) > 0,
+    )
+
+
+def _derived(batch: pa.RecordBatch, of: _Readings, changes: dict[str, int]) -> pa.RecordBatch:
+    entity_type = entity_type_of(batch)
+    if entity_type is CONSUMER_GROUP:
+        return _on_groups(batch, of, changes)
+    if entity_type is CLUSTER:
+        stalled = int(stands_still(of.consumed, of.oldest).sum())
+        return with_columns(batch, {"cluster.stalledGroupCount": pa.array([stalled], pa.int64())})
+    if entity_type is GROUP_TOPIC:
+        return _on_topics(batch, of)
+    if entity_type is PARTITION_OFFSET and only(batch) is None:
+        return _on_partitions(batch, of)
+    return batch
+
+
+def _on_groups(batch: pa.RecordBatch, of: _Readings, changes: dict[str, int]) -> pa.RecordBatch:
+    places = {group: place for place, group in enumerate(of.groups)}
+    names = batch.column("consumer_group").to_pylist()
+    rows = np.array([places.get(name, NOWHERE) for name in names], np.int64)
+    row_of = np.full(len(of.groups), NOWHERE)
+    there = np.flatnonzero(rows != NOWHERE)
+    row_of[rows[there]] = there
+    consumed, trend, oldest = (at(v, rows, np.nan) for v in (of.consumed, of.trend, of.oldest))
+    method = at(of.by_history, rows, False).astype(np.int32)
+    columns = {
+        "consumerGroup.messagesConsumedPerSecond": nullable(consumed),
+        "consumerGroup.lagTrend": nullable(trend),
+        "consumerGroup.lagSeconds": nullable(oldest),
+        "consumerGroup.lagMethod": pa.DictionaryArray.from_arrays(
+            pa.array(method, mask=~(oldest > 0)), _METHODS
+        ),
+        _CHANGES: _changes_of(batch, changes),
+        **joined(of.outlook, of.lost, of.led, row_of[of.group], batch.num_rows),
+    }
+    return with_columns(batch, columns)
+
+
+def _on_topics(batch: pa.RecordBatch, of: _Readings) -> pa.RecordBatch:
+    """Samples of groups on topics; a lag in seconds is that of the oldest partition with a leader."""
+    place = match(of.commits, _keys(batch, KEYS[:2]), KEYS[:2])
+    counted = of.led & (place != NOWHERE)
+    oldest = _greatest(of.age[counted], place[counted], batch.num_rows)
+    columns = {
+        "consumerGroup.lagSeconds": nullable(oldest),
+        **joined(of.outlook, of.lost, of.led, place, batch.num_rows),
+    }
+    return with_columns(batch, columns)
+
+
+def _on_partitions(batch: pa.RecordBatch, of: _Readings) -> pa.RecordBatch:
+    rows = match(_keys(batch, KEYS), of.commits, KEYS)
+    return with_columns(batch, {"consumer.lagSeconds": nullable(at(of.age, rows, np.nan))})
+
+
+def _history(commits: pa.RecordBatch, history: pa.RecordBatch, lag: Floats) -> pa.RecordBatch:
+    """The end offsets to remember. Once brokers report the times of a partition's messages, none are needed."""
+    reported = np.asarray(commits.column("message_at").is_valid())
+    tracked = match(commits, history, ("topic", "partition")) != NOWHERE
+    return remembered(history, commits, ((lag > 0) | tracked) & ~reported)
 
 
 def _lag(commits: pa.RecordBatch) -> Floats:
@@ -157,62 +220,20 @@ def _ages(
     return age, by_history
 
 
-def _oldest(
-    commits: pa.RecordBatch, age: Floats, by_history: np.ndarray
-) -> tuple[dict[str, float], dict[str, str]]:
-    """By group: the greatest age over its partitions with a leader, and how it was found."""
-    led = np.asarray(commits.column("led"))
-    codes = np.asarray(commits.column("group").indices)[led]
-    names = commits.column("group").dictionary.to_pylist()
-    oldest = np.full(len(names), -1.0)
-    # A part that is not known makes the whole unknown.
-    np.maximum.at(oldest, codes, np.where(np.isnan(age), np.inf, age)[led])
-    oldest[np.isinf(oldest)] = np.nan
-    of_history = np.zeros(len(names), np.bool_)
-    np.logical_or.at(of_history, codes, by_history[led])
-    ages = {names[code]: float(oldest[code]) for code in np.unique(codes)}
-    methods = {
-        names[code]: HISTORY if of_history[code] else TIMESTAMPS
-        for code in np.unique(codes)
-        if oldest[code] > 0
-    }
-    return ages, methods
+def _greatest(age: Floats, to: Ints, count: int) -> Floats:
+    """The greatest age of what belongs to each of `count`; NaN where nothing does, or one is not known."""
+    oldest = np.full(count, -1.0)
+    np.maximum.at(oldest, to, np.where(np.isnan(age), np.inf, age))
+    oldest[np.isinf(oldest) | (oldest < 0)] = np.nan
+    return oldest
 
 
-def _consumed(
-    commits: pa.RecordBatch, before: pa.RecordBatch, rows: np.ndarray, seconds: Floats
-) -> dict[str, float]:
-    grown = grown_between(commits, before, "committed", rows)
-    went_back = (rows != NOWHERE) & np.isnan(grown)
-    rate = grown / seconds
-    rate[went_back] = np.nan
-    counted = ~np.isnan(seconds)
-    return _sums(commits, counted, rate)
-
-
-def _lag_trend(
-    commits: pa.RecordBatch, lag: Floats, before: pa.RecordBatch, rows: np.ndarray, seconds: Floats
-) -> dict[str, float]:
-    grown = lag - at(_lag(before), rows, np.nan)
-    led = np.asarray(commits.column("led"))
-    return _sums(commits, led, grown / seconds)
-
-
-def _sums(commits: pa.RecordBatch, counted: np.ndarray, values: Floats) -> dict[str, float]:
-    """Sums of the counted rows by group; a NaN among them makes the sum NaN."""
-    names = commits.column("group").dictionary.to_pylist()
-    codes = np.asarray(commits.column("group").indices)[counted]
-    sums = np.zeros(len(names))
-    np.add.at(sums, codes, values[counted])
-    return {names[code]: float(sums[code]) for code in np.unique(codes)}
-
-
-def _stalled(columns: dict[str, dict[str, float]]) -> int:
-    """How many groups stand still, as far as is known."""
-    consumed = columns["consumerGroup.messagesConsumedPerSecond"]
-    oldest = columns["consumerGroup.lagSeconds"]
-    both = [(consumed[group], oldest[group]) for group in consumed.keys() & oldest.keys()]
-    return int(stands_still(*np.array(both).reshape(-1, 2).T).sum())
+def _sums(values: Floats, counted: Flags, to: Ints, count: int) -> Floats:
+    """Sums of the counted values by what they belong to; NaN where nothing does, or one is not known."""
+    to = to[counted]
+    sums = np.bincount(to, values[counted], count).astype(np.float64)
+    sums[np.bincount(to, minlength=count) == 0] = np.nan
+    return sums
 
 
 def _membership_changes(now: pa.RecordBatch, before: pa.RecordBatch) -> dict[str, int]:
@@ -228,6 +249,11 @@ def _membership_changes(now: pa.RecordBatch, before: pa.RecordBatch) -> dict[str
         group: joined.get(group, 0) + left.get(group, 0)
         for group in current.filter(there).to_pylist()
     }
+
+
+def _changes_of(batch: pa.RecordBatch, changes: dict[str, int]) -> pa.Array:
+    groups = batch.column("consumer_group").to_pylist()
+    return pa.array([changes.get(group) for group in groups], pa.int64())
 
 
 def _coded(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -258,23 +284,3 @@ def _keys(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
     """The columns that identify samples, by their names in raw measures."""
     columns = [batch.column("consumer_group" if name == "group" else name) for name in names]
     return pa.RecordBatch.from_arrays(columns, names=list(names))
-
-
-def _on_topics(
-    batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats, pair: np.ndarray
-) -> pa.RecordBatch:
-    """The greatest age over the partitions with a leader of each group's topic.
-
-    `pair` is the row of the batch to which each commit belongs, or NOWHERE.
-    """
-    counted = np.asarray(commits.column("led")) & (pair != NOWHERE)
-    oldest = np.full(batch.num_rows, -1.0)
-    # A part that is not known makes the whole unknown.
-    np.maximum.at(oldest, pair[counted], np.where(np.isnan(age), np.inf, age)[counted])
-    oldest[np.isinf(oldest) | (oldest < 0)] = np.nan
-    return with_columns(batch, {"consumerGroup.lagSeconds": nullable(oldest)})
-
-
-def _partitions(batch: pa.RecordBatch, commits: pa.RecordBatch, age: Floats) -> pa.RecordBatch:
-    rows = match(_keys(batch, KEYS), commits, KEYS)
-    return with_columns(batch, {"consumer.lagSeconds": nullable(at(age, rows, np.nan))})

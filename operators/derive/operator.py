@@ -19,9 +19,8 @@ from operators.collect.raw.schemas import (
     PAGES,
 )
 from operators.derive.brokers import derive_brokers, kept_brokers
-from operators.derive.groups import derive_groups, kept_groups
+from operators.derive.groups import derived_groups
 from operators.derive.history import HISTORY
-from operators.derive.retention import with_paces
 from operators.derive.store import Raw, frozen, thawed
 from operators.derive.topics import derive_topics, kept_topics
 from operators.derive.totals import SCHEMAS as TOTALS
@@ -49,35 +48,50 @@ class _Keep(Protocol):
     def __call__(self, now: Raw, before: Raw, partial: bool, most: float) -> Raw: ...
 
 
-_RULES: Mapping[str, tuple[_Derive, _Keep, Mapping[str, pa.Schema]]] = {
+class _Rule(Protocol):
+    def __call__(
+        self,
+        batches: tuple[pa.RecordBatch, ...],
+        now: Raw,
+        before: Raw,
+        partial: bool,
+        most: float,
+    ) -> tuple[tuple[pa.RecordBatch, ...], Raw]: ...
+
+
+def _each(derive: _Derive, keep: _Keep) -> _Rule:
+    """The rule of a kind whose columns and whose kept measures have nothing in common."""
+    return lambda batches, now, before, partial, most: (
+        derive(batches, now, before, most),
+        keep(now, before, partial, most),
+    )
+
+
+_RULES: Mapping[str, tuple[_Rule, Mapping[str, pa.Schema]]] = {
     TargetKind.BROKERS: (
-        derive_brokers,
-        lambda now, before, partial, most: kept_brokers(now, before),  # noqa: ARG005
+        _each(derive_brokers, lambda now, before, partial, most: kept_brokers(now, before)),  # noqa: ARG005
         {"pages": PAGES, "counters": COUNTERS, "epochs": EPOCHS},
     ),
     TargetKind.TOPICS: (
-        derive_topics,
-        kept_topics,
+        _each(derive_topics, kept_topics),
         {"pages": PAGES, "counters": COUNTERS, "offsets": OFFSETS, "consumption": CONSUMPTION},
     ),
     TargetKind.GROUPS: (
-        derive_groups,
-        kept_groups,
+        derived_groups,
         {"members": MEMBERS, "commits": COMMITS, "history": HISTORY},
     ),
     "queues": (
-        derive_queues,
-        kept_queues,
+        _each(derive_queues, kept_queues),
         SCHEMAS,
     ),
 }
-"""By kind: how columns are derived, what is kept, and the shapes of that."""
+"""By kind: how columns are derived and what is kept, and the shapes of that."""
 
-_BY_TOTALS: tuple[_Derive, _Keep, Mapping[str, pa.Schema]] = derive_totals, kept_totals, TOTALS
+_BY_TOTALS: tuple[_Rule, Mapping[str, pa.Schema]] = _each(derive_totals, kept_totals), TOTALS
 """The same of any kind that tells counters of its entities."""
 
 
-def _rule_of(kind: str, raw: Collection[str]) -> tuple[_Derive, _Keep, Mapping[str, pa.Schema]]:
+def _rule_of(kind: str, raw: Collection[str]) -> tuple[_Rule, Mapping[str, pa.Schema]]:
     return _BY_TOTALS if TOTALS.keys() >= set(raw) else _RULES[kind]
 
 
@@ -93,7 +107,7 @@ class ClusterDerivation:
             self._last = {
                 kind: (tick, {**_nothing(schemas), **thawed(raw, schemas)})
                 for kind, (tick, raw) in state[2].items()
-                for _, _, schemas in [_rule_of(kind, raw.keys())]
+                for _, schemas in [_rule_of(kind, raw.keys())]
             }
 
     def derive(self, result: TickResult) -> TickResult:
@@ -106,7 +120,7 @@ class ClusterDerivation:
         kind = str(result.tick.kind)
         if not result.raw or not (kind in _RULES or result.raw.keys() <= TOTALS.keys()):
             return result
-        rule, keep, schemas = _rule_of(kind, result.raw.keys())
+        rule, schemas = _rule_of(kind, result.raw.keys())
         tick, before = self._last.get(kind) or (None, _nothing(schemas))
         if not before.keys() >= schemas.keys():
             before = _nothing(schemas)  # The cluster of this name is another provider's now.
@@ -115,12 +129,9 @@ class ClusterDerivation:
                 return replace(result, raw={})
             before = _nothing(schemas)
         most = MOST_INTERVALS * result.tick.interval / 1000
-        raw: Raw = result.raw
-        if kind == TargetKind.GROUPS:
-            raw = with_paces(raw, before, most)
-        batches = rule(result.batches, raw, before, most)
         partial = result.error_class is not None or result.outcome is not Outcome.COMPLETED
-        self._last[kind] = result.tick.start, keep(raw, before, partial, most)
+        batches, kept = rule(result.batches, result.raw, before, partial, most)
+        self._last[kind] = result.tick.start, kept
         self._frozen.pop(kind, None)
         return replace(result, batches=batches, raw={})
 

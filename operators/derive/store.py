@@ -1,6 +1,7 @@
 """Raw measures kept from tick to tick: matched by their keys, carried on, and as bytes."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,19 +27,27 @@ def match(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> I
     Keys are unique in `before`, or it is `now` itself: then the first row that has them is found.
     """
     if now is not before and now.num_rows == before.num_rows and same(now, before, keys):
-        return np.arange(now.num_rows)
+        return in_order(now.num_rows)
+    if not before.num_rows:
+        return np.full(now.num_rows, NOWHERE, np.int64)
     now_key = np.zeros(now.num_rows, np.int64)
     before_key = np.zeros(before.num_rows, np.int64)
     for name in keys:
         now_codes, before_codes, width = _codes(now.column(name), before.column(name))
         now_key = now_key * width + now_codes
         before_key = before_key * width + before_codes
-    if not before.num_rows:
-        return np.full(now.num_rows, NOWHERE, np.int64)
     order = np.argsort(before_key, kind="stable")
     place = np.searchsorted(before_key[order], now_key)
     found = order[np.minimum(place, len(order) - 1)]
     return np.where(before_key[found] == now_key, found, NOWHERE)
+
+
+@lru_cache(maxsize=16)
+def in_order(count: int) -> Ints:
+    """So many rows, each in its own place: the same array as before, by which it is known."""
+    rows = np.arange(count)
+    rows.flags.writeable = False
+    return rows
 
 
 def same(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> bool:
@@ -48,6 +57,8 @@ def same(now: pa.RecordBatch, before: pa.RecordBatch, keys: Sequence[str]) -> bo
 
 def differs(now: pa.RecordBatch, before: pa.RecordBatch, matched: Ints, name: str) -> Flags:
     """Whether matched rows have different values in a column; a null differs from none."""
+    if matched is in_order(len(matched)) and same(now, before, (name,)):
+        return np.zeros(len(matched), np.bool_)
     now_codes, before_codes, _ = _codes(now.column(name), before.column(name))
     valid_before = np.asarray(before.column(name).is_valid())
     known = np.asarray(now.column(name).is_valid()) & at(valid_before, matched, False)
@@ -101,6 +112,8 @@ def _filled(column: pa.Array, null: int) -> Ints:
 
 def at(values: NDArray[Any], rows: Ints, otherwise: float) -> NDArray[Any]:
     """The values of rows; `otherwise` for NOWHERE."""
+    if len(values) == len(rows) and rows is in_order(len(rows)):
+        return values
     if not len(values):
         return np.full(len(rows), otherwise)
     return np.where(rows == NOWHERE, otherwise, values[rows])

@@ -69,7 +69,11 @@ def encode_all(batches: Sequence[pa.RecordBatch], compression: Compression | Non
 
     Whoever reads it, by `decode` or `decode_all`, has them as one batch.
     """
-    return as_stream([_without_unused_strings(batch) for batch in batches], compression)
+    used = [
+        batch if batch.get_total_buffer_size() <= LITTLE else _without_unused_strings(batch)
+        for batch in batches
+    ]
+    return as_stream(used, compression)
 
 
 def as_stream(batches: Sequence[pa.RecordBatch], compression: Compression | None) -> bytes:
@@ -161,8 +165,6 @@ def _clear_errors() -> Iterator[None]:
 
 def _without_unused_strings(batch: pa.RecordBatch) -> pa.RecordBatch:
     """A part of a larger batch still has that one's dictionaries; leave out what it can't use."""
-    if batch.get_total_buffer_size() <= LITTLE:
-        return batch
     name = (batch.schema.metadata or {}).get(ENTITY_TYPE_KEY, b"").decode()
     for place in _strings_of(name) if name in BY_NAME else range(batch.num_columns):
         if place >= batch.num_columns:

@@ -14,7 +14,6 @@ from unittest.mock import patch
 from operators.collect.reading.configs import TopicConfig
 from operators.collect.reading.limits import Limits
 from operators.derive import groups as of_groups
-from operators.derive import operator
 from operators.derive.operator import ClusterDerivation
 from operators.ticks import TickResult
 from tests import tick_results
@@ -54,7 +53,7 @@ def without() -> ExitStack:
     for module, name, instead in (
         (of_groups, "outlook_of", lambda *_: (None, None)),
         (of_groups, "joined", lambda *_: {}),
-        (operator, "with_paces", lambda now, *_: now),
+        (of_groups, "with_paces", lambda commits, *_: commits),
     ):
         patched.enter_context(patch.object(module, name, instead))
     return patched

@@ -50,7 +50,7 @@ def without_outlook() -> ExitStack:
     """Neither ask for retention and open transactions, nor say whether groups will lose messages."""
     from operators.collect.reading.limits import NOT_KNOWN
     from operators.collect.reading.open_transactions import OpenTransactions
-    from operators.derive import groups, operator
+    from operators.derive import groups
 
     async def unlimited(*_: object) -> tuple[object, None]:
         return NOT_KNOWN, None
@@ -61,7 +61,7 @@ def without_outlook() -> ExitStack:
         (OpenTransactions, "of", nothing),
         (groups, "outlook_of", lambda *_: (None, None)),
         (groups, "joined", lambda *_: {}),
-        (operator, "with_paces", lambda now, *_: now),
+        (groups, "with_paces", lambda commits, *_: commits),
     ):
         patched.enter_context(patch.object(target, name, instead))
     return patched

@@ -457,7 +457,7 @@ def sizes(results: Iterable[TickResult]) -> list[dict[str, list[int]]]:
             {
                 name: [batch.num_rows]
                 + [len(c.dictionary) for c in batch.columns if pa.types.is_dictionary(c.type)]
-                for name, batch in thawed(state, _RULES[str(result.tick.kind)][2]).items()
+                for name, batch in thawed(state, _RULES[str(result.tick.kind)][1]).items()
             }
         )
     return found
