@@ -352,7 +352,7 @@ def _cluster_picture(cluster: _Cluster, now: float) -> ClusterPicture:
 def _last_tick(batch: pa.RecordBatch) -> tuple[int, frozenset[str]]:
     """A batch's latest tick (ms), and the labels of the anomalies that shaped its samples."""
     times = batch.column("timestamp")
-    last = pc.max(times)
+    last = times[0] if batch.num_rows == 1 else pc.max(times)
     anomaly = batch.column("anomaly")
     labels: frozenset[str] = frozenset()
     if anomaly.null_count < batch.num_rows:

@@ -140,6 +140,7 @@ def seconds_between(now: pa.RecordBatch, before: pa.RecordBatch, rows: Ints, mos
 def with_columns(batch: pa.RecordBatch, columns: Mapping[str, Any]) -> pa.RecordBatch:
     """The batch with some of its columns put in; values as Arrow arrays or sequences."""
     schema = batch.schema
+    placed = {}
     for name, values in columns.items():
         index = schema.get_field_index(name)
         field = schema.field(index)
@@ -148,7 +149,13 @@ def with_columns(batch: pa.RecordBatch, columns: Mapping[str, Any]) -> pa.Record
             if pa.types.is_dictionary(field.type):
                 array = array.cast(pa.string()).dictionary_encode()
             array = array.cast(field.type)
-        batch = batch.set_column(index, field, array)
+        placed[index] = array
+    # To put one in takes as long as to take eight out.
+    if 8 * len(placed) > batch.num_columns:
+        arrays = [placed[n] if n in placed else batch.column(n) for n in range(batch.num_columns)]
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    for index, array in placed.items():
+        batch = batch.set_column(index, schema.field(index), array)
     return batch
 
 

@@ -13,7 +13,7 @@ from operators.merge.continuity import Course, filled
 from operators.merge.levels import Levels, Times, compact, guids_of
 from operators.merge.plan import ExpectedNames, Plan
 from operators.schema.arrow import entity_type_of
-from operators.schema.ipc import BatchDecodeError, decode, encode
+from operators.schema.ipc import BatchDecodeError, decode, encode_all
 from operators.schema.metrics import BY_NAME, CONSUMER_GROUP, EntityType
 
 
@@ -108,7 +108,7 @@ class Filler:
         """
         for name, levels in self._levels.items():
             if name not in self._encoded or self._encoded[name][0] is not levels:
-                self._encoded[name] = (levels, encode(levels.rows, "zstd"))
+                self._encoded[name] = (levels, encode_all([levels.rows], "zstd"))
         return tuple(self._encoded[name][1] for name in self._levels)
 
     def restore(self, state: Iterable[bytes]) -> Self:

@@ -19,6 +19,7 @@ Times = npt.NDArray[np.int64]
 PARTS_OF_GROUPS = frozenset({GROUP_TOPIC, GROUP_CLIENT, PARTITION_OFFSET})
 """Types whose rows are a group's in parts: they are missed when it is."""
 
+_NOBODY = np.zeros(0, np.intp)
 _COLLECTED = pa.scalar(Origin.COLLECTED.value, pa.string())
 
 
@@ -77,6 +78,21 @@ class Levels:
         return times_of(self.rows)
 
     @cached_property
+    def first(self) -> int:
+        """The earliest tick (ms) that a row is of, where there are rows."""
+        return int(self.at.min())
+
+    @cached_property
+    def last(self) -> int:
+        """The latest tick (ms) that a row is of, where there are rows."""
+        return int(self.at.max())
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether there are rows, and a sample of each entity was collected."""
+        return len(self) > 0 and bool(self.seen.all())
+
+    @cached_property
     def seen(self) -> Mask:
         """Whether a sample of the entity was ever collected."""
         origins = self.rows.column("origin")
@@ -109,8 +125,8 @@ class Levels:
             return self
         same = batch.column("entity_guid").equals(self.rows.column("entity_guid"))
         guids = self.guids if same else guids_of(batch)
-        newer = self.seen & (self.at > times_of(batch).max())
-        if newer.any():
+        last = times_of(batch).max()
+        if len(self) and self.last > last and (newer := self.seen & (self.at > last)).any():
             overtaken = pc.is_in(guids, value_set=self.guids.filter(pa.array(newer)))
             batch = batch.filter(pc.invert(overtaken))
             guids = guids_of(batch)
@@ -162,6 +178,8 @@ class Levels:
         An entity is filled where it has no collected sample and is expected, or is a part of a group
         that is, or has been silent for `stale_after` ms. Returns row indices and their ticks, tick by tick.
         """
+        if self.whole and self.first >= ticks[-1]:
+            return _NOBODY, ticks[:0]
         silent = np.flatnonzero((self.at < ticks[-1]) | ~self.seen)
         if not len(silent):
             return silent, ticks[:0]

@@ -1,9 +1,11 @@
 """A target's tick as data."""
 
+from functools import lru_cache
+
 import pyarrow as pa
 
-from operators.collect.samples import OWN, SampleIdentity, collected_batch
-from operators.schema.arrow import entity_type_of, only
+from operators.collect.samples import OWN, ClusterIdentity, SampleIdentity, collected_batch
+from operators.schema.arrow import TIMESTAMP, entity_type_of, only, repeated, schema_of
 from operators.schema.metrics import CLUSTER, COLLECTION
 from operators.ticks import Outcome, TickResult
 
@@ -29,21 +31,56 @@ def collection_row(
     error_class = result.error_class
     if error_class is None and result.outcome is not Outcome.COMPLETED:
         error_class = result.outcome.value
+    row = _alike(
+        ClusterIdentity(
+            identity.cluster,
+            identity.environment,
+            identity.account_id,
+            identity.cluster_id,
+            identity.provider if known else OWN,
+        ),
+        kind,
+        complete,
+        result.attempts if tried else None,
+        entities,
+        result.missed,
+        error_class,
+    )
+    row = _put(row, "timestamp", pa.array([result.tick.start], pa.int64()).view(TIMESTAMP))
+    if tried:
+        row = _put(row, "collection.duration", pa.array([result.duration], pa.float64()))
+    return row if result.error is None else _put(row, "collection.error", repeated(result.error, 1))
+
+
+def _put(row: pa.RecordBatch, column: str, value: pa.Array) -> pa.RecordBatch:
+    schema = schema_of(COLLECTION)
+    place = schema.get_field_index(column)
+    return row.set_column(place, schema.field(place), value)
+
+
+@lru_cache(maxsize=1024)
+def _alike(
+    identity: ClusterIdentity,
+    kind: str,
+    complete: bool,
+    attempts: int | None,
+    entities: int,
+    missed: int,
+    error_class: str | None,
+) -> pa.RecordBatch:
+    """What is the same in a target's rows from tick to tick, while all goes well."""
     return collected_batch(
         identity,
-        result.tick.start,
+        0,
         COLLECTION,
         [(kind,)],
         [kind],
         {
             "target_kind": kind,
             "collection.ok": [int(complete)],
-            "collection.attempts": [result.attempts if tried else None],
-            "collection.duration": [result.duration if tried else None],
+            "collection.attempts": [attempts],
             "collection.entities": [entities],
-            "collection.missed": [result.missed],
+            "collection.missed": [missed],
             "collection.errorClass": [error_class],
-            "collection.error": [result.error],
         },
-        identity.provider if known else OWN,
     )

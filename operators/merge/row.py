@@ -1,11 +1,12 @@
 """A cluster's row of one tick, joined from what its kinds know of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
-from operators.collect.samples import SampleIdentity, cluster_part
+from operators.collect.samples import SampleIdentity, collected_batch
 from operators.health import Causes, health_score
 from operators.schema.arrow import entity_type_of, schema_of
 from operators.schema.metrics import CLUSTER
@@ -26,18 +27,46 @@ def cluster_row(
     known: dict[str, Any] = {}
     for part in parts:
         if entity_type_of(part) is CLUSTER and part.num_rows:
+            row = part.slice(0, 1) if part.num_rows > 1 else part
             for place, metric in enumerate(CLUSTER.metrics, _FIRST_METRIC):
-                column = part.column(place)
-                if column.null_count < len(column) and column[0].is_valid:
-                    known[metric.name] = column[0].as_py()
+                column = row.column(place)
+                if not column.null_count:
+                    known[metric.name] = column
     if "cluster.availability" in known:
-        known["cluster.healthScore"] = float(health_score(_causes(known)))
-    return cluster_part(identity, tick, known)
+        known["cluster.healthScore"] = [_score(_causes(known))]
+    return collected_batch(identity, tick, CLUSTER, [()], [""], known)
 
 
-def _causes(known: dict[str, Any]) -> Causes:
+@lru_cache(maxsize=256)
+def _score(causes: Causes) -> float:
+    """From tick to tick a cluster mostly has the same health."""
+    return float(health_score(causes))
+
+
+_OF_HEALTH = (
+    "knownBrokerCount",
+    "activeBrokerCount",
+    "underReplicatedPartitions",
+    "underMinIsrPartitions",
+    "offlinePartitionsCount",
+    "globalPartitionCount",
+    "errorRate",
+    "stalledGroupCount",
+    "consumerGroupCount",
+    "nodeCount",
+    "runningNodeCount",
+    "queueCount",
+    "availability",
+)
+
+
+def _causes(known: Mapping[str, pa.Array]) -> Causes:
     """What a joined row says is wrong."""
-    of = {name.removeprefix("cluster."): value for name, value in known.items()}
+    of = {
+        name: known[f"cluster.{name}"][0].as_py()
+        for name in _OF_HEALTH
+        if f"cluster.{name}" in known
+    }
     brokers, up = of.get("knownBrokerCount"), of.get("activeBrokerCount")
     if "nodeCount" in of:
         return _causes_of_nodes(of)
