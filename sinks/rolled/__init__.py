@@ -4,8 +4,8 @@ Unit of parallelism: the partition (a shard or cluster). Guarantee: exactly once
 of the process at any moment, where the source repeats what was not stored and publishing a
 segment again does no harm.
 
-A snapshot stores how far the open segment goes and which segments are sealed; it waits for
-nothing. A sealed segment is published in the background, and only from the next snapshot on, for
+A snapshot writes what came since the last one, and stores how far the open segment goes and which
+segments are sealed; it waits for nothing. A sealed segment is published in the background, and only from the next snapshot on, for
 then the engine has stored the seal. Its log is dropped two snapshots after it was published, when
 the engine can come back to no state that needs it.
 
