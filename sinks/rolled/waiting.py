@@ -5,6 +5,7 @@ The open segment takes rows; a sealed one waits to be published.
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -148,11 +149,10 @@ class Waiting:
                 self._write()
 
     def _write(self) -> None:
-        """Have the log hold all rows."""
-        for batches in self._held.values():
+        """Have the log hold all rows; where that fails, those that it lacks come again."""
+        held, self._held, self._held_rows = self._held, {}, 0
+        for batches in held.values():
             self._log.append(encode_all(batches))
-        self._held.clear()
-        self._held_rows = 0
 
     def seal(self) -> None:
         """Close the open segment and open the next.
@@ -190,8 +190,13 @@ class Waiting:
         self._published = [(segment, left - 1) for segment, left in self._published if left]
 
     def close(self) -> None:
-        """Take no more samples; what is not published stays in the log."""
-        self._write()
+        """Take no more samples; what is not published stays in the log.
+
+        It raises nothing: the engine also closes what is left when something else has failed, and a second
+        failure then would abort the process.
+        """
+        with suppress(OSError):
+            self._write()
         self._log.close()
 
     def left(self) -> list[Sealed]:
