@@ -107,6 +107,9 @@ def _queue(row: dict[str, Any]) -> MeasuredQueue:
 def _level(row: dict[str, Any]) -> float | None:
     published: float | None = row["queue.messagesInPerSecond"]
     delivered: float | None = row["queue.messagesOutPerSecond"]
+    if published is None and delivered is None and row["queue.depth"] is not None:
+        # It is known, and was never used.
+        return 0.0
     return delivered if published is None else published
 
 

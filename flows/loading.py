@@ -368,6 +368,8 @@ def _hint(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str
 def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> str:
     if item["type"] == "extra_forbidden":
         names = _names_at(model, path[:-1])
+        if path[-1] in names:
+            return "unknown key here; it goes with another provider or kind"
         near = nearest(str(path[-1]), names)
         hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(names)}"
         return f"unknown key; {hint}"

@@ -68,9 +68,13 @@ def lacking(cluster: str, expect: Expectation, samples: "Sequence[pa.RecordBatch
         ("node", "nodes", nodes),
         ("queue", "queues", [path for path in below if path not in nodes]),
     ):
+        # Nodes are named as they are written, without what their paths begin with.
+        before = "node-" if kind == "nodes" else ""
+        named = [name.removeprefix(before) for name in names]
         for expected in expect.of(kind).values():
             for path in (entity_path(*entity.path) for entity in expected):
                 if entity_path(cluster, path) not in there:
-                    hint = suggestion(path, names)
-                    lines.append(f"expect: there is no {what} `{path}`; {hint}")
+                    name = path.removeprefix(before)
+                    hint = suggestion(name, named)
+                    lines.append(f"expect: there is no {what} `{name}`; {hint}")
     return lines

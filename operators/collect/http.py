@@ -102,6 +102,10 @@ class Http:
                 return Problem("resolve", f"{what}: {error.os_error}; {hint}")
             case aiohttp.ClientConnectorError():
                 return Problem("refused", f"{what}: {error.os_error}; check `{self._setting}`")
+            case aiohttp.ClientResponseError():
+                return Problem(
+                    "garbage", f"{what}: speaks no HTTP; check the port in `{self._setting}`"
+                )
             case OSError() if not isinstance(error, aiohttp.ClientError):
                 return Problem("config", f"{what}: tls: {error}")
         return Problem("refused", f"{what}: {error}")

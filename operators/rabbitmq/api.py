@@ -19,6 +19,7 @@ Alarms = frozenset[tuple[str, str]]
 MEMORY, DISK = "memory", "disk space"
 """What is scarce, as the API calls it."""
 
+_API = "is `url` that of RabbitMQ's management API, port 15672?"
 _MONITORING = (
     "give the user the tag `monitoring` and permissions on the virtual hosts "
     "(rabbitmqctl set_user_tags, set_permissions)"
@@ -69,7 +70,7 @@ class Api:
         try:
             return await asyncio.to_thread(json.loads, body)
         except ValueError as error:
-            text = f"{what}: answers with no JSON; is `url` RabbitMQ's management API?"
+            text = f"{what}: answers with no JSON; {_API}"
             raise CollectionError(Problem("garbage", text)) from error
 
     async def page(self, url: str, timeout: float, node: str) -> str:

@@ -67,6 +67,11 @@ _PORT = (
 RabbitMQ many times as much: enable it, open its port (15692) or say under `prometheus` where it is"
 )
 
+_HIDDEN = (
+    "the API does not say what its queues are (type, state, leader): give the user a permission on it, "
+    "even one for nothing (rabbitmqctl set_permissions)"
+)
+
 _BY_OBJECT = (
     "prometheus.return_per_object_metrics is on, so RabbitMQ's page /metrics has thousands of series by \
 queue: turn it off, as it is by itself"
@@ -121,6 +126,7 @@ class RabbitCollector:
         self._running: frozenset[str] = frozenset()
         self._listed: Mapping[Queue, Listed] = {}
         self._listed_at = -math.inf
+        self._unlisted: frozenset[Queue] = frozenset()
         self._turns = dict.fromkeys(_Turn, -math.inf)
         self._by_api_until = 0.0
         self._known: _Known | None = None
@@ -479,8 +485,9 @@ class RabbitCollector:
     ) -> tuple[Mapping[Queue, Listed], list[Problem]]:
         """What the queues are: as it was, where nothing has come or gone since."""
         on_pages = {queue for page in pages.values() for queue in page.queues}
+        asked_for = on_pages - self._unlisted
         known = (
-            self._listed.keys() >= on_pages or {*map(unescaped, on_pages)} <= self._listed.keys()
+            self._listed.keys() >= asked_for or {*map(unescaped, asked_for)} <= self._listed.keys()
         )
         # Where it failed in its turn it is tried again, but not beside what costs as much.
         others = turn in (_Turn.DETAILS, _Turn.DEAD_LETTERS)
@@ -502,7 +509,21 @@ class RabbitCollector:
         self._listed = await asyncio.to_thread(listing, found, running)
         self._listed_at, self._running = time.monotonic(), running
         self._turns[_Turn.LIST] = self._listed_at
+        self._unlisted = frozenset(
+            queue for queue in on_pages if not {queue, unescaped(queue)} & self._listed.keys()
+        )
+        self._note_hidden()
         return self._listed, []
+
+    def _note_hidden(self) -> None:
+        """Say of which virtual hosts the API lists no queue, though there are some."""
+        listed = {vhost for vhost, _ in self._listed}
+        hidden = {
+            unescaped((v, ""))[0] for v, _ in self._unlisted if self._vhosts.selects(v)
+        } - listed
+        if hidden:
+            shown = ", ".join(f"`{vhost}`" for vhost in sorted(hidden)[:5])
+            self._note("queues of unknown type", f"virtual host {shown}: {_HIDDEN}")
 
     # By the API
 

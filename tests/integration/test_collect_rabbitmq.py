@@ -322,16 +322,19 @@ def failure_of(settings: RabbitSettings) -> CollectionError:
     [
         ({"password": "wrong"}, "auth", "check `user` and `password`"),
         ({"url": "http://127.0.0.1:1"}, "refused", "check `url`"),
+        ({"url": "AMQP"}, "garbage", "speaks no HTTP; check the port in `url`"),
     ],
 )
 def test_what_is_wrong_is_said(
     rabbit: RabbitServer, more: dict[str, str], error_class: str, said: str
 ) -> None:
     """The class, and what to do."""
+    if more.get("url") == "AMQP":
+        more = {"url": f"http://127.0.0.1:{rabbit.first.amqp}"}
     error = failure_of(settings_of(rabbit.first, **more))
     assert error.error_class == error_class
     assert said in str(error)
-    assert not error.retryable or error_class == "refused"
+    assert error.retryable is (error_class != "auth")
 
 
 def test_a_user_without_the_tag_is_told_which_it_takes(rabbit: RabbitServer) -> None:
@@ -340,6 +343,25 @@ def test_a_user_without_the_tag_is_told_which_it_takes(rabbit: RabbitServer) -> 
     error = failure_of(settings_of(rabbit.first, user="plain"))
     assert "monitoring" in str(error)
     assert not error.retryable
+
+
+def test_a_user_without_permission_on_a_virtual_host_is_told_so(rabbit: RabbitServer) -> None:
+    """Pages have its queues all the same; the API, which is not asked at each tick for that, hides them."""
+    node = rabbit.first
+    node.api("users/seer", "PUT", {"password": "guest", "tags": "monitoring"})
+    nothing = dict.fromkeys(("configure", "write", "read"), "^$")
+    node.api("permissions/%2F/seer", "PUT", nothing)
+    rabbit.add_vhost("hidden")
+    with channel(node) as on, channel(node, "hidden") as there:
+        declare(on, "seen")
+        declare(there, "unseen")
+        publish(there, "unseen", 2)
+        wait_for_stats(node, "unseen", "hidden", messages=2)
+        notes, tick = noted(settings_of(node, user="seer", queues={"include": ["seen$"]}))
+    rows = {row["queue"]: row for row in rows_of(tick, QUEUE)}
+    assert rows["seen"]["queue.type"] == "classic"
+    assert (rows["unseen"]["queue.depth"], rows["unseen"]["queue.type"]) == (2, None)
+    assert [note for note in notes if "`hidden`" in note and "set_permissions" in note]
 
 
 def test_without_the_plugin_the_api_is_read_and_that_is_said(rabbit: RabbitServer) -> None:
@@ -455,6 +477,8 @@ def test_check_reaches_it_and_init_writes_a_fleet_like_it(
             declare(on, f"like-{kind}", kind)
             publish(on, f"like-{kind}", 2)
             wait_for_stats(node, f"like-{kind}", messages=2)
+        declare(on, "like-unused")
+        wait_for_stats(node, "like-unused", messages=0)
     text = f"""
 mode: infrastructure
 clusters:
@@ -464,20 +488,27 @@ clusters:
     user: {USER}
     password: {PASSWORD}
     queues: {{include: ["^like-"]}}
-    expect: {{queues: [like-clasic]}}
+    expect: {{queues: [like-clasic], nodes: [{node.name}x]}}
 """
     (tmp_path / "c.yaml").write_text(text)
     checked = mqpipe(tmp_path, "check", "c.yaml", "--connect")
     assert checked.code == 1, checked.out
-    assert "cluster shop: 4 entities (1 cluster, 1 node, 2 queue)" in checked.out
+    assert "cluster shop: 5 entities (1 cluster, 1 node, 3 queue)" in checked.out
     assert "there is no queue `like-clasic`; did you mean `like-classic`?" in checked.out
+    assert f"there is no node `{node.name}x`; did you mean `{node.name}`?" in checked.out
     file = tmp_path / "sim.yaml"
     assert init_from_cluster(file, parse(Config, text, "c", {}), "shop") == 0
     (fleet,) = load(Config, file).simulation.fleets
     assert (fleet.name, fleet.provider, fleet.nodes) == ("sim-shop", "rabbitmq", 1)
     assert not isinstance(fleet.queues, int)
     types = {queue.name: (queue.type, queue.message_size) for queue in fleet.queues}
-    assert types == {"like-classic": ("classic", 10), "like-quorum": ("quorum", 10)}
+    assert types == {
+        "like-classic": ("classic", 10),
+        "like-quorum": ("quorum", 10),
+        "like-unused": ("classic", None),
+    }
+    # What was never used has the level of that, and not its name's preset.
+    assert {queue.messages_per_second for queue in fleet.queues} == {0}
 
 
 @pytest.mark.parametrize("many", [1, 1000])

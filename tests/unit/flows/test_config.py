@@ -107,3 +107,16 @@ def test_every_form_of_a_text_is_told_in_words() -> None:
     }
     assert len(patterns) > 3
     assert patterns <= FORMS.keys()
+
+
+def test_a_key_of_another_provider_is_no_unknown_word() -> None:
+    """It is not offered in its own place."""
+    text = """\
+mode: infrastructure
+clusters:
+  - {name: a, provider: rabbitmq, url: "http://b:15672", user: u, password: p, bootstrap_servers: b}
+sinks: {parquet: {path: out}}
+"""
+    assert faults(text) == [
+        "c.yaml:3: clusters[0].bootstrap_servers: unknown key here; it goes with another provider or kind"
+    ]
