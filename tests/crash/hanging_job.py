@@ -32,8 +32,6 @@ from operators.targets import Target, TargetSource
 from operators.ticks import Collected, TickResult, Ticks
 
 INTERVAL_MS = 200
-BRIEFLY = 1.0
-"""Seconds for which a target hangs that comes back within the grace period."""
 
 
 class Lines(DynamicSink[tuple[str, TickResult]]):
@@ -78,7 +76,8 @@ def main() -> int:
             print("hanging", flush=True)
             if options.hang == "thread":
                 await in_thread(forever.wait)
-            await asyncio.sleep(BRIEFLY if options.hang == "briefly" else 3600)
+            while options.hang != "briefly" or not drain.requested:
+                await asyncio.sleep(0.05)
         return Collected()
 
     store = options.directory / "recovery"

@@ -109,8 +109,13 @@ def test_a_queue_that_moves_is_between_two_listings(
                 return bool((told["messages"] or 0) >= before["messages"])
 
             until(reached)
-            until(lambda: listing(node, name)["messages"] > before["messages"])
-            after = listing(node, name)
+            after: dict[str, Any] = {}
+
+            def goes_on() -> bool:
+                after.update(listing(node, name))
+                return bool(after["messages"] > before["messages"])
+
+            until(goes_on)
         finally:
             ended.set()
             publisher.join()
