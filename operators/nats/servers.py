@@ -7,7 +7,7 @@ from typing import Any
 from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
 from operators.derive.totals import totals_batch
 from operators.nats.monitor import Json, Report
-from operators.nats.values import below, milliseconds, number, whole, word
+from operators.nats.values import below, listed, milliseconds, number, whole, word
 from operators.schema.guid import node_name
 from operators.schema.metrics import NODE
 from operators.ticks import Collected
@@ -79,7 +79,7 @@ def members_of(servers: Sequence[Server]) -> Members:
 
 
 def _replicas(meta: Any, leads: bool) -> Iterator[tuple[str, bool | None]]:
-    for peer in below(meta, "replicas") or ():
+    for peer in listed(below(meta, "replicas")):
         name = word(below(peer, "name"))
         if name is not None:
             # Of one that it never heard of, the leader knows no name.
@@ -87,9 +87,10 @@ def _replicas(meta: Any, leads: bool) -> Iterator[tuple[str, bool | None]]:
 
 
 def heard(peer: Any) -> bool:
-    """Whether a leader has heard of a member of its group."""
-    silent = whole(below(peer, "active"))
-    return not below(peer, "offline") and (silent is None or silent < UNHEARD)
+    """Whether a leader has heard of a member of its group: of one that never was heard `active` is 0."""
+    silent = whole(below(peer, "active")) or 0
+    known = silent > 0 or below(peer, "current") is True
+    return not below(peer, "offline") and known and silent < UNHEARD
 
 
 def node_samples(

@@ -13,7 +13,7 @@ from operators.derive.totals import totals_batch
 from operators.nats.monitor import Json, Report
 from operators.nats.names import path_of
 from operators.nats.servers import heard
-from operators.nats.values import below, milliseconds, whole, word
+from operators.nats.values import below, listed, milliseconds, whole, word
 from operators.schema.metrics import QUEUE
 from operators.ticks import Collected
 
@@ -152,12 +152,17 @@ def _reached(page: Json) -> int:
 
 def _row(queue: Found, leads: Report | None, answered: Collection[str]) -> _Row:
     known = leads or queue.reports[0]
-    replicas = [
-        peer for peer in below(known.page, "cluster", "replicas") or () if below(peer, "name")
-    ]
-    members = 1 + len(replicas)
+    others = {
+        str(peer["name"]): peer
+        for peer in listed(below(known.page, "cluster", "replicas"))
+        # Without a leader a server counts itself among the others.
+        if word(peer.get("name")) not in (None, known.server)
+    }
+    members = 1 + len(others)
     up = [
-        peer for peer in replicas if peer["name"] in answered or (leads is not None and heard(peer))
+        peer
+        for name, peer in others.items()
+        if name in answered or (leads is not None and heard(peer))
     ]
     online = 1 + len(up)
     values: dict[str, Any] = {
@@ -165,12 +170,15 @@ def _row(queue: Found, leads: Report | None, answered: Collection[str]) -> _Row:
         "queue.members": members,
         "queue.membersOnline": online,
     }
+    minority = 2 * online <= members
     if leads is None:
-        values["queue.state"] = "minority" if 2 * online <= members else "down"
+        values["queue.state"] = "minority" if minority else "down"
         return _Row(queue.path, values)
     lags = any(peer.get("current") is False for peer in up)
     paused = queue.type == CONSUMER and leads.page.get("paused")
-    values["queue.state"] = "paused" if paused else "lagging" if lags else "running"
+    # A leader that is left alone thinks for a while that it is one.
+    standing = "paused" if paused else "lagging" if lags else "running"
+    values["queue.state"] = "minority" if minority else standing
     values["queue.leader"] = leads.server
     of = _of_stream if queue.type == STREAM else _of_consumer
     return _Row(queue.path, {**values, **of(leads)})

@@ -30,6 +30,11 @@ def below(page: Any, *keys: str) -> Any:
     return page
 
 
+def listed(found: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list."""
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
 def milliseconds(time: Any) -> float | None:
     """A time as Go writes it, in milliseconds since 1970; None of its zero time, too."""
     try:

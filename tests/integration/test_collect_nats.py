@@ -1,22 +1,33 @@
 """Collection from a real NATS with JetStream: servers, streams and consumers as JetStream's own API says."""
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import nats
+import polars as pl
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RetentionPolicy
 
+import flows.init_from_cluster
+from flows.config import Config
+from flows.init_from_cluster import init_from_cluster
+from flows.loading import load, parse
 from operators.collect.errors import CollectionError
+from operators.merge.like import like_fleet, preset_fleet
 from operators.nats.settings import NatsSettings
+from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, NODE, QUEUE
 from tests.conftest import started
+from tests.mqpipe import mqpipe
 from tests.nats.collecting import by_name, rows_of, settings_of, ticks
 from tests.nats.server import NatsCluster
 
@@ -298,9 +309,12 @@ def test_a_server_is_as_it_says(server: NatsCluster) -> None:
         async with jetstream(server) as js:
 
             async def refused() -> None:
-                await publish(js, "nobody.listens", 0)
+                before = server.first.get("varz")["in_msgs"]
                 with pytest.raises(nats.js.errors.NotFoundError):
                     await js.stream_info("NONE")
+                # A server counts a message once it has done what came with it.
+                while server.first.get("varz")["in_msgs"] == before:
+                    await asyncio.sleep(0.02)
 
             first, second = await ticks(only(server, "NONE"), refused)
             said = server.first.get("varz")
@@ -308,10 +322,7 @@ def test_a_server_is_as_it_says(server: NatsCluster) -> None:
         assert (row["node"], row["node.running"], row["node.isHealthy"]) == ("s1", 1, 1)
         assert row["node.connections"] == said["connections"]
         assert row["node.connectionsLimit"] == said["max_connections"]
-        assert (
-            row["node.fileStoreLimitInBytes"] == 1_000_000_000
-            or row["node.fileStoreLimitInBytes"] == 1 << 30
-        )
+        assert row["node.fileStoreLimitInBytes"] == said["jetstream"]["config"]["max_storage"]
         assert row["node.memoryStoreLimitInBytes"] == said["jetstream"]["config"]["max_memory"]
         assert row["node.totalMemoryUsedInBytes"] > 1_000_000
         assert row["node.uptime"] > 0
@@ -367,3 +378,153 @@ def test_a_server_without_jetstream_has_no_streams_and_that_is_said() -> None:
         error = failure_of(settings_of(cluster.monitors))
         assert error.error_class == "unsupported"
         assert "JetStream is off" in str(error)
+
+
+@contextmanager
+def pretender(answers: Mapping[str, tuple[int, bytes]]) -> Iterator[str]:
+    """A server that gives these statuses and bodies by page; a context manager for its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path.strip("/").partition("?")[0], (404, b"no"))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{http.server_port}"
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+VARZ = b'{"server_name": "s", "start": "2026-01-01T00:00:00Z", "now": "2026-01-01T00:01:00Z"}'
+
+
+@pytest.mark.parametrize(
+    ("answers", "error_class", "said"),
+    [
+        ({"varz": (200, b"<html>")}, "garbage", "is `url` the monitoring port of a NATS server?"),
+        ({"varz": (200, b"[]")}, "garbage", "monitoring port"),
+        ({"varz": (200, b"[" * 100_000)}, "garbage", "monitoring port"),
+        ({"varz": (401, b"")}, "auth", "check `basic_auth`"),
+        ({}, "unsupported", "answers 404"),
+        ({"varz": (503, b"not now")}, "unavailable", "answers 503: not now"),
+        ({"varz": (200, VARZ), "jsz": (200, b'{"account_details": [1]}')}, "garbage", "/jsz"),
+        (
+            {
+                "varz": (200, VARZ),
+                "jsz": (200, b'{"account_details": [{"name": "a", "stream_detail": [{}]}]}'),
+            },
+            "garbage",
+            "/jsz",
+        ),
+        ({"varz": (200, b'{"a": "' + b"x" * 70_000 + b'"}')}, "page", "is bigger than"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    answers: Mapping[str, tuple[int, bytes]],
+    error_class: str,
+    said: str,
+) -> None:
+    """The class, and what to do; a page of any size is read up to a bound."""
+    monkeypatch.setattr(
+        "operators.collect.http.MAX_ANSWER", 1 << (16 if error_class == "page" else 20)
+    )
+    with pretender(answers) as url:
+        error = failure_of(settings_of(url))
+    assert error.error_class == error_class
+    assert said in str(error)
+
+
+def test_nobody_listens() -> None:
+    """The port is closed: the target fails and names the setting."""
+    error = failure_of(settings_of("http://127.0.0.1:1"))
+    assert (error.error_class, error.retryable) == ("refused", True)
+    assert "check `url`" in str(error)
+
+
+def test_check_reaches_it_and_init_writes_a_fleet_like_it(
+    server: NatsCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is expected and not there is named with the nearest; the fleet has its streams and consumers."""
+    monkeypatch.setattr(flows.init_from_cluster, "_MEASURED", 0.1)
+
+    async def made() -> None:
+        async with jetstream(server) as js:
+            await js.add_stream(name="LIKE", subjects=["like"])
+            await js.add_consumer("LIKE", ConsumerConfig(durable_name="billing"))
+            await publish(js, "like", 2)
+
+    asyncio.run(made())
+    text = f"""
+mode: infrastructure
+clusters:
+  - name: events
+    provider: nats
+    url: {server.first.monitor}
+    streams: {{include: ["^LIKE$"]}}
+    expect: {{nodes: [s2], queues: [LIKE, LIKE/biling]}}
+"""
+    (tmp_path / "c.yaml").write_text(text)
+    checked = mqpipe(tmp_path, "check", "c.yaml", "--connect")
+    assert checked.code == 1, checked.out
+    assert "cluster events: 4 entities (1 cluster, 1 node, 2 queue)" in checked.out
+    assert "there is no queue `LIKE/biling`; did you mean `LIKE/billing`?" in checked.out
+    assert "there is no node `node-s2`; did you mean `node-s1`?" in checked.out
+    file = tmp_path / "sim.yaml"
+    assert init_from_cluster(file, parse(Config, text, "c", {}), "events") == 0
+    (fleet,) = load(Config, file).simulation.fleets
+    assert (fleet.name, fleet.provider) == ("sim-events", "nats")
+    assert not isinstance(fleet.queues, int)
+    assert [queue.name for queue in fleet.queues] == ["LIKE", "LIKE-billing"]
+
+
+def test_what_never_came_is_filled_under_the_name_that_it_would_have(server: NatsCluster) -> None:
+    """A fill of a simulated fleet and a collected sample of one stream and consumer have one GUID."""
+
+    async def collected() -> set[str]:
+        async with jetstream(server) as js:
+            await js.add_stream(name="FILL", subjects=["fill"])
+            await js.add_consumer("FILL", ConsumerConfig(durable_name="reads"))
+            (tick,) = await ticks(only(server, "FILL"))
+        return {row["entity_guid"] for row in rows_of(tick, QUEUE)}
+
+    settings = only(server, "FILL", expect={"queues": ["FILL", "FILL/reads"]})
+    fleet = preset_fleet("production", "nats")
+    like = like_fleet(fleet, 1, "nats", None, settings.expect, "nats")
+    (levels,) = (b for b in like.levels(0, 30_000) if entity_type_of(b) is QUEUE)
+    assert set(levels.column("entity_guid").to_pylist()) == asyncio.run(collected())
+    assert levels.column("queue.messagesInPerSecond").null_count == 0
+
+
+def test_a_run_writes_what_it_collects(server: NatsCluster, tmp_path: Path) -> None:
+    """By configuration to Parquet, with rates in the second tick."""
+
+    async def made() -> None:
+        async with jetstream(server) as js:
+            await js.add_stream(name="RUN", subjects=["run"])
+            await publish(js, "run", 3)
+
+    asyncio.run(made())
+    (tmp_path / "c.yaml").write_text(f"""
+mode: infrastructure
+interval: 1s
+clusters:
+  - {{name: events, provider: nats, url: "{server.first.monitor}", streams: {{include: ["^RUN$"]}}}}
+sinks: {{parquet: {{path: ./samples}}}}
+metrics: {{listen: null}}
+""")
+    ended = mqpipe(tmp_path, "run", "c.yaml", "--once")
+    assert ended.code == 0, ended.out
+    rows = pl.read_parquet(tmp_path / "samples/type=queue/**/*.parquet")
+    assert rows["queue.depth"].to_list() == [3]
+    assert rows["provider"].unique().to_list() == ["nats"]
