@@ -32,7 +32,7 @@ _OPERATORS = {"<": lt, ">": gt, "<=": le, ">=": ge, "==": eq, "!=": ne}
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AlertRule:
     """One rule on an entity type's rows."""
 
     entity_type: EntityType
@@ -62,7 +62,7 @@ def prometheus_rules(samples: Samples, file: Path = SHIPPED) -> pl.DataFrame:
     return as_alerts(spells)
 
 
-def rules(file: Path) -> list[Rule]:
+def rules(file: Path) -> list[AlertRule]:
     """The rules on samples that a file holds.
 
     Raises:
@@ -79,7 +79,7 @@ def rules(file: Path) -> list[Rule]:
     return found
 
 
-def _rule(file: Path, said: Mapping[str, Any]) -> Rule:
+def _rule(file: Path, said: Mapping[str, Any]) -> AlertRule:
     expression = str(said["expr"]).strip()
     parts = [_comparison(file, expression, part) for part in _AND.split(expression)]
     (entity_type, broken), *others = parts
@@ -88,7 +88,7 @@ def _rule(file: Path, said: Mapping[str, Any]) -> Rule:
         raise UsageError(f"{file}: `{expression}` is of different entities")
     for _, more in others:
         broken &= more
-    return Rule(entity_type, broken, round(1000 * parse_duration(said.get("for", "0s"))))
+    return AlertRule(entity_type, broken, round(1000 * parse_duration(said.get("for", "0s"))))
 
 
 def _comparison(file: Path, expression: str, part: str) -> tuple[EntityType, pl.Expr]:

@@ -75,7 +75,7 @@ def served(
     except OSError as error:
         raise CertificateError(str(settings.tls and settings.tls.cert), str(error)) from error
     try:
-        server = _Server((host, port), _QuietHandler, tls)
+        server = _MetricsServer((host, port), _QuietHandler, tls)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ListenError(f"{host}:{port}", reason) from error
@@ -133,7 +133,7 @@ def _health(picture: Picture, causes: list[Cause]) -> dict[str, Any]:
     }
 
 
-class _Server(socketserver.ThreadingMixIn, WSGIServer):
+class _MetricsServer(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
     # Of the library's five the sixth who comes at the same time, a probe maybe, waits a second and more.
