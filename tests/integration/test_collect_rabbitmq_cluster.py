@@ -80,6 +80,32 @@ def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
     assert max(share for share in available if share is not None) < 34
 
 
+def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
+    fresh_rabbit3: RabbitServer,
+) -> None:
+    """It hung until the others counted it out. Back again it is none of them, until it is restarted."""
+    first, _, last = fresh_rabbit3.nodes
+    for node in fresh_rabbit3.nodes:
+        node.ctl("eval", "net_kernel:set_net_ticktime(4, 1).")
+    last.pause()
+    try:
+        until(partial(knows_down, first, last))
+    finally:
+        last.resume()
+
+    def reports() -> bool:
+        return any(n["name"] == last.name and n.get("partitions") for n in first.api("nodes"))
+
+    until(reports)
+    (tick,) = ticks(all_pages(fresh_rabbit3))
+    cut = row_of(tick, NODE, f"node-{last.name}")
+    assert (cut["node.running"], cut["node.partitionsSeen"]) == (0, 2)
+    assert cut["node.totalMemoryUsedInBytes"] is None
+    assert row_of(tick, NODE, f"node-{first.name}")["node.partitionsSeen"] == 1
+    counts = [r["cluster.partitionedNodeCount"] for r in rows_of(tick, CLUSTER)]
+    assert max(count for count in counts if count is not None) in (2, 3)
+
+
 TIME_LEFT = 8.0
 """Seconds of a tick in which one node hangs."""
 
