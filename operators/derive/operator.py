@@ -48,7 +48,7 @@ class _Keep(Protocol):
     def __call__(self, now: Raw, before: Raw, partial: bool, most: float) -> Raw: ...
 
 
-class _Rule(Protocol):
+class _Derivation(Protocol):
     def __call__(
         self,
         batches: tuple[pa.RecordBatch, ...],
@@ -59,7 +59,7 @@ class _Rule(Protocol):
     ) -> tuple[tuple[pa.RecordBatch, ...], Raw]: ...
 
 
-def _each(derive: _Derive, keep: _Keep) -> _Rule:
+def _each(derive: _Derive, keep: _Keep) -> _Derivation:
     """The rule of a kind whose columns and whose kept measures have nothing in common."""
     return lambda batches, now, before, partial, most: (
         derive(batches, now, before, most),
@@ -67,7 +67,7 @@ def _each(derive: _Derive, keep: _Keep) -> _Rule:
     )
 
 
-_RULES: Mapping[str, tuple[_Rule, Mapping[str, pa.Schema]]] = {
+_RULES: Mapping[str, tuple[_Derivation, Mapping[str, pa.Schema]]] = {
     TargetKind.BROKERS: (
         _each(derive_brokers, lambda now, before, partial, most: kept_brokers(now, before)),  # noqa: ARG005
         {"pages": PAGES, "counters": COUNTERS, "epochs": EPOCHS},
@@ -87,11 +87,11 @@ _RULES: Mapping[str, tuple[_Rule, Mapping[str, pa.Schema]]] = {
 }
 """By kind: how columns are derived and what is kept, and the shapes of that."""
 
-_BY_TOTALS: tuple[_Rule, Mapping[str, pa.Schema]] = _each(derive_totals, kept_totals), TOTALS
+_BY_TOTALS: tuple[_Derivation, Mapping[str, pa.Schema]] = _each(derive_totals, kept_totals), TOTALS
 """The same of any kind that tells counters of its entities."""
 
 
-def _rule_of(kind: str, raw: Collection[str]) -> tuple[_Rule, Mapping[str, pa.Schema]]:
+def _rule_of(kind: str, raw: Collection[str]) -> tuple[_Derivation, Mapping[str, pa.Schema]]:
     return _BY_TOTALS if TOTALS.keys() >= set(raw) else _RULES[kind]
 
 

@@ -10,7 +10,7 @@ from operators.collect.once import Once
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import Selected
 from operators.nats.monitor import Json, Monitor, Report
-from operators.nats.servers import Server, members_of, node_samples
+from operators.nats.servers import NatsServer, members_of, node_samples
 from operators.nats.settings import NatsSettings
 from operators.nats.streams import STREAM, Found, found_in, queue_samples
 from operators.schema.clock import wall_clock
@@ -80,13 +80,15 @@ class NatsCollector:
     async def _collect_nodes(
         self, tick: int, asked: Mapping[str, Once[Report]], budget: Budget
     ) -> Collected:
-        async def read(url: str) -> Server:
+        async def read(url: str) -> NatsServer:
             general = await self._general(url, asked, budget)
             left = budget.until(1, f"{self._settings.name}: read {url}")
             jetstream, healthy = await asyncio.gather(
                 _or_problem(self._monitor.jetstream(url, left)), self._monitor.healthy(url, left)
             )
-            return Server(general, None if isinstance(jetstream, Problem) else jetstream, healthy)
+            return NatsServer(
+                general, None if isinstance(jetstream, Problem) else jetstream, healthy
+            )
 
         servers, problems = await self._each(read)
         names = {server.report.server for server in servers}

@@ -37,7 +37,7 @@ _COUNTERS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class NatsServer:
     """What a server reports of itself."""
 
     report: Report
@@ -61,7 +61,7 @@ class Members:
     clustered: bool
 
 
-def members_of(servers: Sequence[Server]) -> Members:
+def members_of(servers: Sequence[NatsServer]) -> Members:
     """What the meta leader says of all; of what it cannot say those that answer are up."""
     up: dict[str, bool | None] = {server.report.server: True for server in servers}
     leader: str | None = None
@@ -94,7 +94,7 @@ def heard(peer: Any) -> bool:
 
 
 def node_samples(
-    identity: SampleIdentity, tick: int, servers: Sequence[Server], *, complete: bool
+    identity: SampleIdentity, tick: int, servers: Sequence[NatsServer], *, complete: bool
 ) -> Collected:
     """One NODE row for each server that is known to be up or down, and the CLUSTER columns that they give.
 
@@ -155,7 +155,7 @@ def node_samples(
     return Collected((rows, cluster), {"totals": totals_batch(counters)})
 
 
-def _counters(cluster: str, server: Server) -> Iterator[tuple[str, str, str, int, int]]:
+def _counters(cluster: str, server: NatsServer) -> Iterator[tuple[str, str, str, int, int]]:
     entity = f"{cluster}/{node_name(server.report.server)}"
     page, at = server.report.page, server.report.at
     values = {column: page.get(key) for column, key in _COUNTERS.items()}

@@ -479,7 +479,7 @@ clusters:
     assert checked.code == 1, checked.out
     assert "cluster events: 4 entities (1 cluster, 1 node, 2 queue)" in checked.out
     assert "there is no queue `LIKE/biling`; did you mean `LIKE/billing`?" in checked.out
-    assert "there is no node `node-s2`; did you mean `node-s1`?" in checked.out
+    assert "there is no node `s2`; there are s1" in checked.out
     file = tmp_path / "sim.yaml"
     assert init_from_cluster(file, parse(Config, text, "c", {}), "events") == 0
     (fleet,) = load(Config, file).simulation.fleets
