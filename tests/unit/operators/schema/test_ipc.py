@@ -15,7 +15,14 @@ from operators.schema.arrow import (
     sample_batch,
     schema_of,
 )
-from operators.schema.ipc import BatchDecodeError, Compression, decode, decode_all, encode
+from operators.schema.ipc import (
+    BatchDecodeError,
+    Compression,
+    decode,
+    decode_all,
+    encode,
+    encode_all,
+)
 from operators.schema.metrics import BROKER, ENTITY_TYPES, TOPIC, EntityType
 
 
@@ -83,6 +90,19 @@ def test_small_batches_come_back_together(
         same = [batch for batch in written if entity_type_of(batch) is entity_type]
         assert guids == [g for batch in same for g in batch.column("entity_guid").to_pylist()]
         assert len(mine) <= len(guids) // together + 1
+
+
+@given(st.lists(st.lists(st.text(max_size=3), max_size=4), min_size=1, max_size=4))
+def test_batches_in_one_stream_come_back_as_one(names: list[list[str]]) -> None:
+    """With all rows in their order, whatever strings each batch has."""
+    written = [
+        sample_batch(TOPIC, len(guids), {"timestamp": [n] * len(guids), "entity_guid": guids})
+        for n, guids in enumerate(names)
+    ]
+    data = encode_all(written)
+    rows = [row for batch in written for row in batch.to_pylist()]
+    assert decode(data).to_pylist() == rows
+    assert [row for batch in decode_all([data, data]) for row in batch.to_pylist()] == rows + rows
 
 
 def test_batches_of_other_versions_come_back_together() -> None:

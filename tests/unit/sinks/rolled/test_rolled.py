@@ -1,5 +1,6 @@
 """Sinks whose rows wait in a log until they are published together: each row once."""
 
+import errno
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sinks.disk import DiskFullError
 from sinks.events import SamplesPublished
 from sinks.rolled.owner import ForeignRowsError
 from sinks.rolled.publisher import Publisher
-from sinks.rolled.waiting import Sealed
+from sinks.rolled.waiting import HELD_ROWS, Sealed
+from sinks.segments import SegmentLog, records_of
 from tests.logs import captured_logs
 from tests.rolled import DELTA, PARQUET, PARTS, Job, Kind
 
@@ -35,6 +38,44 @@ def test_rows_wait_until_there_are_enough(kind: Kind, tmp_path: Path) -> None:
     assert job.rows == list(range(10))
     job.sink.finish()
     assert job.rows == list(range(11))
+
+
+def test_a_snapshot_writes_rows_of_one_type_together(kind: Kind, tmp_path: Path) -> None:
+    """One record of what came since the last one, and before it none."""
+    job = Job(kind, tmp_path)
+    for n in range(5):
+        job.write(n)
+    (log,) = (tmp_path / "state" / "sim-eu").glob("*.log")
+    assert log.stat().st_size == 0
+    job.snapshot()
+    assert len(list(records_of(log))) == 1
+    job.drain()
+    assert job.rows == list(range(5))
+
+
+def test_more_rows_than_are_held_are_written_at_once(kind: Kind, tmp_path: Path) -> None:
+    """So a large gap that is filled takes no memory until the snapshot."""
+    job = Job(kind, tmp_path)
+    job.write(*range(HELD_ROWS))
+    (log,) = (tmp_path / "state" / "sim-eu").glob("*.log")
+    assert len(list(records_of(log))) == 1
+
+
+def test_a_disk_that_is_full_fails_the_snapshot_and_no_end(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second failure while the engine closes what is left would abort the process."""
+    job = Job(kind, tmp_path)
+    job.write(1)
+    job.write(2, part="sim-us")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(SegmentLog, "_write", full)
+    with pytest.raises(DiskFullError):
+        job.part.snapshot()
+    job.close()
 
 
 def test_rows_wait_no_longer_than_the_age(kind: Kind, tmp_path: Path) -> None:
