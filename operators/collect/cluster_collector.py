@@ -124,6 +124,7 @@ class ClusterCollector:
 
     def _reading(self, tick: int) -> Reading:
         if tick not in self._readings:
+            before = next(reversed(self._readings.values()), None)
             self._readings[tick] = Reading(
                 self._client,
                 self._page_reader,
@@ -131,6 +132,7 @@ class ClusterCollector:
                 self._selected_groups,
                 log_dirs=self._settings.log_dirs,
                 committed=self._settings.isolation == "read_committed",
+                before=None if before is None else before.joined,
             )
             # In the order of their coming: where the clock was set back, the newest is an early tick.
             for old in list(self._readings)[:-READINGS_KEPT]:

@@ -36,6 +36,10 @@ class Pairs:
 
 def pairs_of(commits: Commits) -> Pairs:
     """The pairs of all commits."""
+    return commits.made(Pairs, lambda: _pairs_of(commits))
+
+
+def _pairs_of(commits: Commits) -> Pairs:
     there = commits.row != UNKNOWN
     width = max(len(commits.topics), 1)
     rows = commits.group[there] * width + commits.topic[there]

@@ -29,7 +29,7 @@ from operators.collect.reading.limits import (
     Limits,
 )
 from operators.collect.reading.offsets import Offsets
-from operators.schema.arrays import Floats, Ints
+from operators.schema.arrays import Flags, Floats, Ints
 from operators.schema.arrow import from_numpy
 
 
@@ -93,29 +93,54 @@ def commits_batch(
     commits: Commits, offsets: Offsets, message_at: Ints, limits: Limits = NOT_KNOWN
 ) -> pa.RecordBatch:
     """Raw commits of partitions that the cluster still has; shape: COMMITS."""
-    there = commits.row >= 0
-    own = pa.nulls(int(there.sum()), pa.float64())
+    of = commits.made(_CommitPlaces, lambda: _commit_places(commits))
+    there = of.there
     retention, room = limits.of(commits, offsets)
-    groups = commits.groups.groups
-    at = np.array([group.at for group in groups], np.int64)
+    at = np.array([group.at for group in commits.groups.groups], np.int64)
     return pa.RecordBatch.from_arrays(
         [
-            _names([group.id for group in groups], commits.group[there]),
-            _names(commits.topics, commits.topic[there]),
-            pa.array(commits.partition[there], pa.int32()),
+            of.group,
+            of.topic,
+            of.partition,
             pa.array(commits.committed[there]),
             known(commits.start(offsets)[there]),
             known(commits.readable(offsets)[there]),
-            pa.array(commits.led[there]),
+            of.led,
             pa.array(at[commits.group[there]]),
             known(message_at[there]),
             _reported(commits.groups.positions.lag[there]),
             _number(retention[there]),
             _number(room[there]),
-            own,
-            own,
+            of.own,
+            of.own,
         ],
         schema=COMMITS,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _CommitPlaces:
+    """Commits on partitions that the cluster still has: the columns that their places make."""
+
+    there: Flags
+    """By row of the commits."""
+    group: pa.Array
+    topic: pa.Array
+    partition: pa.Array
+    led: pa.Array
+    own: pa.Array
+    """Of what is the derivation's own."""
+
+
+def _commit_places(commits: Commits) -> _CommitPlaces:
+    there = commits.row >= 0
+    return _CommitPlaces(
+        there,
+        _names([group.id for group in commits.groups.groups], commits.group[there]),
+        _names(commits.topics, commits.topic[there]),
+        pa.array(commits.partition[there], pa.int32()),
+        pa.array(commits.led[there]),
+        pa.nulls(np.count_nonzero(there), pa.float64()),
     )
 
 
@@ -139,23 +164,42 @@ def members_batch(commits: Commits) -> pa.RecordBatch:
 
 def consumption_batch(commits: Commits, topics: frozenset[str]) -> pa.RecordBatch:
     """Raw consumption of the named topics; shape: CONSUMPTION."""
+    of = commits.made((_ConsumptionPlaces, topics), lambda: _consumed(commits, topics))
+    sums = np.zeros(len(of.pair_group), np.int64)
+    np.add.at(sums, of.place, commits.committed[of.kept])
+    at = np.array([group.at for group in commits.groups.groups], np.int64)
+    return pa.RecordBatch.from_arrays(
+        [of.group, of.topic, pa.array(sums), pa.array(at[of.pair_group])], schema=CONSUMPTION
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ConsumptionPlaces:
+    """The pairs of a group and a topic that it commits to."""
+
+    kept: Flags
+    """By row of the commits: whether its topic is one of those."""
+    place: Ints
+    """By row of them that is kept: its pair."""
+    pair_group: Ints
+    """By pair: the index of its group."""
+    group: pa.Array
+    topic: pa.Array
+
+
+def _consumed(commits: Commits, topics: frozenset[str]) -> _ConsumptionPlaces:
     chosen = np.array([topic in topics for topic in commits.topics], np.bool_)
     kept = chosen[commits.topic] if len(chosen) else np.zeros(0, np.bool_)
     width = max(len(commits.topics), 1)
     codes = commits.group[kept] * width + commits.topic[kept]
     pairs = np.unique(codes)
-    sums = np.zeros(len(pairs), np.int64)
-    np.add.at(sums, pairs.searchsorted(codes), commits.committed[kept])
-    groups = commits.groups.groups
-    at = np.array([group.at for group in groups], np.int64)
-    return pa.RecordBatch.from_arrays(
-        [
-            _names([group.id for group in groups], pairs // width),
-            _names(commits.topics, pairs % width),
-            pa.array(sums),
-            pa.array(at[pairs // width]),
-        ],
-        schema=CONSUMPTION,
+    group = pairs // width
+    return _ConsumptionPlaces(
+        kept,
+        pairs.searchsorted(codes),
+        group,
+        _names([of.id for of in commits.groups.groups], group),
+        _names(commits.topics, pairs % width),
     )
 
 

@@ -1,8 +1,9 @@
 """Commits of all groups, joined to their partitions, and their lag."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from operators.collect.client.topology import (
 from operators.collect.reading.groups import COMPUTED, SHARE, FoundGroups
 from operators.collect.reading.offsets import Offsets
 from operators.schema.arrays import Flags, Ints
+
+T = TypeVar("T")
 
 
 def of_offsets(
@@ -38,8 +41,30 @@ class Commits:
     """The partition's row in the topology; UNKNOWN where the cluster has it no more."""
     led: Flags
     """Whether the partition has a leader."""
+    topology: ClusterMetadata
     joined: dict[str, tuple[Offsets, Ints]] = field(default_factory=dict, compare=False, repr=False)
     """What was made of them and of a tick's offsets, by its name."""
+    _made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def made(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is made of the places alone and the key: once, while no commit comes or goes."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
+
+    def has_places_of(self, groups: FoundGroups, topology: ClusterMetadata) -> bool:
+        """Whether these groups have commits in the same places, one by one."""
+        mine, theirs = self.groups.positions, groups.positions
+        return (
+            self.topology is topology
+            and [(g.id, g.type) for g in self.groups.groups]
+            == [(g.id, g.type) for g in groups.groups]
+            and mine.topics == theirs.topics
+            and np.array_equal(mine.group, theirs.group)
+            and np.array_equal(mine.topic, theirs.topic)
+            and np.array_equal(mine.partition, theirs.partition)
+        )
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -101,11 +126,18 @@ class Commits:
         return lag
 
 
-def commits_of(groups: FoundGroups, topology: ClusterMetadata) -> Commits:
-    """The commits of all groups, each joined to its partition."""
+def commits_of(
+    groups: FoundGroups, topology: ClusterMetadata, before: Commits | None = None
+) -> Commits:
+    """The commits of all groups, each joined to its partition.
+
+    Of those of the tick `before` that is kept which is made of their places, where these are the same.
+    """
+    if before is not None and before.has_places_of(groups, topology):
+        return replace(before, groups=groups, joined={})
     positions = groups.positions
     row = topology.rows(positions.topics, positions.topic, positions.partition)
-    return Commits(groups, row, _at(topology.leader, row) >= 0)
+    return Commits(groups, row, _at(topology.leader, row) >= 0, topology)
 
 
 def _at(values: Ints, row: Ints) -> Ints:

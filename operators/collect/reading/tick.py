@@ -44,7 +44,9 @@ class Reading:
         *,
         log_dirs: bool = False,
         committed: bool = False,
+        before: Commits | None = None,
     ) -> None:
+        """`before` are the commits of an earlier tick, of which much is the same in most."""
         self._client = client
         self._page_reader = page_reader
         self._selected_topics = topics
@@ -53,7 +55,7 @@ class Reading:
         self._committed = committed
         self._topology: Once[ClusterMetadata] = Once()
         self._groups: Once[FoundGroups] = Once()
-        self._commits: Commits | None = None
+        self._commits = before
         self._offsets: Once[Offsets] = Once()
         self._pages: Once[Pages] = Once()
         self._log_dirs: Once[LogDirs] = Once()
@@ -91,7 +93,12 @@ class Reading:
         """
         topology, groups = await self.topology(budget), await self.groups(budget)
         if self._commits is None or self._commits.groups is not groups:
-            self._commits = commits_of(groups, topology)
+            self._commits = commits_of(groups, topology, self._commits)
+        return self._commits
+
+    @property
+    def joined(self) -> Commits | None:
+        """The newest commits that were joined, of this tick or of one before; None where none were."""
         return self._commits
 
     async def pages(self, budget: Budget) -> Pages:
