@@ -88,7 +88,7 @@ def test_the_image_is_pinned_and_runs_as_nobody() -> None:
     assert [step.text for step in last if step.name == "USER"] == ["10001:10001"]
 
 
-COMPOSE = pytest.mark.parametrize("compose", ["compose.yaml", "compose.rabbitmq.yaml"])
+COMPOSE = pytest.mark.parametrize("compose", ["compose.yaml", "compose.rabbitmq.yaml", "compose.nats.yaml"])
 
 
 @COMPOSE
@@ -133,6 +133,7 @@ def test_configurations_are_valid() -> None:
     for text in (
         (DOCKER / "mqpipe.yaml").read_text(encoding="utf-8"),
         (DOCKER / "rabbitmq/mqpipe.yaml").read_text(encoding="utf-8"),
+        (DOCKER / "nats/mqpipe.yaml").read_text(encoding="utf-8"),
         config_map["data"]["mqpipe.yaml"],
     ):
         parse(Config, text, "mqpipe.yaml", environment)
