@@ -88,7 +88,9 @@ def test_the_image_is_pinned_and_runs_as_nobody() -> None:
     assert [step.text for step in last if step.name == "USER"] == ["10001:10001"]
 
 
-COMPOSE = pytest.mark.parametrize("compose", ["compose.yaml", "compose.rabbitmq.yaml", "compose.nats.yaml"])
+COMPOSE = pytest.mark.parametrize(
+    "compose", ["compose.yaml", "compose.rabbitmq.yaml", "compose.nats.yaml"]
+)
 
 
 @COMPOSE
