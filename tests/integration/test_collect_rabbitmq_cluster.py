@@ -99,11 +99,13 @@ def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
     until(reports)
     (tick,) = ticks(all_pages(fresh_rabbit3))
     cut = row_of(tick, NODE, f"node-{last.name}")
-    assert (cut["node.running"], cut["node.partitionsSeen"]) == (0, 2)
+    # Each notices by itself, and when it does.
+    assert cut["node.running"] == 0
+    assert cut["node.partitionsSeen"] in (1, 2)
     assert cut["node.totalMemoryUsedInBytes"] is None
-    assert row_of(tick, NODE, f"node-{first.name}")["node.partitionsSeen"] == 1
+    seen = [row["node.partitionsSeen"] for row in rows_of(tick, NODE)]
     counts = [r["cluster.partitionedNodeCount"] for r in rows_of(tick, CLUSTER)]
-    assert max(count for count in counts if count is not None) in (2, 3)
+    assert sum(bool(n) for n in seen) in counts
 
 
 TIME_LEFT = 8.0
