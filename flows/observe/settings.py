@@ -4,10 +4,10 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from flows.addresses import parse_address
-from operators.schema.settings import Settings, require_distinct
+from operators.schema.settings import EachOnce, Settings
 
 
 class ServerTlsSettings(Settings):
@@ -46,11 +46,6 @@ class ServerBasicAuthSettings(Settings):
 SampleLabel = Literal["origin", "anomaly", "environment", "provider", "cluster_id"]
 
 
-def _distinct(labels: tuple[SampleLabel, ...]) -> tuple[SampleLabel, ...]:
-    require_distinct(labels)
-    return labels
-
-
 class MetricsSettings(Settings):
     """Where a job can be watched."""
 
@@ -76,7 +71,7 @@ class MetricsSettings(Settings):
     compatible: Literal["kafka_exporter"] | None = Field(
         default=None, description="kafka_exporter: Kafka's figures by its names on /metrics too"
     )
-    labels: Annotated[tuple[SampleLabel, ...], AfterValidator(_distinct)] = Field(
+    labels: Annotated[tuple[SampleLabel, ...], EachOnce] = Field(
         default=(),
         description="columns of samples that are labels too: origin, anomaly, environment, "
         "provider, cluster_id",

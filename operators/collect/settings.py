@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,11 +16,11 @@ from operators.schema.kafka import BootstrapServers, Property
 from operators.schema.names import ClusterName
 from operators.schema.settings import (
     BrokerId,
+    EachOnce,
     MisfitError,
     RowLimit,
     Settings,
     part,
-    require_distinct,
 )
 
 if TYPE_CHECKING:
@@ -86,15 +86,11 @@ class ProbeSettings(Settings):
 class ExpectSettings(Settings):
     """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
 
-    brokers: tuple[BrokerId, ...] = Field(default=(), description="broker ids")
-    topics: tuple[str, ...] = Field(default=(), description="topic names")
-    groups: tuple[str, ...] = Field(default=(), description="consumer group ids")
-
-    @field_validator("brokers", "topics", "groups")
-    @classmethod
-    def _each_once(cls, names: tuple[Any, ...]) -> tuple[Any, ...]:
-        require_distinct(names)
-        return names
+    brokers: Annotated[tuple[BrokerId, ...], EachOnce] = Field(default=(), description="broker ids")
+    topics: Annotated[tuple[str, ...], EachOnce] = Field(default=(), description="topic names")
+    groups: Annotated[tuple[str, ...], EachOnce] = Field(
+        default=(), description="consumer group ids"
+    )
 
     def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
         """What is expected of one kind of target."""

@@ -1,9 +1,9 @@
 """What JetStream's streams and consumers are called in paths and GUIDs."""
 
+from operators.schema.guid import encoded
+
 DEFAULT_ACCOUNT = "$G"
 """The account of who logs in without any."""
-
-_ENCODED = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 
 
 def path_of(account: str, stream: str, consumer: str | None = None) -> tuple[str, ...]:
@@ -14,7 +14,7 @@ def path_of(account: str, stream: str, consumer: str | None = None) -> tuple[str
     """
     first = stream if account == DEFAULT_ACCOUNT else f"{account}.{stream}"
     named = (first,) if consumer is None else (first, consumer)
-    return tuple(name.translate(_ENCODED) for name in named)
+    return tuple(map(encoded, named))
 
 
 def parts_at(path: str) -> tuple[str, ...]:

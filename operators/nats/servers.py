@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
+from operators.collect.values import below, listed, milliseconds, number, whole, word
 from operators.derive.totals import totals_batch
 from operators.nats.monitor import Json, Report
-from operators.nats.values import below, listed, milliseconds, number, whole, word
 from operators.schema.guid import node_name
 from operators.schema.metrics import NODE
 from operators.ticks import Collected

@@ -13,7 +13,7 @@ from operators.nats.names import parts_at
 from operators.pool.settings import Priority
 from operators.schema.guid import node_name
 from operators.schema.names import ClusterName
-from operators.schema.settings import Settings, part, require_distinct
+from operators.schema.settings import EachOnce, Settings, part
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -36,11 +36,6 @@ def _monitor(url: str) -> str:
     return url.rstrip("/")
 
 
-def _each_once(urls: tuple[str, ...]) -> tuple[str, ...]:
-    require_distinct(urls)
-    return urls
-
-
 MonitorUrl = Annotated[str, AfterValidator(_monitor)]
 MonitorUrls = Annotated[
     tuple[MonitorUrl, ...],
@@ -49,23 +44,17 @@ MonitorUrls = Annotated[
         lambda given: (given,) if isinstance(given, str) else given,
         json_schema_input_type=str | tuple[str, ...],
     ),
-    AfterValidator(_each_once),
+    EachOnce,
 ]
 
 
 class NatsExpectSettings(Settings):
     """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
 
-    nodes: tuple[str, ...] = Field(default=(), description="servers' names")
-    queues: tuple[str, ...] = Field(
+    nodes: Annotated[tuple[str, ...], EachOnce] = Field(default=(), description="servers' names")
+    queues: Annotated[tuple[str, ...], EachOnce] = Field(
         default=(), description="streams and durable consumers: `ORDERS`, `ORDERS/billing`"
     )
-
-    @field_validator("nodes", "queues")
-    @classmethod
-    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        require_distinct(names)
-        return names
 
     @field_validator("queues")
     @classmethod

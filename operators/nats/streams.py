@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
+from operators.collect.values import below, listed, milliseconds, whole, word
 from operators.derive.totals import totals_batch
 from operators.nats.monitor import Json, Report
 from operators.nats.names import path_of
 from operators.nats.servers import heard
-from operators.nats.values import below, listed, milliseconds, whole, word
 from operators.schema.metrics import QUEUE
 from operators.ticks import Collected
 

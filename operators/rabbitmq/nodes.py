@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
+from operators.collect.values import whole
 from operators.rabbitmq.api import DISK, MEMORY, Alarms
 from operators.rabbitmq.detailed import values_of
 from operators.schema.guid import node_name
@@ -142,10 +143,3 @@ def _sum(values: Sequence[int | None]) -> int | None:
     """What is known, added up; None where nothing is."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def whole(value: Any) -> int | None:
-    """A whole number, or a flag as one; None where the API reports something else or nothing."""
-    if isinstance(value, bool | int):
-        return int(value) if -(2**63) <= value < 2**63 else None
-    return int(value) if isinstance(value, float) and value.is_integer() else None

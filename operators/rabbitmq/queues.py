@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from operators.collect.samples import SampleIdentity, cluster_part, collected_batch
+from operators.collect.values import whole
 from operators.rabbitmq.detailed import (
     ACKNOWLEDGED,
     DELIVERED,
@@ -20,7 +21,6 @@ from operators.rabbitmq.measures import (
     read_batch,
     tallies_batch,
 )
-from operators.rabbitmq.nodes import whole
 from operators.schema.guid import entity_path
 from operators.schema.metrics import QUEUE
 from operators.schema.rabbitmq import UNUSABLE, path_of

@@ -14,7 +14,7 @@ from operators.pool.settings import Priority
 from operators.schema.guid import node_name
 from operators.schema.names import ClusterName
 from operators.schema.rabbitmq import path_of, queue_at
-from operators.schema.settings import Settings, part, require_distinct
+from operators.schema.settings import EachOnce, Settings, part
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -43,16 +43,12 @@ ApiUrl = Annotated[str, AfterValidator(_api)]
 class RabbitExpectSettings(Settings):
     """Entities of a cluster that hybrid mode fills from the first tick at which they miss."""
 
-    nodes: tuple[str, ...] = Field(default=(), description="node names: `rabbit@host`")
-    queues: tuple[str, ...] = Field(
+    nodes: Annotated[tuple[str, ...], EachOnce] = Field(
+        default=(), description="node names: `rabbit@host`"
+    )
+    queues: Annotated[tuple[str, ...], EachOnce] = Field(
         default=(), description="queues: `orders`, or `shop/orders` of the virtual host `shop`"
     )
-
-    @field_validator("nodes", "queues")
-    @classmethod
-    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        require_distinct(names)
-        return names
 
     @field_validator("queues")
     @classmethod

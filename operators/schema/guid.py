@@ -3,6 +3,8 @@
 from functools import lru_cache
 from hashlib import sha256
 
+_ENCODED = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
+
 
 def broker_name(broker: object) -> str:
     """What a broker's path has after its cluster."""
@@ -12,6 +14,11 @@ def broker_name(broker: object) -> str:
 def node_name(node: object) -> str:
     """What a RabbitMQ node's path has after its cluster."""
     return f"node-{node}"
+
+
+def encoded(name: str) -> str:
+    """A name that may hold `/` or `:` as one part of a path: `%`, `/` and `:` are percent-encoded."""
+    return name.translate(_ENCODED)
 
 
 def entity_path(*parts: str) -> str:

@@ -2,12 +2,12 @@
 
 from urllib.parse import unquote
 
+from operators.schema.guid import encoded
+
 DEFAULT_VHOST = "/"
 
 UNUSABLE = frozenset({"down", "crashed", "stopped", "minority", "terminated"})
 """States in which nobody can use a queue."""
-
-_ENCODED = str.maketrans({"%": "%25", "/": "%2F", ":": "%3A"})
 
 
 def path_of(vhost: str, queue: str) -> tuple[str, ...]:
@@ -17,7 +17,7 @@ def path_of(vhost: str, queue: str) -> tuple[str, ...]:
     queues have one path.
     """
     named = (queue,) if vhost == DEFAULT_VHOST else (vhost, queue)
-    return tuple(name.translate(_ENCODED) for name in named)
+    return tuple(map(encoded, named))
 
 
 def queue_at(path: str) -> tuple[str, str]:

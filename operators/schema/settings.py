@@ -6,12 +6,14 @@ Each room declares its own settings beside what uses them; `flows.config` puts t
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from operators.schema.secrets import shown
 from operators.schema.units import parse_duration, parse_size
+
+_Once = TypeVar("_Once")
 
 
 def _moment(value: Any) -> Any:
@@ -83,6 +85,15 @@ def require_distinct(names: Iterable[object]) -> None:
     twice = sorted(str(name) for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ValueError(f"named twice: {', '.join(twice)}")
+
+
+def _each_once(names: tuple[_Once, ...]) -> tuple[_Once, ...]:
+    require_distinct(names)
+    return names
+
+
+EachOnce = AfterValidator(_each_once)
+"""Of a tuple of which none may stand there twice."""
 
 
 def at_most(limit: float, reason: str) -> AfterValidator:

@@ -1,4 +1,4 @@
-"""Values of monitoring pages: what is not reported, or is no such value, is None."""
+"""Values of JSON that servers answer: what is not reported, or is no such value, is None."""
 
 from collections.abc import Mapping
 from datetime import datetime
