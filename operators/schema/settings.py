@@ -6,14 +6,12 @@ Each room declares its own settings beside what uses them; `flows.config` puts t
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from operators.schema.secrets import shown
 from operators.schema.units import parse_duration, parse_size
-
-_Once = TypeVar("_Once")
 
 
 def _moment(value: Any) -> Any:
@@ -87,7 +85,7 @@ def require_distinct(names: Iterable[object]) -> None:
         raise ValueError(f"named twice: {', '.join(twice)}")
 
 
-def _each_once(names: tuple[_Once, ...]) -> tuple[_Once, ...]:
+def _each_once(names: tuple[Any, ...]) -> tuple[Any, ...]:
     require_distinct(names)
     return names
 
