@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from operators.merge.plan import CLUSTER_KIND
 from operators.schema.ipc import decode, encode
+from operators.schema.metrics import CLUSTER
 from operators.ticks import Ticks
 
 REMEMBERED = 100
@@ -39,6 +40,16 @@ class OpenTick:
     collected: int = 0
     filled: dict[str, pa.StringArray] = field(default_factory=dict)
     """GUIDs of the filled, by entity type."""
+
+    @property
+    def row_was_filled(self) -> bool:
+        """Whether a filled row stands for the cluster's, as nothing had come at the deadline."""
+        return self.overdue and CLUSTER.name in self.filled
+
+    @property
+    def coverage(self) -> tuple[int, int, int, int]:
+        """The tick, and samples that were expected, collected and filled."""
+        return self.tick, self.expected, self.collected, sum(map(len, self.filled.values()))
 
     def snapshot(self) -> dict[str, Any]:
         """The tick as plain values. Their names are those of states that were stored long ago."""

@@ -1,5 +1,6 @@
 """How much of what was due arrived: counts of samples, for logs and metrics."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -23,3 +24,22 @@ class Coverage:
     def percent(self) -> float:
         """Share of the expected samples that were collected or filled, 0 to 100."""
         return 100.0 * (self.collected + self.filled) / self.expected if self.expected else 100.0
+
+
+class CoverageReport:
+    """Reports one cluster's coverage to a listener, each late sample with the next report."""
+
+    def __init__(self, cluster: str, listener: Callable[[Coverage], None] | None) -> None:
+        self._cluster = cluster
+        self._listener = listener
+        self._late = 0
+
+    def late(self, count: int) -> None:
+        """So many samples came of ticks that were settled."""
+        self._late += count
+
+    def report(self, tick: int, expected: int, collected: int, filled: int) -> None:
+        """What came of what was expected up to `tick` (ms), since the last report."""
+        late, self._late = self._late, 0
+        if self._listener is not None:
+            self._listener(Coverage(self._cluster, tick, expected, collected, filled, late))

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from operators.merge.continuity import Course
 from operators.merge.filler import Filler
-from operators.merge.plan import CLUSTER_KIND, Plan
+from operators.merge.plan import CLUSTER_KIND, UNFILLED, Plan
+from operators.schema.arrow import repeated
 
 BLOCK_ROWS = 50_000
 """Rows of a gap that are filled in one go, about; then the worker does other things."""
@@ -30,6 +31,8 @@ class Fills:
     def __init__(self, plan: Plan, stale_after: int) -> None:
         self._plan = plan
         self._stale_after = stale_after
+        self.cluster_id = plan.cluster_id
+        """The id that the cluster gave itself, which levels of what was never seen lack."""
         self._gaps: list[_OpenGap] = []
         self._course = Course(plan.like.pattern, 1)
         self._fillers = {
@@ -54,7 +57,12 @@ class Fills:
 
     def fill(self, kind: str, tick: int) -> list[pa.RecordBatch]:
         """A kind's filled samples of `tick` (ms)."""
-        return self.of(kind).fill(np.array([tick]), self._course)
+        return self._identified(self.of(kind).fill(np.array([tick]), self._course))
+
+    def _identified(self, filled: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        if self.cluster_id is None:
+            return filled
+        return [_with_id(batch, self.cluster_id) for batch in filled]
 
     # Gaps
 
@@ -79,7 +87,7 @@ class Fills:
         for gap in self._gaps:
             count = max(1, BLOCK_ROWS // max(1, len(gap.filler)))
             ticks, gap.ticks = gap.ticks[:count], gap.ticks[count:]
-            rows = gap.filler.fill(np.array(ticks), self._course)
+            rows = self._identified(gap.filler.fill(np.array(ticks), self._course))
             blocks.append((ticks[-1], len(ticks) * len(gap.filler), rows))
         self._gaps = [gap for gap in self._gaps if gap.ticks]
         return blocks
@@ -103,3 +111,14 @@ class Fills:
         for kind, ticks, levels in gaps:
             filler = Filler(self._plan, kind, self._stale_after)
             self._gaps.append(_OpenGap(kind, filler.restore(levels), ticks))
+
+
+def filling(fills: Fills | None, kind: str) -> Fills | None:
+    """What fills a kind of target; None where nothing does."""
+    return None if kind in UNFILLED else fills
+
+
+def _with_id(batch: pa.RecordBatch, cluster_id: str) -> pa.RecordBatch:
+    place = batch.schema.get_field_index("cluster_id")
+    ids = repeated(cluster_id, batch.num_rows)
+    return batch.set_column(place, batch.schema.field(place), ids)

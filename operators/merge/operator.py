@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import bytewax.operators as op
 import pyarrow as pa
@@ -13,12 +12,11 @@ from operators.merge.cluster import ClusterMerge
 from operators.merge.coverage import Coverage
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
+from operators.merge.state import MergeState, cluster_of
 from operators.schedule import awake_at
 from operators.schema.clock import Clock, wall_clock
 from operators.slack import attend
 from operators.ticks import TickResult, Ticks
-
-MergeState = tuple[Any, ...]
 
 BLOCK_PAUSE = timedelta(milliseconds=100)
 """Between two blocks of a long gap, so that sinks keep up and other clusters get their turn."""
@@ -65,9 +63,9 @@ def merge(
         return ClusterMerge(clusters[cluster], fill, listener, catch_up)
 
     def build(state: MergeState | None) -> _MergeLogic:
-        if state is None or state[1] not in clusters:
+        if state is None or cluster_of(state) not in clusters:
             return _MergeLogic(merge_of, drain, clock, None, state)
-        cluster = merge_of(state[1])
+        cluster = merge_of(cluster_of(state))
         cluster.restore(state)
         return _MergeLogic(merge_of, drain, clock, cluster)
 
