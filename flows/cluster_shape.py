@@ -79,7 +79,7 @@ async def describe_queues(settings: AnyCluster, seconds: float, timeout: float) 
         CollectionError: a kind of it cannot be collected.
     """
     collector = settings.collector(None)
-    derivation = ClusterDerivation(settings.name)
+    derivation = ClusterDerivation(settings.name, settings.derivations)
     interval = round(1000 * (seconds + timeout))
     kinds = settings.kinds
     try:
@@ -120,7 +120,7 @@ async def describe_shape(settings: ClusterSettings, seconds: float, timeout: flo
         CollectionError: a kind of it cannot be collected.
     """
     collector = ClusterCollector(settings)
-    derivation = ClusterDerivation(settings.name)
+    derivation = ClusterDerivation(settings.name, settings.derivations)
     interval = round(1000 * (seconds + timeout))
     try:
         await _measured(collector, derivation, settings.name, 0, interval, timeout)

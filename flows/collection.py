@@ -15,6 +15,7 @@ from flows.config import Config
 from operators.background import Background
 from operators.collect.clusters import AnyCluster
 from operators.collect.step import Collectors, Collects
+from operators.derive.rules import Rules
 from operators.events import Observer
 from operators.merge.like import like_fleet, preset_fleet
 from operators.merge.plan import Plan
@@ -46,6 +47,8 @@ class Collection:
     deadline: float
     """Seconds from a tick's due time to the end of its last attempt."""
     plans: Mapping[str, Plan]
+    rules: Mapping[str, Rules]
+    """How each cluster's ticks are compared."""
 
 
 @contextmanager
@@ -84,6 +87,7 @@ def collection(
             if config.mode == "hybrid"
             else config.interval,
             plans=_plans(config, asked),
+            rules=_rules(config, asked),
         )
     finally:
         for closing in (_close(pools), collectors.close()):
@@ -145,6 +149,15 @@ def _plans(config: Config, asked: Shards) -> Mapping[str, Plan]:
             c.name: Plan(c.name, c.environment, account, joined=False) for c in config.collectors
         }
     return plans
+
+
+def _rules(config: Config, asked: Shards) -> Mapping[str, Rules]:
+    """Those of each provider; custom collectors and generators give no counters but `totals`."""
+    rules: dict[str, Rules] = {name: {} for name in asked}
+    if config.collects:
+        rules |= {collector.name: {} for collector in config.collectors}
+        rules |= {cluster.name: cluster.derivations for cluster in config.clusters}
+    return rules
 
 
 async def _pools(

@@ -53,7 +53,7 @@ def stream(parts: Stream) -> Dataflow:
     ticks = op.input("targets", flow, parts.targets)
     simulated = op.input("fleets", flow, parts.fleets)
     collected = _collect(ticks, parts)
-    derived = derive("derive", collected, parts.collection.plans.keys(), parts.measured)
+    derived = derive("derive", collected, parts.collection.rules, parts.measured)
     merged = _merge(ticks, derived, parts)
     samples = _observed(op.merge("samples", merged, simulated), parts)
     rows = op.filter("rows", samples, lambda item: only(item[1]) is None)

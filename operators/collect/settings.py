@@ -26,6 +26,7 @@ from operators.schema.settings import (
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from operators.derive.rules import Rules
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
     from operators.simulate.settings import FleetSettings
@@ -197,6 +198,13 @@ class ClusterSettings(Settings):
     def servers(self) -> Servers:
         """Its brokers."""
         return kafka_servers()
+
+    @property
+    def derivations(self) -> "Rules":
+        """How two of its ticks are compared, by kind."""
+        from operators.derive.kafka import KAFKA_RULES
+
+        return KAFKA_RULES
 
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.step.Collects`.

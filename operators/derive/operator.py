@@ -3,30 +3,17 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import bytewax.operators as op
 import pyarrow as pa
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from operators.collect.raw.schemas import (
-    COMMITS,
-    CONSUMPTION,
-    COUNTERS,
-    EPOCHS,
-    MEMBERS,
-    OFFSETS,
-    PAGES,
-)
-from operators.derive.brokers import derive_brokers, kept_brokers
-from operators.derive.groups import derived_groups
-from operators.derive.history import HISTORY
+from operators.derive.rules import Rule, Rules, each
 from operators.derive.store import Raw, frozen, thawed
-from operators.derive.topics import derive_topics, kept_topics
 from operators.derive.totals import SCHEMAS as TOTALS
 from operators.derive.totals import derive_totals, kept_totals
-from operators.rabbitmq.derive import SCHEMAS, derive_queues, kept_queues
-from operators.ticks import Outcome, TargetKind, TickResult
+from operators.ticks import Outcome, TickResult
 
 MOST_INTERVALS = 5
 """Readings that are more than so many intervals apart are not compared: a mean over them would
@@ -38,77 +25,27 @@ DeriveState = tuple[int, str, dict[str, tuple[int, dict[str, bytes]]]]
 """Version; cluster; by kind: the last tick (ms) and its raw measures as bytes."""
 
 
-class _Derive(Protocol):
-    def __call__(
-        self, batches: tuple[pa.RecordBatch, ...], now: Raw, before: Raw, most: float
-    ) -> tuple[pa.RecordBatch, ...]: ...
-
-
-class _Keep(Protocol):
-    def __call__(self, now: Raw, before: Raw, partial: bool, most: float) -> Raw: ...
-
-
-class _Derivation(Protocol):
-    def __call__(
-        self,
-        batches: tuple[pa.RecordBatch, ...],
-        now: Raw,
-        before: Raw,
-        partial: bool,
-        most: float,
-    ) -> tuple[tuple[pa.RecordBatch, ...], Raw]: ...
-
-
-def _each(derive: _Derive, keep: _Keep) -> _Derivation:
-    """The rule of a kind whose columns and whose kept measures have nothing in common."""
-    return lambda batches, now, before, partial, most: (
-        derive(batches, now, before, most),
-        keep(now, before, partial, most),
-    )
-
-
-_RULES: Mapping[str, tuple[_Derivation, Mapping[str, pa.Schema]]] = {
-    TargetKind.BROKERS: (
-        _each(derive_brokers, lambda now, before, partial, most: kept_brokers(now, before)),  # noqa: ARG005
-        {"pages": PAGES, "counters": COUNTERS, "epochs": EPOCHS},
-    ),
-    TargetKind.TOPICS: (
-        _each(derive_topics, kept_topics),
-        {"pages": PAGES, "counters": COUNTERS, "offsets": OFFSETS, "consumption": CONSUMPTION},
-    ),
-    TargetKind.GROUPS: (
-        derived_groups,
-        {"members": MEMBERS, "commits": COMMITS, "history": HISTORY},
-    ),
-    "queues": (
-        _each(derive_queues, kept_queues),
-        SCHEMAS,
-    ),
-}
-"""By kind: how columns are derived and what is kept, and the shapes of that."""
-
-_BY_TOTALS: tuple[_Derivation, Mapping[str, pa.Schema]] = _each(derive_totals, kept_totals), TOTALS
-"""The same of any kind that tells counters of its entities."""
-
-
-def _rule_of(kind: str, raw: Collection[str]) -> tuple[_Derivation, Mapping[str, pa.Schema]]:
-    return _BY_TOTALS if TOTALS.keys() >= set(raw) else _RULES[kind]
+_BY_TOTALS = Rule(each(derive_totals, kept_totals), TOTALS)
+"""That of any kind that reports counters of its entities."""
 
 
 class ClusterDerivation:
-    """Fills in the derived columns of one cluster's results, tick by tick."""
+    """Fills in the derived columns of one cluster's results, tick by tick, by its provider's rules."""
 
-    def __init__(self, cluster: str, state: DeriveState | None = None) -> None:
+    def __init__(self, cluster: str, rules: Rules, state: DeriveState | None = None) -> None:
         self._cluster = cluster
+        self._rules = rules
         self._last: dict[str, tuple[int, Raw]] = {}
         self._frozen: dict[str, tuple[int, dict[str, bytes]]] = {}
         if state is not None:
-            self._frozen = dict(state[2])
-            self._last = {
-                kind: (tick, {**_nothing(schemas), **thawed(raw, schemas)})
-                for kind, (tick, raw) in state[2].items()
-                for _, schemas in [_rule_of(kind, raw.keys())]
-            }
+            for kind, (tick, raw) in state[2].items():
+                # The cluster of this name may be another provider's now.
+                if rule := self._rule_of(kind, raw.keys()):
+                    self._frozen[kind] = tick, raw
+                    self._last[kind] = tick, _nothing(rule.schemas) | thawed(raw, rule.schemas)
+
+    def _rule_of(self, kind: str, raw: Collection[str]) -> Rule | None:
+        return _BY_TOTALS if TOTALS.keys() >= set(raw) else self._rules.get(kind)
 
     def derive(self, result: TickResult) -> TickResult:
         """The result with its derived columns and without its raw measures.
@@ -118,9 +55,10 @@ class ClusterDerivation:
         back: nothing is compared across that.
         """
         kind = str(result.tick.kind)
-        if not result.raw or not (kind in _RULES or result.raw.keys() <= TOTALS.keys()):
+        rule = self._rule_of(kind, result.raw.keys()) if result.raw else None
+        if rule is None:
             return result
-        rule, schemas = _rule_of(kind, result.raw.keys())
+        schemas = rule.schemas
         tick, before = self._last.get(kind) or (None, _nothing(schemas))
         if not before.keys() >= schemas.keys():
             before = _nothing(schemas)  # The cluster of this name is another provider's now.
@@ -130,7 +68,7 @@ class ClusterDerivation:
             before = _nothing(schemas)
         most = MOST_INTERVALS * result.tick.interval / 1000
         partial = result.error_class is not None or result.outcome is not Outcome.COMPLETED
-        batches, kept = rule(result.batches, result.raw, before, partial, most)
+        batches, kept = rule.derivation(result.batches, result.raw, before, partial, most)
         self._last[kind] = result.tick.start, kept
         self._frozen.pop(kind, None)
         return replace(result, batches=batches, raw={})
@@ -146,14 +84,15 @@ class ClusterDerivation:
 def derive(
     step_id: str,
     up: KeyedStream[TickResult],
-    clusters: Collection[str],
+    clusters: Mapping[str, Rules],
     measured: Callable[[TickResult], None] | None = None,
 ) -> KeyedStream[TickResult]:
     """Fill in the columns that compare a target's ticks: rates, trends, lag in seconds.
 
-    Unit of parallelism: the cluster, by which the stream is keyed. State: the last raw measures
-    of each kind, so rates go on after a restart. State of a cluster that is not in `clusters`,
-    or of another version, is dropped. `measured` gets each result while it has its measures.
+    Unit of parallelism: the cluster, by which the stream is keyed. `clusters` gives the rules of each
+    one's provider. State: the last raw measures of each kind, so rates go on after a restart. State of
+    a cluster that is not in `clusters`, or of another version, is dropped. `measured` gets each result
+    while it has its measures.
     """
 
     def build(state: DeriveState | None) -> _DeriveLogic:
@@ -166,19 +105,23 @@ class _DeriveLogic(StatefulBatchLogic[TickResult, TickResult, DeriveState | None
     def __init__(
         self,
         state: DeriveState | None,
-        clusters: Collection[str],
+        clusters: Mapping[str, Rules],
         measured: Callable[[TickResult], None] | None,
     ) -> None:
+        self._clusters = clusters
         self._measured = measured
         readable = state is not None and state[0] == STATE_VERSION and state[1] in clusters
-        self._cluster = ClusterDerivation(state[1], state) if state and readable else None
+        self._cluster = self._of(state[1], state) if state and readable else None
         self._left_over = None if readable else state
+
+    def _of(self, cluster: str, state: DeriveState | None = None) -> ClusterDerivation:
+        return ClusterDerivation(cluster, self._clusters[cluster], state)
 
     def on_batch(self, values: list[TickResult]) -> tuple[Iterable[TickResult], bool]:
         derived = []
         for result in values:
             if self._cluster is None:
-                self._cluster, self._left_over = ClusterDerivation(result.tick.cluster), None
+                self._cluster, self._left_over = self._of(result.tick.cluster), None
             if self._measured is not None:
                 self._measured(result)
             derived.append(self._cluster.derive(result))
@@ -195,5 +138,5 @@ class _DeriveLogic(StatefulBatchLogic[TickResult, TickResult, DeriveState | None
         return self._left_over if self._cluster is None else self._cluster.snapshot()
 
 
-def _nothing(schemas: Mapping[str, pa.Schema]) -> Raw:
+def _nothing(schemas: Mapping[str, pa.Schema]) -> dict[str, pa.RecordBatch]:
     return {name: pa.RecordBatch.from_pylist([], schema=schema) for name, schema in schemas.items()}

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.derive.rules import Rule, Rules, each
 from operators.derive.store import (
     NOWHERE,
     Raw,
@@ -21,9 +22,6 @@ from operators.rabbitmq.measures import DEAD_LETTERS, KEYS, PRESENT, QUEUE_KEYS,
 from operators.schema.arrays import Flags, Floats
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, QUEUE
-
-SCHEMAS = {"tallies": TALLIES, "read": READ, "used": PRESENT, "dead_letters": DEAD_LETTERS}
-"""What is kept from tick to tick."""
 
 SELDOM = 200.0
 """Seconds between two counts of dead letters, at most: of many queues they are read once in a while."""
@@ -173,3 +171,11 @@ def _derived(
             columns["cluster.messagesInPerSecond"] = pa.array([float(known.sum())])
         return with_columns(batch, columns)
     return batch
+
+
+RABBIT_RULES: Rules = {
+    "queues": Rule(
+        each(derive_queues, kept_queues),
+        {"tallies": TALLIES, "read": READ, "used": PRESENT, "dead_letters": DEAD_LETTERS},
+    ),
+}

@@ -19,6 +19,7 @@ from operators.schema.settings import EachOnce, Settings, part
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from operators.derive.rules import Rules
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
     from operators.simulate.settings import FleetSettings
@@ -145,6 +146,13 @@ class RabbitSettings(Settings):
     ) -> list[str]:
         """What is expected and not there, where all is `known`."""
         return lacking(self.name, self.expect, samples) if known else []
+
+    @property
+    def derivations(self) -> "Rules":
+        """How two of its ticks are compared, by kind."""
+        from operators.rabbitmq.derive import RABBIT_RULES
+
+        return RABBIT_RULES
 
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.step.Collects`.

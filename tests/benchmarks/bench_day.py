@@ -28,6 +28,7 @@ from flows.runtime import Workers, execute
 from flows.state import JobState
 from operators.background import Background
 from operators.collect.settings import ExpectSettings
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
@@ -169,7 +170,7 @@ def run(hours: float, speed: float, scale: float, folder: Path) -> list[dict[str
     simulated = op.input("fleets", flow, sources)
     seconds = partial(_seconds, clock)
     results = offload("collect", ticks, answers.work, pools, drain, deadline=left, clock=seconds)
-    derived = derive("derive", results, plans)
+    derived = derive("derive", results, dict.fromkeys(plans, KAFKA_RULES))
     fill = FillSettings(grace=INTERVAL / 2000)
     merged = merge("merge", ticks, derived, plans, fill, drain, watch.covered, clock)
     samples = op.merge("samples", merged, simulated)

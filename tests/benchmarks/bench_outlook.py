@@ -14,6 +14,7 @@ from unittest.mock import patch
 from operators.collect.reading.configs import TopicConfig
 from operators.collect.reading.limits import Limits
 from operators.derive import groups as of_groups
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.ticks import TickResult
 from tests import tick_results
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=1_000)
     options = parser.parse_args()
     results = readings(options.groups, options.rounds + 1)
-    both = ClusterDerivation("prod"), ClusterDerivation("prod")
+    both = ClusterDerivation("prod", KAFKA_RULES), ClusterDerivation("prod", KAFKA_RULES)
     taken: tuple[list[float], list[float]] = ([], [])
     for result in results:
         taken[0].append(seconds(both[0], result))

@@ -24,6 +24,7 @@ import aiohttp
 import operators.rabbitmq.collector
 from operators.derive.operator import ClusterDerivation
 from operators.rabbitmq.collector import RabbitCollector
+from operators.rabbitmq.derive import RABBIT_RULES
 from tests.benchmarks.options import keep, parser_of
 from tests.rabbitmq.collected_rows import one_tick, settings_of
 from tests.rabbitmq.server import PASSWORD, USER, Node, RabbitServer
@@ -78,7 +79,7 @@ def due(kind: str) -> None:
 async def measure(node: Node, queues: int, rounds: int) -> dict[str, Any]:
     """Seconds, and RabbitMQ's processor time, of each kind."""
     settings = settings_of(node, reader="prometheus")
-    collector, derivation = RabbitCollector(settings), ClusterDerivation("rabbit")
+    collector, derivation = RabbitCollector(settings), ClusterDerivation("rabbit", RABBIT_RULES)
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     server: dict[str, list[float]] = {kind: [] for kind in KINDS}
     own = []

@@ -35,6 +35,7 @@ from flows.runtime import Workers, execute
 from flows.state import JobState
 from flows.stream import Stream, stream
 from operators.background import Background
+from operators.derive.kafka import KAFKA_RULES
 from operators.drain import Drain, look_for
 from operators.fleets import FleetSource
 from operators.merge.plan import Plan
@@ -163,12 +164,13 @@ def _flow(
 ) -> Dataflow:
     by_partition = {target.partition: target for target in targets}
     plans = {cluster: Plan(cluster, "bench") for cluster in clusters}
+    rules = dict.fromkeys(clusters, KAFKA_RULES)
     deadline = next(iter(targets)).interval / 1000
     return stream(
         Stream(
             targets=TargetSource(by_partition, schedule, drain),
             fleets=FleetSource({}, 1000, schedule, drain),
-            collection=Collection(by_partition, work, pools, {}, deadline, plans),
+            collection=Collection(by_partition, work, pools, {}, deadline, plans, rules),
             fill=None,
             catch_up=0,
             drain=drain,

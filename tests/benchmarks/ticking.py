@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from unittest.mock import patch
 
 from operators.collect.settings import ClusterSettings
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.ticks import Collected, Outcome, TargetKind, TickResult, Ticks
 
@@ -79,7 +80,7 @@ async def main() -> None:
     if "--no-outlook" in sys.argv:
         without_outlook()
     settings = ClusterSettings.model_validate(given)
-    collector, derivation = ClusterCollector(settings), ClusterDerivation("bench")
+    collector, derivation = ClusterCollector(settings), ClusterDerivation("bench", KAFKA_RULES)
     gc.freeze()  # As a run does.
     print("ready", flush=True)
     number = 0

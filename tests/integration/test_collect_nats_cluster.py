@@ -87,7 +87,7 @@ class Collection:
 
     def __init__(self, settings: NatsSettings) -> None:
         self.collector = NatsCollector(settings)
-        self._derivation = ClusterDerivation("nats")
+        self._derivation = ClusterDerivation("nats", {})
         self._number = 0
 
     async def tick(self, time_left: float = 10) -> Tick:

@@ -10,6 +10,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.collect.cluster_collector import ClusterCollector
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC
 from operators.ticks import Collected, Outcome, TickResult, Ticks
@@ -50,7 +51,7 @@ class Watch:
     def __init__(self, kafka: Kafka, topic: str, **more: Any) -> None:
         self._topic = topic
         self._collector = ClusterCollector(settings_of(kafka, topics={"include": [topic]}, **more))
-        self._derivation = ClusterDerivation("real")
+        self._derivation = ClusterDerivation("real", KAFKA_RULES)
         self._number = 0
 
     async def __aenter__(self) -> "Watch":

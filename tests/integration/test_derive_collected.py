@@ -8,6 +8,7 @@ import pytest
 
 from operators.collect.cluster_collector import ClusterCollector
 from operators.collect.settings import ClusterSettings
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
 from operators.ticks import Collected, Outcome, TickResult, Ticks
@@ -25,7 +26,7 @@ def two_ticks(settings: ClusterSettings, between: Callable[[], None]) -> tuple[F
 
     async def run() -> tuple[Found, Found, float]:
         collector = ClusterCollector(settings)
-        derivation = ClusterDerivation(settings.name)
+        derivation = ClusterDerivation(settings.name, KAFKA_RULES)
         try:
             begun = time.monotonic()
             first = _derived(derivation, 0, await tick(collector, 0))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from operators.collect.pages.parse import COLUMNS, Page, parse_page
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER, TOPIC
@@ -71,7 +72,7 @@ def given_by(before: Page, after: Page) -> frozenset[str]:
     )
     found = set()
     for of_kind in results:
-        cluster = ClusterDerivation("prod")
+        cluster = ClusterDerivation("prod", KAFKA_RULES)
         *_, last = (cluster.derive(result) for result in of_kind)
         for batch in last.batches:
             if entity_type_of(batch) in (BROKER, TOPIC, CLUSTER):

@@ -41,7 +41,7 @@ async def one_tick(
 
 async def ticks(settings: NatsSettings, *between: Callable[[], Awaitable[object]]) -> list[Tick]:
     """Ticks of one collector: one more than there are functions, each of which is called before the next."""
-    collector, derivation = NatsCollector(settings), ClusterDerivation("nats")
+    collector, derivation = NatsCollector(settings), ClusterDerivation("nats", {})
     try:
         found = [await one_tick(collector, derivation, 0)]
         for number, act in enumerate(between, 1):

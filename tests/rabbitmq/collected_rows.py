@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from operators.derive.operator import ClusterDerivation
 from operators.rabbitmq.collector import RabbitCollector
+from operators.rabbitmq.derive import RABBIT_RULES
 from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
@@ -62,7 +63,7 @@ def ticks(settings: RabbitSettings, *between: Callable[[], object]) -> list[Tick
     """Ticks of one collector: one more than there are functions, each of which is called before the next."""
 
     async def run() -> list[Tick]:
-        collector, derivation = RabbitCollector(settings), ClusterDerivation("rabbit")
+        collector, derivation = RabbitCollector(settings), ClusterDerivation("rabbit", RABBIT_RULES)
         try:
             found = [await one_tick(collector, derivation, 0)]
             for number, act in enumerate(between, 1):
@@ -81,7 +82,7 @@ def noted(settings: RabbitSettings) -> tuple[tuple[str, ...], Tick]:
     async def run() -> tuple[tuple[str, ...], Tick]:
         collector = RabbitCollector(settings)
         try:
-            tick = await one_tick(collector, ClusterDerivation("rabbit"), 0)
+            tick = await one_tick(collector, ClusterDerivation("rabbit", RABBIT_RULES), 0)
             return collector.notes, tick
         finally:
             await collector.close()

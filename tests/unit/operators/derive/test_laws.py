@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.collect.pages.dialects import BYTES_IN, FAILED_PRODUCES, FETCHES, PRODUCES
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import MetricKind
@@ -30,11 +31,13 @@ EVENTS = st.lists(
 
 
 def derived(results: list[TickResult]) -> list[TickResult]:
-    cluster = ClusterDerivation("prod")
+    cluster = ClusterDerivation("prod", KAFKA_RULES)
     found = []
     for result in results:
         found.append(cluster.derive(result))
-        cluster = ClusterDerivation("prod", pickle.loads(pickle.dumps(cluster.snapshot())))
+        cluster = ClusterDerivation(
+            "prod", KAFKA_RULES, pickle.loads(pickle.dumps(cluster.snapshot()))
+        )
     return found
 
 

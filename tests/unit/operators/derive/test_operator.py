@@ -23,7 +23,8 @@ from operators.collect.pages.parse import Page
 from operators.collect.reading.configs import TopicConfig
 from operators.collect.reading.limits import Limits
 from operators.derive.history import thinned_moments
-from operators.derive.operator import _RULES, ClusterDerivation
+from operators.derive.kafka import KAFKA_RULES
+from operators.derive.operator import ClusterDerivation
 from operators.derive.store import thawed
 from operators.schema.metrics import (
     BROKER,
@@ -44,11 +45,13 @@ LAG_SECONDS, LAG_METHOD = "consumerGroup.lagSeconds", "consumerGroup.lagMethod"
 
 def derived(results: Iterable[TickResult]) -> list[TickResult]:
     """The results, the state pickled and restored between each and the next."""
-    cluster = ClusterDerivation("prod")
+    cluster = ClusterDerivation("prod", KAFKA_RULES)
     found = []
     for result in results:
         found.append(cluster.derive(result))
-        cluster = ClusterDerivation("prod", pickle.loads(pickle.dumps(cluster.snapshot())))
+        cluster = ClusterDerivation(
+            "prod", KAFKA_RULES, pickle.loads(pickle.dumps(cluster.snapshot()))
+        )
     return found
 
 
@@ -319,12 +322,12 @@ def test_the_state_of_a_build_without_leader_epochs_is_taken_up() -> None:
     """Rates of pages go on; elections begin with the second reading."""
     counters = [{1: page(n, {BYTES_IN: 100.0 * n})} for n in range(3)]
     first, *others = (brokers(n, p, epochs={"a": [n]}) for n, p in enumerate(counters))
-    cluster = ClusterDerivation("prod")
+    cluster = ClusterDerivation("prod", KAFKA_RULES)
     cluster.derive(first)
     version, name, kinds = cluster.snapshot()
     tick, raw = kinds["brokers"]
     older = {kind: data for kind, data in raw.items() if kind != "epochs"}
-    cluster = ClusterDerivation("prod", (version, name, {"brokers": (tick, older)}))
+    cluster = ClusterDerivation("prod", KAFKA_RULES, (version, name, {"brokers": (tick, older)}))
     second, third = (cluster.derive(result) for result in others)
     assert column(second, BROKER, "broker.IOInPerSecond") == {"broker-1": 10.0}
     rates = [column(r, CLUSTER, "cluster.leaderElectionsPerSecond")[""] for r in (second, third)]
@@ -447,7 +450,7 @@ def test_moments_are_kept_the_sparser_the_older() -> None:
 
 def sizes(results: Iterable[TickResult]) -> list[dict[str, list[int]]]:
     """After each result, by name of what is kept: its rows, and the names in its dictionaries."""
-    cluster = ClusterDerivation("prod")
+    cluster = ClusterDerivation("prod", KAFKA_RULES)
     found = []
     for result in results:
         cluster.derive(result)
@@ -457,7 +460,7 @@ def sizes(results: Iterable[TickResult]) -> list[dict[str, list[int]]]:
             {
                 name: [batch.num_rows]
                 + [len(c.dictionary) for c in batch.columns if pa.types.is_dictionary(c.type)]
-                for name, batch in thawed(state, _RULES[str(result.tick.kind)][1]).items()
+                for name, batch in thawed(state, KAFKA_RULES[str(result.tick.kind)].schemas).items()
             }
         )
     return found
@@ -562,7 +565,7 @@ def test_the_margin_is_the_same_over_restarts() -> None:
         )
         for n in range(6)
     ]
-    never_ended = ClusterDerivation("prod")
+    never_ended = ClusterDerivation("prod", KAFKA_RULES)
     whole, again = [never_ended.derive(result) for result in results], derived(results)
     for entity_type, name in ((CONSUMER_GROUP, "g"), (GROUP_TOPIC, "g/t")):
         for column_ in ("marginSeconds", "catchUpSeconds", "lagState"):

@@ -43,11 +43,11 @@ def tick(number: int, readings: dict[str, Reading], error: str | None = None) ->
 
 def derived(*results: TickResult) -> list[dict[str, dict[str, float | None]]]:
     """By tick and queue: its columns, with a restart between any two ticks."""
-    cluster, found = ClusterDerivation("shop"), []
+    cluster, found = ClusterDerivation("shop", {}), []
     for result in results:
         rows = cluster.derive(result).batches[0].to_pylist()
         found.append({row["queue"]: row for row in rows})
-        cluster = ClusterDerivation("shop", pickle.loads(pickle.dumps(cluster.snapshot())))
+        cluster = ClusterDerivation("shop", {}, pickle.loads(pickle.dumps(cluster.snapshot())))
     return found
 
 
@@ -82,7 +82,7 @@ def test_one_that_was_not_read_is_compared_with_its_last_reading() -> None:
 
 def test_the_cluster_has_the_sum_of_its_queues() -> None:
     """Of those whose rate is known."""
-    cluster = ClusterDerivation("shop")
+    cluster = ClusterDerivation("shop", {})
     cluster.derive(tick(0, {"a": (0, 0), "b": (0, 0)}))
     _, row = cluster.derive(tick(1, {"a": (0, 30), "b": (0, 60), "c": (0, 5)})).batches
     assert row.column("cluster.messagesInPerSecond").to_pylist() == [3.0]
@@ -90,6 +90,6 @@ def test_the_cluster_has_the_sum_of_its_queues() -> None:
 
 def test_a_name_that_another_provider_had_starts_over() -> None:
     """State of the same kind with other measures is not compared, and no error."""
-    cluster = ClusterDerivation("shop", (2, "shop", {"queues": (-INTERVAL, {})}))
+    cluster = ClusterDerivation("shop", {}, (2, "shop", {"queues": (-INTERVAL, {})}))
     found = cluster.derive(tick(0, {"a": (0, 3)})).batches[0]
     assert found.column("queue.messagesPublished").to_pylist() == [None]

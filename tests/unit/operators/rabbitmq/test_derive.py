@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from operators.collect.samples import ClusterIdentity
 from operators.derive.operator import ClusterDerivation
+from operators.rabbitmq.derive import RABBIT_RULES
 from operators.rabbitmq.queues import Read, queue_samples
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER
@@ -20,7 +21,7 @@ Counts = Mapping[str, int | None]
 
 def rates(*counts: Counts, every: int = INTERVAL) -> list[float | None]:
     """What ticks with these counts by node report of the cluster; an empty one was not asked for any."""
-    derivation = ClusterDerivation("mq")
+    derivation = ClusterDerivation("mq", RABBIT_RULES)
     found = []
     for number, by_node in enumerate(counts, 1):
         tick = Ticks("mq", number * every, INTERVAL, kind="queues")

@@ -18,6 +18,7 @@ from operators.collect.pages.parse import Page
 from operators.collect.pages.reader import Pages
 from operators.collect.reading.commits import commits_of
 from operators.collect.reading.offsets import Offsets
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import Only, entity_type_of, only
 from operators.schema.metrics import BROKER_TOPIC, TOPIC
@@ -53,7 +54,7 @@ def tick(
 
 def derived(ticks: Iterable[TickResult]) -> list[dict[tuple[int, str], tuple[Any, Any]]]:
     """By tick, broker and topic: bytes a second, and bytes on disk."""
-    derivation = ClusterDerivation("prod")
+    derivation = ClusterDerivation("prod", KAFKA_RULES)
     found = []
     for result in map(derivation.derive, ticks):
         (rows,) = [b for b in result.batches if entity_type_of(b) is BROKER_TOPIC]

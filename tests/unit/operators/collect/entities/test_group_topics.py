@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.collect.entities.group_topics import left_out
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import Only, entity_type_of, only
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC, EntityType
@@ -44,7 +45,7 @@ def collected(
     """A tick of groups with its derived columns; a message came a second before the next."""
     written = {(t, o): ms(0) - 1000 * (200 - o) for t in TOPICS for o in range(101)}
     result = groups(0, ends, commits, written=written, group_topics=most, **more)
-    return ClusterDerivation("prod").derive(result)
+    return ClusterDerivation("prod", KAFKA_RULES).derive(result)
 
 
 @given(ENDS, COMMITS)
