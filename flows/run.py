@@ -85,7 +85,8 @@ def run(config: Config, options: RunOptions) -> int:
     asked = {name: spec for name, spec in shards.items() if spec.does_io}
     targets = targets_of(config, asked)
     grace = config.shutdown.grace
-    drain = Drain(grace, look=look_for(len(targets) + len(computed), grace))
+    look = look_for(len(targets) + len(computed), grace)
+    drain = Drain(grace, look=look, epoch=config.recovery.epoch)
     kept = again.kept()
     steps = ClockSteps()
     with (

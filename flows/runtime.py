@@ -26,6 +26,7 @@ from flows.peers import notice_silence
 from flows.standard_streams import drain_all
 from flows.state_disk import no_room, store_failure
 from operators.drain import Drain
+from operators.epochs import least_length
 from operators.schedule import ClockSteps
 from operators.schema.logs import Log
 
@@ -90,8 +91,7 @@ def execute(
             it is, and nothing but another start goes on from there. Or all has ended, for it is to
             go on with what was read at SIGHUP.
     """
-    # Epochs end when sources look: this one's length must be over by then.
-    epoch_interval = timedelta(seconds=max(epoch / 2, epoch - drain.look / 2))
+    epoch_interval = timedelta(seconds=least_length(epoch))
     steps = steps or ClockSteps()
     kept = again.kept()
     if kept is not None and kept.stopping:

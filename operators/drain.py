@@ -1,5 +1,6 @@
 """The graceful end of a run: sources stay open until nothing is under way."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class Drain:
     for what is between two workers counts nowhere.
     One a process, shared by its sources, its offloading operators and its merge.
 
-    Sources look every `look` seconds whether the end was asked for.
+    Sources look every `look` seconds whether the end was asked for, or a little more often: also when
+    their epochs of `epoch` seconds end, together; where that is None, each ends them for itself.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Drain:
         grace: float = 25.0,
         settle: float = 0.3,
         look: float = 0.2,
+        epoch: float | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._grace = grace
         self._settle = settle
-        self.look = look
+        self.look = look if epoch is None else epoch / math.ceil(epoch / look)
+        self.epoch = epoch
         self._clock = clock or AwakeClock()
         self._lock = threading.Lock()
         self._under_way = 0
@@ -53,11 +57,7 @@ class Drain:
         return self._clock()
 
     def next_look(self) -> datetime:
-        """When a source looks again: all of them at the same instants.
-
-        The engine wakes once for all of them, and they end their epochs together; one that is
-        ahead of another would keep a processor busy until that one comes.
-        """
+        """When a source looks again: all of them at the same instants, for the engine wakes once for all."""
         return datetime.fromtimestamp((time.time() // self.look + 1) * self.look, UTC)
 
     def open(self, workers: int) -> None:

@@ -178,7 +178,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         self._waits = False
         self._silent = False
         """Whether it makes no more and waits for the drain: it need not look at what is due."""
-        self._alarm = Alarm()
+        self._alarm = Alarm(epoch=drain.epoch)
         if isinstance(schedule, RealTime):
             self._skip_before(schedule.clock() - catch_up)
             if first > schedule.first(interval):
@@ -243,5 +243,6 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         return self._alarm.at(look)
 
     def snapshot(self) -> FleetState:
+        self._alarm.epoch_ended()
         kept = self._shard.snapshot()
         return _STATE_VERSION, self._fingerprint, self._next, kept, self._served.stretches

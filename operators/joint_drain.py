@@ -48,7 +48,7 @@ class _AskedPartition(StatelessSourcePartition[Notice]):
         self._drain = drain
         self._worker = worker
         self._reported = False
-        self._alarm = Alarm()
+        self._alarm = Alarm(epoch=drain.epoch)
 
     def next_batch(self) -> list[Notice]:
         if not self._drain.under_way:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from operators.epochs import EpochEnds
 from operators.schema.clock import Clock, wall_clock
 
 
@@ -66,14 +67,26 @@ class Alarm:
 
     The engine waits for what lies between that moment and its own look at the clock, which came
     before the source's; where the clock was set forward between the two, for that much longer.
+
+    With the length of an `epoch` (seconds) it is asked when its epochs end together with others'.
     """
 
-    def __init__(self, steps: ClockSteps | None = None) -> None:
+    def __init__(self, steps: ClockSteps | None = None, epoch: float | None = None) -> None:
         self._steps = steps or ClockSteps()
+        self._ends = None if epoch is None else EpochEnds(epoch)
 
     def at(self, moment: datetime) -> datetime | None:
-        """`moment`; None, which is at once, where the clock was set since this was last asked."""
-        return None if self._steps.look() else moment
+        """`moment`, or when the epoch ends; None, which is at once, where the clock was set since this was last asked."""
+        if self._steps.look():
+            return None
+        if self._ends is None:
+            return moment
+        return datetime.fromtimestamp(self._ends.awake_at(moment.timestamp()), UTC)
+
+    def epoch_ended(self) -> None:
+        """A snapshot is taken: an epoch ends."""
+        if self._ends is not None:
+            self._ends.ended()
 
 
 class AwakeClock:

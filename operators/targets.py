@@ -96,7 +96,7 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         self._served = Served()
         self._silent = False
         """Whether it has no more and waits for the drain: it need not look at what is due."""
-        self._alarm = Alarm()
+        self._alarm = Alarm(epoch=drain.epoch)
         self._there = False
         """Whether to say that the samples of the due times before `_next` are there."""
         if resume is not None:
@@ -166,4 +166,5 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         return self._alarm.at(look)
 
     def snapshot(self) -> TargetState:
+        self._alarm.epoch_ended()
         return _STATE_VERSION, self._next, self._served.stretches

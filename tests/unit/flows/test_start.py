@@ -88,6 +88,7 @@ CONFIGURATION = {
 }
 PARQUET = {
     "flows.sinks",
+    "operators.epochs",
     "operators.schedule",
     "operators.ticks",
     "sinks.disk",
