@@ -16,7 +16,7 @@ from operators.pool.thread import in_thread
 from operators.protocol.errors import error_class
 from operators.schema.kafka import DebugLog
 from operators.schema.metrics import PROBE
-from operators.schema.msk_iam import for_librdkafka
+from operators.schema.msk_iam import NoCredentialsError, check_credentials, for_librdkafka
 from operators.ticks import PROBE_KIND, Collected, Ticks
 
 DEFAULTS = {
@@ -93,7 +93,8 @@ class Probe:
     ) -> None:
         self._identity = ClusterIdentity(cluster.name, cluster.environment, account_id)
         self._topic = settings.topic
-        self._config = {**DEFAULTS, **for_librdkafka(cluster.client_config())}
+        self._properties = cluster.client_config()
+        self._config = {**DEFAULTS, **for_librdkafka(self._properties)}
         self._clients: _Clients | None = None
         self._came_by = False
         """Whether there may be something to remove."""
@@ -123,6 +124,8 @@ class Probe:
                 raise CollectionError(_problem(sent.refused, what, "Write on the topic"))
             _read_back(clients.consumer, self._topic, sent, begun + READ_SHARE * time_left)
             commit = _commit(clients, self._topic, sent, begun + COMMIT_SHARE * time_left)
+        except NoCredentialsError as error:
+            raise CollectionError(problem("auth", str(error), what)) from error
         except (KafkaException, TimeoutError) as error:
             self._clients = None
             refused = error.args[0] if isinstance(error, KafkaException) else None
@@ -135,6 +138,7 @@ class Probe:
     def _connected(self, until: float) -> _Clients:
         """The clients, recreated after trouble."""
         if self._clients is None:
+            check_credentials(self._properties)
             log = DebugLog()
             committed: list[KafkaError | None] = []
             partitions = self._prepared(AdminClient(self._config, logger=log), until)

@@ -13,6 +13,7 @@ from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
 from operators.schema.guid import broker_name
 from operators.schema.kafka import BootstrapServers, Property
+from operators.schema.librdkafka import misfits
 from operators.schema.names import ClusterName
 from operators.schema.settings import (
     BrokerId,
@@ -180,6 +181,8 @@ class ClusterSettings(Settings):
             own = error.name == "bootstrap.servers"
             place = ("bootstrap_servers",) if own else ("client", error.name)
             raise MisfitError([(place, str(error))]) from None
+        if self.probe is not None and (found := misfits(self.client_properties)):
+            raise MisfitError(found)
         return self
 
     @property

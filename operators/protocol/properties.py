@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 from operators.schema.extras import bring
+from operators.schema.librdkafka import NAMES, fault_of
 from operators.schema.msk_iam import why_not
-from operators.schema.nearest import suggestion
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = (
@@ -160,34 +160,7 @@ _REFUSED: Mapping[str, str] = {
 }
 """What decides about connections and has no counterpart, and what to do instead."""
 
-_UNUSED = frozenset(
-    """
-    acks allow.auto.create.topics api.version.fallback.ms api.version.request
-    api.version.request.timeout.ms auto.commit.interval.ms auto.offset.reset batch.num.messages
-    batch.size broker.address.ttl broker.version.fallback check.crcs client.rack
-    compression.codec compression.level compression.type connections.max.idle.ms
-    coordinator.query.interval.ms debug delivery.report.only.error delivery.timeout.ms
-    enable.auto.commit enable.auto.offset.store enable.gapless.guarantee enable.idempotence
-    enable.metrics.push enable.partition.eof enable.random.seed enable.sparse.connections
-    fetch.error.backoff.ms fetch.max.bytes fetch.message.max.bytes fetch.min.bytes
-    fetch.queue.backoff.ms fetch.wait.max.ms group.id group.instance.id group.protocol
-    group.protocol.type group.remote.assignor heartbeat.interval.ms internal.termination.signal
-    isolation.level linger.ms log.connection.close log.queue log.thread.name log_level
-    max.in.flight max.in.flight.requests.per.connection max.partition.fetch.bytes
-    max.poll.interval.ms message.copy.max.bytes message.max.bytes message.send.max.retries
-    message.timeout.ms metadata.broker.list metadata.max.age.ms
-    metadata.recovery.rebootstrap.trigger.ms metadata.recovery.strategy offset.store.method
-    partition.assignment.strategy partitioner queue.buffering.backpressure.threshold
-    queue.buffering.max.kbytes queue.buffering.max.messages queue.buffering.max.ms
-    queued.max.messages.kbytes queued.min.messages reconnect.backoff.jitter.ms
-    request.required.acks request.timeout.ms retries retry.backoff.max.ms retry.backoff.ms
-    sasl.kerberos.min.time.before.relogin sasl.oauthbearer.sub.claim.name session.timeout.ms socket.blocking.max.ms
-    socket.max.fails socket.timeout.ms statistics.interval.ms sticky.partitioning.linger.ms
-    topic.blacklist topic.metadata.propagation.max.ms topic.metadata.refresh.fast.cnt
-    topic.metadata.refresh.fast.interval.ms topic.metadata.refresh.interval.ms
-    topic.metadata.refresh.sparse transaction.timeout.ms transactional.id
-    """.split()  # noqa: SIM905
-)
+_UNUSED = NAMES - {*_USED, *_ALIASES, *_REFUSED}
 """What tunes librdkafka. A name that stands nowhere here is asked of librdkafka itself."""
 
 
@@ -251,8 +224,8 @@ def translated(properties: Mapping[str, str]) -> Properties:
         elif name in _REFUSED:
             raise PropertyError(given, f"`{given}` has no counterpart here: {_REFUSED[name]}")
         else:
-            if name not in _UNUSED:
-                _ask_librdkafka(given, value)
+            if name not in _UNUSED and (fault := fault_of(given, value)) is not None:
+                raise PropertyError(given, fault)
             unused.append(given)
     found = Properties(values, tuple(unused))
     _check_tls(values)
@@ -324,25 +297,3 @@ def _needed_of_oauth(values: Mapping[str, Any]) -> tuple[str, ...]:
     if not any(name in values for name in (*keys, f"{prefix}assertion.file")):
         raise PropertyError(keys[0], f"the grant type jwt-bearer takes `{keys[0]}`")
     return (endpoint,)
-
-
-def _ask_librdkafka(name: str, value: str) -> None:
-    """Nothing where librdkafka knows a property that is not in our tables: a newer version's.
-
-    Raises:
-        PropertyError: it does not, or not with this value.
-    """
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    from operators.schema.kafka import DebugLog
-
-    try:
-        AdminClient({name: value}, logger=DebugLog())
-    except (KafkaException, TypeError, ValueError) as error:
-        said = getattr(error.args[0], "str", error.__str__)() if error.args else str(error)
-        if "No such configuration property" in said or isinstance(error, TypeError):
-            known = [*_USED, *_ALIASES, *_REFUSED, *_UNUSED]
-            text = f"there is no property `{name}`: {suggestion(name, known)}"
-            raise PropertyError(name, text) from None
-        raise PropertyError(name, f"`{name}`: {said}") from None

@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from operators.schema.kafka import MESSAGE_SPAN, DebugLog, KafkaConnection
+from operators.schema.msk_iam import NoCredentialsError
 
 CONSUMER_DEFAULTS: Mapping[str, str | int | bool] = {
     "client.id": "mqpipe-replay",
@@ -89,6 +90,21 @@ def consumer(connection: KafkaConnection, partitions: int = 1, **more: Any) -> C
     return Consumer({**consumer_config(connection, partitions), **more}, logger=DebugLog())
 
 
+def checked_consumer(connection: KafkaConnection, topic: str, **more: Any) -> Consumer:
+    """A consumer, once it is known that its cluster can be logged in to.
+
+    Raises:
+        ReplayError: it lacks credentials, or a file that its properties name.
+    """
+    try:
+        connection.check_credentials()
+        return consumer(connection, **more)
+    except NoCredentialsError as error:
+        raise ReplayError(f"topic `{topic}` cannot be read: {error}") from error
+    except KafkaException as error:
+        raise ReplayError(f"topic `{topic}` cannot be read: {error.args[0].str()}") from error
+
+
 def consumer_config(connection: KafkaConnection, partitions: int = 1) -> dict[str, Any]:
     """Properties of one of so many consumers of a process: together they fetch so much ahead."""
     ahead = {"queued.max.messages.kbytes": max(1, min(AHEAD, AHEAD_OF_ALL // partitions))}
@@ -105,7 +121,7 @@ def replay_plan(connection: KafkaConnection, topic: str, start: int, end: int) -
     Raises:
         ReplayError: the cluster cannot be reached, or there is no such topic.
     """
-    reader = consumer(connection)
+    reader = checked_consumer(connection, topic)
     try:
         stretches = _stretches(reader, topic, max(0, start - MESSAGE_SPAN))
     except KafkaException as error:

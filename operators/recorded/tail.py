@@ -7,7 +7,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaException, TopicPartition
 
 from operators.recorded.message import read_message
-from operators.recorded.plan import ReplayError, consumer
+from operators.recorded.plan import ReplayError, checked_consumer
 from operators.schema.kafka import KafkaConnection
 
 _TIMEOUT = 15.0
@@ -24,7 +24,7 @@ class RecordedTail:
 
     def __init__(self, connection: KafkaConnection, topic: str) -> None:
         self._topic = topic
-        self._consumer = consumer(connection, **{"enable.partition.eof": False})
+        self._consumer = checked_consumer(connection, topic, **{"enable.partition.eof": False})
         self._ends: dict[int, int] | None = None
 
     def read(self, last: int) -> Iterator[pa.RecordBatch]:

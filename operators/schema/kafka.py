@@ -9,7 +9,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from operators.schema.msk_iam import for_librdkafka, why_not
+from operators.schema.librdkafka import misfits
+from operators.schema.msk_iam import check_credentials, for_librdkafka, why_not
 from operators.schema.settings import MisfitError, Settings
 
 SCHEMA_VERSION_HEADER = "mqpipe.schema_version"
@@ -56,6 +57,12 @@ class KafkaConnection(Settings):
     )
 
     @model_validator(mode="after")
+    def _properties_are_librdkafkas(self) -> Self:
+        if found := misfits(self._properties):
+            raise MisfitError(found)
+        return self
+
+    @model_validator(mode="after")
     def _mechanism_has_what_it_takes(self) -> Self:
         lacking = why_not(self._properties)
         if lacking is not None:
@@ -65,6 +72,14 @@ class KafkaConnection(Settings):
     def client_config(self) -> dict[str, Any]:
         """What librdkafka's clients are made with, in clear: never to be shown."""
         return for_librdkafka({**self._properties, "bootstrap.servers": self.bootstrap_servers})
+
+    def check_credentials(self) -> None:
+        """Nothing, where a client has what to log in with. It may ask the network, so it blocks.
+
+        Raises:
+            NoCredentialsError: the mechanism signs, and there is nothing to sign with.
+        """
+        check_credentials({**self._properties, "bootstrap.servers": self.bootstrap_servers})
 
     @property
     def _properties(self) -> dict[str, str]:

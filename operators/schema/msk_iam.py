@@ -81,9 +81,25 @@ def for_librdkafka(properties: Mapping[str, str]) -> dict[str, Any]:
     if not _asks_for_it(properties):
         return dict(properties)
     names = [name for name in _NAMES if name in properties]
-    host = properties["bootstrap.servers"].split(",")[0].strip().rpartition(":")[0]
+    host = _first_host(properties)
     callback: Callable[[str], tuple[str, float]] = lambda _: token(host)  # noqa: E731
     return {**properties, **dict.fromkeys(names, "OAUTHBEARER"), "oauth_cb": callback}
+
+
+def check_credentials(properties: Mapping[str, str]) -> None:
+    """Nothing, where a client of these properties has what its mechanism takes.
+
+    librdkafka does not say why its callback failed, and its clients wait ten seconds for a token.
+
+    Raises:
+        NoCredentialsError: as `signed_query`.
+    """
+    if _asks_for_it(properties):
+        token(_first_host(properties))
+
+
+def _first_host(properties: Mapping[str, str]) -> str:
+    return properties["bootstrap.servers"].split(",")[0].strip().rpartition(":")[0]
 
 
 def _asks_for_it(properties: Mapping[str, str]) -> bool:

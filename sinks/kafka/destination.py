@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from operators.schema.kafka import DebugLog
 from operators.schema.logs import Log
+from operators.schema.msk_iam import NoCredentialsError
 from sinks.delivery import Parcel, Rejected, RetryLater, SampleBatches, TooLarge
 from sinks.kafka.messages import Message, messages
 from sinks.kafka.settings import NAME, KafkaSettings
@@ -101,11 +102,20 @@ class Kafka:
 
     async def _connected(self) -> "_KafkaProducer":
         async with self._connecting:
-            if not self._topic_is_there:
-                await self._make_topic()
-                self._topic_is_there = True
-            if self._connection is None:
-                self._connection = _KafkaProducer(self._config, asyncio.get_running_loop())
+            if self._topic_is_there and self._connection is not None:
+                return self._connection
+            try:
+                if "oauth_cb" in self._config:
+                    await asyncio.to_thread(self._settings.check_credentials)
+                if not self._topic_is_there:
+                    await self._make_topic()
+                    self._topic_is_there = True
+                if self._connection is None:
+                    self._connection = _KafkaProducer(self._config, asyncio.get_running_loop())
+            except NoCredentialsError as error:
+                raise RetryLater(str(error)) from error
+            except KafkaException as error:  # A file that is not there; it may be put there.
+                raise RetryLater(f"no client can be made: {error.args[0].str()}") from error
             return self._connection
 
     async def _make_topic(self) -> None:

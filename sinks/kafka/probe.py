@@ -6,6 +6,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from operators.schema.kafka import DebugLog
+from operators.schema.msk_iam import NoCredentialsError
 from sinks.kafka.settings import KafkaSettings
 
 _TIMEOUT = 10.0
@@ -23,8 +24,11 @@ def probe(settings: KafkaSettings) -> str:
         "error_cb": lambda error: causes.append(error.str()),
     }
     try:
+        settings.check_credentials()
         admin = AdminClient(config, logger=DebugLog())
         topics = admin.list_topics(timeout=_TIMEOUT).topics
+    except NoCredentialsError as error:
+        raise OSError(f"{settings.bootstrap_servers}: {error}") from error
     except KafkaException as error:
         why = causes[-1] if causes else error.args[0].str()
         raise OSError(f"{settings.bootstrap_servers}: {why}") from error

@@ -31,6 +31,14 @@ def test_client_config_has_all_properties_in_clear() -> None:
     }
 
 
+def test_what_only_tunes_librdkafka_is_its_own_to_judge_where_it_probes() -> None:
+    """Else it has no meaning, and so no fault."""
+    client = {"linger.ms": "abc"}
+    cluster(client=client)
+    with pytest.raises(ValidationError, match=r"`linger\.ms`: Invalid value"):
+        cluster(client=client, probe={})
+
+
 @pytest.mark.parametrize(
     ("name", "selected"),
     [("orders", True), ("pre-orders", True), ("__consumer_offsets", False), ("orders-test", False)],

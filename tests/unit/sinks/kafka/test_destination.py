@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
+from operators.recorded.plan import ReplayError, replay_plan
+from operators.recorded.tail import RecordedTail
+from operators.schema import msk_iam
 from sinks.delivery import Parcel, RetryLater
 from sinks.kafka.destination import PRODUCER_DEFAULTS, Kafka, _KafkaProducer
 from sinks.kafka.messages import Message, messages
+from sinks.kafka.probe import probe
 from sinks.kafka.settings import KafkaSettings
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
@@ -39,6 +43,44 @@ def test_a_message_that_is_under_way_fails_when_the_connection_is_closed() -> No
     error = asyncio.run(run())
     assert error is not None
     assert error.name() == "_PURGE_QUEUE"
+
+
+@pytest.mark.parametrize(
+    ("client", "reason"),
+    [
+        (
+            {"security.protocol": "SSL", "ssl.ca.location": "/nowhere/ca.pem"},
+            "ssl.ca.location failed",
+        ),
+        ({"security.protocol": "SASL_SSL", "sasl.mechanism": "AWS_MSK_IAM"}, "no AWS credentials"),
+    ],
+)
+def test_what_lacks_a_file_or_credentials_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch, client: dict[str, str], reason: str
+) -> None:
+    """No sample becomes a dead letter for it, and who asks beforehand is told the same."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    msk_iam._session.cache_clear()
+    settings = KafkaSettings.model_validate({"bootstrap_servers": NOWHERE, "client": client})
+    kafka = Kafka(settings)
+
+    async def run() -> None:
+        await kafka.start()
+        await kafka.send(Parcel((numbered([1]),), "t", message()))
+
+    with pytest.raises(RetryLater, match=reason):
+        asyncio.run(run())
+    with pytest.raises(OSError, match=f"{NOWHERE}: .*{reason}"):
+        probe(settings)
+    with pytest.raises(ReplayError, match=f"topic `t` cannot be read: .*{reason}"):
+        replay_plan(settings, "t", 0, 1)
+    with pytest.raises(ReplayError, match=f"topic `t` cannot be read: .*{reason}"):
+        RecordedTail(settings, "t")
 
 
 def test_a_fatal_error_closes_the_connection_that_had_it(monkeypatch: pytest.MonkeyPatch) -> None:
