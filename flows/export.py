@@ -110,7 +110,7 @@ def export(config: Config, options: ExportOptions) -> int:
             say(f"{without_password(parquet.path)}: already complete")
             return 0
         began = time.monotonic()
-        drain = Drain(grace=config.shutdown.grace, settle=0)
+        drain = Drain(config.shutdown.grace, settle=0, epoch=config.recovery.epoch)
         fleets = FleetSource(
             shards, span.interval, Range(span.start, span.end), drain, account_id=config.account_id
         )
@@ -123,7 +123,6 @@ def export(config: Config, options: ExportOptions) -> int:
                 dataflow(fleets, files.outputs, advance),
                 drain,
                 Workers(options.workers),
-                config.recovery.epoch,
                 state.recovery(_STORE_PARTITIONS),
                 config.shutdown.grace,
             )

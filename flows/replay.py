@@ -113,7 +113,7 @@ def replay(config: Config, options: ReplayOptions) -> int:
     sinks = sinks_of(config)
     if not sinks:
         raise UsageError("nowhere to replay to: give --out, or another sink in the config")
-    drain = Drain(config.shutdown.grace, settle=0)
+    drain = Drain(config.shutdown.grace, settle=0, epoch=config.recovery.epoch)
     with hold(_state_folder(config, sinks, topic, options)) as state:
         goes_on = bool(state.recall("replay"))
         plan = _plan(sinks, topic, options, state)
@@ -205,7 +205,6 @@ def _run(
         dataflow(source, outputs.outputs, job.letters, seen.saw, more_to),
         drain,
         Workers(options.workers),
-        config.recovery.epoch,
         recovery,
         config.shutdown.grace,
         outputs.finish,

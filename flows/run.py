@@ -143,7 +143,6 @@ def run(config: Config, options: RunOptions) -> int:
                 flow,
                 drain,
                 options.workers,
-                config.recovery.epoch,
                 recovery,
                 config.shutdown.grace,
                 outputs.finish,

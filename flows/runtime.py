@@ -61,7 +61,6 @@ def execute(
     flow: Dataflow,
     drain: Drain,
     workers: Workers,
-    epoch: float,
     recovery: RecoveryConfig | None,
     grace: float,
     finish: Callable[[], None] = lambda: None,
@@ -75,7 +74,7 @@ def execute(
 
     SIGTERM and SIGINT ask for a drain; a second one, or an engine that has not ended some
     seconds after the grace period, ends the process at once with status 1, which costs nothing
-    that was acknowledged: what a crash would leave is left. `epoch` and `grace` are seconds.
+    that was acknowledged: what a crash would leave is left. `grace` is in seconds; epochs are the drain's.
 
     SIGHUP asks for a drain too, unless there is `reread`: that is asked then whether to drain and to
     start again, with what it has read. What it is not asked of a cluster's process: it ends alone.
@@ -91,7 +90,7 @@ def execute(
             it is, and nothing but another start goes on from there. Or all has ended, for it is to
             go on with what was read at SIGHUP.
     """
-    epoch_interval = timedelta(seconds=least_length(epoch))
+    epoch_interval = timedelta(seconds=least_length(drain.epoch))
     steps = steps or ClockSteps()
     kept = again.kept()
     if kept is not None and kept.stopping:

@@ -27,7 +27,7 @@ class Drain:
     One a process, shared by its sources, its offloading operators and its merge.
 
     Sources look every `look` seconds whether the end was asked for, or a little more often: also when
-    their epochs of `epoch` seconds end, together; where that is None, each ends them for itself.
+    their epochs of `epoch` seconds end, which they do together.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Drain:
         grace: float = 25.0,
         settle: float = 0.3,
         look: float = 0.2,
-        epoch: float | None = None,
+        epoch: float = 5.0,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._grace = grace
         self._settle = settle
-        self.look = look if epoch is None else epoch / math.ceil(epoch / look)
+        self.look = epoch / math.ceil(epoch / look)
         self.epoch = epoch
         self._clock = clock or AwakeClock()
         self._lock = threading.Lock()

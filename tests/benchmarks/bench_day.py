@@ -188,7 +188,7 @@ def run(hours: float, speed: float, scale: float, folder: Path) -> list[dict[str
     with ExitStack() as stack:
         stack.callback(background.close)
         stack.callback(watch.close)
-        execute(flow, drain, Workers(), 5.0, state.recovery(), 60.0, sink.finish)
+        execute(flow, drain, Workers(), state.recovery(), 60.0, sink.finish)
         for one in pools.values():
             background.run(one.close())
     cpu = time.process_time() - begin

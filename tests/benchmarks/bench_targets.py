@@ -127,7 +127,7 @@ def job(targets: int, interval: int, ticks: int, folder: Path) -> dict[str, Any]
     for early in (IDLE, 0):
         wait = (first - wall_clock()) / 1000 - early
         threading.Timer(wait, lambda: used.append(time.process_time())).start()
-    clean = execute(flow, drain, Workers(), 5.0, state.recovery(), 60.0)
+    clean = execute(flow, drain, Workers(), state.recovery(), 60.0)
     idle, due = used
     cpu = counts.cpu - due
     completed = sum(pool.stats.outcomes[Outcome.COMPLETED] for pool in pools.values())

@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     fleet = {**FLEET, "clusters": options.clusters}
     shards = by_cluster(SimulationSettings.model_validate({"seed": 1, "fleets": [fleet]}))
-    drain = Drain(settle=0)
+    drain = Drain(settle=0, epoch=options.epoch)
     fleets = FleetSource(shards, INTERVAL, Range(START, START + options.ticks * INTERVAL), drain)
     # One more partition before all others, and each of them is on the next worker.
     parts = ["", *shards] if options.cross else list(shards)
@@ -48,7 +48,6 @@ def main() -> None:
         dataflow(fleets, {"parquet": files}, lambda _rows: None),
         drain,
         Workers(options.threads, addresses, options.process_id),
-        options.epoch,
         state.recovery() if options.store else None,
         25.0,
     )

@@ -84,7 +84,7 @@ def main() -> int:
     if not store.exists():
         store.mkdir()
         init_db_dir(store, 1)
-    background, drain = Background(), Drain(grace=options.grace)
+    background, drain = Background(), Drain(grace=options.grace, epoch=0.2)
     pool = Pool("topics", PoolSettings(timeout=3600), loop=background.loop, rng=Random(0))
     targets = {
         f"{cluster}/topics": Target(cluster, "topics", INTERVAL_MS) for cluster in ("hung", "well")
@@ -94,7 +94,7 @@ def main() -> int:
     results = offload("collect", ticks, work, {"topics": pool}, drain, deadline=lambda _: 3600)
     op.output("out", results, Lines(options.directory / "results.jsonl"))
     recovery = RecoveryConfig(str(store))
-    clean = execute(flow, drain, Workers(), 0.2, recovery, options.grace)
+    clean = execute(flow, drain, Workers(), recovery, options.grace)
     background.run(pool.close())
     background.close()
     return 0 if clean else 1
