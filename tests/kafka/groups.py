@@ -7,7 +7,7 @@ application of Kafka's examples.
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -141,11 +141,23 @@ def never_read(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
         yield
 
 
+def share_from_the_end(kafka: Kafka, group: str, topic: str) -> None:
+    """A share group without members that is to read what comes to a topic from now on."""
+    to = "--to-latest", "--execute"
+    kafka.tool(SHARE_GROUPS, "--reset-offsets", "--group", group, "--topic", topic, *to)
+
+
 @contextmanager
 def live_streams_member(
-    kafka: Kafka, group: str, topic: str, static_id: str | None = None
+    kafka: Kafka,
+    group: str,
+    topic: str,
+    static_id: str | None = None,
+    commits: Sequence[int] = (),
 ) -> Iterator[None]:
     """A streams group whose one member has taken all partitions of a topic, and reads none.
+
+    It commits an offset for each of the first partitions.
 
     Raises:
         RuntimeError: the broker refused it, and how: before 4.4.0 one with a static id.
@@ -155,6 +167,8 @@ def live_streams_member(
         _with_partitions(member)
         tasks = {"active_tasks": member.assigned, "standby_tasks": [], "warmup_tasks": []}
         member.beat(**tasks, instance_id=static_id)
+        if commits:
+            member.commit(topic, commits)
         yield
 
 

@@ -4,7 +4,7 @@ kafka-python has no such messages, so they are made of Kafka's own schemas, whic
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import invalidate_caches
 from pathlib import Path
@@ -14,6 +14,7 @@ from uuid import uuid4
 from zipfile import ZipFile
 
 from kafka.protocol.api_message import ApiMessage
+from kafka.protocol.consumer import OffsetCommitRequest
 
 from tests.kafka.jars import VERSION, resolve_jars
 from tests.kafka.wire import Wire
@@ -104,6 +105,34 @@ class HandMember:
         if told is not None:
             self.assigned = told
         self.partitions = sum(len(of.partitions) for of in self.assigned)
+
+    def commit(self, topic: str, offsets: Sequence[int]) -> None:
+        """Commits as a member, an offset a partition.
+
+        Raises:
+            RuntimeError: the broker refused one, and how.
+        """
+        of_topic = OffsetCommitRequest.OffsetCommitRequestTopic
+        of_partition = of_topic.OffsetCommitRequestPartition
+        partitions = [
+            of_partition(
+                partition_index=partition,
+                committed_offset=offset,
+                committed_leader_epoch=-1,
+                committed_metadata="",
+            )
+            for partition, offset in enumerate(offsets)
+        ]
+        asked = OffsetCommitRequest(
+            version=9,
+            generation_id_or_member_epoch=self._epoch,
+            group_instance_id=None,
+            topics=[of_topic(name=topic, partitions=partitions)],
+            **self._who,
+        )
+        for answer in self._wire.ask(asked).topics[0].partitions:
+            if answer.error_code:
+                raise RuntimeError(f"error {answer.error_code}")
 
 
 def consumer(wire: Wire, group: str, topic: str) -> HandMember:
