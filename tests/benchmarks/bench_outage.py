@@ -136,7 +136,7 @@ def job(sink: str, endpoint: str, rate: int, seconds: float, directory: Path) ->
     parts = [f"cluster-{n}" for n in range(clusters)]
     rows = round(rate * TICK / clusters)
     samples = op.input("samples", flow, _Source(parts, rows, start + seconds))
-    job = job_in(directory, account_id=1, interval=round(TICK * 1000), grace_left=lambda: 600.0)
+    job = job_in(directory, account_id=1, interval=round(TICK * 1000), grace_left=lambda: 3_600.0)
     op.output(sink, samples, settings.sink().open(job).output)
     probe = op.input("probe", flow, _Source(["probe"], 0, start + seconds))
     op.output("lateness", probe, lateness)
