@@ -1,6 +1,5 @@
 """Settings of what shows a job to machines."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -8,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from flows.addresses import parse_address
 from operators.schema.settings import EachOnce, Settings
+from operators.schema.urls import is_loopback
 
 
 class ServerTlsSettings(Settings):
@@ -89,16 +89,9 @@ class MetricsSettings(Settings):
         if self.listen is None or self.open or self.tls or self.basic_auth:
             return self
         host, _ = parse_address(self.listen)
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise ValueError(
                 f"whoever reaches {self.listen} could read what runs here: give `tls` or "
                 "`basic_auth`, or say `open: true` where a network policy or a firewall sees to it"
             )
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

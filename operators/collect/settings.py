@@ -11,15 +11,21 @@ from operators.collect.expected import Expected, Servers, kafka_servers
 from operators.collect.pages.settings import BrokerPages
 from operators.pool.settings import Priority
 from operators.protocol.properties import PropertyError, translated
+from operators.schema.fields import (
+    BROKER_TOPICS,
+    ENVIRONMENT,
+    GROUP_CLIENTS,
+    GROUP_TOPICS,
+    RowLimit,
+)
 from operators.schema.guid import broker_name
-from operators.schema.kafka import BootstrapServers, Property
+from operators.schema.kafka import CLIENT, BootstrapServers, Property
 from operators.schema.librdkafka import misfits
 from operators.schema.names import ClusterName
 from operators.schema.settings import (
     BrokerId,
     EachOnce,
     MisfitError,
-    RowLimit,
     Settings,
     part,
 )
@@ -74,6 +80,12 @@ _REMEMBERED = 200_000
 """Names of which it is known, at most."""
 
 
+PRIORITY: Any = Field(default=Priority.NORMAL, description="whose turn it is in a full pool")
+LIKE: Any = Field(
+    default=None, description="the fleet whose pattern and levels fill what was never seen"
+)
+
+
 class ProbeSettings(Settings):
     """An end-to-end probe; `probe: {}` is enough."""
 
@@ -120,15 +132,11 @@ class ClusterSettings(Settings):
 
     title: ClassVar[str] = "Kafka"
 
-    name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
+    name: ClusterName
     provider: Literal["kafka"] = Field(default="kafka", description="`kafka`")
-    environment: str = Field(default="production", description="production, staging, …")
+    environment: str = ENVIRONMENT
     bootstrap_servers: BootstrapServers
-    client: dict[str, Property] = Field(
-        default_factory=dict,
-        description="how its brokers are reached: librdkafka's properties, such as "
-        "`security.protocol`",
-    )
+    client: dict[str, Property] = CLIENT
     broker_metrics: BrokerPages = part(
         "the brokers' Prometheus pages: URLs by broker id, or the keys below"
     )
@@ -138,21 +146,9 @@ class ClusterSettings(Settings):
     )
     topics: SelectionSettings = part("which topics are collected", exclude=("^__",))
     groups: SelectionSettings = part("which consumer groups are collected")
-    group_topics: RowLimit = Field(
-        default=10_000,
-        description="samples of a group on a topic, at most: those with the largest lags; "
-        "0 for none",
-    )
-    broker_topics: RowLimit = Field(
-        default=1_000,
-        description="events of a broker on a topic for New Relic, at most: those of the topics "
-        "with the most traffic; 0 for none",
-    )
-    group_clients: RowLimit = Field(
-        default=1_000,
-        description="events of a group's client for New Relic, at most: those with the largest "
-        "lags; 0 for none",
-    )
+    group_topics: RowLimit = GROUP_TOPICS
+    broker_topics: RowLimit = BROKER_TOPICS
+    group_clients: RowLimit = GROUP_CLIENTS
     isolation: Literal["read_uncommitted", "read_committed"] = Field(
         default="read_uncommitted",
         description="how groups read, which their lag goes by: read_committed counts up to the first "
@@ -161,17 +157,12 @@ class ClusterSettings(Settings):
     partition_offsets: bool = Field(
         default=False, description="a sample for each group, topic and partition too"
     )
-    priority: Priority = Field(
-        default=Priority.NORMAL, description="whose turn it is in a full pool"
-    )
+    priority: Priority = PRIORITY
     probe: ProbeSettings | None = Field(
         default=None, description="messages of its own, produced and read back at each tick"
     )
     expect: ExpectSettings = part("what hybrid mode fills when it is missing")
-    like: str | None = Field(
-        default=None,
-        description="the fleet whose pattern and levels fill what was never seen",
-    )
+    like: str | None = LIKE
 
     @model_validator(mode="after")
     def _properties_have_a_meaning(self) -> Self:
@@ -251,7 +242,7 @@ class CollectorSettings(Settings):
     name: ClusterName = Field(
         description="the target's name: its cluster in samples, and its pool in `pools`",
     )
-    environment: str = Field(default="production", description="production, staging, …")
+    environment: str = ENVIRONMENT
     use: str = Field(description="an entry point of mqpipe.collectors, or module:name")
     options: dict[str, Any] = Field(default={}, description="its keyword arguments")
 

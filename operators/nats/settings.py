@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from operators.collect.expected import Expected, lacking
 from operators.collect.pages.settings import BasicAuthSettings, TlsSettings
-from operators.collect.settings import SelectionSettings
+from operators.collect.settings import LIKE, PRIORITY, SelectionSettings
 from operators.nats.names import parts_at
 from operators.pool.settings import Priority
+from operators.schema.fields import ENVIRONMENT
 from operators.schema.guid import node_name
 from operators.schema.names import ClusterName
 from operators.schema.settings import EachOnce, Settings, part
+from operators.schema.urls import server_url
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -28,16 +29,9 @@ NODES, QUEUES = "nodes", "queues"
 """Kinds of target."""
 
 
-def _monitor(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write a monitoring port's URL like http://nats-1:8222")
-    if parts.username or parts.password:
-        raise ValueError("write user and password beside the URLs: `basic_auth`")
-    return url.rstrip("/")
-
-
-MonitorUrl = Annotated[str, AfterValidator(_monitor)]
+MonitorUrl = Annotated[
+    str, server_url("a monitoring port's URL", "http://nats-1:8222", "`basic_auth`")
+]
 MonitorUrls = Annotated[
     tuple[MonitorUrl, ...],
     Field(min_length=1),
@@ -89,9 +83,9 @@ class NatsSettings(Settings):
     servers: ClassVar[None] = None
     """Its meta leader names those that are down."""
 
-    name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
+    name: ClusterName
     provider: Literal["nats"] = Field(description="`nats`")
-    environment: str = Field(default="production", description="production, staging, …")
+    environment: str = ENVIRONMENT
     url: MonitorUrls = Field(
         description="the monitoring port of the server, or a list of those of all its servers, each of "
         "which reports of itself alone: `http://nats-1:8222`"
@@ -107,14 +101,9 @@ class NatsSettings(Settings):
     ephemeral: bool = Field(
         default=False, description="consumers that are not durable too: they come and go"
     )
-    priority: Priority = Field(
-        default=Priority.NORMAL, description="whose turn it is in a full pool"
-    )
+    priority: Priority = PRIORITY
     expect: NatsExpectSettings = part("what hybrid mode fills when it is missing")
-    like: str | None = Field(
-        default=None,
-        description="the fleet whose pattern and levels fill what was never seen",
-    )
+    like: str | None = LIKE
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from operators.collect.expected import Expected, lacking
 from operators.collect.pages.settings import PageUrl, TlsSettings
-from operators.collect.settings import SelectionSettings
+from operators.collect.settings import LIKE, PRIORITY, SelectionSettings
 from operators.pool.settings import Priority
+from operators.schema.fields import ENVIRONMENT
 from operators.schema.guid import node_name
 from operators.schema.names import ClusterName
 from operators.schema.rabbitmq import path_of, queue_at
 from operators.schema.settings import EachOnce, Settings, part
+from operators.schema.urls import server_url
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -29,16 +30,11 @@ NODES, QUEUES = "nodes", "queues"
 """Kinds of target."""
 
 
-def _api(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write the management API's URL like https://rabbit-1:15672")
-    if parts.username or parts.password:
-        raise ValueError("write user and password beside the URL: `user`, `password`")
-    return url.rstrip("/").removesuffix("/api")
-
-
-ApiUrl = Annotated[str, AfterValidator(_api)]
+ApiUrl = Annotated[
+    str,
+    server_url("the management API's URL", "https://rabbit-1:15672", "`user`, `password`"),
+    AfterValidator(lambda url: url.removesuffix("/api")),
+]
 
 
 class RabbitExpectSettings(Settings):
@@ -87,9 +83,9 @@ class RabbitSettings(Settings):
     servers: ClassVar[None] = None
     """It names its nodes, up or not."""
 
-    name: ClusterName = Field(description="the cluster's name; no `:` and no `/`")
+    name: ClusterName
     provider: Literal["rabbitmq"] = Field(description="`rabbitmq`")
-    environment: str = Field(default="production", description="production, staging, …")
+    environment: str = ENVIRONMENT
     url: ApiUrl = Field(description="its management API: `https://rabbit-1:15672`")
     user: str = Field(
         pattern="^[^:]+$",
@@ -112,14 +108,9 @@ class RabbitSettings(Settings):
     )
     vhosts: SelectionSettings = part("whose queues are collected, by virtual host")
     queues: SelectionSettings = part("which queues are collected, by their names")
-    priority: Priority = Field(
-        default=Priority.NORMAL, description="whose turn it is in a full pool"
-    )
+    priority: Priority = PRIORITY
     expect: RabbitExpectSettings = part("what hybrid mode fills when it is missing")
-    like: str | None = Field(
-        default=None,
-        description="the fleet whose pattern and levels fill what was never seen",
-    )
+    like: str | None = LIKE
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:

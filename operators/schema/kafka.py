@@ -48,13 +48,17 @@ BootstrapServers = Annotated[
 """Where a Kafka cluster is asked for all of its brokers."""
 
 
+CLIENT: Any = Field(
+    default_factory=dict,
+    description="how its brokers are reached: librdkafka's properties, such as `security.protocol`",
+)
+
+
 class KafkaConnection(Settings):
     """How a Kafka cluster is reached."""
 
     bootstrap_servers: BootstrapServers
-    client: dict[str, Property] = Field(
-        default_factory=dict, description="any librdkafka property, such as `security.protocol`"
-    )
+    client: dict[str, Property] = CLIENT
 
     @model_validator(mode="after")
     def _properties_are_librdkafkas(self) -> Self:

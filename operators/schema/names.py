@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Annotated, TypeAlias
 from urllib.parse import quote
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 NAME_BYTES = 190
 """Bytes that a cluster's name may take in a file's name, which has 255 at most.
@@ -55,6 +55,7 @@ def _shown_as_it_is(name: str) -> str:
 
 ClusterName: TypeAlias = Annotated[
     str,
+    Field(description="the cluster's name; no `:` and no `/`"),
     StringConstraints(min_length=1, max_length=NAME_BYTES, pattern=r"^[^:/\s]+$"),
     AfterValidator(_shown_as_it_is),
     AfterValidator(fits_a_file),

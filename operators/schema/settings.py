@@ -111,11 +111,5 @@ Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_ty
 BrokerId = Annotated[int, Field(ge=0), at_most(2**31 - 1, "Kafka's ids have 31 bits")]
 """The id of a Kafka broker."""
 
-RowLimit = Annotated[int, Field(ge=0), at_most(1_000_000, "no cluster's bill bears more")]
-"""How many rows of one kind a cluster has, at most."""
-
-HOW_TO_LIMIT = "raise it, or set it to 0 for none"
-"""What to do about a `RowLimit` that leaves rows out."""
-
 ByteSize = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str | int)]
 """A size in bytes, written `512MiB`, `2GiB`."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from operators.schema.arrow import Only
-from operators.schema.settings import HOW_TO_LIMIT
+from operators.schema.fields import HOW_TO_LIMIT
 from operators.simulate.kafka.broker_topics import held_pairs
 from operators.simulate.kafka.cluster import partitions_of
 from operators.simulate.spec import ShardSpec

@@ -15,6 +15,13 @@ from pydantic import (
 )
 
 from operators import plugins
+from operators.schema.fields import (
+    BROKER_TOPICS,
+    ENVIRONMENT,
+    GROUP_CLIENTS,
+    GROUP_TOPICS,
+    RowLimit,
+)
 from operators.schema.names import FleetName, fits_a_file
 from operators.schema.nearest import nearest, suggestion
 from operators.schema.settings import (
@@ -23,7 +30,6 @@ from operators.schema.settings import (
     Misfit,
     MisfitError,
     Moment,
-    RowLimit,
     Settings,
     at_most,
     part,
@@ -175,9 +181,7 @@ class FleetSettings(Settings):
         description="the fleet's name; of several clusters: <name>-1, <name>-2, …"
     )
     provider: Provider = Field(default="kafka", description="what it is a fleet of")
-    environment: str = Field(
-        default="production", description="production, staging, development, test"
-    )
+    environment: str = ENVIRONMENT
     time_zone: str = Field(
         default="UTC", description="time zone of its users, such as Europe/Berlin"
     )
@@ -247,21 +251,9 @@ class FleetSettings(Settings):
         le=1,
         description="share of topics and groups that come and go, each for some weeks",
     )
-    group_topics: RowLimit = Field(
-        default=10_000,
-        description="rows of a group and topic of a cluster, at most: those of its fullest topics; "
-        "0 for none",
-    )
-    broker_topics: RowLimit = Field(
-        default=1_000,
-        description="events of a broker on a topic for New Relic, at most: those of the topics "
-        "with the most traffic; 0 for none",
-    )
-    group_clients: RowLimit = Field(
-        default=1_000,
-        description="events of a group's client for New Relic, at most: those of the "
-        "groups with the most traffic; 0 for none",
-    )
+    group_topics: RowLimit = GROUP_TOPICS
+    broker_topics: RowLimit = BROKER_TOPICS
+    group_clients: RowLimit = GROUP_CLIENTS
     retention: Duration = Field(default=604800.0, gt=0, description="how long topics keep messages")
     pattern: AnyPattern = part("how traffic moves with time", kind="business_hours")
     generator: GeneratorSettings | None = Field(

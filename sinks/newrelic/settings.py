@@ -1,6 +1,5 @@
 """The settings of the New Relic sink."""
 
-import ipaddress
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from operators.schema.secrets import looks_like_key
 from operators.schema.settings import ByteSize, Duration, Settings, part
+from operators.schema.urls import http_parts, is_loopback
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -96,13 +96,12 @@ class NewRelicSettings(Settings):
     def _endpoint_is_safe(cls, endpoint: str | None) -> str | None:
         if endpoint is None:
             return None
-        parts = urlsplit(endpoint)
-        _ = parts.port  # a ValueError where it is no number
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the endpoint is a scheme and a host, like https://proxy.example:8443")
+        parts = http_parts(
+            endpoint, "the endpoint is a scheme and a host, like https://proxy.example:8443"
+        )
         if parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("the endpoint is a scheme and a host only; New Relic's paths stay")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise ValueError(
                 "plain http is for loopback only: the licence key would be readable; use https"
             )
@@ -170,7 +169,7 @@ class NewRelicSettings(Settings):
     def is_local(self) -> bool:
         """Whether samples stay on this machine; plain http is for this alone."""
         hosts = [urlsplit(url).hostname for url in (self.events_url(0), self.metrics_url())]
-        return all(host is not None and _is_loopback(host) for host in hosts)
+        return all(host is not None and is_loopback(host) for host in hosts)
 
     def events_url(self, account_id: int) -> str:
         """Where events are posted."""
@@ -181,10 +180,3 @@ class NewRelicSettings(Settings):
         """Where metrics are posted."""
         host = self.metrics_endpoint or self.endpoint or _HOSTS[self.region][1]
         return f"{host}/metric/v1"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

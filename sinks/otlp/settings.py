@@ -1,6 +1,5 @@
 """The settings of the OTLP sink."""
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
@@ -8,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from operators.schema.settings import Duration, Settings, part
+from operators.schema.urls import http_parts, is_loopback
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ class OtlpSettings(Settings):
     @field_validator("endpoint")
     @classmethod
     def _endpoint_is_a_url(cls, endpoint: str) -> str:
-        parts = urlsplit(endpoint)
-        _ = parts.port  # a ValueError where it is no number
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the endpoint is a URL, like https://otlp.nr-data.net:4318")
+        parts = http_parts(endpoint, "the endpoint is a URL, like https://otlp.nr-data.net:4318")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError("the endpoint has no user, query or fragment: keys go into `headers`")
         return endpoint.rstrip("/")
@@ -88,7 +85,7 @@ class OtlpSettings(Settings):
     @property
     def is_local(self) -> bool:
         """Whether samples stay on this machine."""
-        return _is_loopback(urlsplit(self.endpoint).hostname or "")
+        return is_loopback(urlsplit(self.endpoint).hostname or "")
 
     @property
     def is_newrelic(self) -> bool:
@@ -110,10 +107,3 @@ class OtlpSettings(Settings):
         from sinks.otlp.sink import otlp_sink
 
         return otlp_sink(self)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

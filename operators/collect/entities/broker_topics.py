@@ -10,9 +10,9 @@ from operators.collect.pages.dialects import BYTES_IN
 from operators.collect.pages.reader import Pages
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.schema.arrow import Only, as_only
+from operators.schema.fields import HOW_TO_LIMIT
 from operators.schema.guid import broker_name, entity_path
 from operators.schema.metrics import BROKER_TOPIC
-from operators.schema.settings import HOW_TO_LIMIT
 
 
 def broker_topics(

@@ -10,9 +10,9 @@ from operators.collect.reading.commits import Commits
 from operators.collect.reading.offsets import Offsets
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.schema.arrow import Only, as_only
+from operators.schema.fields import HOW_TO_LIMIT
 from operators.schema.guid import entity_path
 from operators.schema.metrics import GROUP_CLIENT
-from operators.schema.settings import HOW_TO_LIMIT
 
 
 def group_clients(

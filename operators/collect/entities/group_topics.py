@@ -14,9 +14,9 @@ from operators.collect.reading.offsets import Offsets
 from operators.collect.reading.tiered import known_sums
 from operators.collect.samples import SampleIdentity, collected_batch
 from operators.schema.arrays import Flags, Ints
+from operators.schema.fields import HOW_TO_LIMIT
 from operators.schema.guid import entity_path
 from operators.schema.metrics import GROUP_TOPIC
-from operators.schema.settings import HOW_TO_LIMIT
 
 
 @dataclass(frozen=True, eq=False)

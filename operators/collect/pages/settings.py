@@ -8,12 +8,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from operators.schema.settings import BrokerId, Settings, part
+from operators.schema.urls import http_parts
 
 
 def _page(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write the page's URL like http://broker-1:7071/metrics")
+    http_parts(url, "write the page's URL like http://broker-1:7071/metrics")
     return url
 
 
