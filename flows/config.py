@@ -1,4 +1,4 @@
-"""The whole configuration, put together from the settings of each room."""
+"""The whole configuration, put together from the settings of each package."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

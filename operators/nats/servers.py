@@ -27,6 +27,14 @@ _OF_JETSTREAM: Mapping[str, Sequence[str]] = {
     "node.memoryStoreUsedInBytes": ("memory",),
     "node.memoryStoreLimitInBytes": ("config", "max_memory"),
 }
+_REPORTED = (
+    *_WHOLE,
+    *_OF_JETSTREAM,
+    "node.cpuUsage",
+    "node.isHealthy",
+    "node.isLeader",
+    "node.uptime",
+)
 _COUNTERS: Mapping[str, str] = {
     "node.messagesInPerSecond": "in_msgs",
     "node.messagesOutPerSecond": "out_msgs",
@@ -104,7 +112,7 @@ def node_samples(
     members = members_of(servers)
     by_name = {server.report.server: server for server in servers}
     names = sorted(name for name, up in members.up.items() if name in by_name or up is False)
-    answering = [by_name.get(name) for name in names]
+    reported = [_metrics(by_name[name], members) if name in by_name else {} for name in names]
     rows = collected_batch(
         identity,
         tick,
@@ -113,28 +121,8 @@ def node_samples(
         [node_name(name) for name in names],
         {
             "node": names,
-            "node.running": [int(server is not None) for server in answering],
-            **{
-                column: [
-                    None if s is None else whole(below(s.report.page, *keys)) for s in answering
-                ]
-                for column, keys in _WHOLE.items()
-            },
-            **{
-                column: [None if s is None else _limit(below(s.stores, *keys)) for s in answering]
-                for column, keys in _OF_JETSTREAM.items()
-            },
-            "node.cpuUsage": [
-                None if s is None else number(s.report.page.get("cpu")) for s in answering
-            ],
-            "node.isHealthy": [
-                None if s is None or s.healthy is None else int(s.healthy) for s in answering
-            ],
-            "node.isLeader": [
-                int(name == members.leader) if s is not None and members.clustered else None
-                for name, s in zip(names, answering, strict=True)
-            ],
-            "node.uptime": [None if s is None else _uptime(s.report.page) for s in answering],
+            "node.running": [int(name in by_name) for name in names],
+            **{column: [of.get(column) for of in reported] for column in _REPORTED},
         },
     )
     known = complete or all(up is not None for up in members.up.values())
@@ -153,6 +141,20 @@ def node_samples(
     )
     counters = [row for server in servers for row in _counters(identity.cluster, server)]
     return Collected((rows, cluster), {"totals": totals_batch(counters)})
+
+
+def _metrics(server: NatsServer, members: Members) -> dict[str, float | int | None]:
+    """What a server reports of itself, by column."""
+    page = server.report.page
+    leads = server.report.server == members.leader
+    return {
+        **{column: whole(below(page, *keys)) for column, keys in _WHOLE.items()},
+        **{column: _limit(below(server.stores, *keys)) for column, keys in _OF_JETSTREAM.items()},
+        "node.cpuUsage": number(page.get("cpu")),
+        "node.isHealthy": None if server.healthy is None else int(server.healthy),
+        "node.isLeader": int(leads) if members.clustered else None,
+        "node.uptime": _uptime(page),
+    }
 
 
 def _counters(cluster: str, server: NatsServer) -> Iterator[tuple[str, str, str, int, int]]:

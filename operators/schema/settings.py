@@ -1,6 +1,6 @@
 """What settings are made of: a strict base class, durations and sizes.
 
-Each room declares its own settings beside what uses them; `flows.config` puts them together.
+Each package declares its own settings beside what uses them; `flows.config` puts them together.
 """
 
 from collections import Counter

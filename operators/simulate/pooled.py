@@ -51,7 +51,7 @@ class PooledGenerator:
     def __init__(self, spec: ShardSpec, account_id: int | None = None) -> None:
         self._spec = spec
         self._account_id = account_id
-        self._own: Any = None
+        self._own: Asked | None = None
 
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """The samples of one tick, of origin `simulated`.
@@ -71,17 +71,18 @@ class PooledGenerator:
         if close is not None:
             await call(close)
 
-    def _make(self) -> Any:
+    def _make(self) -> Asked:
         settings = self._spec.settings.generator
         assert settings is not None  # noqa: S101 - `ShardSpec.does_io`
         methods = ["generate(tick, time_left)"]
         given = self._spec, self._account_id, Origin.SIMULATED
         try:
-            return plugins.make(
+            own: Asked = plugins.make(
                 "generator", settings.use, methods, *given, options=settings.options
             )
         except plugins.UnfitError as error:
             raise self._error(str(error)) from error
+        return own
 
     def _batches(self, rows: GeneratedRows, tick: int) -> list[pa.RecordBatch]:
         try:

@@ -17,15 +17,11 @@ _GZIP = 31
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A compressed body and which rows are in it: `start` to `stop` of what was cut.
-
-    `raw_bytes` is its size before compression.
-    """
+    """A compressed body and which rows are in it: `start` to `stop` of what was cut."""
 
     start: int
     stop: int
     body: bytes
-    raw_bytes: int
 
 
 def payloads(
@@ -54,7 +50,7 @@ def payloads(
                 break
             fraction = 0.95 * max_bytes / len(body)
             stop = start + max(1, int((stop - start) * fraction))
-        yield Payload(start, stop, body, len(inside) + 2)
+        yield Payload(start, stop, body)
         start = stop
 
 

@@ -7,6 +7,7 @@ process's time. `sent` are compressed bytes, `raw` those before compression.
     python -m tests.benchmarks.bench_cost [--rounds 3] [--json FILE]
 """
 
+import gzip
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from time import process_time
@@ -71,7 +72,7 @@ def as_metrics(batches: Batches) -> Counts:
 
 
 def _sent(made_: Sequence[Payload]) -> Counts:
-    raw = sum(payload.raw_bytes for payload in made_)
+    raw = sum(len(gzip.decompress(payload.body)) for payload in made_)
     return {"sent": sum(len(p.body) for p in made_), "raw": raw, "requests": len(made_)}
 
 

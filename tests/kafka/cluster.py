@@ -181,7 +181,7 @@ class KafkaCluster:
 
     def log(self, broker_id: int) -> str:
         """The last lines of a broker's log."""
-        return self._brokers[broker_id].log()
+        return self._brokers[broker_id].log
 
     def _configure(
         self,

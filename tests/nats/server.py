@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 import urllib.error
@@ -16,6 +14,7 @@ from typing import Any, Self
 from tests.kafka.child import Spawner
 from tests.kafka.jars import MissingToolError
 from tests.ports import PortClaim
+from tests.server_process import ServerProcess
 
 START_TIMEOUT = 60.0
 """Seconds from the servers' start until they are one cluster, at most."""
@@ -51,17 +50,16 @@ def binary() -> str:
     return found
 
 
-class Server:
+class Server(ServerProcess):
     """One server's process, and the ports that are its own."""
 
     def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(folder / name / "log")
         self.name = name
         self._resources = ExitStack()
         self.port, self.http, self.route = (self._port() for _ in range(3))
         self._folder = folder / name
         self._folder.mkdir()
-        self._log = self._folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
 
     def _port(self) -> int:
         claim = PortClaim()
@@ -99,7 +97,7 @@ class Server:
     def spawn(self, spawner: Spawner) -> None:
         """Starts the process; does not wait for what runs in it."""
         command = [binary(), "-c", str(self._folder / "nats.conf")]
-        self._process = spawner.start(command, self._log)
+        self.run(spawner, command)
 
     def get(self, page: str, timeout: float = 30) -> Any:
         """What a monitoring page says, as JSON."""
@@ -113,34 +111,12 @@ class Server:
         Raises:
             ServerError: it ended.
         """
-        if self._process is not None and self._process.poll() is not None:
-            raise ServerError(f"{self.name} ended with {self._process.returncode}\n{self.log}")
+        if self.process.poll() is not None:
+            raise ServerError(f"{self.name} ended with {self.process.returncode}\n{self.log}")
         try:
             return bool(self.get("healthz", 5)["status"] == "ok")
         except (OSError, ValueError):
             return False
-
-    @property
-    def log(self) -> str:
-        """The last lines that it printed."""
-        return "".join(self._log.read_text(errors="replace").splitlines(keepends=True)[-40:])
-
-    def kill(self) -> None:
-        """Ends it with SIGKILL; nothing happens where it has ended already."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def pause(self) -> None:
-        """Hangs it: connections stay open and nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
-
-    def resume(self) -> None:
-        """Ends the hang."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Kills it and gives its ports back."""

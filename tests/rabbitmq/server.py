@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any, Self
 from tests.kafka.child import Spawner
 from tests.kafka.jars import MissingToolError
 from tests.ports import PortClaim
+from tests.server_process import ServerProcess
 
 START_TIMEOUT = 120.0
 """Seconds from a node's start until it answers and is one of the cluster, at most."""
@@ -62,16 +62,17 @@ def scripts() -> Path:
     return found[-1]
 
 
-class Node:
+class Node(ServerProcess):
     """One node's process, and the ports that are its own."""
 
     def __init__(
         self, name: str, folder: Path, epmd_port: int, cookie: str, first: str, more: str
     ) -> None:
+        self._home = folder / name.partition("@")[0]
+        super().__init__(self._home / "log")
         self.name = name
         self._resources = ExitStack()
         self.amqp, self.management, self.prometheus, dist = (self._port() for _ in range(4))
-        self._home = folder / name.partition("@")[0]
         self._home.mkdir()
         written = self._home / ".erlang.cookie"
         written.write_text(cookie)
@@ -83,7 +84,6 @@ class Node:
         }
         (self._home / "rabbitmq.conf").write_text(_CONFIG.format(first=first, more=more, **ports))
         (self._home / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
-        self._log = self._home / "log"
         self._environment = {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -105,7 +105,6 @@ class Node:
             "+sbwt none +sbwtdcpu none +sbwtdio none",
             "RABBITMQ_ALLOW_INPUT": "1",
         }
-        self._process: subprocess.Popen[bytes] | None = None
 
     def _port(self) -> int:
         claim = PortClaim()
@@ -127,7 +126,7 @@ class Node:
         server = ["env", "-i", *(f"{k}={v}" for k, v in self._environment.items())]
         # Not given to the terminal: with an input it would end where that ends.
         command = [*server, str(scripts() / "rabbitmq-server"), "-noinput"]
-        self._process = spawner.start(command, self._log)
+        self.run(spawner, command)
 
     def wait_until_up(self) -> None:
         """Returns when its API answers.
@@ -144,16 +143,11 @@ class Node:
                         return
             except (OSError, ServerError):
                 pass
-            if self._process is not None and self._process.poll() is not None:
-                raise ServerError(f"{self.name} ended with {self._process.returncode}\n{self.log}")
+            if self.process.poll() is not None:
+                raise ServerError(f"{self.name} ended with {self.process.returncode}\n{self.log}")
             if time.monotonic() > deadline:
                 raise ServerError(f"{self.name} does not answer\n{self.log}")
             time.sleep(0.1)
-
-    @property
-    def log(self) -> str:
-        """The last lines that it printed."""
-        return "".join(self._log.read_text(errors="replace").splitlines(keepends=True)[-40:])
 
     def api(self, path: str, method: str = "GET", body: Any = None, user: str = USER) -> Any:
         """What its management API answers, as JSON.
@@ -189,23 +183,6 @@ class Node:
         printed = self.ctl("list_queues", "-q", "-p", vhost, "--formatter", "json", *columns)
         rows: list[dict[str, Any]] = json.loads(printed)
         return rows
-
-    def kill(self) -> None:
-        """Ends it with SIGKILL; nothing happens where it has ended already."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def pause(self) -> None:
-        """Hangs it: connections stay open and nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
-
-    def resume(self) -> None:
-        """Ends the hang."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Kills it and gives its ports back."""

@@ -191,10 +191,9 @@ def test_payloads_keep_both_limits_and_every_row(
         zip([0, *(p.stop for p in cut[:-1])], [p.stop for p in cut], strict=True)
     )
     for payload in cut:
-        assert payload.raw_bytes == len(gzip.decompress(payload.body))
         if payload.stop - payload.start > 1:
             assert len(payload.body) <= max_bytes
-            assert payload.raw_bytes <= max_raw_bytes
+            assert len(gzip.decompress(payload.body)) <= max_raw_bytes
 
 
 @pytest.mark.parametrize("entity_type", ENTITY_TYPES, ids=lambda t: t.label)
