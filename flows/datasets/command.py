@@ -8,6 +8,7 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
+from flows.anomalies.ground_truth import ground_truth_of
 from flows.config import Config
 from flows.datasets.card import card
 from flows.datasets.files import write_table
@@ -17,7 +18,6 @@ from flows.datasets.tsb_ad import write_tsb_ad
 from flows.errors import CommandError, UsageError
 from flows.export import ExportOptions, export
 from flows.samples import SamplesError, find_samples
-from flows.score.ground_truth import ground_truth_of
 from flows.visible import say
 from operators.schema.metrics import ENTITY_TYPES
 from operators.schema.nearest import suggestion

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from flows.anomalies.spans import spans_of
 from flows.datasets.files import WrittenCause, WrittenSeries, causes_of, file_name, written
 from flows.datasets.series import LabelledSeries
-from flows.score.spans import spans_of
 
 SET = "mqpipe"
 

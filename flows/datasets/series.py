@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from flows.samples import Samples
-from flows.score.ground_truth import GroundTruth
-from flows.score.series import NO_SERIES
-from flows.score.spans import (
+from flows.anomalies.ground_truth import NO_SERIES, GroundTruth
+from flows.anomalies.spans import (
     spans_of,
 )
+from flows.samples import Samples
 from operators.schema.arrays import Flags
 from operators.schema.metrics import EntityType
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from flows.anomalies.ground_truth import GroundTruth, ground_truth_of
 from flows.config import Config
 from flows.detectors.forest import isolation_forest
 from flows.detectors.margin import margin
@@ -18,7 +19,6 @@ from flows.samples import Samples, SamplesError, find_samples
 from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
 from flows.score.figures import ScoreFigures
-from flows.score.ground_truth import GroundTruth, ground_truth_of
 from flows.score.volume import WINDOW
 
 GRACE = 300_000

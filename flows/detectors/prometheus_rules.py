@@ -15,11 +15,11 @@ from typing import Any
 import polars as pl
 import yaml
 
+from flows.anomalies.spans import spans_of
 from flows.detectors.spells import Spell, as_alerts, filled, numbers, of_each
 from flows.errors import UsageError
 from flows.observe.samples.names import PREFIX, families
 from flows.samples import Samples
-from flows.score.spans import spans_of
 from operators.schema.metrics import CLUSTER, ENTITY_TYPES, EntityType
 from operators.schema.nearest import suggestion
 from operators.schema.units import parse_duration

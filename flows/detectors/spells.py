@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import polars as pl
 
-from flows.score.events import ALERTS
-from flows.score.spans import (
+from flows.anomalies.alerts import ALERTS
+from flows.anomalies.spans import (
     spans_of,
 )
 from operators.schema.arrays import Flags, Ints

@@ -10,7 +10,7 @@ closed form: see `_lost`.
 
 import numpy as np
 
-from flows.score.spans import (
+from flows.anomalies.spans import (
     Spans,
 )
 from operators.schema.arrays import Floats, Ints

@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from flows.anomalies.alerts import ALERTS
 from flows.errors import UsageError
-from flows.score.events import ALERTS
 from operators.schema.guid import broker_name, node_name
 from operators.schema.nearest import suggestion
 

@@ -9,13 +9,13 @@ from typing import Any
 import polars as pl
 import typer
 
+from flows.anomalies.ground_truth import GroundTruth, ground_truth_of
 from flows.errors import CommandError, UsageError
 from flows.samples import Samples, SamplesError, clear_read_errors, find_samples
 from flows.score.alerts import NAMES, read_detected
 from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
 from flows.score.figures import ScoreFigures
-from flows.score.ground_truth import GroundTruth, ground_truth_of
 from flows.score.volume import WINDOW
 from flows.units import of
 from flows.visible import say

@@ -15,10 +15,14 @@ from typing import Self, TypeVar
 import numpy as np
 import polars as pl
 
+from flows.anomalies.alerts import ALERTS
+from flows.anomalies.ground_truth import GroundTruth
+from flows.anomalies.spans import (
+    spans_of,
+)
 from flows.samples import Samples
-from flows.score.events import ALERTS, Matches, Matching, match, merged
+from flows.score.events import Matches, Matching, match, merged
 from flows.score.figures import Means, add_series
-from flows.score.ground_truth import GroundTruth
 from flows.score.series import (
     NO_LABEL,
     Dealt,
@@ -26,9 +30,6 @@ from flows.score.series import (
     deal_samples,
     deal_scores,
     read_series,
-)
-from flows.score.spans import (
-    spans_of,
 )
 from operators.schema.arrays import Flags, Floats, Ints
 

@@ -7,14 +7,10 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
-from flows.score.ground_truth import GroundTruth
+from flows.anomalies.ground_truth import GroundTruth
 from operators.schema.arrays import Flags, Ints
 
 NEVER = np.iinfo(np.int64).max
-
-ALERTS = {"entity": pl.String, "start": pl.Int64, "end": pl.Int64, "cause": pl.String}
-"""Shape of a table of alerts: path of the entity, first and last moment (ms since 1970), and the
-path of the entity that the detector holds to be the root; null where it says nothing."""
 
 TOUCHED = 0.5
 """What an anomaly counts in the score of causes that was found only on what it touched."""

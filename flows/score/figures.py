@@ -5,13 +5,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from flows.score.affiliation import affiliation
-from flows.score.ground_truth import GroundTruth
-from flows.score.ranges import range_precision, range_recall
-from flows.score.series import NO_LABEL, Series
-from flows.score.spans import (
+from flows.anomalies.ground_truth import GroundTruth
+from flows.anomalies.spans import (
     spans_of,
 )
+from flows.score.affiliation import affiliation
+from flows.score.ranges import range_precision, range_recall
+from flows.score.series import NO_LABEL, Series
 from flows.score.volume import volume
 from operators.schema.arrays import Flags, Floats
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flows.anomalies.ground_truth import GroundTruth
 from flows.drawing import charts, library
 from flows.drawing.charts import MOST_ROWS, Axis
 from flows.drawing.page import Plot, TableCell, cards, details, document, figures, table
 from flows.drawing.themes import OUTCOME_COLOURS
 from flows.score.evaluation import Evaluation
 from flows.score.events import NEVER, Matching
-from flows.score.ground_truth import GroundTruth
 from flows.times import show_time
 from flows.visible import visible
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from flows.score.spans import (
+from flows.anomalies.spans import (
     Spans,
     overlapping,
 )

@@ -17,9 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from flows.anomalies.ground_truth import NO_SERIES
 from flows.samples import Samples
 from operators.schema.arrays import Floats, Ints
-from operators.schema.metrics import COLLECTION, ENTITY_TYPES, PROBE, EntityType
+from operators.schema.metrics import ENTITY_TYPES, EntityType
 
 BUCKET = 300_000
 """Samples that a bucket is meant to hold."""
@@ -30,9 +31,6 @@ ROWS = 500_000
 """Rows read at a time."""
 
 NO_LABEL = -1
-
-NO_SERIES = (COLLECTION, PROBE)
-"""Types whose samples are of the collection itself: no detector is asked about them."""
 
 SeriesRows: TypeAlias = Mapping[str, NDArray[Any]]
 """Columns of equal length."""

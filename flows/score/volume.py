@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from flows.score.spans import (
+from flows.anomalies.spans import (
     Spans,
 )
 from operators.schema.arrays import Flags, Floats, Ints

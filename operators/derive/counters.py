@@ -15,6 +15,7 @@ from operators.derive.store import (
     numbers,
 )
 from operators.schema.arrays import Flags, Floats, Ints
+from operators.schema.dictionaries import joined
 
 KEYS = ("broker", "topic", "name")
 
@@ -87,8 +88,8 @@ def growth(now: Raw, before: Raw, most: float) -> CounterGrowth:
     lasted = np.array([seconds.get(broker, 1.0) for broker in of_rates.tolist()], np.float64)
     return CounterGrowth(
         np.concatenate([brokers, of_rates]),
-        _joined(counters.column("topic"), rates.column("topic")),
-        _joined(counters.column("name"), rates.column("name")),
+        joined(counters.column("topic"), rates.column("topic")),
+        joined(counters.column("name"), rates.column("name")),
         np.concatenate([grown, np.asarray(rates.column("value")) * lasted]),
         np.concatenate([between, lasted]),
         len(seconds) == now["pages"].num_rows,
@@ -116,13 +117,6 @@ def error_rate(failed: float, requests: float) -> float:
         return 0.0
     rate = 100 * failed / requests
     return 100.0 if rate > 100 else rate
-
-
-def _joined(one: pa.DictionaryArray, other: pa.DictionaryArray) -> pa.DictionaryArray:
-    if not len(other):
-        return one
-    chunks = pa.chunked_array([one, other]).unify_dictionaries()
-    return pa.concat_arrays(chunks.chunks)
 
 
 def _seconds(now: Raw, before: Raw, most: float) -> dict[int, float]:

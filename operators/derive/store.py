@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from operators.schema.arrays import Flags, Floats, Ints
 from operators.schema.arrow import one_batch
+from operators.schema.dictionaries import only_used
 from operators.schema.ipc import as_stream
 
 NOWHERE = -1
@@ -202,7 +203,7 @@ def _used(column: pa.Array) -> pa.Array:
         return column
     if len(pc.unique(column.indices).drop_null()) == len(column.dictionary):
         return column
-    return column.dictionary_decode().dictionary_encode()
+    return only_used(column)
 
 
 def _codes(now: pa.Array, before: pa.Array) -> tuple[Ints, Ints, int]:

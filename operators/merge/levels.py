@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.schema.arrow import entity_type_of, sample_batch
+from operators.schema.dictionaries import only_used
 from operators.schema.metrics import GROUP_CLIENT, GROUP_TOPIC, PARTITION_OFFSET, EntityType, Origin
 
 Mask = npt.NDArray[np.bool_]
@@ -192,10 +193,5 @@ class Levels:
 
 def compact(rows: pa.RecordBatch) -> pa.RecordBatch:
     """The rows with dictionaries that hold only what they use, lest dictionaries grow for ever."""
-    columns = [
-        column.dictionary_decode().dictionary_encode()
-        if pa.types.is_dictionary(column.type)
-        else column
-        for column in rows.columns
-    ]
+    columns = [only_used(column) for column in rows.columns]
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from operators.schema.dictionaries import one_dictionary
 from operators.schema.metrics import BY_NAME, STRING, EntityType
 
 SCHEMA_VERSION = 2
@@ -97,8 +98,7 @@ def one_batch(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Batches of one schema as one, with one dictionary a column."""
     if len(batches) == 1:
         return batches[0]
-    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
-    parts = table.to_batches()
+    parts = one_dictionary(batches).combine_chunks().to_batches()
     return parts[0] if parts else batches[0]
 
 

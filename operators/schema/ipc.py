@@ -23,6 +23,7 @@ from operators.schema.arrow import (
     only,
     schema_of,
 )
+from operators.schema.dictionaries import fitted
 from operators.schema.metrics import BY_NAME
 
 Compression = Literal["lz4", "zstd"]
@@ -170,8 +171,8 @@ def _without_unused_strings(batch: pa.RecordBatch) -> pa.RecordBatch:
         if place >= batch.num_columns:
             break
         column = batch.column(place)
-        if isinstance(column, pa.DictionaryArray) and len(column.dictionary) > batch.num_rows:
-            used = column.dictionary_decode().dictionary_encode()
+        used = fitted(column)
+        if used is not column:
             batch = batch.set_column(place, batch.schema.field(place), used)
     return batch
 

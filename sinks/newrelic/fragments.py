@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.schema.dictionaries import fitted
+
 TEXT = pa.large_string()
 
 Fragment: TypeAlias = pa.Array | str
@@ -163,8 +165,7 @@ def _string_members(columns: Mapping[str, pa.DictionaryArray]) -> list[Fragment]
     for name, values in columns.items():
         if values.null_count == len(values):
             continue
-        if len(values.dictionary) > len(values):
-            values = values.dictionary_decode().dictionary_encode()
+        values = fitted(values)
         indices, words = values.indices, _word_members(name, values.dictionary)
         if len(words) == 1 and values.null_count == 0:
             parts.append(words[0].as_py())

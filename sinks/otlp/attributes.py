@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from operators.schema.arrow import entity_type_of
+from operators.schema.dictionaries import fitted
 from sinks.otlp.names import RESOURCE_COLUMNS, SCOPES, VERSION, point_columns, resource_attributes
 from sinks.otlp.wire import BYTES, VARINT, Pieces, nested, tag, varint
 
@@ -111,8 +112,7 @@ def words_of(
     """
     if not pa.types.is_dictionary(values.type):
         values = values.dictionary_encode()
-    if len(values.dictionary) > len(values):
-        values = values.dictionary_decode().dictionary_encode()
+    values = fitted(values)
     words = values.dictionary.to_pylist()
     spelled = [attribute(7, name, str(word) if text else word) for word in words]
     indices = pc.fill_null(values.indices.cast(pa.int64()), len(words)).to_numpy()

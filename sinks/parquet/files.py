@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.schema.arrow import SCHEMA_VERSION, entity_type_of
+from operators.schema.dictionaries import one_dictionary
 from sinks.parquet.store import FileName, Store
 
 ROW_GROUP_ROWS = 100_000
@@ -174,7 +175,7 @@ class _File:
     def _write_row_group(self) -> None:
         held = self._take_held()
         if held:
-            table = pa.Table.from_batches(held).unify_dictionaries()
+            table = one_dictionary(held)
             self._writer.write_table(table, row_group_size=2 * ROW_GROUP_ROWS)
 
 

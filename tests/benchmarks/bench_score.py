@@ -23,10 +23,10 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
+from flows.anomalies.spans import spans_of
 from flows.samples import find_samples
 from flows.score.affiliation import affiliation
 from flows.score.ranges import range_precision, range_recall
-from flows.score.spans import spans_of
 from flows.score.volume import volume
 from tests.benchmarks.measuring import SCRIPT, cpu_seconds, spent
 from tests.benchmarks.options import keep, parser_of

@@ -5,8 +5,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.score.events import ALERTS, EventScore, Matches, match, merged, score_events
-from flows.score.ground_truth import ground_truth_of
+from flows.anomalies.alerts import ALERTS
+from flows.anomalies.ground_truth import ground_truth_of
+from flows.score.events import EventScore, Matches, match, merged, score_events
 from operators.simulate import ANOMALIES
 
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numbers
 
-from flows.score.affiliation import affiliation
-from flows.score.ranges import RangeSettings, range_precision, range_recall
-from flows.score.spans import (
+from flows.anomalies.spans import (
     overlapping,
     spans_of,
 )
+from flows.score.affiliation import affiliation
+from flows.score.ranges import RangeSettings, range_precision, range_recall
 from flows.score.volume import volume
 from operators.schema.arrays import Flags
 

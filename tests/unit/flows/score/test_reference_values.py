@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from flows.anomalies.spans import spans_of
 from flows.score.affiliation import affiliation
 from flows.score.ranges import Bias, RangeSettings, range_precision, range_recall
-from flows.score.spans import spans_of
 from flows.score.volume import volume
 
 CASES: list[dict[str, Any]] = json.loads(

@@ -1,4 +1,4 @@
-"""What really went wrong, as a detector is scored against it."""
+"""What really went wrong: the anomalies of a simulation, against which a detector is scored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,10 @@ import numpy as np
 import polars as pl
 
 from operators.schema.arrays import Ints
+from operators.schema.metrics import COLLECTION, PROBE
+
+NO_SERIES = (COLLECTION, PROBE)
+"""Types whose samples are of the collection itself: no detector is asked about them."""
 
 
 @dataclass(frozen=True, slots=True)
