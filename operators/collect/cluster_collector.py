@@ -20,6 +20,7 @@ from operators.collect.entities.groups import group_samples
 from operators.collect.entities.partition_lag import partition_lag
 from operators.collect.entities.topics import topic_samples
 from operators.collect.errors import CollectionError, Problem, summary
+from operators.collect.once import answer
 from operators.collect.pages.reader import PageReader
 from operators.collect.reading.commits import Commits
 from operators.collect.reading.configs import TopicConfig, TopicConfigs
@@ -148,9 +149,11 @@ class ClusterCollector:
         left = budget.until(
             CONFIGS_SHARE, f"{self._identity.cluster}: read which brokers are fenced"
         )
-        reading.begin(budget)
+        asked = reading.begin(budget)
         fenced = await _or_problem(self._client.fenced_brokers, left)
-        topology, pages = await reading.topology(budget), await reading.pages(budget)
+        # Of this asking: where it failed, there may be no time left for another.
+        topology = await answer(asked)
+        pages = await reading.pages(budget)
         read_at = wall_clock()
         lacking = (fenced,) if isinstance(fenced, Problem) else ()
         reported = None if isinstance(fenced, Problem) else fenced

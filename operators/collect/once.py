@@ -27,8 +27,7 @@ class Once(Generic[T]):
 
     async def get(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The answer; see `begin`."""
-        task = self.begin(ask)
-        return task.result() if task.done() else await asyncio.shield(task)
+        return await answer(self.begin(ask))
 
     @property
     def failed(self) -> bool:
@@ -48,6 +47,11 @@ class Once(Generic[T]):
 def _failed(task: asyncio.Task[Any]) -> bool:
     """Whether a task ended without an answer. Asking marks its error as seen."""
     return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+async def answer(task: asyncio.Task[T]) -> T:
+    """What was asked for, or why it failed; who is cancelled meanwhile does not cancel the asking."""
+    return task.result() if task.done() else await asyncio.shield(task)
 
 
 async def all_of(asked: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

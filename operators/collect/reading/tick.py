@@ -1,5 +1,6 @@
 """What is read of a cluster at one tick, each thing once, for all of its kinds."""
 
+import asyncio
 from contextlib import suppress
 
 import numpy as np
@@ -60,13 +61,17 @@ class Reading:
         self._pages: Once[Pages] = Once()
         self._log_dirs: Once[LogDirs] = Once()
 
-    def begin(self, budget: Budget, *, log_dirs: bool = False) -> None:
-        """Begin to read the metadata, the pages and on demand the log directories, each for itself."""
-        self._topology.begin(lambda: self._read_topology(budget))
+    def begin(self, budget: Budget, *, log_dirs: bool = False) -> asyncio.Task[ClusterMetadata]:
+        """Begin to read the metadata, the pages and on demand the log directories, each for itself.
+
+        It gives what reads the metadata.
+        """
+        topology = self._topology.begin(lambda: self._read_topology(budget))
         if self._page_reader.reads:
             self._pages.begin(lambda: self._read_pages(budget))
         if self._asks_log_dirs and log_dirs:
             self._log_dirs.begin(lambda: self._read_log_dirs(budget))
+        return topology
 
     async def topology(self, budget: Budget) -> ClusterMetadata:
         """Brokers, topics, partitions.
