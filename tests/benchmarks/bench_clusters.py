@@ -2,7 +2,8 @@
 
 All are one local broker, so what is measured is what a cluster costs. Each build runs by itself:
 this one, and the one that `--beside` names. Shown are ticks and how many of them completed, the
-share of a core, the most threads, and memory after a quarter of the time and at the end.
+share of a core (of all the time, and of its first and last quarter: it is not to grow), the most
+threads, and memory after a quarter of the time and at the end.
 
     python -m tests.benchmarks.bench_clusters [--clusters 60] [--seconds 600] [--beside PATH]
         [--json FILE]
@@ -75,16 +76,26 @@ def _watched(pid: int, seconds: float) -> dict[str, Any]:
     used, begun = cpu_seconds(pid), time.monotonic()
     threads: list[int] = []
     held: list[float] = []
+    taken: list[tuple[float, float]] = []
     while (passed := time.monotonic() - begun) < seconds:
         threads.append(len(list(Path(f"/proc/{pid}/task").iterdir())))
         held.append(memory(pid) / 2**20)
+        taken.append((time.monotonic(), cpu_seconds(pid)))
         time.sleep(1)
+    quarter = len(taken) // 4
     return {
         "core_share": (cpu_seconds(pid) - used) / passed,
+        "first_quarter": _share(taken[0], taken[quarter]),
+        "last_quarter": _share(taken[-1 - quarter], taken[-1]),
         "threads": max(threads),
         "quarter_mb": _middle(held[len(held) // 4 : len(held) // 2]),
         "end_mb": _middle(held[-len(held) // 4 :]),
     }
+
+
+def _share(since: tuple[float, float], until: tuple[float, float]) -> float:
+    """Of a core, between two moments and what was used by then."""
+    return (until[1] - since[1]) / (until[0] - since[0])
 
 
 def _middle(values: Sequence[float]) -> float:
