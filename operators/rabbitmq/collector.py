@@ -1,10 +1,8 @@
 """The work of a RabbitMQ cluster's ticks."""
 
 import asyncio
-import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from enum import Enum, auto
 from typing import Any
 
 from operators.collect.budget import Budget
@@ -16,12 +14,13 @@ from operators.rabbitmq.api import Alarms, Api
 from operators.rabbitmq.detailed import (
     BRIEF,
     COUNTERS,
-    DETAILS,
+    DETAILED,
     NODES,
     QUEUES,
     Queue,
     QueuesPage,
     dead_lettered,
+    details_of,
     has_series_by_queue,
     identity_of,
     parse_page,
@@ -32,6 +31,7 @@ from operators.rabbitmq.places import keeps_statistics, page_url, places, totals
 from operators.rabbitmq.queues import LISTED, MEASURED, Listed, Read, listing, measured
 from operators.rabbitmq.queues import queue_samples as samples_of
 from operators.rabbitmq.settings import RabbitSettings
+from operators.rabbitmq.turns import Turn, Turns
 from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.ticks import Collected, Ticks
@@ -39,19 +39,8 @@ from operators.ticks import Collected, Ticks
 PAGE_SIZE = 500
 """Queues of a page of the API: the most that it gives."""
 
-LISTED_FOR = 60.0
-"""Seconds for which what a queue is (type, leader, members) is taken as it was, while no queue and no
-node comes or goes."""
-
 MANY = 2_000
-"""Queues on a node from which on what costs much is not read in every tick, and no two of it in one."""
-
-DETAILS_FOR = 55.0
-"""Seconds for which details of many queues (bytes, memory, capacity, the first message's time) are taken as
-they were: they are nine tenths of what a page costs."""
-
-DEAD_LETTERS_FOR = 55.0
-"""Seconds between two counts of dead letters where a node has many queues: its page sums all of them up."""
+"""Queues on a node from which on what costs much is not read by ticks, but between them."""
 
 API_FOR = 600.0
 """Seconds for which the API is read where no page was to be had; then pages are tried again."""
@@ -83,14 +72,6 @@ and no partition, and where the Prometheus plugin is not reached of nodes no mem
 message: keep them, or have the plugin reached"
 
 log = Log("mqpipe.collect")
-
-
-class _Turn(Enum):
-    """What costs much of many queues, of which a tick reads one at most."""
-
-    LIST = auto()
-    DETAILS = auto()
-    DEAD_LETTERS = auto()
 
 
 class _FoundNodes:
@@ -125,12 +106,13 @@ class RabbitCollector:
         self._asked_id = False
         self._running: frozenset[str] = frozenset()
         self._listed: Mapping[Queue, Listed] = {}
-        self._listed_at = -math.inf
         self._unlisted: frozenset[Queue] = frozenset()
-        self._turns = dict.fromkeys(_Turn, -math.inf)
+        self._on_pages: frozenset[Queue] = frozenset()
+        self._turns = Turns()
         self._by_api_until = 0.0
         self._known: _Known | None = None
         self._details: dict[str, Mapping[str, Mapping[Queue, float]]] = {}
+        self._letters: dict[str, tuple[int, int | None]] = {}
         self._queues_on: dict[str, int] = {}
         self._by_object: set[str] = set()
         self._noted: dict[str, str] = {}
@@ -155,10 +137,15 @@ class RabbitCollector:
                 return await self._collect_queues(tick.start, topology, budget)
         raise ValueError(f"{tick.cluster}: no kind of target is called `{tick.kind}`")
 
+    async def settled(self) -> None:
+        """Wait for what is read between ticks."""
+        await self._turns.settled()
+
     async def close(self) -> None:
         """Stop what is being read and end the connections."""
         for topology in self._ticks.values():
             topology.cancel()
+        await self._turns.close()
         await self._api.close()
 
     @property
@@ -344,11 +331,9 @@ class RabbitCollector:
     ) -> tuple[Read | None, list[Problem]]:
         """What the nodes' pages report, and the problems of those that do not; None where none does."""
         urls = places(self._settings, running, overview)
-        names, turn = sorted(running), self._turn(running)
+        names = sorted(running)
         until = budget.until(PAGES_SHARE, f"{self._settings.name}: read the Prometheus pages")
-        found = await asyncio.gather(
-            *(self._page(name, urls.get(name), turn, until) for name in names)
-        )
+        found = await asyncio.gather(*(self._page(name, urls.get(name), until) for name in names))
         pages = {
             n: page for n, page in zip(names, found, strict=True) if isinstance(page, QueuesPage)
         }
@@ -359,9 +344,11 @@ class RabbitCollector:
             ]
         at = wall_clock()
         (listed, lacking), letters = await asyncio.gather(
-            self._list(pages, running, turn, budget),
-            self._dead_letters(urls, running, turn, budget),
+            self._list(pages, running, budget), self._dead_letters(urls, running, budget)
         )
+        between = self._turns.ended()
+        if self._has_many:
+            self._turns.begin(lambda turn: self._read_between(turn, urls, running, until))
         return (
             Read(
                 _gauges(pages, listed),
@@ -371,45 +358,69 @@ class RabbitCollector:
                 running - pages.keys(),
                 letters,
             ),
-            [*problems, *lacking],
+            [*problems, *lacking, *between],
         )
 
-    def _turn(self, running: frozenset[str]) -> _Turn | None:
-        """Which of what costs much this tick reads: of that which is due, what has waited longest.
+    @property
+    def _has_many(self) -> bool:
+        return any(map(self._is_big, self._queues_on))
 
-        What the queues are is asked for whenever one comes or goes, besides.
-        """
-        now = time.monotonic()
-        every = {_Turn.LIST: LISTED_FOR}
-        if any(queues >= MANY for queues in self._queues_on.values()):
-            every |= {_Turn.DETAILS: DETAILS_FOR, _Turn.DEAD_LETTERS: DEAD_LETTERS_FOR}
-        overdue = {turn: now - self._turns[turn] - seconds for turn, seconds in every.items()}
-        turn = max(overdue, key=lambda turn: overdue[turn])
-        if running != self._running:
-            turn = _Turn.LIST
-        elif overdue[turn] < 0:
-            return None
-        self._turns[turn] = now
-        return turn
+    def _is_big(self, node: str) -> bool:
+        """Whether a node has many queues, as far as it is known."""
+        return self._queues_on.get(node, 0) >= MANY
+
+    async def _read_between(
+        self, turn: Turn, urls: Mapping[str, str], running: frozenset[str], timeout: float
+    ) -> list[Problem]:
+        """Read what costs much of the nodes that have many queues, for the ticks that follow."""
+        big = [node for node in sorted(running & urls.keys()) if self._is_big(node)]
+        match turn:
+            case Turn.LIST:
+                began = time.monotonic()
+                try:
+                    found = await self._asked_list(timeout, running)
+                except CollectionError as error:
+                    return [error.problem]
+                if self._turns.last(turn) <= began:
+                    self._take_list(found, running)
+            case Turn.DETAILS:
+                asked = [self._read_details(node, urls[node], timeout) for node in big]
+                return [problem for problem in await asyncio.gather(*asked) if problem is not None]
+            case Turn.DEAD_LETTERS:
+                self._letters = await self._counted(big, urls, timeout)
+        return []
+
+    async def _read_details(self, node: str, url: str, timeout: float) -> Problem | None:
+        text = await self._text(node, url, DETAILED, timeout)
+        problem = text if isinstance(text, Problem) else self._foreign(node, url, text)
+        if problem is None:
+            self._details[node] = await asyncio.to_thread(details_of, str(text))
+        return problem
 
     async def _dead_letters(
-        self,
-        urls: Mapping[str, str],
-        running: frozenset[str],
-        turn: _Turn | None,
-        budget: Budget,
-    ) -> dict[str, int | None]:
-        """Of each node that runs: messages dead-lettered since it started; empty where none is asked."""
-        nodes = [
+        self, urls: Mapping[str, str], running: frozenset[str], budget: Budget
+    ) -> dict[str, tuple[int, int | None]]:
+        """Of each node that runs when (ms), and what it counted; empty where none was asked."""
+        few = [
             node
-            for node in sorted(running & urls.keys() - self._by_object)
-            if turn is _Turn.DEAD_LETTERS or self._queues_on.get(node, MANY) < MANY
+            for node in sorted(running & urls.keys())
+            if node in self._queues_on and not self._is_big(node)
         ]
-        if not nodes:
+        counted, self._letters = self._letters, {}
+        if few:
+            until = budget.until(1, f"{self._settings.name}: count the dead letters")
+            counted |= await self._counted(few, urls, until)
+        if not counted:
             return {}
-        until = budget.until(1, f"{self._settings.name}: count the dead letters")
-        counts = await asyncio.gather(*(self._dead_letters_of(n, urls[n], until) for n in nodes))
-        return {**dict.fromkeys(running), **dict(zip(nodes, counts, strict=True))}
+        return {node: counted.get(node, (wall_clock(), None)) for node in running}
+
+    async def _counted(
+        self, nodes: Sequence[str], urls: Mapping[str, str], timeout: float
+    ) -> dict[str, tuple[int, int | None]]:
+        asked = [node for node in nodes if node not in self._by_object]
+        counts = await asyncio.gather(*(self._dead_letters_of(n, urls[n], timeout) for n in asked))
+        at = wall_clock()
+        return {node: (at, count) for node, count in zip(asked, counts, strict=True)}
 
     async def _dead_letters_of(self, node: str, url: str, timeout: float) -> int | None:
         try:
@@ -421,7 +432,7 @@ class RabbitCollector:
             return None
         if identity_of(text)[0] != node:
             return None
-        if has_series_by_queue(text) and self._queues_on.get(node, 0) >= MANY:
+        if has_series_by_queue(text) and self._is_big(node):
             self._by_object.add(node)
             self._note("dead letters are not counted", _BY_OBJECT)
             return None
@@ -449,22 +460,17 @@ class RabbitCollector:
         self._cluster_id = cluster_id or self._cluster_id
         return None
 
-    async def _page(
-        self, node: str, url: str | None, turn: _Turn | None, timeout: float
-    ) -> QueuesPage | Problem:
-        queues = self._queues_on.get(node)
+    async def _page(self, node: str, url: str | None, timeout: float) -> QueuesPage | Problem:
         # How many there are is not known at first.
-        brief = queues is None or (queues >= MANY and turn is not _Turn.DETAILS)
+        brief = node not in self._queues_on or self._is_big(node)
         page = await self._families(node, url, BRIEF if brief else QUEUES, timeout)
         if isinstance(page, Problem):
             return page
         new, self._queues_on[node] = node not in self._queues_on, len(page.queues)
-        if new and len(page.queues) < MANY:
+        if new and not self._is_big(node):
             return await self._families(node, url, QUEUES, timeout)
         if brief:
             page.gauges |= _as_they_were(self._details.get(node, {}), page.queues)
-        elif len(page.queues) >= MANY:
-            self._details[node] = {column: page.gauges[column] for column in DETAILS}
         return page
 
     async def _families(
@@ -477,21 +483,17 @@ class RabbitCollector:
         return await asyncio.to_thread(parse_page, text) if problem is None else problem
 
     async def _list(
-        self,
-        pages: Mapping[str, QueuesPage],
-        running: frozenset[str],
-        turn: _Turn | None,
-        budget: Budget,
+        self, pages: Mapping[str, QueuesPage], running: frozenset[str], budget: Budget
     ) -> tuple[Mapping[Queue, Listed], list[Problem]]:
         """What the queues are: as it was, where nothing has come or gone since."""
-        on_pages = {queue for page in pages.values() for queue in page.queues}
+        on_pages = self._on_pages = frozenset(
+            queue for page in pages.values() for queue in page.queues
+        )
         asked_for = on_pages - self._unlisted
         known = (
             self._listed.keys() >= asked_for or {*map(unescaped, asked_for)} <= self._listed.keys()
         )
-        # Where it failed in its turn it is tried again, but not beside what costs as much.
-        others = turn in (_Turn.DETAILS, _Turn.DEAD_LETTERS)
-        fresh = others or time.monotonic() < self._listed_at + LISTED_FOR
+        fresh = self._has_many or not self._turns.due(Turn.LIST)
         if known and fresh and running == self._running:
             gone = {
                 name
@@ -502,18 +504,23 @@ class RabbitCollector:
             return self._listed, []
         try:
             left = budget.until(1, f"{self._settings.name}: list the queues")
-            answer = await self._api.ask("queues", left, disable_stats="true", columns=LISTED)
-            found = _listed(answer, f"{self._settings.name}: list the queues")
+            self._take_list(await self._asked_list(left, running), running)
         except CollectionError as error:
             return {n: of for n, of in self._listed.items() if n in on_pages}, [error.problem]
-        self._listed = await asyncio.to_thread(listing, found, running)
-        self._listed_at, self._running = time.monotonic(), running
-        self._turns[_Turn.LIST] = self._listed_at
+        self._turns.came(Turn.LIST)
+        return self._listed, []
+
+    async def _asked_list(self, timeout: float, running: frozenset[str]) -> Mapping[Queue, Listed]:
+        answer = await self._api.ask("queues", timeout, disable_stats="true", columns=LISTED)
+        found = _listed(answer, f"{self._settings.name}: list the queues")
+        return await asyncio.to_thread(listing, found, running)
+
+    def _take_list(self, found: Mapping[Queue, Listed], running: frozenset[str]) -> None:
+        self._listed, self._running = found, running
         self._unlisted = frozenset(
-            queue for queue in on_pages if not {queue, unescaped(queue)} & self._listed.keys()
+            queue for queue in self._on_pages if not {queue, unescaped(queue)} & found.keys()
         )
         self._note_hidden()
-        return self._listed, []
 
     def _note_hidden(self) -> None:
         """Say of which virtual hosts the API lists no queue, though there are some."""

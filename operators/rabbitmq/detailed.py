@@ -14,6 +14,8 @@ QUEUES = ("queue_coarse_metrics", "queue_metrics")
 """Families with a series a queue. The second has all that a queue reports, some thirty numbers."""
 BRIEF = ("queue_coarse_metrics", "queue_consumer_count")
 """Families that have the most needed of it, for a tenth of the price."""
+DETAILED = ("queue_metrics",)
+"""The family that has the rest, DETAILS."""
 COUNTERS = (
     "channel_queue_metrics",
     "channel_queue_exchange_metrics",
@@ -111,16 +113,7 @@ class QueuesPage:
 
 def parse_page(text: str) -> QueuesPage:
     """What a page says; what on it is no series of a queue is passed over."""
-    page = QueuesPage()
-    split: dict[str, Queue | None] = {}
-    for metric, column in GAUGES.items():
-        values = page.gauges.setdefault(column, {})
-        for labels, value in _lines(text, metric):
-            if labels not in split:
-                split[labels] = _queue(labels)
-            queue = split[labels]
-            if queue is not None:
-                values[queue] = value
+    page = QueuesPage(_gauges(text, GAUGES))
     for metric, counter in _OF_QUEUES.items():
         for labels, value in _lines(text, metric):
             page.count("", labels, counter, value)
@@ -132,6 +125,26 @@ def parse_page(text: str) -> QueuesPage:
             if channel is not None:
                 page.count(channel[1], labels[channel.end() :], counter, value, reported)
     return page
+
+
+def details_of(text: str) -> dict[str, dict[Queue, float]]:
+    """What a page of DETAILED says, by DETAILS' columns."""
+    return _gauges(text, {m: column for m, column in GAUGES.items() if column in DETAILS})
+
+
+def _gauges(text: str, columns: Mapping[str, str]) -> dict[str, dict[Queue, float]]:
+    """Values by column, of these metrics."""
+    gauges: dict[str, dict[Queue, float]] = {}
+    split: dict[str, Queue | None] = {}
+    for metric, column in columns.items():
+        values = gauges.setdefault(column, {})
+        for labels, value in _lines(text, metric):
+            if labels not in split:
+                split[labels] = _queue(labels)
+            queue = split[labels]
+            if queue is not None:
+                values[queue] = value
+    return gauges
 
 
 def _lines(text: str, metric: str) -> Iterator[tuple[str, float]]:

@@ -47,9 +47,9 @@ def present_batch(queues: Iterable[tuple[str, str]]) -> pa.RecordBatch:
     return _batch(queues, PRESENT)
 
 
-def dead_letters_batch(at: int, by_node: Mapping[str, int | None]) -> pa.RecordBatch:
-    """What nodes counted at a time (ms); shape: DEAD_LETTERS."""
-    return _batch([(node, at, count) for node, count in by_node.items()], DEAD_LETTERS)
+def dead_letters_batch(by_node: Mapping[str, tuple[int, int | None]]) -> pa.RecordBatch:
+    """When (ms), and what nodes counted; shape: DEAD_LETTERS."""
+    return _batch([(node, *counted) for node, counted in by_node.items()], DEAD_LETTERS)
 
 
 def _batch(rows: Iterable[Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:

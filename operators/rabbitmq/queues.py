@@ -78,8 +78,9 @@ class Read:
     listed: Mapping[Queue, Listed] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
     """Nodes that run and were not read: their queues are not known."""
-    dead_lettered: Mapping[str, int | None] = field(default_factory=dict)
-    """By node that runs: messages dead-lettered since it started; empty where that was not asked for."""
+    dead_lettered: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    """By node that runs: when (ms), and messages dead-lettered since it started; empty where that was not
+    asked for."""
 
 
 def listing(answer: Sequence[Mapping[str, Any]], running: Collection[str]) -> dict[Queue, Listed]:
@@ -183,7 +184,7 @@ def queue_samples(
         "tallies": tallies_batch(_of(read.counters, queues)),
         "read": read_batch(read.at),
         "present": present_batch(names),
-        "dead_letters": dead_letters_batch(now, read.dead_lettered),
+        "dead_letters": dead_letters_batch(read.dead_lettered),
     }
     return Collected((rows, cluster), raw)
 
