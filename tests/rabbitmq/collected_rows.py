@@ -60,13 +60,17 @@ async def one_tick(
 
 
 def ticks(settings: RabbitSettings, *between: Callable[[], object]) -> list[Tick]:
-    """Ticks of one collector: one more than there are functions, each of which is called before the next."""
+    """Ticks of one collector: one more than there are functions, each of which is called before the next.
+
+    What is read between two of them has been read by then.
+    """
 
     async def run() -> list[Tick]:
         collector, derivation = RabbitCollector(settings), ClusterDerivation("rabbit", RABBIT_RULES)
         try:
             found = [await one_tick(collector, derivation, 0)]
             for number, act in enumerate(between, 1):
+                await collector.settled()
                 await asyncio.to_thread(act)
                 found.append(await one_tick(collector, derivation, number))
         finally:

@@ -28,7 +28,7 @@ def rates(*counts: Counts, every: int = INTERVAL) -> list[float | None]:
         samples = queue_samples(
             ClusterIdentity("mq", "production", None, None, "rabbitmq"),
             tick.start,
-            Read(dead_lettered=by_node),
+            Read(dead_lettered={node: (tick.start, count) for node, count in by_node.items()}),
             [],
             tick.start,
         )
