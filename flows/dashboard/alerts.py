@@ -154,6 +154,13 @@ _FURTHER = (
         least=100,
     ),
     Condition(
+        "Messages become dead letters",
+        "Messages are rejected, expire, do not fit, or are delivered too often, and end in a dead-letter queue.",
+        _of(CLUSTER, "max", "cluster.deadLetteredPerSecond", "clusterName"),
+        critical=1,
+        warning=0,
+    ),
+    Condition(
         "Messages wait in a queue",
         "The oldest message in a queue is old.",
         _of(QUEUE, "max", "queue.oldestMessageAge", "entityPath"),
