@@ -9,7 +9,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from flows.config import Config
 from operators.background import Background
@@ -17,12 +17,13 @@ from operators.collect.clusters import AnyCluster
 from operators.collect.step import Collectors, Collects
 from operators.derive.rules import Rules
 from operators.events import Observer
-from operators.merge.like import like_fleet, preset_fleet
+from operators.merge.like import Like, like_fleet, preset_fleet
 from operators.merge.plan import Plan
 from operators.offload import TickWork
 from operators.pool.pool import Pool
 from operators.pool.settings import Priority
 from operators.schema.arrow import Only
+from operators.simulate.presets import Provider
 from operators.simulate.spec import ShardSpec
 from operators.targets import Target
 from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
@@ -175,21 +176,26 @@ async def _pools(
 
 
 def _plan(config: Config, cluster: AnyCluster) -> Plan:
-    fleets = {fleet.name: fleet for fleet in config.simulation.fleets}
-    fleet = (
-        fleets[cluster.like]
-        if cluster.like
-        else preset_fleet(cluster.environment, cluster.provider)
-    )
-    seed, account = config.simulation.seed, config.account_id
-    like = like_fleet(fleet, seed, cluster.name, account, cluster.expect, cluster.provider)
     return Plan(
         cluster.name,
         cluster.environment,
         config.account_id,
         cluster.expect,
-        like,
+        _like(config, cluster),
         provider=cluster.provider,
         joined_kinds=tuple(kind for kind in cluster.kinds if kind != PROBE_KIND),
         servers=cluster.servers,
     )
+
+
+def _like(config: Config, cluster: AnyCluster) -> Like:
+    """The fleet that a cluster is like; nothing where no fleet is of its provider."""
+    fleets = {fleet.name: fleet for fleet in config.simulation.fleets}
+    if cluster.like:
+        fleet = fleets[cluster.like]
+    elif cluster.provider in get_args(Provider):
+        fleet = preset_fleet(cluster.environment, cluster.provider)
+    else:
+        return Like()
+    seed, account = config.simulation.seed, config.account_id
+    return like_fleet(fleet, seed, cluster.name, account, cluster.expect, cluster.provider)

@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from flows.collection import targets_of
+from flows.collection import _plan, targets_of
 from flows.config import Config
+from operators.merge.like import Like
+from operators.nats.settings import NatsSettings
 
 
 def delays(clusters: int, interval: str) -> list[int]:
@@ -34,3 +36,14 @@ def test_clusters_are_asked_one_after_another(clusters: int, interval: str, last
     assert found == delays(clusters, interval)
     assert (found[0], found[-1]) == (0, last)
     assert len({(later - earlier) // 4 for earlier, later in pairwise(found)}) == 1
+
+
+def test_a_provider_of_which_no_fleet_is_made_is_collected_and_like_nothing() -> None:
+    """A folder and a line make a provider: fleets of it are for whoever wants them."""
+    known = NatsSettings(name="n", provider="nats", url=("http://nats-1:8222",))
+    config = Config.model_validate(
+        {"mode": "simulation", "simulation": {"fleets": [{"name": "f"}]}}
+    )
+
+    assert _plan(config, known).like != Like()
+    assert _plan(config, known.model_copy(update={"provider": "other"})).like == Like()
