@@ -86,7 +86,7 @@ def test_a_collector_that_answers_passes(tmp_path: Path) -> None:
         ("own:Seven", "gave a int in place of a list of RecordBatches"),
     ],
 )
-def test_a_generator_that_is_none_is_told(tmp_path: Path, use: str, why: str) -> None:
+def test_a_generator_that_is_none_is_reported(tmp_path: Path, use: str, why: str) -> None:
     """In a line that names it and its cluster, not by a traceback."""
     text = f"simulation: {{fleets: [{{name: a, generator: {{use: '{use}'}}}}]}}\n"
     ended = check(tmp_path, text)

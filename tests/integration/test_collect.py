@@ -218,7 +218,7 @@ def traffic(kafka: Kafka, group: str, topic: str) -> Iterator[None]:
                 done.result(60)
 
 
-def test_while_all_runs_what_is_told_lies_between_what_kafka_tells(kafka: Kafka) -> None:
+def test_while_all_runs_what_is_reported_lies_between_what_kafka_reports(kafka: Kafka) -> None:
     """Ends and commits are between those that Kafka's tool shows before and after."""
     topic = create_topic(kafka)
     group = f"group-{topic}"

@@ -353,7 +353,7 @@ def test_what_is_wrong_is_said(
     assert error.retryable is (error_class != "auth")
 
 
-def test_a_user_without_the_tag_is_told_which_it_takes(rabbit: RabbitServer) -> None:
+def test_a_user_without_the_tag_learns_which_it_takes(rabbit: RabbitServer) -> None:
     """The API answers 401 to whom it knows and does not let in."""
     rabbit.first.api("users/plain", "PUT", {"password": "guest", "tags": "management"})
     error = failure_of(settings_of(rabbit.first, user="plain"))
@@ -361,7 +361,7 @@ def test_a_user_without_the_tag_is_told_which_it_takes(rabbit: RabbitServer) -> 
     assert not error.retryable
 
 
-def test_a_user_without_permission_on_a_virtual_host_is_told_so(rabbit: RabbitServer) -> None:
+def test_a_user_without_permission_on_a_virtual_host_learns_so(rabbit: RabbitServer) -> None:
     """Pages have its queues all the same; the API, which is not asked at each tick for that, hides them."""
     node = rabbit.first
     node.api("users/seer", "PUT", {"password": "guest", "tags": "monitoring"})
@@ -423,7 +423,7 @@ management_agent.disable_metrics_collector = true
             yield server, secure
 
 
-def test_without_statistics_queues_are_told_by_the_plugin(
+def test_without_statistics_queues_are_reported_by_the_plugin(
     unmeasured: tuple[RabbitServer, dict[str, Any]],
 ) -> None:
     """All figures of queues and nodes by TLS and pages; what nobody tells is null, and that is noted."""
@@ -455,7 +455,7 @@ def test_without_statistics_queues_are_told_by_the_plugin(
     assert [note for note in notes if "RabbitMQ keeps no statistics" in note]
 
 
-def test_without_statistics_the_api_tells_no_figures(
+def test_without_statistics_the_api_reports_no_figures(
     unmeasured: tuple[RabbitServer, dict[str, Any]],
 ) -> None:
     """What is not told is null, of the cluster too, and never 0."""

@@ -191,30 +191,30 @@ def test_deleted_records_are_lost_once_and_apart_from_lag(eager: Kafka) -> None:
             30
         )
 
-    def told(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def reported(row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[name] for name in ("totalLag", "unreadMessages", "lostMessages"))
 
     async def watched() -> None:
         async with Watch(eager, topic) as watch:
             for group, offset in (("slow", 10), ("ahead", 50)):
                 await asyncio.to_thread(commit, eager, topic, group, [offset])
-            assert told(await watch.row("slow"))[:2] == (40, 40)
+            assert reported(await watch.row("slow"))[:2] == (40, 40)
             await asyncio.to_thread(delete, 40)
             rows = await watch.rows()
-            assert told(rows("slow")) == (40, 10, 30)
+            assert reported(rows("slow")) == (40, 10, 30)
             assert (rows("slow")["lagState"], rows("slow")["marginSeconds"]) == ("losing", 0.0)
-            assert told(rows("ahead")) == (0, 0, 0)
+            assert reported(rows("ahead")) == (0, 0, 0)
             assert rows("ahead")["lagState"] == "keeping up"
             row = await watch.row("slow")
-            assert told(row) == (40, 10, 0)
+            assert reported(row) == (40, 10, 0)
             # What it never read is before the log's start yet.
             assert row["lagState"] == "losing"
             await asyncio.to_thread(commit, eager, topic, "slow", [44])
             row = await watch.row("slow")
-            assert told(row) == (6, 6, 0)
+            assert reported(row) == (6, 6, 0)
             assert row["lagState"] != "losing"
             await asyncio.to_thread(delete, 48)
-            assert told(await watch.row("slow")) == (6, 2, 4)
-            assert told(await watch.row("slow")) == (6, 2, 0)
+            assert reported(await watch.row("slow")) == (6, 2, 4)
+            assert reported(await watch.row("slow")) == (6, 2, 0)
 
     asyncio.run(watched())

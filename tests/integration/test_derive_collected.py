@@ -90,7 +90,7 @@ def test_lag_in_seconds_is_the_age_of_the_first_uncommitted_message(kafka: Kafka
     assert 1_800 * 0.95 <= age <= (1_800 + seconds) * 1.05
 
 
-def test_a_topic_made_anew_has_no_rate_and_no_old_age(kafka: Kafka) -> None:
+def test_a_recreated_topic_has_no_rate_and_no_old_age(kafka: Kafka) -> None:
     """Deleted and created between two ticks, with more messages than before."""
     topic = create_topic(kafka, 1)
     group = f"group-{topic}"

@@ -49,7 +49,7 @@ def ticks(settings: ClusterSettings) -> list[Mapping[str, Collected]]:
 @pytest.mark.parametrize(
     ("isolation", "lag", "first"), [("read_uncommitted", 10, None), ("read_committed", 0, 1)]
 )
-def test_an_open_transaction_is_told_and_lag_goes_by_the_isolation(
+def test_an_open_transaction_is_reported_and_lag_goes_by_the_isolation(
     kafka: Kafka, held_up: str, isolation: str, lag: int, first: int | None
 ) -> None:
     """15 messages are written, and 5 can be read before the transaction ends; a flag says why."""

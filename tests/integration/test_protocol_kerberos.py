@@ -69,7 +69,7 @@ def test_a_keytab_gets_in(realm: kerberos.Realm, kerberos_kafka: KafkaCluster) -
     assert asyncio.run(brokers(given)) == [1]
 
 
-def test_who_has_no_ticket_is_told_so(kerberos_kafka: KafkaCluster) -> None:
+def test_who_has_no_ticket_learns_so(kerberos_kafka: KafkaCluster) -> None:
     """As an error of the class auth, in one line."""
     given = properties(kerberos_kafka, keytab="/dev/null/missing")
     with pytest.raises(RequestError) as refused:

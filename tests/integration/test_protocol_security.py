@@ -147,7 +147,7 @@ PLAIN = {"sasl.mechanism": "PLAIN", "sasl.username": "who", "sasl.password": "wh
         ("MTLS", {"ssl.keystore.password": "wrong"}, "config", "ssl.keystore.location"),
     ],
 )
-def test_who_does_not_get_in_is_told_why(
+def test_who_does_not_get_in_learns_why(
     secured_kafka: SecuredKafka,
     listener: str,
     change: dict[str, str],

@@ -85,7 +85,7 @@ def test_partitions_that_are_not_noted_are_known_from_the_store(folder: Path) ->
     assert noted["fleets"] == ["demo", "other"]
 
 
-def test_a_stray_file_is_left_alone_and_told(folder: Path) -> None:
+def test_a_stray_file_is_left_alone_and_reported(folder: Path) -> None:
     """Of a lock's and of a segment's name, and a folder of a segment's."""
     strays = [
         folder / "state/run/lock-abc",
@@ -159,7 +159,7 @@ def test_a_state_of_a_build_with_other_steps_is_refused(folder: Path) -> None:
     assert "written by mqpipe 9.9, whose steps mqpipe.shards this one, " in line
 
 
-def test_a_state_that_is_removed_under_a_run_is_told(folder: Path) -> None:
+def test_a_state_that_is_removed_under_a_run_is_reported(folder: Path) -> None:
     """The job ends, and says what that cost."""
     process = start(folder, "run", "c.yaml", "--no-live")
     wait_for_log(process, "run started")

@@ -86,7 +86,7 @@ def test_on_a_terminal_lines_fit_and_what_matters_stands_in_them(
     assert ("simulated" in cluster) == (columns >= 140)
 
 
-def test_an_entity_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_an_entity_that_is_not_there_is_reported_with_the_nearest(tmp_path: Path) -> None:
     """Whether or not more is waited for; of the type that is asked for."""
     assert mqpipe(tmp_path, "export", *MINUTE).code == 0
     wrong = mqpipe(tmp_path, "tail", "day", "--no-follow", "--entity", "demo-1/warehuose")
@@ -97,7 +97,7 @@ def test_an_entity_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) ->
     assert "of type broker of demo-1/broker2 there; did you mean `demo-1/broker-2`?" in wrong.err
 
 
-def test_a_type_without_samples_is_told_and_no_lines_are_no_fault(tmp_path: Path) -> None:
+def test_a_type_without_samples_is_reported_and_no_lines_are_no_fault(tmp_path: Path) -> None:
     """Other types are there; with `-n 0` nothing was asked for."""
     assert mqpipe(tmp_path, "export", *MINUTE).code == 0
     none = mqpipe(tmp_path, "tail", "day", "--no-follow", "--type", "queue")

@@ -29,7 +29,7 @@ def simulating(**fleet: Any) -> Config:
 
 
 @pytest.mark.parametrize(("allowed", "says"), [(5, True), (8, False), (0, False)])
-def test_rows_of_a_fleet_that_are_left_out_are_told(
+def test_rows_of_a_fleet_that_are_left_out_are_reported(
     allowed: int,
     says: bool,
     capsys: pytest.CaptureFixture[str],
@@ -57,7 +57,7 @@ def test_rows_of_a_fleet_that_are_left_out_are_told(
         (0, 0, []),
     ],
 )
-def test_events_of_a_fleet_that_are_left_out_are_told(
+def test_events_of_a_fleet_that_are_left_out_are_reported(
     topics_allowed: int,
     clients_allowed: int,
     events: list[str],

@@ -36,7 +36,7 @@ def faults(text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_every_name_that_leads_nowhere_is_told_at_once() -> None:
+def test_every_name_that_leads_nowhere_is_reported_at_once() -> None:
     """Each with its line, its path and the nearest right name."""
     assert faults(NAMES_ASTRAY) == [
         "c.yaml:5: clusters[0].like: `sin-eu` is no fleet of simulation.fleets; did you mean "
@@ -83,7 +83,7 @@ def test_expected_entities_are_named_once() -> None:
     ]
 
 
-def test_words_that_are_not_known_are_told_with_the_nearest() -> None:
+def test_words_that_are_not_known_are_reported_with_the_nearest() -> None:
     """Where they stand, in the words of the configuration and not of a library."""
     text = """\
 mode: simulatoin
@@ -99,7 +99,7 @@ clusters:
     ]
 
 
-def test_every_form_of_a_text_is_told_in_words() -> None:
+def test_every_form_of_a_text_is_reported_in_words() -> None:
     """No pattern of the configuration is shown to who writes it."""
     text = json.dumps(Config.model_json_schema())
     patterns = {

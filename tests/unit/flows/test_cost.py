@@ -85,7 +85,7 @@ def test_bytes_an_hour_are_those_of_the_files_that_are_written(
 
 
 @pytest.mark.parametrize(("every", "most"), [(30.0, 0.3), (600.0, 0.5)])
-def test_of_one_tick_of_a_real_cluster_a_roll_is_told(
+def test_of_one_tick_of_a_real_cluster_a_roll_is_reported(
     every: float, most: float, tmp_path: Path
 ) -> None:
     """What is connected to is collected once: what more of its ticks add is guessed."""
@@ -97,7 +97,7 @@ def test_of_one_tick_of_a_real_cluster_a_roll_is_told(
     assert cost.sizes["parquet"] * 720 == pytest.approx(written(config, 1), rel=most)
 
 
-def test_rows_that_tell_how_ticks_went_are_samples_and_no_entities() -> None:
+def test_rows_that_report_how_ticks_went_are_samples_and_no_entities() -> None:
     """They are written as the others are."""
     outcomes = numbered([1, 2], entity_type=COLLECTION)
     cost = cost_of([numbered([1]), outcomes], 1, [], Pace(5, 5))

@@ -50,7 +50,7 @@ def test_unknown_key_inside_optional_section_and_list() -> None:
     ]
 
 
-def test_a_value_of_a_wrong_type_is_told_what_it_must_be() -> None:
+def test_a_value_of_a_wrong_type_is_answered_by_what_it_must_be() -> None:
     """In plain words; where there are several ways to write it, all of them."""
     text = "name: 1\nport: eight\npools: {topics: {size: 1.5}}\nitems: x\nextra: [1]\n"
     assert faults(text) == [
@@ -103,7 +103,7 @@ def test_a_plain_variable_is_one_value_and_no_yaml(value: str, text: str) -> Non
     assert parse(Root, "name: ${X}\n", "c.yaml", {"X": value}).name == text
 
 
-def test_what_only_looks_like_a_date_is_told_where_it_stands() -> None:
+def test_what_only_looks_like_a_date_is_reported_where_it_stands() -> None:
     """YAML makes dates of such words; one that there is not is a value like any other."""
     assert parse(Root, "name: 2026-13-01\n", "c.yaml", {}).name == "2026-13-01"
     assert faults("port: 2026-13-01\n") == [
@@ -142,7 +142,7 @@ class Play(Settings):
     cast: Cast = Cast()
 
 
-def test_names_that_lead_nowhere_are_told_each_where_it_stands() -> None:
+def test_names_that_lead_nowhere_are_reported_each_where_it_stands() -> None:
     """All at once, with path, line and the nearest right name."""
     text = "cast:\n  fleets: [sim-eu]\n  like:\n    - sim-ue\n    - sim-eu\n    - x\n"
     with pytest.raises(ConfigError) as caught:
@@ -153,7 +153,7 @@ def test_names_that_lead_nowhere_are_told_each_where_it_stands() -> None:
     ]
 
 
-def test_where_no_name_is_near_all_are_told_the_nearest_first() -> None:
+def test_where_no_name_is_near_all_are_reported_the_nearest_first() -> None:
     """As of anomalies' kinds, which are many."""
     kinds = ["spike", "consumer_stall", "slow_drain", *(f"{n}-{n}" for n in range(20))]
     told = suggestion("slow_consumer", kinds)

@@ -90,7 +90,7 @@ print(pa.default_memory_pool().backend_name)
 @pytest.mark.parametrize(
     ("told", "expected"), [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")]
 )
-def test_arrow_takes_memory_as_all_else_does_unless_told_otherwise(
+def test_arrow_takes_memory_as_all_else_does_unless_set_otherwise(
     told: dict[str, str], expected: str
 ) -> None:
     """By the environment, before Arrow is loaded."""

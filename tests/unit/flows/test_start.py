@@ -135,10 +135,10 @@ def loaded(folder: Path, *arguments: str) -> tuple[set[str], set[str]]:
     command = [sys.executable, "-c", LOADED, *arguments]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
-    return told(ended.stdout)
+    return reported(ended.stdout)
 
 
-def told(output: str) -> tuple[set[str], set[str]]:
+def reported(output: str) -> tuple[set[str], set[str]]:
     """What `LOADED` told of what was loaded: see `loaded`."""
     modules = output.rpartition("loaded ")[2].split()
     ours = {module for module in modules if module.split(".")[0] in ("flows", "operators", "sinks")}
@@ -211,5 +211,5 @@ def test_a_wrong_option_is_answered_before_anything_is_loaded(
     command = [sys.executable, "-c", LOADED, *arguments]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2, ended.stderr
-    others, ours = told(ended.stdout)
+    others, ours = reported(ended.stdout)
     assert (others - TYPER - SETTINGS, ours - COMMAND_LINE) == (set(), set())

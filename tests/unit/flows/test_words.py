@@ -29,7 +29,7 @@ from flows.loading import parse
         ),
     ],
 )
-def test_a_wrong_value_is_told_how_it_is_written(text: str, says: str) -> None:
+def test_a_wrong_value_is_answered_by_how_it_is_written(text: str, says: str) -> None:
     """Without repeating what may be a secret."""
     with pytest.raises(ConfigError) as wrong:
         parse(Config, text, "c.yaml")
@@ -47,7 +47,7 @@ def test_a_time_without_a_zone_is_utc(start: str) -> None:
     assert anomaly.start.timestamp() == 1_767_261_600
 
 
-def test_what_is_only_a_consequence_is_not_told() -> None:
+def test_what_is_only_a_consequence_is_not_reported() -> None:
     """A list of one wrong name has none that is right, which is no fault of its own."""
     text = "simulation: {fleets: [{name: a, groups: [{name: g, topics: [on]}]}]}"
     with pytest.raises(ConfigError) as wrong:

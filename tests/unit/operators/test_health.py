@@ -72,7 +72,7 @@ def test_what_is_not_known_takes_nothing_away(wrong: Causes, name: str) -> None:
         (Causes(), 100, 100),
     ],
 )
-def test_health_tells_how_bad_it_is(wrong: Causes, least: float, most: float) -> None:
+def test_health_reports_how_bad_it_is(wrong: Causes, least: float, most: float) -> None:
     """One of three brokers down: at most 80; an offline partition: 50; nothing wrong: at least 99."""
     assert least <= health_score(wrong) <= most
 

@@ -238,7 +238,7 @@ def test_a_tick_that_finds_the_queue_full_is_refused(pool: Callable[..., Pool]) 
     assert len(out) == 3
 
 
-def test_missed_ticks_are_reported_before_the_tick_that_tells_of_them(
+def test_missed_ticks_are_reported_before_the_tick_that_reports_them(
     pool: Callable[..., Pool],
 ) -> None:
     """One result for all that were missed; it is about those due times and no others."""

@@ -34,10 +34,10 @@ def found() -> int:
 
 
 @linux
-def test_a_thread_rests_and_attends_as_often_as_it_is_told() -> None:
+def test_a_thread_rests_and_attends_as_often_as_it_is_set() -> None:
     """What it had before comes back, and no other thread is concerned."""
 
-    def told() -> list[int]:
+    def reported() -> list[int]:
         seen = [found()]
         for tell in (rest, rest, attend, attend, rest):
             tell()
@@ -45,7 +45,7 @@ def test_a_thread_rests_and_attends_as_often_as_it_is_told() -> None:
         return seen
 
     with ThreadPoolExecutor(1) as one:
-        before, *seen = one.submit(told).result()
+        before, *seen = one.submit(reported).result()
     assert seen == [RESTING, RESTING, before, before, RESTING]
     assert found() == before
 

@@ -263,7 +263,7 @@ def test_retired_partition_stays_listed_and_ends() -> None:
     assert partition.snapshot() is None
 
 
-def test_state_that_a_configuration_without_it_gives_up_is_told_once(
+def test_state_that_a_configuration_without_it_gives_up_is_reported_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Of targets and fleets, by name: the ticks of the time without them are nowhere told as missed."""

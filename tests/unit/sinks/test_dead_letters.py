@@ -81,7 +81,7 @@ def test_small_additions_share_a_file(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".*"))
 
 
-def test_at_the_size_limit_the_oldest_go_and_it_is_told(tmp_path: Path) -> None:
+def test_at_the_size_limit_the_oldest_go_and_it_is_reported(tmp_path: Path) -> None:
     """The newest file always stays; what was dropped is an event with its number of samples."""
     heard: list[object] = []
     for number in range(12):

@@ -97,7 +97,7 @@ def deliver(
     return asyncio.run(run())
 
 
-def test_what_is_delivered_is_told_with_its_latency() -> None:
+def test_what_is_delivered_is_reported_with_its_latency() -> None:
     """A delivered parcel is one event: how many of which origin, after how many seconds."""
     destination, heard = Scripted(), list[object]()
 

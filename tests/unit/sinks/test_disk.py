@@ -28,7 +28,7 @@ from tests.samples import numbered
         (errno.EIO, "Input/output error"),
     ],
 )
-def test_what_a_user_is_told_of_a_disk(number: int, message: str) -> None:
+def test_what_a_user_reads_of_a_disk(number: int, message: str) -> None:
     """The error that ends a job is the clear one, not the system's that caused it."""
     with pytest.raises(OSError, match=message) as raised, clear_errors("/data", "samples"):
         raise OSError(number, os.strerror(number))

@@ -54,7 +54,7 @@ def test_reading_goes_on_from_the_position_that_came_with_a_record(tmp_path: Pat
             assert payloads(log, position) == written[n + 1 :]
 
 
-def test_reading_ends_where_it_is_told(tmp_path: Path) -> None:
+def test_reading_ends_where_it_is_asked_to(tmp_path: Path) -> None:
     """A reader sees nothing after its end position."""
     with opened(tmp_path) as log:
         log.append(b"one")

@@ -31,7 +31,7 @@ def test_counts_and_ticks_are_by_origin_over_all_batches() -> None:
     }
 
 
-def test_rows_that_tell_of_ticks_are_no_collected_samples() -> None:
+def test_rows_that_report_ticks_are_no_collected_samples() -> None:
     """Where nothing answers, nothing was collected, and yet there is a row a target and tick."""
     told = sample_batch(COLLECTION, 2, {"timestamp": [1_000, 2_000], "origin": "collected"})
     batches = [told, batch([3_000], ["collected"])]

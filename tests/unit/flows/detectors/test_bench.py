@@ -15,7 +15,7 @@ from tests.hybrid_morning import hybrid, truth
 PAGE = Path(__file__).parents[4] / "docs/detectors.md"
 
 
-def test_page_tells_of_every_case_and_every_detector() -> None:
+def test_page_reports_every_case_and_every_detector() -> None:
     """In each table of results."""
     text = PAGE.read_text(encoding="utf-8")
     for case in CASES:

@@ -182,7 +182,7 @@ def test_a_tick_that_lacks_a_part_is_a_warning(lines: Lines) -> None:
     assert [line["suppressed"] for line in lines()] == [2]
 
 
-def test_the_same_failure_is_told_once_a_minute(lines: Lines) -> None:
+def test_the_same_failure_is_reported_once_a_minute(lines: Lines) -> None:
     """The next line says how many were suppressed; other targets and classes have their own."""
     clock = Clock()
     log = EventLog(clock)
@@ -196,7 +196,7 @@ def test_the_same_failure_is_told_once_a_minute(lines: Lines) -> None:
     assert [line["suppressed"] for line in lines()] == [4]
 
 
-def test_a_rate_limit_counts_what_nobody_was_told_of() -> None:
+def test_a_rate_limit_counts_what_nobody_was_shown() -> None:
     """What was suppressed and not yet reported adds up over all things."""
     limit = RateLimit(10.0, clock := Clock())
     assert [limit.admit("a"), limit.admit("a"), limit.admit("b"), limit.admit("b")] == [
@@ -330,7 +330,7 @@ def test_a_cluster_that_cannot_be_reached_is_one_message(lines: Lines) -> None:
     ]
 
 
-def test_deliveries_by_several_routes_are_told_by_route(lines: Lines) -> None:
+def test_deliveries_by_several_routes_are_reported_by_route(lines: Lines) -> None:
     """Not every route takes each sample, so no single number says what arrived."""
     both = replace(
         p.sink("newrelic", spooled=True),

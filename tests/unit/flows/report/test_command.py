@@ -14,7 +14,7 @@ from tests.hybrid_morning import rows, write
 @pytest.mark.parametrize(
     ("out", "png"), [("file/r.html", None), ("folder", None), ("r.html", "file")]
 )
-def test_a_place_that_cannot_be_written_is_told_before_anything_is_drawn(
+def test_a_place_that_cannot_be_written_is_reported_before_anything_is_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, png: str | None
 ) -> None:
     """What takes seconds to make is not made in vain; and nothing is left behind."""

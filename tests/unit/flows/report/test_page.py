@@ -246,7 +246,7 @@ def test_a_broker_that_gives_nothing_is_hatched(tmp_path: Path) -> None:
     assert marked(plot_of(tmp_path, "cluster-eu-brokers"), "missing") == len(down) // ticks
 
 
-def test_groups_on_topics_are_drawn_where_they_tell_more_than_the_groups(tmp_path: Path) -> None:
+def test_groups_on_topics_are_drawn_where_they_say_more_than_the_groups(tmp_path: Path) -> None:
     """Not where each group reads one topic: that would be the same picture again."""
 
     def on(topics: dict[str, int]) -> list[Any]:
@@ -275,7 +275,7 @@ def test_one_cluster_has_figures_and_no_table_of_one_row(tmp_path: Path) -> None
     assert text.index('id="worst"') < text.index('id="fleet"')
 
 
-def test_groups_table_tells_what_may_be_lost(tmp_path: Path) -> None:
+def test_groups_table_reports_what_may_be_lost(tmp_path: Path) -> None:
     """The least margin, the longest time to catch up, and what was lost in all."""
     group = rows(CONSUMER_GROUP, "eu", range(3), "audit", consumerGroup__totalLag=9,
                  consumerGroup__lagSeconds=5.0, consumerGroup__lostMessages=[0, 3, 4],
@@ -289,7 +289,7 @@ def test_groups_table_tells_what_may_be_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("others", [(), ("eu",)])
-def test_a_cluster_that_never_answered_has_no_picture_and_is_told(
+def test_a_cluster_that_never_answered_has_no_picture_and_is_reported(
     tmp_path: Path, others: tuple[str, ...]
 ) -> None:
     """There is nothing of it but why; alone, too, it has a page."""

@@ -117,7 +117,7 @@ def test_lost_messages_lead(tmp_path: Path) -> None:
     )
 
 
-def test_nodes_alarms_and_queues_of_rabbitmq_are_told(tmp_path: Path) -> None:
+def test_nodes_alarms_and_queues_of_rabbitmq_are_reported(tmp_path: Path) -> None:
     """Queues that are down, a node that is, a disk alarm, a queue that nobody empties; each by its name."""
     batches = [
         rows(CLUSTER, "mq", TICKS, cluster__nodeCount=3,

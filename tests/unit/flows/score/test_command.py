@@ -44,7 +44,7 @@ def test_score_is_printed_by_kind_and_in_all(
         (f"prod-eu,{ONSET}\n", "1 alert, each a false alarm; false alarms per entity and day: "),
     ],
 )
-def test_samples_without_an_anomaly_are_told_in_words(
+def test_samples_without_an_anomaly_are_reported_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], alerts: str, said: str
 ) -> None:
     """A table of them would be dashes."""
@@ -163,7 +163,7 @@ def test_samples_without_a_table_of_anomalies_cannot_be_scored_against(tmp_path:
         score(tmp_path / "a.csv", str(tmp_path / "s"))
 
 
-def test_options_that_a_file_has_no_use_for_are_told(
+def test_options_that_a_file_has_no_use_for_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Alerts with entities are scored without --entity and --threshold."""

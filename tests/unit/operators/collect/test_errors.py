@@ -53,7 +53,7 @@ def test_a_request_that_failed_says_why_and_what_to_do() -> None:
     assert "sasl.password" in problem.text
 
 
-def test_other_errors_are_told_with_their_kind() -> None:
+def test_other_errors_are_reported_with_their_kind() -> None:
     """A time-out is one whoever says so; the rest is unknown, and named."""
     assert problem_of(TimeoutError(), "x").error_class == "timeout"
     assert problem_of(GarbledError("cut"), "x").error_class == "garbage"
@@ -64,7 +64,7 @@ def test_other_errors_are_told_with_their_kind() -> None:
     ("error_class", "retryable"),
     [("timeout", True), ("unavailable", True), ("auth", False), ("config", False)],
 )
-def test_an_error_tells_its_pool_what_it_is(error_class: str, retryable: bool) -> None:
+def test_an_error_says_to_its_pool_what_it_is(error_class: str, retryable: bool) -> None:
     """Class and whether another attempt may help; both survive pickling."""
     error = CollectionError(Problem(error_class, "a line"))
     for told in (error, pickle.loads(pickle.dumps(error))):

@@ -54,7 +54,7 @@ def test_what_is_not_permitted_is_named() -> None:
     assert problem.text.endswith("; grant Delete on Group __mqpipe_probe")
 
 
-def test_what_another_attempt_does_not_mend_is_told_at_once() -> None:
+def test_what_another_attempt_does_not_mend_is_reported_at_once() -> None:
     """Without asking again."""
     wrong = CollectionError(Problem("auth", "prod: wrong password"))
     assert problems(wrong, ALL) == [wrong.problem]

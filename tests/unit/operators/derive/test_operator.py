@@ -73,7 +73,7 @@ def test_raw_measures_end_with_the_derivation() -> None:
     assert [dict(r.raw) for r in derived([topics(0, {"a": [1]})])] == [{}]
 
 
-def test_a_topic_made_anew_has_no_rate_for_one_tick() -> None:
+def test_a_recreated_topic_has_no_rate_for_one_tick() -> None:
     """Another id starts over, even where the offsets have grown."""
     results = [
         topics(n, {"a": [100 * (n + 1)]}, ids={"a": "old" if n < 2 else "new"}) for n in range(4)
@@ -81,7 +81,7 @@ def test_a_topic_made_anew_has_no_rate_for_one_tick() -> None:
     assert [column(r, TOPIC, IN)["a"] for r in derived(results)] == [None, 10.0, None, 10.0]
 
 
-def test_a_topic_whose_id_is_not_told_goes_on() -> None:
+def test_a_topic_whose_id_is_not_reported_goes_on() -> None:
     """A leader that is silent for a tick takes neither the others' rates nor its topic's past."""
     silent = topics(1, {"a": [150], "b": [None]}, ids={"a": "id of a"}, partial=True)
     results = [
@@ -183,7 +183,7 @@ def test_bytes_and_errors_come_from_the_pages_of_all_brokers() -> None:
     assert column(found, CLUSTER, "cluster.bytesInPerSecond") == {"": 50.0}
 
 
-def test_pages_that_tell_of_no_topic_leave_bytes_and_errors_null() -> None:
+def test_pages_that_report_no_topic_leave_bytes_and_errors_null() -> None:
     """Rules without the label, though the brokers have traffic: topics' is not known, and not 0."""
     busy = {BYTES_IN: 100.0, PRODUCES: 10.0, FETCHES: 10.0, FAILED_PRODUCES: 1.0}
     pages = [{1: page(n, {name: n * value for name, value in busy.items()})} for n in range(2)]
@@ -404,7 +404,7 @@ def test_lag_in_seconds_by_the_brokers_timestamps() -> None:
     }
 
 
-def test_lag_in_seconds_by_history_where_brokers_do_not_tell() -> None:
+def test_lag_in_seconds_by_history_where_brokers_do_not_report() -> None:
     """Interpolated between the moments at which the end offset was seen around the commit."""
     results = [
         groups(n, {"a": [100 * n]}, {"g": {"a": [c]}}) for n, c in enumerate((0, 50, 150, 150))
@@ -424,7 +424,7 @@ def test_lag_in_seconds_is_null_where_the_message_was_retained_away() -> None:
     assert column(found, CONSUMER_GROUP, LAG_METHOD) == {"g": None}
 
 
-def test_history_of_a_topic_made_anew_is_dropped() -> None:
+def test_history_of_a_recreated_topic_is_dropped() -> None:
     """An end offset that went back: what was seen of the old topic says nothing of the new."""
     ends = [100, 200, 50, 80]
     commits = [90, 90, 20, 40]

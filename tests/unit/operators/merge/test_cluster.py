@@ -421,7 +421,7 @@ def test_coverage_counts_each_sample_once() -> None:
     assert {c.percent for c in h.coverage} == {100.0}
 
 
-def test_coverage_without_fill_tells_what_is_missing() -> None:
+def test_coverage_without_fill_reports_what_is_missing() -> None:
     """In infrastructure mode what `expect` names and nobody gave lowers the coverage."""
     h = Harness(fill=None)
     h.tick(T, topics=(), groups=("billing", "other"))

@@ -93,7 +93,7 @@ def test_no_metric_jumps_at_a_seam_by_more_than_its_own_noise(pattern: str) -> N
             assert (seams_and_within <= allowed).all(), name
 
 
-def test_filled_offsets_go_on_by_the_very_rate_that_the_row_tells() -> None:
+def test_filled_offsets_go_on_by_the_very_rate_that_the_row_reports() -> None:
     """An offset grows by rate · interval at each filled tick, to the rounding."""
     _, merged = with_a_gap(FleetSettings(name="sim"))
     for entity_type, offset in (

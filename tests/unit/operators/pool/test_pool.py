@@ -669,7 +669,7 @@ def test_durations_are_counted_in_buckets() -> None:
     assert stats.outcomes[Outcome.REFUSED] == 1
 
 
-def test_a_tasks_way_is_told_in_events() -> None:
+def test_a_tasks_way_is_reported_in_events() -> None:
     """Queued, started, retrying, completed and failed, in order and with their facts."""
     events: list[object] = []
 

@@ -311,7 +311,7 @@ async def test_who_stops_waiting_leaves_the_connection_to_others() -> None:
 
 
 @asynchronous
-async def test_the_broker_is_told_who_asks() -> None:
+async def test_the_broker_learns_who_asks() -> None:
     """The client's id, and what software it is (KIP-511)."""
     frames: list[bytes] = []
 

@@ -41,7 +41,7 @@ def test_the_next_begins_at_once_after_a_failure_and_soon_beside_one_that_hangs(
     asyncio.run(run())
 
 
-def test_where_all_fail_all_is_told() -> None:
+def test_where_all_fail_all_is_reported() -> None:
     """In the order in which it came; none is no success either."""
 
     async def run() -> None:

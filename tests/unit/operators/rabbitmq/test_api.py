@@ -55,7 +55,7 @@ async def _serving(
         await runner.cleanup()
 
 
-def test_a_page_is_told_who_asks() -> None:
+def test_a_page_learns_who_asks() -> None:
     """From RabbitMQ 3.13 on it may be that nobody else is let in (`prometheus.authentication.enabled`)."""
     assert asked_by("http://127.0.0.1:15672") == [LOGIN]
 

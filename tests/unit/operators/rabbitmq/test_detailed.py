@@ -42,7 +42,7 @@ def test_what_channels_published_is_kept_by_channel() -> None:
     }
 
 
-def test_queues_that_count_themselves_are_told_whatever_stands_between() -> None:
+def test_queues_that_count_themselves_are_reported_whatever_stands_between() -> None:
     """Their own counters take the place of their channels'."""
     acknowledged = page(
         'rabbitmq_detailed_channel_messages_acked_total{channel="<0.1.0>",vhost="/",queue="orders"} 3'

@@ -99,7 +99,7 @@ def test_what_is_just_within_the_bounds_is_taken(fleet: str) -> None:
     assert parse(Config, f"simulation: {{fleets: [{{name: a, {fleet}}}]}}\n", "c.yaml", {})
 
 
-def test_a_fault_within_one_of_several_forms_is_told_alone() -> None:
+def test_a_fault_within_one_of_several_forms_is_reported_alone() -> None:
     """A number of topics, or a list of them: a list with a fault is a list."""
     text = "simulation: {fleets: [{name: a, topics: [{name: t, partitions: 9999999}, {nam: u}]}]}\n"
     paths = [line.split(": ")[1] for line in said(text).splitlines()]

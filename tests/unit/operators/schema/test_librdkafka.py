@@ -32,7 +32,7 @@ def test_a_right_property_has_no_fault(name: str, value: str) -> None:
         ("message.max.bytes", "10", "outside allowed range 1000..1000000000"),
     ],
 )
-def test_a_wrong_property_is_told(name: str, value: str, says: str) -> None:
+def test_a_wrong_property_is_reported(name: str, value: str, says: str) -> None:
     """By its name, with the nearest right one."""
     assert says in (fault_of(name, value) or "")
 

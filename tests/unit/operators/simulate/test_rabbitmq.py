@@ -444,7 +444,7 @@ def test_a_node_that_is_cut_off_is_down_for_the_others_and_sees_none_of_them() -
     assert cluster["cluster.runningNodeCount"].to_list()[-1] == 3
 
 
-def test_what_is_filled_tells_of_no_leader() -> None:
+def test_what_is_filled_reports_no_leader() -> None:
     """Type, leader and members of a real queue are not known from a fleet."""
     made = samples(Shard(cluster_of([], types=(0.0, 1.0)), 1, origin=Origin.FILLED), [2])
     assert made[QUEUE]["queue.messageBytes"].null_count() == 0

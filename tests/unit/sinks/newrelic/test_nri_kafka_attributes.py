@@ -107,7 +107,7 @@ def row(event_type: str, name: str, is_next: bool) -> str:
     return f"| {event_type} | {theirs} | not there | {NOT_THERE[name]} |"
 
 
-def test_every_attribute_is_told_and_the_docs_say_so() -> None:
+def test_every_attribute_is_reported_and_the_docs_say_so() -> None:
     """The metric table says which are the same; the others have a reason each, and no more."""
     rows = [row(*each) for each in every()]
     head = "| event | nri-kafka | mqpipe | |\n|---|---|---|---|\n"

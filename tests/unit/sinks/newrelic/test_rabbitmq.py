@@ -13,7 +13,7 @@ from sinks.otlp.encode import encode
 from tests.otlp.reading import points_of
 
 
-def told(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+def reported(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The events of a batch, in its order."""
     return [json.loads(row.rstrip(",")) for row in events(batch).to_pylist()]
 
@@ -39,7 +39,7 @@ def queues(*providers: str) -> pa.RecordBatch:
 
 def test_queues_of_rabbitmq_have_its_integrations_names() -> None:
     """The golden metrics of RABBITMQQUEUE are there, and mqpipe's own names."""
-    (event,) = told(queues("rabbitmq"))
+    (event,) = reported(queues("rabbitmq"))
     assert event["eventType"] == "RabbitmqQueueSample"
     assert event["queue.totalMessages"] == event["queue.depth"] == 0
     assert event["queue.messagesReadyUnacknowledged"] == 3
@@ -53,7 +53,7 @@ def test_queues_of_rabbitmq_have_its_integrations_names() -> None:
 def test_a_queue_is_called_as_by_its_integration(vhost: str, path: str, name: str) -> None:
     """As nri-rabbitmq's `joinVhostName` makes it; the path stays beside it."""
     own = {"queue": ["a/b"], "vhost": [vhost], "entity_name": [path], "cluster_name": ["c"]}
-    (event,) = told(a_queue(**own))
+    (event,) = reported(a_queue(**own))
     assert event["entityName"] == f"queue:{name}"
     assert event["displayName"] == name
     assert event["entityPath"] == path
@@ -62,7 +62,7 @@ def test_a_queue_is_called_as_by_its_integration(vhost: str, path: str, name: st
 
 def test_each_provider_keeps_its_events_and_its_place() -> None:
     """Where a batch is of several clusters."""
-    found = told(queues("sqs", "rabbitmq", "pubsub", "rabbitmq"))
+    found = reported(queues("sqs", "rabbitmq", "pubsub", "rabbitmq"))
     assert [event["queue.depth"] for event in found] == [0, 1, 2, 3]
     assert [event["eventType"] for event in found] == [
         "MessageQueueSample",
@@ -78,7 +78,7 @@ def test_each_provider_keeps_its_events_and_its_place() -> None:
 
 def test_nodes_have_its_integrations_names() -> None:
     """The golden metrics of RABBITMQNODE."""
-    (event,) = told(
+    (event,) = reported(
         sample_batch(
             NODE,
             1,
@@ -193,7 +193,7 @@ def test_a_cluster_of_rabbitmq_is_no_cluster_of_kafka() -> None:
             "cluster.activeBrokerCount": [1, None, None],
         },
     )
-    assert [(e["eventType"], e["cluster.totalLag"]) for e in told(batch)] == [
+    assert [(e["eventType"], e["cluster.totalLag"]) for e in reported(batch)] == [
         ("KafkaClusterSample", 1),
         ("RabbitmqClusterSample", 2),
         ("KafkaClusterSample", 3),

@@ -76,7 +76,7 @@ def test_delivered() -> None:
         assert judge(answer(200, body)) is None
 
 
-def test_partial_success_is_delivered_and_told() -> None:
+def test_partial_success_is_delivered_and_reported() -> None:
     """It must not be sent again."""
     response = ExportMetricsServiceResponse()
     response.partial_success.rejected_data_points = 300

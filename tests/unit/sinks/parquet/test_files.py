@@ -75,7 +75,7 @@ def _value(type_: pa.DataType) -> object:
     return 1 / 3 if pa.types.is_floating(type_) else 7
 
 
-def test_metadata_tells_where_a_file_comes_from(tmp_path: Path) -> None:
+def test_metadata_reports_where_a_file_comes_from(tmp_path: Path) -> None:
     """Schema version, mqpipe's version, run, partition, sequence, siblings, position, the flow's."""
     written(tmp_path, numbered([1]))
     metadata = Store(str(tmp_path)).metadata(

@@ -202,7 +202,7 @@ def test_new_samples_get_a_lane_of_their_own(spool: Spool, clock: Clock) -> None
     assert len(spool.backlog.lanes) == 1
 
 
-def test_ages_are_told(spool: Spool, clock: Clock) -> None:
+def test_ages_are_reported(spool: Spool, clock: Clock) -> None:
     """A chunk knows when its oldest and newest records were written."""
     append(spool, 1)
     clock.now = 1_060.5

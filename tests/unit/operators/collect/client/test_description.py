@@ -73,7 +73,7 @@ def member(**more: Any) -> Any:
 ASSIGNED = Told(topic_partitions=[Told(topic_name="a", partitions=[0, 2])])
 
 
-def test_members_of_consumer_groups_have_what_they_are_told() -> None:
+def test_members_of_consumer_groups_have_what_is_reported_of_them() -> None:
     """The present assignment, and the static id where there is one."""
     group = consumer_group(told(members=[member(instance_id="one", assignment=ASSIGNED)]))
     assert group.members == (Member("m-1", "app", "/10.0.0.7", "one", (("a", (0, 2)),)),)

@@ -377,7 +377,9 @@ def test_described_groups_are_those_of_the_answer(answer: Any) -> None:
 
 
 @given(descriptions, descriptions)
-def test_a_group_that_is_told_in_the_same_bytes_is_the_same_object(first: Any, then: Any) -> None:
+def test_a_group_that_is_reported_in_the_same_bytes_is_the_same_object(
+    first: Any, then: Any
+) -> None:
     """And what is told otherwise is read again, whatever came before."""
     known: dict[str, frames.Reported] = {}
     data, later = bytes(first.encode(version=5)), bytes(then.encode(version=5))

@@ -31,7 +31,7 @@ def page_of(text: str) -> Page:
     return page
 
 
-def test_whatever_a_page_tells_is_a_column() -> None:
+def test_whatever_a_page_reports_is_a_column() -> None:
     """None is misspelt: it would vanish without a word."""
     assert [column for column in COLUMNS if column not in NAMES] == []
     assert [column for column in BROKER_COUNTERS.values() if column not in NAMES] == []
@@ -65,7 +65,7 @@ def test_messages_are_found_by_every_dialects_name(text: str) -> None:
     assert page_of(text).counters == {MESSAGES_IN: 7.0}
 
 
-def test_what_two_dialects_tell_is_counted_once() -> None:
+def test_what_two_dialects_report_is_counted_once() -> None:
     """A page may be made by two sets of rules: nothing on it is added to itself."""
     both = """\
 kafka_server_brokertopicmetrics_messagesin_total 7.0
@@ -191,7 +191,7 @@ kafka_network_requestmetrics_totaltimems_mean{{request="Metadata"}} 1.0
     assert "topic.errorRate" in page.lacks
 
 
-def test_topics_of_which_nothing_is_told_are_lacking() -> None:
+def test_topics_of_which_nothing_is_reported_are_lacking() -> None:
     """Rules that export no series of topics though there is traffic."""
     assert "topic.bytesInPerSecond" in page_of(f"{BYTES_IN} 5").lacks
     assert "topic.bytesInPerSecond" not in page_of(f"{BYTES_IN} 0").lacks

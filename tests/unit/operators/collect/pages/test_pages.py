@@ -475,7 +475,7 @@ def test_a_certificate_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     assert str(tmp_path / "ca.pem") in problem.text
 
 
-def test_what_pages_lack_is_told_once_with_what_would_bring_it(
+def test_what_pages_lack_is_reported_once_with_what_would_bring_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Brokers that lack the same in one sentence; not again at the next tick."""

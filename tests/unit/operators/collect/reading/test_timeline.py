@@ -115,7 +115,7 @@ def test_messages_of_one_time_are_known_at_once() -> None:
     assert (between.likely, between.gap) == (5_000, 0)
 
 
-def test_a_topic_made_anew_forgets_the_old_times() -> None:
+def test_a_recreated_topic_forgets_the_old_times() -> None:
     """Another id, or an end that went back, starts over."""
     timeline = Timeline()
     timeline.seen(10, "old")
