@@ -2,14 +2,17 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from typing import TypeVar
 
 import hypothesis
 import pytest
 
+from tests.grouping import Groups
 from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
 from tests.kafka.jars import VERSION, VERSIONS, MissingToolError
+from tests.kafka.mending import mend
 from tests.kafka.security import SecuredKafka
 from tests.newrelic.stand_in import StandIn
 from tests.rabbitmq.server import RabbitServer
@@ -38,28 +41,14 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-SHARED = ("kafka3", "other_kafka", "secured_kafka", "rabbit")
-"""Fixtures that take long to make: all tests that ask for one go to one worker, which makes it."""
-BROKERS = 2
-"""How many workers have a `kafka` of their own, beside those on the default port: one costs as much while it
-stands idle as a few tests."""
-DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
-"""Modules whose jobs serve `/metrics` where they do by default: one after the other."""
+groups = Groups()
+"""Of tests that stay together, in this worker."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own, which looks for the groups, comes after it
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Says which tests stay together where several workers run them, and skips what is `long`.
-
-    A module of integration or crash tests stays together for its fixtures' sake, a unit test goes
-    where there is time; so those come last.
-    """
-    items.sort(key=lambda item: "unit" in item.path.parts)
-    with_broker = sorted({item.path.stem for item in items if "kafka" in fixtures_of(item)})
-    for item in items:
-        group = _group(item, with_broker)
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
+    """Says which tests stay together where several workers run them, and skips what is `long`."""
+    groups.part(items)
     if config.getoption("--long"):
         return
     for item in items:
@@ -67,25 +56,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(f"left to `make test-long`: {mark.args[0]}"))
 
 
-def fixtures_of(item: pytest.Item) -> Sequence[str]:
-    """The names of the fixtures that a test asks for."""
-    names: Sequence[str] = getattr(item, "fixturenames", ())
-    return names
-
-
-def _group(item: pytest.Item, with_broker: Sequence[str]) -> str | None:
-    for name in SHARED:
-        if name in fixtures_of(item):
-            made_of = getattr(item, "callspec", None)
-            return f"{name} {made_of.params[name]}" if made_of and name in made_of.params else name
-    if "unit" in item.path.parts:
-        return None
-    module = item.path.stem
-    if module in DEFAULT_PORT:
-        return "default port"
-    if module in with_broker:
-        return f"kafka {with_broker.index(module) % BROKERS}"
-    return module
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What only the tests of a group share ends with the last of them."""
+    groups.begin(item)
+    try:
+        return (yield)
+    finally:
+        groups.end(item)
 
 
 @pytest.fixture(scope="session")
@@ -95,36 +73,44 @@ def kafka() -> Iterator[Kafka]:
     if bootstrap:
         yield ExternalKafka(bootstrap)
         return
-    with started(KafkaCluster) as cluster:
-        yield cluster
+    yield from shared(KafkaCluster)
 
 
 @pytest.fixture(scope="session")
 def kafka3() -> Iterator[KafkaCluster]:
     """A cluster of three brokers, shared by all tests, which leave its brokers running."""
-    with started(lambda: KafkaCluster(3)) as cluster:
-        yield cluster
+    yield from shared(lambda: KafkaCluster(3))
 
 
 @pytest.fixture(scope="session", params=[v for v in VERSIONS if v != VERSION])
 def other_kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """A cluster of one broker of each other version that tests know, shared by those that ask."""
-    with started(lambda: KafkaCluster(version=request.param)) as cluster:
-        yield cluster
+    yield from shared(lambda: KafkaCluster(version=request.param))
+
+
+@pytest.fixture(scope="session")
+def breakable_kafka3() -> Iterator[KafkaCluster]:
+    """A cluster of three brokers that tests ask for as `mended_kafka3`."""
+    yield from shared(lambda: KafkaCluster(3))
 
 
 @pytest.fixture
-def fresh_kafka3() -> Iterator[KafkaCluster]:
-    """A cluster of three brokers for one test, which may kill and hang them."""
-    with started(lambda: KafkaCluster(3)) as cluster:
-        yield cluster
+def mended_kafka3(breakable_kafka3: KafkaCluster) -> Iterator[KafkaCluster]:
+    """A cluster of three brokers, empty and whole, for one test at a time, which may kill and hang them."""
+    yield breakable_kafka3
+    mend(breakable_kafka3)
 
 
 @pytest.fixture(scope="session")
 def rabbit() -> Iterator[RabbitServer]:
     """A RabbitMQ of one node, shared by all tests: each has queues of its own."""
-    with started(RabbitServer) as server:
-        yield server
+    yield from shared(RabbitServer)
+
+
+@pytest.fixture(scope="session")
+def rabbit3() -> Iterator[RabbitServer]:
+    """A RabbitMQ of three nodes, shared by tests that delete their queues and leave all nodes running."""
+    yield from shared(lambda: RabbitServer(3))
 
 
 @pytest.fixture
@@ -137,8 +123,7 @@ def fresh_rabbit3() -> Iterator[RabbitServer]:
 @pytest.fixture(scope="session")
 def secured_kafka() -> Iterator[SecuredKafka]:
     """A broker with SASL and TLS listeners and access control, shared by all tests."""
-    with started(SecuredKafka) as secured:
-        yield secured
+    yield from shared(SecuredKafka)
 
 
 @pytest.fixture
@@ -146,6 +131,14 @@ def newrelic() -> Iterator[StandIn]:
     """A New Relic stand-in that behaves until it is told otherwise."""
     with StandIn() as stand_in:
         yield stand_in
+
+
+def shared(start: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+    """What `start` gives, until no later test of the running one's group can ask for it."""
+    with ExitStack() as stack:
+        made = stack.enter_context(started(start))
+        groups.end_with_this_one(stack.close)
+        yield made
 
 
 def started(start: Callable[[], T]) -> T:

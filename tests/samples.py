@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -91,6 +90,8 @@ def numbers_in(path: Path, cluster: str | None = None) -> list[int]:
 
 def numbers_in_delta(path: Path, cluster: str | None = None) -> list[int]:
     """The same of the Delta tables below a path."""
+    import polars as pl  # not in processes that only make samples: it is a fifth of their start
+
     found: list[int] = []
     for log in path.glob("*/_delta_log"):
         rows = pl.read_delta(str(log.parent), columns=["entity_name", "cluster_name"])

@@ -68,13 +68,13 @@ def told(found: Found) -> str:
 )
 @pytest.mark.parametrize(("fail", "mend"), [("kill", "start"), ("pause", "resume")])
 def test_a_broker_that_fails_costs_what_only_it_knows(
-    fresh_kafka3: KafkaCluster, fail: str, mend: str, brokers: tuple[int, ...]
+    mended_kafka3: KafkaCluster, fail: str, mend: str, brokers: tuple[int, ...]
 ) -> None:
     """Each tick gives the rest; what the cluster knows of the loss is seen within two ticks.
 
     Afterwards all is as before.
     """
-    kafka = fresh_kafka3
+    kafka = mended_kafka3
     safe, single = create_topic(kafka, 3, 3), create_topic(kafka, 3, 1)
     produce(kafka, safe, [5, 5, 5])
     for group in GROUPS:

@@ -119,15 +119,15 @@ def test_topics_tell_how_they_are_configured(kafka: Kafka) -> None:
 
 
 @pytest.mark.slow
-def test_leaders_that_were_elected_are_told(fresh_kafka3: KafkaCluster) -> None:
+def test_leaders_that_were_elected_are_told(mended_kafka3: KafkaCluster) -> None:
     """By the metadata: of the cluster, and at the broker that its page calls the controller."""
-    create_topic(fresh_kafka3, 6, 3)
-    pages = {id_: url for id_, url in fresh_kafka3.metrics_urls.items() if id_ != 3}
+    create_topic(mended_kafka3, 6, 3)
+    pages = {id_: url for id_, url in mended_kafka3.metrics_urls.items() if id_ != 3}
 
     def without_its_leaders() -> None:
-        fresh_kafka3.stop(3)
+        mended_kafka3.stop(3)
 
-    settings = settings_of(fresh_kafka3, broker_metrics=pages)
+    settings = settings_of(mended_kafka3, broker_metrics=pages)
     first, second, seconds = two_ticks(settings, without_its_leaders)
     (before,), (after,) = (rows_of(found["brokers"], CLUSTER) for found in (first, second))
     assert before["cluster.leaderElectionsPerSecond"] is None
@@ -142,12 +142,12 @@ def test_leaders_that_were_elected_are_told(fresh_kafka3: KafkaCluster) -> None:
 
 
 @pytest.mark.slow
-def test_a_broker_that_died_is_fenced(fresh_kafka3: KafkaCluster) -> None:
+def test_a_broker_that_died_is_fenced(mended_kafka3: KafkaCluster) -> None:
     """It is counted, its replicas are not in sync; both come back with it."""
-    topic = create_topic(fresh_kafka3, 3, 3)
+    topic = create_topic(mended_kafka3, 3, 3)
 
     def of_tick() -> tuple[int, int]:
-        found = collect_once(settings_of(fresh_kafka3))
+        found = collect_once(settings_of(mended_kafka3))
         (cluster,) = rows_of(found["brokers"], CLUSTER)
         row = row_of(found["topics"], TOPIC, topic)
         return cluster["cluster.fencedBrokerCount"], row["topic.inSyncReplicas"]
@@ -158,7 +158,7 @@ def test_a_broker_that_died_is_fenced(fresh_kafka3: KafkaCluster) -> None:
             assert time.monotonic() < end, seen
 
     until((0, 9))
-    fresh_kafka3.kill(3)
+    mended_kafka3.kill(3)
     until((1, 6))
-    fresh_kafka3.start(3)
+    mended_kafka3.start(3)
     until((0, 9))

@@ -92,23 +92,23 @@ def test_it_measures_and_cleans_up_after_itself(kafka: Kafka) -> None:
     assert left_in(kafka) == (False, False)
 
 
-def test_a_broker_that_hangs_costs_its_messages(fresh_kafka3: KafkaCluster) -> None:
+def test_a_broker_that_hangs_costs_its_messages(mended_kafka3: KafkaCluster) -> None:
     """What its partition lost is counted and said; afterwards nothing is lost any more."""
 
     async def act(collector: ClusterCollector) -> None:
         row = row_of(await probed(collector, ENOUGH))
         assert (row["probe.sent"], row["probe.lost"]) == (3, 0)
-        await asyncio.to_thread(fresh_kafka3.pause, 2)
+        await asyncio.to_thread(mended_kafka3.pause, 2)
         lost, why = await lost_of(collector, 4.0)
         # The coordinator of the probe's group may be on that broker: then nothing is known.
         assert lost is None or (lost >= 1 and "not read back in time" in why), why
         assert why
-        await asyncio.to_thread(fresh_kafka3.resume, 2)
+        await asyncio.to_thread(mended_kafka3.resume, 2)
         async with asyncio.timeout(ENOUGH):
             while (await lost_of(collector, TIME_LEFT))[0] != 0:
                 continue
 
-    run(fresh_kafka3, act)
+    run(mended_kafka3, act)
 
 
 def test_whether_it_may_probe_is_found_out_without_a_trace(kafka: Kafka) -> None:

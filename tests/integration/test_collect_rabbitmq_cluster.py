@@ -13,7 +13,6 @@ from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, NODE, QUEUE, EntityType
 from operators.ticks import Collected, Ticks
-from tests.conftest import started
 from tests.rabbitmq.collected_rows import INTERVAL, row_of, rows_of, settings_of, ticks
 from tests.rabbitmq.server import Node, RabbitServer
 from tests.rabbitmq.traffic import channel, declare, publish, until, wait_for_stats
@@ -81,11 +80,11 @@ def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
 
 
 def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
-    fresh_rabbit3: RabbitServer,
+    rabbit3: RabbitServer,
 ) -> None:
     """It hung until the others counted it out. Back again it is none of them, until it is restarted."""
-    first, _, last = fresh_rabbit3.nodes
-    for node in fresh_rabbit3.nodes:
+    first, _, last = rabbit3.nodes
+    for node in rabbit3.nodes:
         node.ctl("eval", "net_kernel:set_net_ticktime(4, 1).")
     last.pause()
     try:
@@ -97,7 +96,7 @@ def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
         return any(n["name"] == last.name and n.get("partitions") for n in first.api("nodes"))
 
     until(reports)
-    (tick,) = ticks(all_pages(fresh_rabbit3))
+    (tick,) = ticks(all_pages(rabbit3))
     cut = row_of(tick, NODE, f"node-{last.name}")
     # Each notices by itself, and when it does.
     assert cut["node.running"] == 0
@@ -106,6 +105,14 @@ def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
     seen = [row["node.partitionsSeen"] for row in rows_of(tick, NODE)]
     counts = [r["cluster.partitionedNodeCount"] for r in rows_of(tick, CLUSTER)]
     assert sum(bool(n) for n in seen) in counts
+
+    last.kill()
+    rabbit3.start(last)
+    until(lambda: [n.get("partitions") for n in first.api("nodes") if n["running"]] == [[]] * 3)
+    (tick,) = ticks(all_pages(rabbit3))
+    assert [(r["node.running"], r["node.partitionsSeen"]) for r in rows_of(tick, NODE)] == [
+        (1, 0)
+    ] * 3
 
 
 TIME_LEFT = 8.0
@@ -148,14 +155,7 @@ def depths(found: Collected) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def rabbit3() -> Iterator[RabbitServer]:
-    """A RabbitMQ of three nodes, which tests hang and let go on."""
-    with started(lambda: RabbitServer(3)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def three_queues(rabbit3: RabbitServer) -> dict[str, Node]:
+def three_queues(rabbit3: RabbitServer) -> Iterator[dict[str, Node]]:
     """A queue with three messages on each of three nodes, by name."""
     first, second, last = rabbit3.nodes
     there = {"one": first, "two": second, "three": last}
@@ -164,7 +164,10 @@ def three_queues(rabbit3: RabbitServer) -> dict[str, Node]:
             declare(on, queue)
             publish(on, queue, 3)
             wait_for_stats(first, queue, messages=3)
-    return there
+    yield there
+    for queue, node in there.items():
+        with channel(node) as on:
+            on.queue_delete(queue)
 
 
 @pytest.mark.parametrize("queue", ["three", "one"])

@@ -114,9 +114,9 @@ def test_a_metrics_page_counts_what_was_produced(kafka: Kafka) -> None:
     assert documented - served == set()
 
 
-def test_brokers_end_and_come_back(fresh_kafka3: KafkaCluster) -> None:
+def test_brokers_end_and_come_back(mended_kafka3: KafkaCluster) -> None:
     """Killed, stopped or hung, a broker is missed by the others and catches up afterwards."""
-    cluster = fresh_kafka3
+    cluster = mended_kafka3
     topic = _create_topic(cluster.bootstrap_servers, 3, 3)
     survivors = ",".join(cluster.bootstrap_servers.split(",")[::2])
     admin = AdminClient({"bootstrap.servers": survivors})

@@ -36,12 +36,12 @@ def row_at(frame: pl.DataFrame, due: int) -> dict[str, object]:
     return row
 
 
-def test_a_run_goes_on_and_shows_what_is_lost(fresh_kafka3: KafkaCluster, tmp_path: Path) -> None:
+def test_a_run_goes_on_and_shows_what_is_lost(mended_kafka3: KafkaCluster, tmp_path: Path) -> None:
     """A broker is killed and comes back, another hangs and goes on: the run ends well.
 
     Each target has a row for each tick, and within two ticks what the cluster itself knows.
     """
-    kafka = fresh_kafka3
+    kafka = mended_kafka3
     topic = create_topic(kafka, 6, 3)
     produce(kafka, topic, [5] * 6)
     for number in range(6):

@@ -61,13 +61,13 @@ def by_tick(folder: Path, entity: str) -> pl.DataFrame:
 
 @pytest.mark.parametrize("restarted", [(2,), ALL], ids=["one", "each"])
 def test_a_run_outlives_a_rolling_restart(
-    fresh_kafka3: KafkaCluster, tmp_path: Path, restarted: Sequence[int]
+    mended_kafka3: KafkaCluster, tmp_path: Path, restarted: Sequence[int]
 ) -> None:
     """Only ticks in which a coordinator or leader was away lack its groups or partitions.
 
     Each of them says why, and after each restart the next tick has all of it.
     """
-    kafka = fresh_kafka3
+    kafka = mended_kafka3
     topic = create_topic(kafka, PARTITIONS, 3)
     produce(kafka, topic, [MESSAGES] * PARTITIONS)
     for group in GROUPS:

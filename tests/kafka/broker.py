@@ -81,6 +81,13 @@ class Broker(ServerProcess):
             what = f"did not stop within {STOP_TIMEOUT} s"
             raise BrokerError(self.id, what, self.log) from None
 
+    def go_on(self, spawner: Spawner) -> None:
+        """Has it run again, whatever became of it; does not wait for the broker in it."""
+        if self.process.poll() is None:
+            self.resume()
+        else:
+            self.spawn(spawner)
+
     def _answers(self) -> bool:
         # A new client each time: one that lives on asks the other brokers too.
         client = AdminClient(

@@ -179,6 +179,10 @@ class KafkaCluster:
         """Ends the hang (SIGCONT)."""
         self._brokers[broker_id].resume()
 
+    def go_on(self, broker_id: int) -> None:
+        """Starts a broker that has ended, or ends its hang; does not wait until it answers."""
+        self._brokers[broker_id].go_on(self._spawner)
+
     def log(self, broker_id: int) -> str:
         """The last lines of a broker's log."""
         return self._brokers[broker_id].log
