@@ -9,7 +9,7 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
-from tests.grouping import Groups
+from tests.grouping import LastUses, part
 from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
 from tests.kafka.jars import VERSION, VERSIONS, MissingToolError
 from tests.kafka.mending import mend
@@ -41,14 +41,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-groups = Groups()
-"""Of tests that stay together, in this worker."""
+last_uses = LastUses()
+"""Of what tests of this worker share."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own, which looks for the groups, comes after it
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Says which tests stay together where several workers run them, and skips what is `long`."""
-    groups.part(items)
+    part(items)
+    last_uses.count(items)
     if config.getoption("--long"):
         return
     for item in items:
@@ -58,12 +59,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """What only the tests of a group share ends with the last of them."""
-    groups.begin(item)
+    """What tests share ends with the last of them."""
     try:
         return (yield)
     finally:
-        groups.end(item)
+        last_uses.ran(item)
 
 
 @pytest.fixture(scope="session")
@@ -73,25 +73,26 @@ def kafka() -> Iterator[Kafka]:
     if bootstrap:
         yield ExternalKafka(bootstrap)
         return
-    yield from shared(KafkaCluster)
+    with started(KafkaCluster) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
-def kafka3() -> Iterator[KafkaCluster]:
+def kafka3(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """A cluster of three brokers, shared by all tests, which leave its brokers running."""
-    yield from shared(lambda: KafkaCluster(3))
+    yield from shared(request, lambda: KafkaCluster(3))
 
 
 @pytest.fixture(scope="session", params=[v for v in VERSIONS if v != VERSION])
 def other_kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """A cluster of one broker of each other version that tests know, shared by those that ask."""
-    yield from shared(lambda: KafkaCluster(version=request.param))
+    yield from shared(request, lambda: KafkaCluster(version=request.param))
 
 
 @pytest.fixture(scope="session")
-def breakable_kafka3() -> Iterator[KafkaCluster]:
+def breakable_kafka3(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
     """A cluster of three brokers that tests ask for as `mended_kafka3`."""
-    yield from shared(lambda: KafkaCluster(3))
+    yield from shared(request, lambda: KafkaCluster(3))
 
 
 @pytest.fixture
@@ -102,15 +103,15 @@ def mended_kafka3(breakable_kafka3: KafkaCluster) -> Iterator[KafkaCluster]:
 
 
 @pytest.fixture(scope="session")
-def rabbit() -> Iterator[RabbitServer]:
+def rabbit(request: pytest.FixtureRequest) -> Iterator[RabbitServer]:
     """A RabbitMQ of one node, shared by all tests: each has queues of its own."""
-    yield from shared(RabbitServer)
+    yield from shared(request, RabbitServer)
 
 
 @pytest.fixture(scope="session")
-def rabbit3() -> Iterator[RabbitServer]:
+def rabbit3(request: pytest.FixtureRequest) -> Iterator[RabbitServer]:
     """A RabbitMQ of three nodes, shared by tests that delete their queues and leave all nodes running."""
-    yield from shared(lambda: RabbitServer(3))
+    yield from shared(request, lambda: RabbitServer(3))
 
 
 @pytest.fixture
@@ -121,9 +122,9 @@ def fresh_rabbit3() -> Iterator[RabbitServer]:
 
 
 @pytest.fixture(scope="session")
-def secured_kafka() -> Iterator[SecuredKafka]:
+def secured_kafka(request: pytest.FixtureRequest) -> Iterator[SecuredKafka]:
     """A broker with SASL and TLS listeners and access control, shared by all tests."""
-    yield from shared(SecuredKafka)
+    yield from shared(request, SecuredKafka)
 
 
 @pytest.fixture
@@ -133,11 +134,13 @@ def newrelic() -> Iterator[StandIn]:
         yield stand_in
 
 
-def shared(start: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
-    """What `start` gives, until no later test of the running one's group can ask for it."""
+def shared(
+    request: pytest.FixtureRequest, start: Callable[[], AbstractContextManager[T]]
+) -> Iterator[T]:
+    """What `start` gives, until no later test asks for the fixture."""
     with ExitStack() as stack:
         made = stack.enter_context(started(start))
-        groups.end_with_this_one(stack.close)
+        last_uses.end_after(request, stack.close)
         yield made
 
 

@@ -1,7 +1,7 @@
-"""Which tests stay together where several workers run them, and what ends with the last of a group."""
+"""Which tests stay together where several workers run them, and what ends with its last use."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -14,59 +14,66 @@ DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
 """Modules whose jobs serve `/metrics` where they do by default: one after the other."""
 
 
-class Groups:
-    """The groups of the tests that are collected.
+def part(items: list[pytest.Item]) -> None:
+    """Sort tests, those of no group last, and mark each with its group, for pytest-xdist.
 
     A module of integration or crash tests stays together for its fixtures' sake; a unit test, which
     is in no group, goes where there is time.
     """
+    items.sort(key=lambda item: "unit" in item.path.parts)
+    with_broker = sorted({item.path.stem for item in items if "kafka" in _fixtures_of(item)})
+    for item in items:
+        group = _group(item, with_broker)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+class LastUses:
+    """What shared fixtures made ends with the last test that asks for it, and not with all tests.
+
+    Where others ask for it in another worker this one cannot know, and it stays.
+    """
 
     def __init__(self) -> None:
-        self._of: dict[pytest.Item, str] = {}
         self._left: Counter[str] = Counter()
-        self._to_end: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
-        self._running = ""
+        self._ends: dict[str, Callable[[], None]] = {}
 
-    def part(self, items: list[pytest.Item]) -> None:
-        """Sort tests, those of no group last, and mark each with its group, for pytest-xdist."""
-        items.sort(key=lambda item: "unit" in item.path.parts)
-        with_broker = sorted({item.path.stem for item in items if "kafka" in fixtures_of(item)})
-        for item in items:
-            group = _group(item, with_broker)
-            if group is not None:
-                item.add_marker(pytest.mark.xdist_group(group))
-                self._of[item] = group
-        self._left.update(self._of.values())
+    def count(self, items: Iterable[pytest.Item]) -> None:
+        """These tests are to be run."""
+        self._left.update(use for item in items for use in _uses(item))
 
-    def begin(self, item: pytest.Item) -> None:
-        """A test begins."""
-        self._running = self._of.get(item, "")
+    def end_after(self, fixture: pytest.FixtureRequest, end: Callable[[], None]) -> None:
+        """Have what a fixture made ended so."""
+        self._ends[_use(str(fixture.fixturename), getattr(fixture, "param", ""))] = end
 
-    def end_with_this_one(self, end: Callable[[], None]) -> None:
-        """Have something ended with the last test of the group of the one that runs, if it is in one."""
-        if self._running:
-            self._to_end[self._running].append(end)
-
-    def end(self, item: pytest.Item) -> None:
-        """A test has ended."""
-        if group := self._of.pop(item, ""):
-            self._left[group] -= 1
-            if not self._left[group]:
-                for end in reversed(self._to_end.pop(group, [])):
-                    end()
+    def ran(self, item: pytest.Item) -> None:
+        """A test has been run."""
+        for use in _uses(item):
+            self._left[use] -= 1
+            if not self._left[use] and use in self._ends:
+                self._ends.pop(use)()
 
 
-def fixtures_of(item: pytest.Item) -> Sequence[str]:
+def _uses(item: pytest.Item) -> list[str]:
+    made_of = getattr(item, "callspec", None)
+    given = made_of.params if made_of else {}
+    return [_use(name, given.get(name, "")) for name in _fixtures_of(item)]
+
+
+def _use(name: str, parameter: object) -> str:
+    return f"{name} {parameter}".strip()
+
+
+def _fixtures_of(item: pytest.Item) -> Sequence[str]:
     """The names of the fixtures that a test asks for."""
     names: Sequence[str] = getattr(item, "fixturenames", ())
     return names
 
 
 def _group(item: pytest.Item, with_broker: Sequence[str]) -> str | None:
-    for name in SHARED:
-        if name in fixtures_of(item):
-            made_of = getattr(item, "callspec", None)
-            return f"{name} {made_of.params[name]}" if made_of and name in made_of.params else name
+    for use in _uses(item):
+        if use.partition(" ")[0] in SHARED:
+            return use
     if "unit" in item.path.parts:
         return None
     module = item.path.stem

@@ -68,8 +68,9 @@ def run_stage(
         elif step.name == "COPY":
             _copy(step.text.split(), workdir)
         elif step.name == "RUN":
-            command = _below(directory, step.text)
-            # How packages are reached (proxies, certificates) is this machine's affair.
+            command = re.sub(r" --no-cache(-dir)?(?= )", "", _below(directory, step.text))
+            # How packages are reached (proxies, certificates, what was fetched before) is this
+            # machine's affair.
             environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
             environment["PATH"] = f"{bin_}:/usr/bin:/bin"
             subprocess.run(

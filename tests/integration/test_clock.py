@@ -8,16 +8,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import polars as pl
 import pytest
 
+from operators.schedule import AwakeClock
 from tests.faketime import faketime
 from tests.forked import SCRIPT
 from tests.mqpipe import samples, stored_epoch
 from tests.ports import PortClaim
+from tests.served_health import health, wait_for_watermark
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -33,6 +33,9 @@ class Jobs:
         columns = {"queue": ["mail"], "queue.depth": [1]}
         return [collected_batch(self._identity, tick, QUEUE, [("mail",)], ["mail"], columns, "own")]
 """
+STOPPED = AwakeClock.LONGEST_BREAK + 1
+"""Seconds that a job is stopped: it notices no shorter stop."""
+
 CONFIG = """
 interval: 1s
 mode: hybrid
@@ -125,18 +128,11 @@ class Job:
 
     def wait_for_watermark(self, origin: str, since: float) -> None:
         """Wait until samples of a tick after `since` (s) arrived."""
-        while self.health().get("watermarks", {}).get(origin, 0) <= since * 1000:
-            time.sleep(0.1)
+        wait_for_watermark(self.url, origin, since * 1000 + 1)
 
     def health(self) -> dict[str, Any]:
         """What `/health` answers; nothing, where nobody does."""
-        try:
-            with urlopen(f"http://{self.url}/health", timeout=5) as page:
-                return dict(json.loads(page.read()))
-        except HTTPError as error:
-            return dict(json.loads(error.read()))
-        except OSError:
-            return {}
+        return health(self.url)
 
     def seconds(self, label: str, entity: str, origin: str) -> list[int]:
         """The ticks of an entity's samples, sorted."""
@@ -288,14 +284,15 @@ def test_an_export_whose_clock_is_set_back_ends_with_the_same_samples(job: Job) 
     assert abs(seconds[-1] - started_at) < 60
 
 
-@pytest.mark.parametrize("after", [0.0, 1.5])
-def test_a_run_that_was_stopped_goes_on(job: Job, after: float) -> None:
+@pytest.mark.parametrize("ticks", [0, 1], ids=["at once", "after a tick"])
+def test_a_run_that_was_stopped_goes_on(job: Job, ticks: int) -> None:
     """Also in its first moments; then a stop is a clean one, with the grace that it has."""
     job.start("run", "c.yaml", "--no-live")
     job.wait_for("run started")
-    time.sleep(after)
+    if ticks:
+        job.wait_for_watermark("collected", time.time() - 1)
     job.send(signal.SIGSTOP)
-    time.sleep(6)
+    time.sleep(STOPPED)
     job.send(signal.SIGCONT)
     went_on = time.time()
     job.wait_for_watermark("collected", went_on + 1)

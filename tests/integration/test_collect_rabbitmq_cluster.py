@@ -80,11 +80,11 @@ def test_a_killed_node_costs_its_own_share(fresh_rabbit3: RabbitServer) -> None:
 
 
 def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
-    rabbit3: RabbitServer,
+    fresh_rabbit3: RabbitServer,
 ) -> None:
     """It hung until the others counted it out. Back again it is none of them, until it is restarted."""
-    first, _, last = rabbit3.nodes
-    for node in rabbit3.nodes:
+    first, _, last = fresh_rabbit3.nodes
+    for node in fresh_rabbit3.nodes:
         node.ctl("eval", "net_kernel:set_net_ticktime(4, 1).")
     last.pause()
     try:
@@ -96,7 +96,7 @@ def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
         return any(n["name"] == last.name and n.get("partitions") for n in first.api("nodes"))
 
     until(reports)
-    (tick,) = ticks(all_pages(rabbit3))
+    (tick,) = ticks(all_pages(fresh_rabbit3))
     cut = row_of(tick, NODE, f"node-{last.name}")
     # Each notices by itself, and when it does.
     assert cut["node.running"] == 0
@@ -105,14 +105,6 @@ def test_a_node_that_was_cut_off_is_down_and_says_whom_it_does_not_see(
     seen = [row["node.partitionsSeen"] for row in rows_of(tick, NODE)]
     counts = [r["cluster.partitionedNodeCount"] for r in rows_of(tick, CLUSTER)]
     assert sum(bool(n) for n in seen) in counts
-
-    last.kill()
-    rabbit3.start(last)
-    until(lambda: [n.get("partitions") for n in first.api("nodes") if n["running"]] == [[]] * 3)
-    (tick,) = ticks(all_pages(rabbit3))
-    assert [(r["node.running"], r["node.partitionsSeen"]) for r in rows_of(tick, NODE)] == [
-        (1, 0)
-    ] * 3
 
 
 TIME_LEFT = 8.0

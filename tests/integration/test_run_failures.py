@@ -10,6 +10,8 @@ from tests.kafka.brokers_view import wait_until_out
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, produce
 from tests.mqpipe import samples, start, stop, wait_for_log
+from tests.ports import PortClaim
+from tests.served_health import wait_for_watermark
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -26,7 +28,7 @@ clusters:
     broker_metrics: {{{pages}}}
 sinks: {{parquet: {{path: samples}}}}
 recovery: {{path: state, epoch: 1s}}
-metrics: {{listen: null}}
+metrics: {{listen: "{listen}"}}
 """
 
 
@@ -47,21 +49,25 @@ def test_a_run_goes_on_and_shows_what_is_lost(mended_kafka3: KafkaCluster, tmp_p
     for number in range(6):
         commit(kafka, topic, f"group-{number}", [1] * 6)
     pages = ", ".join(f'{broker}: "{url}"' for broker, url in kafka.metrics_urls.items())
-    text = CONFIG.format(interval=INTERVAL, bootstrap=kafka.bootstrap_servers, pages=pages)
-    (tmp_path / "c.yaml").write_text(text)
-    process = start(tmp_path, "run", "c.yaml", "--no-live")
-    wait_for_log(process, "run started")
-    losses: list[tuple[int, int]] = []
-    for broker, fail, mend in ((1, kafka.kill, kafka.start), (2, kafka.pause, kafka.resume)):
-        fail(broker)
-        under_replicated = wait_until_out(kafka, broker)
-        shown = (int(time.time()) // INTERVAL + SEEN_WITHIN) * INTERVAL
-        losses.append((shown, under_replicated))
-        # The tick that shows it is to be over.
-        time.sleep(shown + INTERVAL - time.time())
-        mend(broker)
-        kafka.wait_until_up(broker)
-    ended = stop(process)
+    with PortClaim() as port:
+        listen = f"127.0.0.1:{port.port}"
+        text = CONFIG.format(
+            interval=INTERVAL, bootstrap=kafka.bootstrap_servers, pages=pages, listen=listen
+        )
+        (tmp_path / "c.yaml").write_text(text)
+        process = start(tmp_path, "run", "c.yaml", "--no-live")
+        wait_for_log(process, "run started")
+        losses: list[tuple[int, int]] = []
+        for broker, fail, mend in ((1, kafka.kill, kafka.start), (2, kafka.pause, kafka.resume)):
+            fail(broker)
+            under_replicated = wait_until_out(kafka, broker)
+            shown = (int(time.time()) // INTERVAL + SEEN_WITHIN) * INTERVAL
+            losses.append((shown, under_replicated))
+            # The tick that shows it is over where samples of the next are there.
+            wait_for_watermark(listen, "collected", (shown + INTERVAL) * 1000)
+            mend(broker)
+            kafka.wait_until_up(broker)
+        ended = stop(process)
     assert ended.code == 0, ended.err[-4000:]
 
     clusters = samples(tmp_path / "samples", "cluster")
