@@ -8,7 +8,7 @@ from typing import Any
 from operators.collect.client.kafka_client import EARLIEST
 from operators.protocol.errors import RequestError
 from operators.protocol.messages import MESSAGES
-from tests.metadata import Partition, metadata
+from tests.kafka_metadata import Partition, metadata
 
 DESCRIBE = 8
 """Kafka's number of the operation."""

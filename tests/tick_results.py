@@ -24,7 +24,7 @@ from operators.collect.settings import SelectionSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import EntityType
 from operators.ticks import Collected, Outcome, TickResult, Ticks
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 from tests.reported_groups import ReportedGroup, groups_of
 from tests.samples import NEW_YEAR
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.benchmarks.child_costs import ROOT
 from tests.benchmarks.cost_lines import draw_cost
-from tests.benchmarks.measuring import ROOT
 
 SHORT: Mapping[str, Sequence[str]] = {
     "cluster": ("--ticks", "60", "--rounds", "3"),

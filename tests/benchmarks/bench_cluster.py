@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.bench_export import CLUSTERS
-from tests.benchmarks.measuring import ROOT, Spent, spent
+from tests.benchmarks.child_costs import ROOT, Spent, spent
 from tests.benchmarks.options import keep, parser_of
 from tests.ports import PortClaim
 

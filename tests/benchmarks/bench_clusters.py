@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tests.benchmarks.measuring import ROOT, cpu_seconds, memory
+from tests.benchmarks.child_costs import ROOT, cpu_seconds, memory
 from tests.benchmarks.options import keep, parser_of
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, produce

@@ -20,9 +20,9 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks import peers as exporters
+from tests.benchmarks.cluster_at_work import WorkingCluster
 from tests.benchmarks.options import keep, parser_of
 from tests.benchmarks.peers import Reader
-from tests.benchmarks.working import WorkingCluster
 from tests.kafka.cluster import KafkaCluster
 
 BROKERS = 2

@@ -52,7 +52,7 @@ from operators.ticks import Collected, TargetKind, Ticks
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings
-from tests.benchmarks.measuring import memory
+from tests.benchmarks.child_costs import memory
 from tests.benchmarks.options import keep, parser_of
 
 MIDNIGHT, HOUR, INTERVAL = 1_767_571_200_000, 3_600_000, 60_000

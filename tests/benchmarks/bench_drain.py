@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from tests.benchmarks.measuring import ROOT, SCRIPT
+from tests.benchmarks.child_costs import ROOT, SCRIPT
 from tests.benchmarks.options import keep, parser_of
 
 INTERVAL = 3.0

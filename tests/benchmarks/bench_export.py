@@ -35,7 +35,7 @@ from operators.simulate.shard import Shard
 from operators.simulate.spec import shards
 from operators.ticks import Ticks
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
-from tests.benchmarks.measuring import ROOT, SCRIPT, Spent, spent
+from tests.benchmarks.child_costs import ROOT, SCRIPT, Spent, spent
 from tests.benchmarks.options import keep, parser_of
 
 START, INTERVAL = 1_767_225_600_000, 30_000

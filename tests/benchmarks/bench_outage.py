@@ -39,13 +39,13 @@ from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
 from sinks.newrelic.settings import NewRelicSettings
 from sinks.otlp.settings import OtlpSettings
-from tests.benchmarks.measuring import memory
+from tests.benchmarks.child_costs import memory
 from tests.benchmarks.options import keep, parser_of
-from tests.jobs import job_in
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.server import ServerThread
 from tests.newrelic.stand_in import StandIn
 from tests.ports import PortClaim
+from tests.sink_jobs import job_in
 
 TICK = 0.1
 """Seconds."""

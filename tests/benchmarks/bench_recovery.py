@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.measuring import ROOT, Spent, spent
+from tests.benchmarks.child_costs import ROOT, Spent, spent
 from tests.benchmarks.options import keep, parser_of
 
 EPOCHS = (5.0, 1.0, 0.2)

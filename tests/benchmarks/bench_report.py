@@ -23,7 +23,7 @@ from flows.report.summary import (
 )
 from flows.samples import find_samples
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
-from tests.benchmarks.measuring import SCRIPT, spent
+from tests.benchmarks.child_costs import SCRIPT, spent
 from tests.benchmarks.options import keep, parser_of
 
 CONFIG = """

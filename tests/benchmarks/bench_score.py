@@ -28,7 +28,7 @@ from flows.samples import find_samples
 from flows.score.affiliation import affiliation
 from flows.score.ranges import range_precision, range_recall
 from flows.score.volume import volume
-from tests.benchmarks.measuring import SCRIPT, cpu_seconds, spent
+from tests.benchmarks.child_costs import SCRIPT, cpu_seconds, spent
 from tests.benchmarks.options import keep, parser_of
 
 CONFIG = """

@@ -21,10 +21,10 @@ from urllib.request import urlopen
 
 from tests.benchmarks import peers as exporters
 from tests.benchmarks.bench_collect import BROKERS
-from tests.benchmarks.measuring import SCRIPT, cpu_seconds, peak
+from tests.benchmarks.child_costs import SCRIPT, cpu_seconds, peak
+from tests.benchmarks.cluster_at_work import WorkingCluster
 from tests.benchmarks.options import keep, parser_of
 from tests.benchmarks.peers import Reader
-from tests.benchmarks.working import WorkingCluster
 from tests.kafka.cluster import KafkaCluster
 from tests.ports import PortClaim
 

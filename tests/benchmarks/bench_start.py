@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.benchmarks.measuring import ROOT, SCRIPT, Spent, spent
+from tests.benchmarks.child_costs import ROOT, SCRIPT, Spent, spent
 from tests.benchmarks.options import keep, parser_of
 
 CONFIG = ROOT / "docs" / "examples" / "simulation.yaml"

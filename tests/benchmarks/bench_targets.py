@@ -47,7 +47,7 @@ from operators.schema.clock import wall_clock
 from operators.schema.metrics import TOPIC
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Outcome, TargetKind, Ticks
-from tests.benchmarks.measuring import ROOT
+from tests.benchmarks.child_costs import ROOT
 from tests.benchmarks.options import keep, parser_of
 
 TOPICS = 10

@@ -25,9 +25,9 @@ import yaml
 
 from tests.benchmarks import peers as exporters
 from tests.benchmarks.bench_collect import BROKERS
-from tests.benchmarks.measuring import ROOT, cpu_seconds, peak
+from tests.benchmarks.child_costs import ROOT, cpu_seconds, peak
+from tests.benchmarks.cluster_at_work import WorkingCluster
 from tests.benchmarks.options import keep, parser_of
-from tests.benchmarks.working import WorkingCluster
 from tests.kafka.cluster import KafkaCluster
 
 IDLE = 5.0
@@ -67,7 +67,9 @@ def running(root: Path, configuration: str) -> Iterator[int]:
 @contextmanager
 def bare() -> Iterator[int]:
     """A bare flow; its process's id."""
-    with subprocess.Popen([sys.executable, "-m", "tests.benchmarks.bare"], cwd=ROOT) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.bare_flow"], cwd=ROOT
+    ) as process:
         try:
             yield process.pid
         finally:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.benchmarks.measuring import ROOT, cpu_seconds, peak
+from tests.benchmarks.child_costs import ROOT, cpu_seconds, peak
 from tests.ports import PortClaim
 
-TICKING = Path(__file__).with_name("ticking.py")
+TICKING = Path(__file__).with_name("ticking_collector.py")
 
 
 @dataclass(frozen=True, slots=True)

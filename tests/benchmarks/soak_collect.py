@@ -36,7 +36,7 @@ from zlib import crc32
 import polars as pl
 import yaml
 
-from tests.benchmarks.measuring import ROOT, SCRIPT
+from tests.benchmarks.child_costs import ROOT, SCRIPT
 from tests.benchmarks.options import keep, parser_of
 
 INTERVAL = 5.0

@@ -21,7 +21,7 @@ from sinks.parquet.store import Store
 from sinks.rolled.publisher import Publisher
 from sinks.rolled.settings import RollSettings
 from sinks.segments import SegmentLog
-from tests.crash.jobs import job_arguments, kill_in, run
+from tests.crash.flow_processes import job_arguments, kill_in, run
 from tests.crash.numbers import PARTS, NumberSource
 
 POINTS: dict[str, tuple[type, str]] = {

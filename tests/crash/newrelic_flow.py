@@ -16,10 +16,10 @@ from sinks.newrelic.settings import NewRelicSettings
 from sinks.patience import Patience
 from sinks.segments import SegmentLog
 from sinks.spool.store import Spool
-from tests.crash.jobs import job_arguments, kill_in, run
+from tests.crash.flow_processes import job_arguments, kill_in, run
 from tests.crash.numbers import NumberSource
-from tests.jobs import job_in
 from tests.newrelic.payload import LICENSE_KEY
+from tests.sink_jobs import job_in
 
 _PLACES: dict[str, Any] = {"append": SegmentLog, "settle": Spool, "send": NewRelic}
 

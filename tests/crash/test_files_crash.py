@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.jobs import (
+from tests.crash.flow_processes import (
     ended_well,
     kill_at_random,
     killed_itself,

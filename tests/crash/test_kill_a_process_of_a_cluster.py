@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, times, until
+from tests.mqpipe_cluster import Cluster, times, until
 
 INTERVAL_MS = 200
 LABELS = ("cluster", "broker", "topic", "consumer_group")

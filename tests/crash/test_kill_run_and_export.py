@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from tests.cluster import times, until
 from tests.mqpipe import delta_samples, kill, mqpipe, samples, start, stop, wait_for_log
+from tests.mqpipe_cluster import times, until
 
 LABELS = ("cluster", "broker", "topic", "consumer_group")
 INTERVAL_MS = 200

@@ -10,7 +10,7 @@ from subprocess import Popen
 import pytest
 
 from sinks.dead_letters import dead_letter_files
-from tests.crash import jobs
+from tests.crash import flow_processes
 from tests.crash.kills import KILLS
 from tests.newrelic.behaviour import FAULTS, Status
 from tests.newrelic.stand_in import StandIn
@@ -26,12 +26,12 @@ def first_tick() -> int:
 
 
 def start(directory: Path, newrelic: StandIn, first_tick: int, *options: object) -> "Popen[str]":
-    return jobs.start("newrelic_flow", directory, newrelic.endpoint, first_tick, *options)
+    return flow_processes.start("newrelic_flow", directory, newrelic.endpoint, first_tick, *options)
 
 
 def finish(directory: Path, newrelic: StandIn, first_tick: int) -> tuple[int, int]:
     """Run to the end and check that all arrived; gives how many there are and how many came again."""
-    rows = jobs.run_to_its_end(start(directory, newrelic, first_tick, "--more", MORE))
+    rows = flow_processes.run_to_its_end(start(directory, newrelic, first_tick, "--more", MORE))
     arrived = Counter(
         (e["clusterName"], int(e["entityPath"].rpartition("/")[2])) for e in newrelic.events
     )
@@ -57,7 +57,7 @@ def test_every_sample_arrives_after_kills_at_random_moments(
         among=[fault for fault in FAULTS if fault not in (Status(429, retry_after=1), Status(413))],
     )
     for _ in range(kills):
-        jobs.kill_at_random(start(tmp_path, newrelic, first_tick), moments)
+        flow_processes.kill_at_random(start(tmp_path, newrelic, first_tick), moments)
 
     sent, again = finish(tmp_path, newrelic, first_tick)
 
@@ -72,7 +72,7 @@ def test_every_sample_arrives_after_a_kill_at_the_worst_points(
     tmp_path: Path, newrelic: StandIn, first_tick: int, point: str, count: int
 ) -> None:
     """In a write to the spool, before a POST, and between its answer and the noting of it."""
-    jobs.killed_itself(start(tmp_path, newrelic, first_tick, "--kill-at", point, count))
+    flow_processes.killed_itself(start(tmp_path, newrelic, first_tick, "--kill-at", point, count))
     finish(tmp_path, newrelic, first_tick)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.crash.jobs import start
+from tests.crash.flow_processes import start
 from tests.crash.test_files_crash import MORE, finish
 from tests.samples import published
 

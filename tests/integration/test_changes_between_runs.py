@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.cluster import until
 from tests.mqpipe import kill, mqpipe, samples, start
+from tests.mqpipe_cluster import until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, times, until
 from tests.mqpipe import mqpipe, wait_for_log
+from tests.mqpipe_cluster import Cluster, times, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import times, until
 from tests.forked import SCRIPT
 from tests.integration.test_cluster import CONFIG, EXPECTED, INTERVAL_MS, newest
 from tests.mqpipe import wait_for_log
+from tests.mqpipe_cluster import times, until
 
 pytestmark = [
     pytest.mark.slow,

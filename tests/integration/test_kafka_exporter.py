@@ -12,12 +12,12 @@ from confluent_kafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks.peers import kafka_exporter
+from tests.http_scrapes import get
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, delete_topic, member, produce
 from tests.kafka_exporter import FAMILIES, OWN
 from tests.mqpipe import start, stop
 from tests.ports import PortClaim
-from tests.scraping import get
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

@@ -20,12 +20,12 @@ from sinks.kafka.destination import Kafka
 from sinks.kafka.settings import KafkaSettings
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
-from tests.jobs import job_in
 from tests.kafka.cluster import Kafka as KafkaFixture
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.topics import consume, new_topic
 from tests.mqpipe import mqpipe, samples, start, wait_for_log
 from tests.samples import INTERVAL, NEW_YEAR, numbered
+from tests.sink_jobs import job_in
 
 pytestmark = pytest.mark.kafka
 

@@ -25,12 +25,12 @@ from sinks.newrelic.settings import NewRelicSettings
 from sinks.patience import Patience
 from sinks.redeliver import Redelivery
 from sinks.spool.sink import SpooledSink
-from tests.jobs import job_in
-from tests.logs import captured_logs
+from tests.captured_logs import captured_logs
 from tests.newrelic.behaviour import FAULTS, Behaviour, Hang, Ok, Reset, Status, TruncatedAnswer
 from tests.newrelic.payload import LICENSE_KEY
 from tests.newrelic.stand_in import StandIn
 from tests.samples import tick
+from tests.sink_jobs import job_in
 
 QUICK = Patience(factor=0.01, maximum=0.05)
 

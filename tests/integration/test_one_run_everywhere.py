@@ -34,6 +34,7 @@ from operators.schema.metrics import (
     TOPIC,
     EntityType,
 )
+from tests.http_scrapes import get
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, member, produce
 from tests.mqpipe import start, stop
@@ -44,7 +45,6 @@ from tests.newrelic.stand_in import StandIn
 from tests.otlp.conversions import batches_below, expected, told
 from tests.otlp.stand_in import Receiver
 from tests.ports import PortClaim
-from tests.scraping import get
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

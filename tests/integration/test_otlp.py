@@ -17,7 +17,6 @@ from sinks.events import PointsRejected
 from sinks.otlp.settings import OtlpSettings
 from sinks.patience import Patience
 from sinks.sink import OpenSink
-from tests.jobs import job_in
 from tests.kafka.cluster import Kafka
 from tests.kafka.topics import new_topic
 from tests.mqpipe import kill, mqpipe, samples, start, stop
@@ -26,6 +25,7 @@ from tests.otlp.conversions import batches_below, expected, told
 from tests.otlp.rules import Rules
 from tests.otlp.stand_in import Receiver
 from tests.samples import INTERVAL, numbered
+from tests.sink_jobs import job_in
 
 KEY = "not-a-real-key-of-anyone"
 NAME = "kafka.message.count"

@@ -15,12 +15,12 @@ import yaml
 
 from flows.dashboard.grafana import board
 from tests.documents import ROOT
+from tests.http_scrapes import get
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import create_topic, member, produce
 from tests.kafka_exporter import board as exporters_board
 from tests.mqpipe import start, stop
 from tests.ports import PortClaim
-from tests.scraping import get
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 

@@ -27,11 +27,11 @@ from sinks.parquet.direct import DirectParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
-from tests.jobs import job_in
+from tests.captured_logs import captured_logs
 from tests.kafka.cluster import Kafka
 from tests.kafka.topics import new_topic, produce
-from tests.logs import captured_logs
 from tests.samples import INTERVAL, NEW_YEAR, numbered, numbers_in, published
+from tests.sink_jobs import job_in
 
 pytestmark = pytest.mark.kafka
 

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.cluster import until
 from tests.kafka.cluster import KafkaCluster
 from tests.mqpipe import mqpipe, samples, start, stop, wait_for_log
+from tests.mqpipe_cluster import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

@@ -11,13 +11,13 @@ from typing import Protocol, Self
 from tests.kafka.broker import Broker
 from tests.kafka.child import Spawner
 from tests.kafka.jars import VERSION, agent_jar, classpath, java, resolve_jars
-from tests.kafka.kept import ARCHIVING, archived_classes, copy_formatted, formatted, some_id
 from tests.kafka.settings import (
     Place,
     kraft_settings,
     zookeeper_config,
     zookeeper_settings,
 )
+from tests.kafka.start_cache import ARCHIVING, archived_classes, copy_formatted, formatted, some_id
 from tests.kafka.tools import QUICK_START, run_tool
 from tests.ports import PortClaim
 

@@ -9,11 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from operators.schema.metrics import EVENTS_ALONE
-from tests.backend import Backend
 from tests.newrelic.behaviour import Behaviour, Hang, Ok, Reset, Status
 from tests.newrelic.rules import Rules, Verdict, refusal
 from tests.newrelic.samples import Dropped
 from tests.newrelic.server import reset
+from tests.scripted_backend import Backend
 
 
 @dataclass(frozen=True, slots=True)

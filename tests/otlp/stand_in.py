@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tests.backend import Backend
 from tests.newrelic.behaviour import Hang, Ok, Reset, Status
 from tests.newrelic.server import reset
 from tests.otlp.reading import Point
 from tests.otlp.rules import PROTOBUF, Rules, Verdict, refusal
+from tests.scripted_backend import Backend
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from operators.simulate.shard import Shard
 from operators.ticks import Ticks
 from tests import job_pictures as p
 from tests.certificates import certificate, trusting
-from tests.scraping import get
+from tests.http_scrapes import get
 from tests.simulated_fleets import spec_of
 
 NOW = 1_767_261_600.0

@@ -11,8 +11,8 @@ from flows.errors import CommandError
 from flows.sinks import sinks_of
 from flows.tail.places import Parquet, Topic, of_config
 from sinks.disk import lock
-from tests.jobs import job_in
 from tests.samples import numbered
+from tests.sink_jobs import job_in
 
 NOWHERE = "127.0.0.1:9"
 """Where nothing listens."""

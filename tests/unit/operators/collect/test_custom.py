@@ -23,7 +23,7 @@ from operators.plugins import PluginError
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, COLLECTION, QUEUE
 from operators.ticks import Collected, Outcome, TickResult, Ticks
-from tests.logs import captured_logs
+from tests.captured_logs import captured_logs
 
 TICK = Ticks("jobs", 60_000, 30_000, kind="jobs")
 

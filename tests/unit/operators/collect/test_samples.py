@@ -23,7 +23,7 @@ from operators.merge.row import cluster_row
 from operators.schema.arrow import schema_of
 from operators.schema.metrics import CLUSTER, COLLECTION, CONSUMER_GROUP
 from operators.ticks import Outcome, TickResult, Ticks
-from tests.metadata import CLUSTER_ID, topology
+from tests.kafka_metadata import CLUSTER_ID, topology
 from tests.reported_groups import ReportedGroup, groups_of
 
 IDENTITY = ClusterIdentity("prod", "production", 7)

@@ -23,14 +23,14 @@ from operators.schema.metrics import ENTITY_TYPES, TOPIC
 from sinks.deltalake.settings import DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTableError, DeltaTables, rows_of
 from sinks.disk import DiskFullError, UnwritableError
-from tests import rolled
-from tests.logs import captured_logs
-from tests.rolled import PARTS
+from tests import rolled_sink_lives as lives
+from tests.captured_logs import captured_logs
+from tests.rolled_sink_lives import PARTS
 from tests.samples import NEW_YEAR, numbered, tick
 
 DAY = 86_400_000
 
-Job = partial(rolled.Job, rolled.DELTA)
+Job = partial(lives.Job, lives.DELTA)
 
 
 def table(path: Path, label: str = "broker") -> DeltaTable:

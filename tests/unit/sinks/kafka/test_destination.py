@@ -19,8 +19,8 @@ from sinks.kafka.probe import probe
 from sinks.kafka.settings import KafkaSettings
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
-from tests.jobs import job_in
 from tests.samples import numbered
+from tests.sink_jobs import job_in
 
 NOWHERE = "127.0.0.1:1"
 

@@ -12,10 +12,10 @@ from operators.schema.metrics import TOPIC
 from sinks.events import SamplesPublished
 from sinks.parquet.store import Store
 from sinks.rolled.publisher import Publisher
-from tests import rolled
+from tests import rolled_sink_lives as lives
 from tests.samples import NEW_YEAR, numbered, published
 
-Job = partial(rolled.Job, rolled.PARQUET)
+Job = partial(lives.Job, lives.PARQUET)
 
 
 def test_a_snapshot_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

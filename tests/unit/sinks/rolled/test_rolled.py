@@ -17,8 +17,8 @@ from sinks.rolled.owner import ForeignRowsError
 from sinks.rolled.publisher import Publisher
 from sinks.rolled.waiting import HELD_ROWS, Sealed
 from sinks.segments import SegmentLog, records_of
-from tests.logs import captured_logs
-from tests.rolled import DELTA, PARQUET, PARTS, Job, Kind
+from tests.captured_logs import captured_logs
+from tests.rolled_sink_lives import DELTA, PARQUET, PARTS, Job, Kind
 
 pytestmark = pytest.mark.parametrize("kind", [PARQUET, DELTA], ids=["parquet", "delta"])
 

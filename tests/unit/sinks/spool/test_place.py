@@ -17,8 +17,8 @@ from sinks.spool.network import network_sink
 from sinks.spool.place import require_free, spool_of
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.store import Spool, left_behind
-from tests.jobs import job_in
 from tests.samples import numbered
+from tests.sink_jobs import job_in
 
 DEFAULT = SpoolSettings()
 

@@ -20,8 +20,8 @@ from sinks.segments import BEGINNING
 from sinks.settings import DeadLetterSettings
 from sinks.spool.sender import ADOPT_AFTER, Sender
 from sinks.spool.store import CHUNK_ROWS, Spool
-from tests.jobs import job_in
 from tests.samples import numbered
+from tests.sink_jobs import job_in
 
 CHUNK = CHUNK_ROWS
 """Rows of one batch; more than the sender reads at a time."""

@@ -8,8 +8,8 @@ import pytest
 from sinks.delivery import Parcel, RetryLater, SampleBatches, rows_of
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
-from tests.jobs import job_in
 from tests.samples import numbered
+from tests.sink_jobs import job_in
 
 SIZE = 2**20
 

@@ -18,7 +18,7 @@ from operators.collect.reading.groups import SHARE, FoundGroups, _Answers, _join
 from operators.collect.reading.offsets import Offsets
 from operators.collect.samples import ClusterIdentity
 from operators.protocol.messages import MESSAGES, _filled
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 
 REQUESTS = {
     "consumer": "ConsumerGroupDescribe",

@@ -23,7 +23,7 @@ from operators.derive.operator import ClusterDerivation
 from operators.schema.arrow import Only, entity_type_of, only
 from operators.schema.metrics import BROKER_TOPIC, TOPIC
 from operators.ticks import TickResult
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 from tests.reported_groups import ReportedGroup, groups_of
 from tests.tick_results import IDENTITY, ms, page, topics
 

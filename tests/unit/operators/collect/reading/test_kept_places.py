@@ -15,7 +15,7 @@ from operators.collect.reading.offsets import Offsets
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import SelectionSettings
 from operators.ticks import Collected
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 from tests.reported_groups import ReportedGroup, groups_of
 
 ALL = SelectionSettings()

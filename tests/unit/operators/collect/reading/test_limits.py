@@ -10,7 +10,7 @@ from operators.collect.reading.commits import commits_of
 from operators.collect.reading.configs import TopicConfig, TopicConfigs
 from operators.collect.reading.limits import NOT_KNOWN, Limits, message_sizes
 from operators.collect.reading.offsets import Offsets
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 from tests.reported_groups import ReportedGroup, groups_of
 
 CLUSTER = topology([1, 2], {"t": [(1, [1, 2], [1, 2]), (1, [1, 2], [1, 2])]})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from operators.collect.client.kafka_client import KafkaClient
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.reading.log_dirs import LogDirs, read_log_dirs
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 
 
 class Disks:

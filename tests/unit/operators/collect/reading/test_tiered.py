@@ -18,7 +18,7 @@ from operators.collect.reading.tiered import (
 )
 from operators.protocol.errors import RequestError
 from tests.fake_client import FakeClient
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 from tests.reported_groups import ReportedGroup, groups_of
 
 LAYOUT = {"deep": [(1, [1], [1]), (2, [2], [2])], "plain": [(1, [1], [1])]}

@@ -13,7 +13,7 @@ from operators.collect.client.topology import UNKNOWN
 from operators.collect.reading.commits import commits_of
 from operators.collect.reading.offsets import Offsets
 from operators.collect.reading.timeline import Timelines, near
-from tests.metadata import topology
+from tests.kafka_metadata import topology
 from tests.reported_groups import ReportedGroup, groups_of
 from tests.unit.operators.collect.reading.test_timeline import Log
 from tests.virtual_time import run

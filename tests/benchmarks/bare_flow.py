@@ -1,6 +1,6 @@
 """A bare Bytewax flow with one silent source, in a process of its own: what the engine itself costs.
 
-    python -m tests.benchmarks.bare
+    python -m tests.benchmarks.bare_flow
 
 It runs until it is ended by a signal.
 """

@@ -3,7 +3,7 @@
 Each line on standard input is a tick: all kinds at once, collected and derived. Each line on
 standard output tells how many samples it gave. The script asks the build whose interpreter runs it:
 
-    PATH/.venv/bin/python tests/benchmarks/ticking.py HOST:PORT [--partition-offsets]
+    PATH/.venv/bin/python tests/benchmarks/ticking_collector.py HOST:PORT [--partition-offsets]
         [--no-group-topics] [--no-outlook]
 """
 
