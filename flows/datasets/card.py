@@ -39,7 +39,7 @@ def card(
     kinds = Counter(kind for kind, _ in {(cause.kind, cause.label) for cause in causes})
     ticks = sum(series.ticks for series in index)
     shaped = sum(series.shaped for series in index)
-    simulation = config.model_dump(mode="json", include={"simulation"}, exclude_defaults=True)
+    simulation = config.model_dump(mode="json", include={"simulation"}, exclude_unset=True)
     return f"""\
 # A simulated message-queue fleet, with anomalies and their causes
 
