@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from flows.anomalies.spans import spans_of
 from flows.datasets.series import LabelledSeries, ShapedTicks
-from flows.score.spans import spans_of
 from operators.schema.metrics import BROKER
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

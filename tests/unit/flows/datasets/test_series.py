@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flows.anomalies.ground_truth import GroundTruth
 from flows.datasets.series import LabelledSeries, ShapedTicks, labelled_series
 from flows.samples import Samples
-from flows.score.ground_truth import GroundTruth
 from operators.schema.metrics import BROKER, COLLECTION, TOPIC, EntityType
 from tests.unit.flows.datasets.some_series import BEGIN, INTERVAL, series
 
