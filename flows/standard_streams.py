@@ -159,7 +159,7 @@ def prepare() -> None:
     """Make this process's standard streams such; the first thing that a process does.
 
     One that was closed is opened to nowhere: or the next file to be opened, such as a database,
-    would get its number, and what native code tells people would be written into it.
+    would get its number, and what native code prints for people would be written into it.
     """
     for number in (0, _STDOUT, _STDERR):
         try:

@@ -11,7 +11,7 @@ LEAST_BYTES = 32 * 2**20
 
 
 def no_room(path: str | Path) -> str | None:
-    """What to tell the user where the disk of a directory is nearly full; None where it is not."""
+    """What the user is to read where the disk of a directory is nearly full; None where it is not."""
     try:
         free = shutil.disk_usage(path).free
     except FileNotFoundError:
@@ -33,7 +33,7 @@ _SQLITE = re.compile(r'SqliteFailure\(.*Some\("(?P<reason>.+?)"\)\)')
 
 
 def store_failure(store: str | Path, panic: str) -> str | None:
-    """What to tell the user where the engine ended for its recovery store; None where it did not.
+    """What the user is to read where the engine ended for its recovery store; None where it did not.
 
     A quota that is used up shows only here: `no_room` sees the disk, not what of it one may have.
     """

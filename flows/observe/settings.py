@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from flows.addresses import parse_address
-from operators.schema.settings import EachOnce, Settings
+from operators.schema.settings import EachOnce, Settings, require_one
 from operators.schema.urls import is_loopback
 
 
@@ -28,8 +28,7 @@ class ServerBasicAuthSettings(Settings):
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
-        if (self.password is None) == (self.password_file is None):
-            raise ValueError("give exactly one of password and password_file")
+        require_one(password=self.password, password_file=self.password_file)
         return self
 
     def secret(self) -> str:

@@ -14,7 +14,7 @@ from operators.schema.fields import ENVIRONMENT
 from operators.schema.guid import node_name
 from operators.schema.names import ClusterName
 from operators.schema.rabbitmq import path_of, queue_at
-from operators.schema.settings import EachOnce, Settings, part
+from operators.schema.settings import EachOnce, Settings, part, require_one
 from operators.schema.urls import server_url
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ class RabbitSettings(Settings):
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
-        if (self.password is None) == (self.password_file is None):
-            raise ValueError("give exactly one of password and password_file")
+        require_one(password=self.password, password_file=self.password_file)
         return self
 
     @property

@@ -85,6 +85,16 @@ def require_distinct(names: Iterable[object]) -> None:
         raise ValueError(f"named twice: {', '.join(twice)}")
 
 
+def require_one(**given: object) -> None:
+    """Nothing, where one of these is given.
+
+    Raises:
+        ValueError: none is, or several are.
+    """
+    if sum(value is not None for value in given.values()) != 1:
+        raise ValueError(f"give exactly one of {' and '.join(given)}")
+
+
 def _each_once(names: tuple[Any, ...]) -> tuple[Any, ...]:
     require_distinct(names)
     return names

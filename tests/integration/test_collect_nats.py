@@ -29,7 +29,7 @@ from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import CLUSTER, NODE, QUEUE
 from tests.conftest import started
 from tests.mqpipe import mqpipe
-from tests.nats.collecting import by_name, rows_of, settings_of, ticks
+from tests.nats.collected_rows import by_name, rows_of, settings_of, ticks
 from tests.nats.server import NatsCluster
 
 

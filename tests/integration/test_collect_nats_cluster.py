@@ -15,7 +15,7 @@ from operators.nats.collector import NatsCollector
 from operators.nats.settings import NatsSettings
 from operators.schema.metrics import CLUSTER, NODE, QUEUE
 from tests.conftest import started
-from tests.nats.collecting import Tick, by_name, one_tick, rows_of, settings_of
+from tests.nats.collected_rows import Tick, by_name, one_tick, rows_of, settings_of
 from tests.nats.server import NatsCluster, Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

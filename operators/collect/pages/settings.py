@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from operators.schema.settings import BrokerId, Settings, part
+from operators.schema.settings import BrokerId, Settings, part, require_one
 from operators.schema.urls import http_parts
 
 
@@ -61,8 +61,7 @@ class BasicAuthSettings(Settings):
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
-        if (self.password is None) == (self.password_file is None):
-            raise ValueError("give exactly one of password and password_file")
+        require_one(password=self.password, password_file=self.password_file)
         return self
 
 
