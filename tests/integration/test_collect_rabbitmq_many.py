@@ -19,6 +19,7 @@ LISTED = {
     "queue.messagesReady": "messages_ready",
     "queue.messagesUnacknowledged": "messages_unacknowledged",
     "queue.consumers": "consumers",
+    "queue.messageBytes": "message_bytes",
     "queue.type": "type",
     "queue.state": "state",
 }
@@ -44,7 +45,8 @@ def test_each_of_many_queues_on_three_nodes_is_as_listed(rabbit3: RabbitServer, 
         for number, name in enumerate(names):
             publish(on, name, 1 + number % 3)
         until(lambda: messages_in(first, names) == sum(1 + n % 3 for n in range(count)), 300)
-        (tick,) = ticks(settings_for(server))
+        # Where there are thousands, their bytes are read after the first.
+        _, tick = ticks(settings_for(server), lambda: None)
         listed = {row["name"]: row for row in first.listed("name", *LISTED.values())}
         for name in names:
             on.queue_delete(name)
@@ -83,6 +85,8 @@ def test_a_queue_that_moves_is_between_two_listings(
 ) -> None:
     """Publishers and a consumer run; what is told is no less than was listed, and no more than is."""
     node, name = rabbit.first, f"moves-{reader}-{kind}"
+    # Of bytes rabbitmqctl knows those of classic queues alone, and says "" of others.
+    grow = ("messages", "message_bytes") if kind == "classic" else ("messages",)
     ended = threading.Event()
 
     def flow() -> None:
@@ -108,7 +112,7 @@ def test_a_queue_that_moves_is_between_two_listings(
                 (tick,) = ticks(settings)
                 (row,) = rows_of(tick, QUEUE)
                 told.update({field: row[column] for column, field in LISTED.items()})
-                return bool((told["messages"] or 0) >= before["messages"])
+                return all((told[field] or 0) >= before[field] for field in grow)
 
             until(reached)
             after: dict[str, Any] = {}
@@ -121,7 +125,7 @@ def test_a_queue_that_moves_is_between_two_listings(
         finally:
             ended.set()
             publisher.join()
-    for field in ("messages", "messages_ready", "messages_unacknowledged", "consumers"):
+    for field in (*grow, "messages_ready", "messages_unacknowledged", "consumers"):
         assert before[field] <= told[field] <= after[field], field
     assert (told["type"], told["state"]) == (kind, "running")
 
