@@ -31,7 +31,7 @@ from operators.rabbitmq.places import keeps_statistics, page_url, places, totals
 from operators.rabbitmq.queues import LISTED, MEASURED, Listed, Read, listing, measured
 from operators.rabbitmq.queues import queue_samples as samples_of
 from operators.rabbitmq.settings import RabbitSettings
-from operators.rabbitmq.turns import Turn, Turns
+from operators.rabbitmq.turns import BetweenTicks, Turn
 from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.ticks import Collected, Ticks
@@ -108,7 +108,7 @@ class RabbitCollector:
         self._listed: Mapping[Queue, Listed] = {}
         self._unlisted: frozenset[Queue] = frozenset()
         self._on_pages: frozenset[Queue] = frozenset()
-        self._turns = Turns()
+        self._turns = BetweenTicks()
         self._by_api_until = 0.0
         self._known: _Known | None = None
         self._details: dict[str, Mapping[str, Mapping[Queue, float]]] = {}

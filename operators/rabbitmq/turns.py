@@ -24,11 +24,11 @@ class Turn(Enum):
 DUE = {Turn.LIST: 60.0, Turn.DETAILS: 55.0, Turn.DEAD_LETTERS: 55.0}
 """Seconds for which what was read is taken as it was."""
 
-Read = Callable[[Turn], Coroutine[Any, Any, list[Problem]]]
+ReadTurn = Callable[[Turn], Coroutine[Any, Any, list[Problem]]]
 """Reads it, keeps what it found, and says what went wrong."""
 
 
-class Turns:
+class BetweenTicks:
     """Whose turn it is, and what is being read."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Turns:
         """It was read just now, by whatever way."""
         self._last[turn] = time.monotonic()
 
-    def begin(self, read: Read) -> None:
+    def begin(self, read: ReadTurn) -> None:
         """Read what has waited longest of what is due; nothing while something is being read."""
         now = time.monotonic()
         overdue = {turn: now - self._last[turn] - seconds for turn, seconds in DUE.items()}

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from operators.collect.errors import Problem
-from operators.rabbitmq.turns import DUE, Turn, Turns
+from operators.rabbitmq.turns import DUE, BetweenTicks, Turn
 
 
-def run(work: Callable[[Turns, list[Turn]], Awaitable[None]]) -> list[Turn]:
+def run(work: Callable[[BetweenTicks, list[Turn]], Awaitable[None]]) -> list[Turn]:
     """What was read, in its order."""
     read: list[Turn] = []
 
     async def all_of_it() -> None:
-        turns = Turns()
+        turns = BetweenTicks()
         await work(turns, read)
         await turns.close()
 
@@ -25,7 +25,7 @@ def run(work: Callable[[Turns, list[Turn]], Awaitable[None]]) -> list[Turn]:
 def test_each_has_its_turn_and_then_none_is_due() -> None:
     """What was read by another way is due no sooner than the others."""
 
-    async def work(turns: Turns, read: list[Turn]) -> None:
+    async def work(turns: BetweenTicks, read: list[Turn]) -> None:
         async def reads(turn: Turn) -> list[Problem]:
             read.append(turn)
             return []
@@ -44,7 +44,7 @@ def test_nothing_begins_while_something_is_read(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("operators.rabbitmq.turns.DUE", dict.fromkeys(DUE, 0.0))
     cancelled = []
 
-    async def work(turns: Turns, read: list[Turn]) -> None:
+    async def work(turns: BetweenTicks, read: list[Turn]) -> None:
         async def hangs(turn: Turn) -> list[Problem]:
             read.append(turn)
             try:
@@ -67,7 +67,7 @@ def test_what_goes_wrong_is_told_once_and_what_is_raised_is_raised() -> None:
     """By the tick after it."""
     problem = Problem("timeout", "no answer")
 
-    async def work(turns: Turns, _: list[Turn]) -> None:
+    async def work(turns: BetweenTicks, _: list[Turn]) -> None:
         async def fails(turn: Turn) -> list[Problem]:
             if turn is Turn.DETAILS:
                 raise ZeroDivisionError
