@@ -54,7 +54,7 @@ def whole(found: Found) -> bool:
     )
 
 
-def told(found: Found) -> str:
+def reported(found: Found) -> str:
     """What the last tick said, for a test that fails."""
     groups = [r["consumer_group"] for r in rows_of(found["groups"], CONSUMER_GROUP)]
     errors = [collected.error for collected in found.values()]
@@ -91,7 +91,7 @@ def test_a_broker_that_fails_costs_what_only_it_knows(
                 found = await tick(collector, next(numbers), TIME_LEFT)
                 if done(found):
                     return found
-                assert monotonic() < deadline, told(found)
+                assert monotonic() < deadline, reported(found)
 
         async def after_the_cluster_knew(broker: int) -> tuple[Found, int]:
             """The second tick due after the others count the broker out; how many partitions

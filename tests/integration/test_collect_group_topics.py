@@ -45,7 +45,7 @@ def test_a_groups_rows_by_topic_are_what_kafkas_own_tool_says(kafka: Kafka) -> N
     assert whole["consumerGroup.totalLag"] == 24
 
 
-def test_rows_that_are_left_out_are_told_once(
+def test_rows_that_are_left_out_are_reported_once(
     kafka: Kafka, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The largest lags have the rows; the rest is named in one line, however many ticks there are."""
@@ -72,7 +72,7 @@ def test_rows_that_are_left_out_are_told_once(
     assert len(logged) == 1
 
 
-def test_events_that_are_left_out_are_told_once(
+def test_events_that_are_left_out_are_reported_once(
     kafka: Kafka, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of topics on brokers, where somebody takes such events: in one line, however many ticks there are."""
@@ -97,7 +97,7 @@ def test_events_that_are_left_out_are_told_once(
     assert asyncio.run(run()) == ()
 
 
-def test_topics_tell_how_they_are_configured(kafka: Kafka) -> None:
+def test_topics_report_how_they_are_configured(kafka: Kafka) -> None:
     """What was given, and what the broker has by default."""
     topic = new_topic(
         kafka.bootstrap_servers, 2, min_insync_replicas="1", retention_ms="3600000",
@@ -119,7 +119,7 @@ def test_topics_tell_how_they_are_configured(kafka: Kafka) -> None:
 
 
 @pytest.mark.slow
-def test_leaders_that_were_elected_are_told(mended_kafka3: KafkaCluster) -> None:
+def test_leaders_that_were_elected_are_reported(mended_kafka3: KafkaCluster) -> None:
     """By the metadata: of the cluster, and at the broker that its page calls the controller."""
     create_topic(mended_kafka3, 6, 3)
     pages = {id_: url for id_, url in mended_kafka3.metrics_urls.items() if id_ != 3}

@@ -314,7 +314,7 @@ def test_a_wrong_key_is_said_once_and_nothing_is_lost(delivery: Delivery) -> Non
     assert "open-sesame" not in str(logs) + str(delivery.heard)
 
 
-def test_the_first_success_tells_where_faults_show(delivery: Delivery) -> None:
+def test_the_first_success_reports_where_faults_show(delivery: Delivery) -> None:
     """New Relic checks after its answer: the log says once by which query to look."""
     with captured_logs() as logs:
         delivery.run(ticks(30))

@@ -150,7 +150,7 @@ def test_what_is_refused_is_a_dead_letter_until_it_is_redelivered(tmp_path: Path
         assert values(receiver) == Counter(range(20))
 
 
-def test_what_is_left_out_of_a_request_is_told_and_not_sent_again(tmp_path: Path) -> None:
+def test_what_is_left_out_of_a_request_is_reported_and_not_sent_again(tmp_path: Path) -> None:
     """Partial success: the receiver does not say which points, only how many and why."""
     with Receiver(Rules(rejects=NAME)) as receiver:
         job = Job(receiver, tmp_path)

@@ -173,7 +173,7 @@ def test_messages_that_the_topic_no_longer_has_are_reported(kafka: Kafka, tmp_pa
     ]
 
 
-def test_a_topic_that_was_made_anew_is_not_taken_for_the_one_that_was_recorded(
+def test_a_topic_that_was_recreated_is_not_taken_for_the_one_that_was_recorded(
     kafka: Kafka,
 ) -> None:
     """Offsets begin again: to go on with them would give other rows, and some of them twice."""
@@ -190,7 +190,7 @@ def test_a_topic_that_was_made_anew_is_not_taken_for_the_one_that_was_recorded(
     part.close()
 
 
-def test_a_topic_that_is_shorter_than_it_was_is_waited_for_and_told(kafka: Kafka) -> None:
+def test_a_topic_that_is_shorter_than_it_was_is_waited_for_and_reported(kafka: Kafka) -> None:
     """So that who waits knows for what."""
     topic = new_topic(kafka.bootstrap_servers)
     value = (0, NEW_YEAR, encode(numbered([0])))

@@ -69,7 +69,7 @@ def test_labelled_ticks_have_the_kind_and_the_root_of_their_cause() -> None:
     )
 
 
-def test_only_metrics_that_are_wanted_and_there_are_told() -> None:
+def test_only_metrics_that_are_wanted_and_there_are_reported() -> None:
     """An entity without any is left out; so are samples of the collection itself."""
     rows = Rows([("c/2", 0, None, None), ("c/1", 0, None, 1.0)])
     assert [(one.entity, one.values.columns) for one in found(rows)] == [("c/1", [BYTES])]

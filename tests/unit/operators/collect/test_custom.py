@@ -173,7 +173,7 @@ def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
     assert [(line["cluster"], line["cause"]) for line in logs] == [("jobs", "OSError: gone")]
 
 
-def test_what_a_tick_lacks_is_told() -> None:
+def test_what_a_tick_lacks_is_reported() -> None:
     """Of the target, with class and cause; a whole tick is not spoken of."""
 
     given = [Collected(), Collected(error_class="page", error="no page")]

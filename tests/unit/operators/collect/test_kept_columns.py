@@ -37,7 +37,7 @@ def test_samples_are_those_of_an_identity_that_has_kept_nothing(
 
 
 def test_a_list_that_is_changed_in_place_is_another_one() -> None:
-    """A collector of one's own may keep one list and write into it."""
+    """A custom collector may keep one list and write into it."""
     depths, parts = [1], [["mail"]]
 
     def made(tick: int) -> list[dict[str, Any]]:

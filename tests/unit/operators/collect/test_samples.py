@@ -267,7 +267,7 @@ def test_a_group_without_a_name_is_not_its_cluster() -> None:
     assert rows(batch, "entity_name", "consumer_group") == [("prod/", ""), ("prod/g", "g")]
 
 
-def test_a_share_group_has_the_lag_that_its_coordinator_tells() -> None:
+def test_a_share_group_has_the_lag_that_its_coordinator_reports() -> None:
     """It commits nothing; a lag that is not told makes the group's null."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     at = (("orders", 0, 4), ("orders", 1, 28))

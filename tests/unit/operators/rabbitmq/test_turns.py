@@ -63,7 +63,7 @@ def test_nothing_begins_while_something_is_read(monkeypatch: pytest.MonkeyPatch)
     assert len(cancelled) == 1
 
 
-def test_what_goes_wrong_is_told_once_and_what_is_raised_is_raised() -> None:
+def test_what_goes_wrong_is_reported_once_and_what_is_raised_is_raised() -> None:
     """By the tick after it."""
     problem = Problem("timeout", "no answer")
 

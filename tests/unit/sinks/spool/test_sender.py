@@ -287,7 +287,7 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def test_depth_is_told(tmp_path: Path) -> None:
+def test_depth_is_reported(tmp_path: Path) -> None:
     """After each chunk listeners hear how much is left."""
     heard: list[object] = []
     gate = Gate()

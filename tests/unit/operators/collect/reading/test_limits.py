@@ -75,7 +75,7 @@ def test_message_sizes_are_of_all_replicas_and_all_brokers() -> None:
 @pytest.mark.parametrize(
     ("policy", "flag"), [("compact", 1), ("compact,delete", 1), ("delete", 0), (None, None)]
 )
-def test_compacted_topics_are_told(policy: str | None, flag: int | None) -> None:
+def test_compacted_topics_are_reported(policy: str | None, flag: int | None) -> None:
     """By their cleanup policy."""
     assert Limits({"t": config(policy=policy)}).compacted("t") == flag
     assert NOT_KNOWN.compacted("t") is None

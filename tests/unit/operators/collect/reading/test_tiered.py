@@ -52,7 +52,7 @@ def test_leaders_are_asked_for_topics_with_tiered_storage_alone() -> None:
     assert sorted(asked) == [(1, "deep", EARLIEST_LOCAL), (2, "deep", EARLIEST_LOCAL)]
 
 
-def test_brokers_that_do_not_tell_cost_their_own_partitions() -> None:
+def test_brokers_that_do_not_report_cost_their_own_partitions() -> None:
     """One that is too old is not asked; one that fails leaves the other's word."""
     client = FakeClient([1, 2], LAYOUT, ends={"deep": 7})
     client.failing["ListOffsets", 2] = RequestError("timeout", "no answer")

@@ -97,7 +97,7 @@ def test_a_commit_that_moves_is_looked_for_alone() -> None:
     assert set(leader.asked) <= {0}
 
 
-def test_a_topic_made_anew_is_looked_for_anew() -> None:
+def test_a_topic_recreated_is_looked_for_anew() -> None:
     """By its id, or by an end that went back."""
     old, new = logs(*[[600_000] * 20] * PARTITIONS), logs(*[[1] * 10] * PARTITIONS)
     for topic_id in ("another", "t"):
