@@ -134,7 +134,9 @@ class Config(Settings):
             message = "mode infrastructure collects, but `clusters` and `collectors` name none"
             yield ("mode",), message
         if self.mode == "simulation" and not self.simulation.fleets:
-            yield ("mode",), "mode simulation simulates, but `simulation.fleets` names none"
+            message = "mode simulation simulates, but `simulation.fleets` names none"
+            hint = "; to collect from what is named, say `mode: infrastructure`"
+            yield ("mode",), message + (hint if collected else "")
         if self.mode == "hybrid" and not collected:
             message = "mode hybrid collects and fills, but `clusters` and `collectors` name none"
             yield ("mode",), message
