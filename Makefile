@@ -58,7 +58,7 @@ test: install ## every test, the real Kafka broker's among them
 	$(BIN)/pytest tests -n $(WORKERS) --dist loadgroup --durations 20
 
 test-quick: install ## unit tests: no broker, no minutes
-	$(BIN)/pytest tests/unit -n auto
+	$(BIN)/pytest tests/unit -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 
 test-long: install ## the tests that `make test` skips for the time they take, each with its reason
 	$(BIN)/pytest tests -m long --long -v
