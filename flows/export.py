@@ -88,7 +88,7 @@ def export(config: Config, options: ExportOptions) -> int:
     """
     if again.kept() is not None:  # Its range is the one that it was begun with.
         options = replace(options, resume=True, overwrite=False, start=None, end=None)
-    config = _with(config, options)
+    config = overridden(config, options)
     parquet = config.sinks.parquet or ParquetSettings()
     shards = by_cluster(config.simulation)
     if not shards:
@@ -139,7 +139,7 @@ def export(config: Config, options: ExportOptions) -> int:
     return 0
 
 
-def _with(config: Config, options: ExportOptions) -> Config:
+def overridden(config: Config, options: ExportOptions) -> Config:
     """The configuration with what the command line overrides."""
     changes: dict[str, object] = {}
     if options.interval is not None:

@@ -16,7 +16,7 @@ from flows.datasets.nab import write_nab
 from flows.datasets.series import labelled_series
 from flows.datasets.tsb_ad import write_tsb_ad
 from flows.errors import CommandError, UsageError
-from flows.export import ExportOptions, export
+from flows.export import ExportOptions, export, overridden
 from flows.samples import SamplesError, find_samples
 from flows.visible import say
 from operators.schema.metrics import ENTITY_TYPES
@@ -52,6 +52,7 @@ def export_dataset(config: Config, options: ExportOptions, dataset: DatasetOptio
         raise UsageError(f"--resume goes on with Parquet; --format {dataset.form} is made at once")
     _known(dataset.metrics)
     out = options.out or f"./{dataset.form}"
+    config = overridden(config, replace(options, out=None))  # the card tells it
     if "://" in out:
         raise UsageError(f"--out {out}: --format {dataset.form} writes to a directory")
     target = Path(out).absolute()

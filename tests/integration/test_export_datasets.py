@@ -99,12 +99,15 @@ def test_same_seed_gives_the_same_bytes(folder: Path) -> None:
 
 
 def test_one_metric_and_one_column_on_demand(folder: Path) -> None:
-    """As TSB-AD's univariate files are."""
+    """As TSB-AD's univariate files are. What the command line says is in the card."""
     ended = mqpipe(
         folder, "export", "c.yaml", *HOUR, "--format", "tsb-ad", "--out", "uni", "--univariate",
-        "--metric", "broker.cpuUsage",
+        "--metric", "broker.cpuUsage", "--seed", "9",
     )  # fmt: skip
     assert ended.code == 0, ended.err
+    card = (folder / "uni" / "README.md").read_text()
+    assert "seed 9." in card
+    assert "  seed: 9\n" in card
     files = sorted((folder / "uni").glob("*_1st_*.csv"))
     assert len(files) == 3
     assert all(pl.read_csv(file).columns == ["Data", "Label"] for file in files)
