@@ -15,6 +15,7 @@ from operators.rabbitmq.detailed import (
     BRIEF,
     COUNTERS,
     DETAILED,
+    DETAILS,
     NODES,
     QUEUES,
     Queue,
@@ -393,9 +394,12 @@ class RabbitCollector:
     async def _read_details(self, node: str, url: str, timeout: float) -> Problem | None:
         text = await self._text(node, url, DETAILED, timeout)
         problem = text if isinstance(text, Problem) else self._foreign(node, url, text)
-        if problem is None:
-            self._details[node] = await asyncio.to_thread(details_of, str(text))
-        return problem
+        if problem is not None:
+            # What is older than it should be is not known.
+            self._details.pop(node, None)
+            return problem
+        self._details[node] = await asyncio.to_thread(details_of, str(text))
+        return None
 
     async def _dead_letters(
         self, urls: Mapping[str, str], running: frozenset[str], budget: Budget
@@ -471,6 +475,8 @@ class RabbitCollector:
             return await self._families(node, url, QUEUES, timeout)
         if brief:
             page.gauges |= _as_they_were(self._details.get(node, {}), page.queues)
+        else:
+            self._details[node] = {column: page.gauges[column] for column in DETAILS}
         return page
 
     async def _families(
