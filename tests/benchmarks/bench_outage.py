@@ -55,9 +55,10 @@ Item = tuple[str, Any]
 class _Ticks(StatefulSourcePartition[Item, None]):
     """One item a tick: when it was due, and its samples where the partition has any."""
 
-    def __init__(self, name: str, rows: int, until: float) -> None:
-        self._name, self._rows, self._until = name, rows, until
+    def __init__(self, name: str, rows: int, seconds: float) -> None:
+        self._name, self._rows = name, rows
         self._due = time.time() + TICK
+        self._until = self._due + seconds
         self._columns: dict[str, Any] = {
             metric.name: np.random.default_rng(1).lognormal(3, 1, rows)
             for metric in TOPIC.metrics
@@ -94,14 +95,14 @@ class _Ticks(StatefulSourcePartition[Item, None]):
 
 
 class _Source(FixedPartitionedSource[Item, None]):
-    def __init__(self, parts: list[str], rows: int, until: float) -> None:
-        self._parts, self._rows, self._until = parts, rows, until
+    def __init__(self, parts: list[str], rows: int, seconds: float) -> None:
+        self._parts, self._rows, self._seconds = parts, rows, seconds
 
     def list_parts(self) -> list[str]:
         return self._parts
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Ticks:
-        return _Ticks(for_part, self._rows, self._until)
+        return _Ticks(for_part, self._rows, self._seconds)
 
 
 class _Lateness(DynamicSink[Item]):
@@ -132,7 +133,7 @@ def job(sink: str, endpoint: str, rate: int, seconds: float, directory: Path) ->
         else NewRelicSettings.model_validate({"license_key": LICENSE_KEY, "shape": "events", **to})
     )
     lateness, resident = _Lateness(), list[tuple[float, float]]()
-    start, clusters = time.time(), 5
+    clusters = 5
     flow = Dataflow("outage")
     parts = [f"cluster-{n}" for n in range(clusters)]
     rows = round(rate * TICK / clusters)
@@ -143,25 +144,27 @@ def job(sink: str, endpoint: str, rate: int, seconds: float, directory: Path) ->
         written += item[1].num_rows
         return item
 
-    made = op.input("samples", flow, _Source(parts, rows, start + seconds))
+    made = op.input("samples", flow, _Source(parts, rows, seconds))
     samples = op.map("counted", made, counted)
     job = job_in(directory, account_id=1, interval=round(TICK * 1000), grace_left=lambda: 3_600.0)
     op.output(sink, samples, settings.sink().open(job).output)
-    probe = op.input("probe", flow, _Source(["probe"], 0, start + seconds))
+    probe = op.input("probe", flow, _Source(["probe"], 0, seconds))
     op.output("lateness", probe, lateness)
 
     def watch() -> None:
         while True:
-            resident.append((time.time() - start, memory() / 1e6))
-            time.sleep(1)
+            resident.append((time.time(), memory() / 1e6))
+            time.sleep(TICK)
 
     threading.Thread(target=watch, daemon=True).start()
     run_main(flow, epoch_interval=timedelta(seconds=1))
+    # However long it took to begin.
+    start = lateness.late[0][0] - TICK
     print(
         json.dumps(
             {
                 "late": [(due - start, seconds) for due, seconds in lateness.late],
-                "memory": resident,
+                "memory": [(at - start, mb) for at, mb in resident],
                 "written": written,
                 "dead_letter_files": len(list((directory / "dead").rglob("*.parquet"))),
                 "seconds": round(time.time() - start, 1),
