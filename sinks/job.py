@@ -57,3 +57,8 @@ class JobContext:
     """Which recovery store holds how far sinks have come; another has no word of what waits."""
     processes: int = 1
     """How many processes the job has, which share its state and its spools."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What files of its samples say of it."""
+        return {} if self.seed is None else {"seed": str(self.seed)}

@@ -12,6 +12,7 @@ from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings
 from tests.samples import NEW_YEAR, numbered, numbers_in, numbers_in_delta
+from tests.sink_jobs import job_in
 
 PARTS = ["sim-eu", "sim-us"]
 
@@ -60,14 +61,16 @@ class Job:
         roll = RollSettings(rows=rows, every=every)
         self.sink = kind.sink(
             kind.settings(path=str(self.samples), roll=roll, **more),
-            PARTS,
-            "r",
-            path / "state",
+            job_in(
+                path / "state",
+                run="r",
+                parts=lambda _: PARTS,
+                listener=self.events.append,
+                recovery=recovery,
+            ),
             clock=lambda: self.now,
             look_every=None,
             soon=soon,
-            listener=self.events.append,
-            recovery=recovery,
         )
         before_build()
         self.parts: dict[str, Any] = {
@@ -122,4 +125,4 @@ class Job:
     @property
     def logs(self) -> list[int]:
         """The numbers of the first partition's logs."""
-        return sorted(int(log.stem) for log in self.samples.parent.glob("state/sim-eu/*.log"))
+        return sorted(int(log.stem) for log in self.samples.parent.glob("state/*/sim-eu/*.log"))

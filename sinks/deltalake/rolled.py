@@ -4,15 +4,15 @@ A segment is committed when the engine has certainly stored that it is sealed: w
 is never taken back.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property, partial
-from pathlib import Path
 
 from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
-from sinks.deltalake.settings import DeltaLakeSettings
+from sinks.deltalake.settings import NAME, DeltaLakeSettings
 from sinks.deltalake.tables import DeltaTables
-from sinks.events import Listener, SamplesPublished, count_by_origin, nobody
+from sinks.events import SamplesPublished, count_by_origin
+from sinks.job import JobContext
 from sinks.partitioned import PartitionedSink
 from sinks.rolled.owner import Owner
 from sinks.rolled.partition import RolledPartition
@@ -23,9 +23,9 @@ log = Log("mqpipe.deltalake")
 
 
 class RolledDelta(PartitionedSink):
-    """Commits by `settings.roll`; see `PartitionedSink` for `parts`.
+    """Commits by `settings.roll`.
 
-    `run` names the job in the tables' transactions; see `RolledParquet` for the rest.
+    The job's `run` names it in the tables' transactions; see `RolledParquet` for the rest.
 
     Raises:
         UnwritableError: the directory cannot be written to.
@@ -34,32 +34,27 @@ class RolledDelta(PartitionedSink):
     def __init__(
         self,
         settings: DeltaLakeSettings,
-        parts: Iterable[str],
-        run: str,
-        directory: Path,
-        listener: Listener = nobody,
+        job: JobContext,
         clock: Callable[[], int] = wall_clock,
         look_every: float | None = LOOK_EVERY,
-        build: str = "",
-        recovery: str = "",
         soon: bool = True,
     ) -> None:
-        super().__init__(parts)
+        super().__init__(job.parts(NAME))
         self._tables = DeltaTables(
             settings.path,
-            run,
-            lambda batches: listener(SamplesPublished("deltalake", count_by_origin(batches))),
+            job.run,
+            lambda batches: job.listener(SamplesPublished(NAME, count_by_origin(batches))),
         )
         self._tables.require_folder()
-        self._owner = partial(Owner, build, store=recovery)
-        self._waiting = partial(Waiting, directory=directory)
+        self._owner = partial(Owner, job.build, store=job.recovery)
+        self._waiting = partial(Waiting, directory=job.state / NAME)
         self._background = Publisher(self._tables.commit, look_every, together=True)
         self._partition = partial(
             RolledPartition,
-            "deltalake",
+            NAME,
             settings.roll,
             self._background,
-            listener,
+            job.listener,
             clock,
             final=True,
             soon=soon,

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from sinks.sink import Sink
 
 
+NAME = "deltalake"
+"""Of the sink: its key in the configuration, its step in the dataflow, and its folder in the job's state."""
+
+
 class DeltaLakeSettings(Settings):
     """Delta tables, one for each entity type, in a directory or an object store."""
 

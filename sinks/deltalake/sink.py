@@ -3,11 +3,9 @@
 from pathlib import Path
 
 from operators.schema.secrets import without_password
-from sinks.deltalake.settings import DeltaLakeSettings
+from sinks.deltalake.settings import NAME, DeltaLakeSettings
 from sinks.job import JobContext
 from sinks.sink import OpenSink, SampleLog, Sink
-
-NAME = "deltalake"
 
 
 def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
@@ -16,15 +14,7 @@ def deltalake_sink(settings: DeltaLakeSettings) -> Sink:
     def opened(job: JobContext) -> OpenSink:
         from sinks.deltalake.rolled import RolledDelta
 
-        rolled = RolledDelta(
-            settings,
-            job.parts(NAME),
-            job.run,
-            log(job.state).folder,
-            job.listener,
-            build=job.build,
-            recovery=job.recovery,
-        )
+        rolled = RolledDelta(settings, job)
         return OpenSink(rolled, rolled.finish)
 
     def probed(job: JobContext) -> str:

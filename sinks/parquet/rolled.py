@@ -5,16 +5,16 @@ by the position in their metadata that they hold what its state says.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from operators.schema.clock import wall_clock
-from sinks.events import Listener, SamplesPublished, count_by_origin, nobody
+from sinks.events import SamplesPublished, count_by_origin
+from sinks.job import JobContext
 from sinks.parquet.files import SampleFiles
 from sinks.parquet.partitions import FIRST, ParquetSink, log
 from sinks.parquet.retention import Retention
-from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.settings import NAME, ParquetSettings
 from sinks.rolled.owner import Owner
 from sinks.rolled.partition import RolledPartition
 from sinks.rolled.publisher import LOOK_EVERY, Publisher
@@ -25,10 +25,7 @@ from sinks.segments import Position
 class RolledParquet(ParquetSink):
     """Publishes files by `settings.roll`: when they have enough rows, or their first is old.
 
-    `directory` is where rows wait; it belongs to the job's state and is found again after a
-    restart. `build` is mqpipe's version, `recovery` tells the recovery store from any other. `run` is
-    part of every file's name, `metadata` of every file's key-value metadata;
-    see `ParquetSink` for `parts`. `clock` gives milliseconds since the Unix epoch. Every
+    Rows wait in a folder of the job's state, and are found again after a restart. `clock` gives milliseconds since the Unix epoch. Every
     `look_every` seconds partitions to which nothing is written are looked at; None is never. The
     first file of each partition comes `soon`.
     """
@@ -36,29 +33,23 @@ class RolledParquet(ParquetSink):
     def __init__(
         self,
         settings: ParquetSettings,
-        parts: Iterable[str],
-        run: str,
-        directory: Path,
-        metadata: Mapping[str, str] | None = None,
-        listener: Listener = nobody,
+        job: JobContext,
         clock: Callable[[], int] = wall_clock,
         look_every: float | None = LOOK_EVERY,
-        build: str = "",
-        recovery: str = "",
         soon: bool = True,
     ) -> None:
-        super().__init__(settings, parts, run, metadata or {})
-        self._owner = partial(Owner, build, store=recovery)
-        self._waiting = partial(Waiting, directory=directory, fsync=settings.fsync)
-        self._listener = listener
+        super().__init__(settings, job.parts(NAME), job.run, job.metadata)
+        self._owner = partial(Owner, job.build, store=job.recovery)
+        self._waiting = partial(Waiting, directory=job.state / NAME, fsync=settings.fsync)
+        self._listener = job.listener
         store = self._context.store
         self._background = Publisher(self._publish, look_every, side_by_side=store.slots)
         self._partition = partial(
             RolledPartition,
-            "parquet",
+            NAME,
             settings.roll,
             self._background,
-            listener,
+            job.listener,
             clock,
             soon=soon,
             after_snapshot=Retention(store, settings.keep, clock, self._background.submit).look,
@@ -119,7 +110,7 @@ class RolledParquet(ParquetSink):
                 counts.update(count_by_origin([batch]))
             files.finish(position_text(sealed.end))
             files.publish()
-            self._listener(SamplesPublished("parquet", dict(counts)))
+            self._listener(SamplesPublished(NAME, dict(counts)))
 
     def _is_whole(self, part: str, end: Position) -> bool | None:
         """Whether all files of the segment that ends there are published; None where none is.

@@ -14,6 +14,10 @@ SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "file")
 """What a URI may begin with; a path without a scheme is a local directory."""
 
 
+NAME = "parquet"
+"""Of the sink: its key in the configuration, its step in the dataflow, and its folder in the job's state."""
+
+
 class ParquetSettings(Settings):
     """Parquet files in a directory or an object store."""
 

@@ -8,38 +8,27 @@ import pyarrow.parquet as pq
 
 from operators.schema.secrets import without_password
 from sinks.parquet.files import writer_options
-from sinks.parquet.settings import ParquetSettings
+from sinks.parquet.settings import NAME, ParquetSettings
 from sinks.parquet.store import Store
 from sinks.sink import OpenSink, ReadableFiles, SampleLog, Sink
 
 if TYPE_CHECKING:
     from sinks.job import JobContext
 
-NAME = "parquet"
-
 
 def parquet_sink(settings: ParquetSettings) -> Sink:
     """Files in a directory or an object store."""
 
     def opened(job: "JobContext") -> OpenSink:
-        parts = job.parts(NAME)
-        metadata = {} if job.seed is None else {"seed": str(job.seed)}
         if job.bulk:
             from sinks.parquet.direct import DirectParquet
 
-            return OpenSink(DirectParquet(settings, parts, job.run, metadata, job.listener))
+            return OpenSink(
+                DirectParquet(settings, job.parts(NAME), job.run, job.metadata, job.listener)
+            )
         from sinks.parquet.rolled import RolledParquet
 
-        rolled = RolledParquet(
-            settings,
-            parts,
-            job.run,
-            log(job.state).folder,
-            metadata,
-            job.listener,
-            build=job.build,
-            recovery=job.recovery,
-        )
+        rolled = RolledParquet(settings, job)
         return OpenSink(rolled, rolled.finish)
 
     def log(state: Path) -> SampleLog:

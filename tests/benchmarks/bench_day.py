@@ -54,6 +54,7 @@ from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings
 from tests.benchmarks.child_costs import memory
 from tests.benchmarks.options import keep, parser_of
+from tests.sink_jobs import job_in
 
 MIDNIGHT, HOUR, INTERVAL = 1_767_571_200_000, 3_600_000, 60_000
 BROKERS, TOPICS, GROUPS = 10, 1000, 200
@@ -178,7 +179,7 @@ def run(hours: float, speed: float, scale: float, folder: Path) -> list[dict[str
     roll = RollSettings(every=HOUR / 1000 / speed)
     parquet = ParquetSettings(path=str(folder / "out"), roll=roll)
     parts = [*clusters, *shards]
-    sink = RolledParquet(parquet, parts, "day", folder / "waiting")
+    sink = RolledParquet(parquet, job_in(folder / "waiting", parts=lambda _: parts))
     op.output("parquet", seen, sink)
     drain_together("drain", flow, drain)
 

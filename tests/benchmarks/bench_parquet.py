@@ -32,6 +32,7 @@ from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings
 from tests.benchmarks.options import keep, parser_of
 from tests.samples import INTERVAL, NEW_YEAR
+from tests.sink_jobs import job_in
 
 BLOCK_ROWS = 20_000
 EPOCH_ROWS = 500_000
@@ -92,7 +93,7 @@ def direct(blocks: list[pa.RecordBatch], path: Path) -> None:
 def rolled(blocks: list[pa.RecordBatch], path: Path) -> None:
     """Log, then files on the background thread."""
     settings = ParquetSettings(path=str(path), roll=RollSettings(rows=EPOCH_ROWS))
-    sink = RolledParquet(settings, ["sim-eu"], "bench", path / "waiting")
+    sink = RolledParquet(settings, job_in(path / "waiting", parts=lambda _: ["sim-eu"]))
     part = sink.build_part("step", "sim-eu", None)
     for epoch in epochs(blocks):
         part.write_batch(epoch)

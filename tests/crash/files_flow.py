@@ -23,6 +23,7 @@ from sinks.rolled.settings import RollSettings
 from sinks.segments import SegmentLog
 from tests.crash.flow_processes import job_arguments, kill_in, run
 from tests.crash.numbers import PARTS, NumberSource
+from tests.sink_jobs import job_in
 
 POINTS: dict[str, tuple[type, str]] = {
     "append": (SegmentLog, "append"),
@@ -41,10 +42,11 @@ def _sink(kind: str, directory: Path) -> RolledParquet | RolledDelta | DirectPar
     path, roll = str(directory / "samples"), RollSettings(rows=300)
     if kind == "direct":
         return DirectParquet(ParquetSettings(path=path), PARTS, "run")
+    job = job_in(directory / "waiting", parts=lambda _: PARTS)
     if kind == "delta":
         settings = DeltaLakeSettings(path=path, roll=roll)
-        return RolledDelta(settings, PARTS, "run", directory / "waiting")
-    return RolledParquet(ParquetSettings(path=path, roll=roll), PARTS, "run", directory / "waiting")
+        return RolledDelta(settings, job)
+    return RolledParquet(ParquetSettings(path=path, roll=roll), job)
 
 
 def main() -> None:

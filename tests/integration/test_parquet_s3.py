@@ -27,6 +27,7 @@ from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings
 from tests.mqpipe import mqpipe
 from tests.samples import NEW_YEAR, numbered
+from tests.sink_jobs import job_in
 
 
 class Bucket:
@@ -133,9 +134,8 @@ def test_rolled_files_are_published_once(bucket: Bucket, tmp_path: Path) -> None
 
     def life(state: Any = None) -> tuple[RolledParquet, Any]:
         settings = ParquetSettings(path=bucket.uri, roll=RollSettings(rows=2))
-        sink = RolledParquet(
-            settings, ["sim-eu"], "r", tmp_path, clock=lambda: NEW_YEAR, soon=False
-        )
+        job = job_in(tmp_path, run="r", parts=lambda _: ["sim-eu"])
+        sink = RolledParquet(settings, job, clock=lambda: NEW_YEAR, soon=False)
         return sink, sink.build_part("step", "sim-eu", state)
 
     sink, partition = life()
@@ -166,7 +166,8 @@ def test_rows_are_committed_to_delta_tables_once(
     settings = DeltaLakeSettings(path="s3://samples/delta")
     states: list[Any] = [None, None]
     for life in range(2):
-        sinks = [RolledDelta(settings, ["a", "b"], "r", tmp_path / part) for part in "ab"]
+        jobs = [job_in(tmp_path / p, run="r", parts=lambda _: ["a", "b"]) for p in "ab"]
+        sinks = [RolledDelta(settings, job) for job in jobs]
         parts = [
             sink.build_part("step", p, states["ab".index(p)])
             for sink, p in zip(sinks, "ab", strict=True)

@@ -17,6 +17,7 @@ from operators.ticks import Ticks
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
 from tests.samples import NEW_YEAR, numbered
+from tests.sink_jobs import job_in
 
 
 def simulation(path: Path, interval: str, every: str, clusters: int) -> Config:
@@ -38,9 +39,7 @@ def written(config: Config, rolls: int) -> float:
     now, step = NEW_YEAR, config.interval_ms
     sink = RolledParquet(
         ParquetSettings.model_validate(config.sinks.parquet.model_dump()),
-        shards,
-        "r",
-        Path(config.sinks.parquet.path).with_name("state"),
+        job_in(Path(config.sinks.parquet.path).with_name("state"), run="r", parts=lambda _: shards),
         clock=lambda: now,
         look_every=None,
         soon=False,

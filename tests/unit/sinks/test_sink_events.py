@@ -9,6 +9,7 @@ from operators.schema.metrics import COLLECTION, TOPIC
 from sinks.events import SamplesWritten, by_origin, count_by_origin
 from sinks.parquet.rolled import RolledParquet
 from sinks.parquet.settings import ParquetSettings
+from tests.sink_jobs import job_in
 
 
 def batch(ticks: list[int], origins: list[str | None]) -> pa.RecordBatch:
@@ -46,7 +47,8 @@ def test_the_parquet_sink_reports_what_it_took_over(tmp_path: Path) -> None:
     """One event a write, with all its batches."""
     heard: list[object] = []
     settings = ParquetSettings(path=str(tmp_path / "samples"))
-    sink = RolledParquet(settings, ["c"], "r", tmp_path / "state", listener=heard.append)
+    job = job_in(tmp_path / "state", parts=lambda _: ["c"], listener=heard.append)
+    sink = RolledParquet(settings, job)
     part = sink.build_part("step", "c", None)
     part.write_batch([batch([1_000], ["collected"]), batch([2_000], ["collected"])])
     part.close()

@@ -45,7 +45,7 @@ def test_a_snapshot_writes_rows_of_one_type_together(kind: Kind, tmp_path: Path)
     job = Job(kind, tmp_path)
     for n in range(5):
         job.write(n)
-    (log,) = (tmp_path / "state" / "sim-eu").glob("*.log")
+    (log,) = (tmp_path / "state").glob("*/sim-eu/*.log")
     assert log.stat().st_size == 0
     job.snapshot()
     assert len(list(records_of(log))) == 1
@@ -57,7 +57,7 @@ def test_more_rows_than_are_held_are_written_at_once(kind: Kind, tmp_path: Path)
     """So a large gap that is filled takes no memory until the snapshot."""
     job = Job(kind, tmp_path)
     job.write(*range(HELD_ROWS))
-    (log,) = (tmp_path / "state" / "sim-eu").glob("*.log")
+    (log,) = (tmp_path / "state").glob("*/sim-eu/*.log")
     assert len(list(records_of(log))) == 1
 
 
@@ -177,7 +177,8 @@ def test_rows_wait_on_where_their_log_cannot_be_closed(kind: Kind, tmp_path: Pat
     job.end_epoch()
     job.write(2, part="sim-us")
     job.end_epoch()
-    in_the_way = tmp_path / "state" / "sim-eu" / "0000000001.log"
+    (rows,) = (tmp_path / "state").glob("*/sim-eu")
+    in_the_way = rows / "0000000001.log"
     in_the_way.mkdir()
     for _ in range(2):
         with pytest.raises(IsADirectoryError):
@@ -426,8 +427,8 @@ def test_a_kill_while_lost_rows_are_published_repeats_none(kind: Kind, tmp_path:
     job = Job(kind, tmp_path, recovery="first")
     job.write(0, 1)
     job.close()
-    owners = {f: f.read_bytes() for f in (tmp_path / "state").glob("*/owner.json")}
-    logs = {f: f.read_bytes() for f in (tmp_path / "state").glob("*/*.log")}
+    owners = {f: f.read_bytes() for f in (tmp_path / "state").glob("*/*/owner.json")}
+    logs = {f: f.read_bytes() for f in (tmp_path / "state").glob("*/*/*.log")}
     Job(kind, tmp_path, recovery="second").close()
     for file, content in {**owners, **logs}.items():
         file.write_bytes(
