@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from operators.schema.secrets import looks_like_key
-from operators.schema.settings import ByteSize, Duration, Settings, part, require_one
+from operators.schema.settings import ByteSize, Duration, Settings, part
 from operators.schema.urls import http_parts, is_loopback
 from sinks.spool.settings import SpoolSettings
 
@@ -109,7 +109,8 @@ class NewRelicSettings(Settings):
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
-        require_one(license_key=self.license_key, license_key_file=self.license_key_file)
+        if (self.license_key is None) == (self.license_key_file is None):
+            raise ValueError("give exactly one of license_key and license_key_file")
         if self.license_key is not None and not self.license_key.get_secret_value().strip():
             raise ValueError("license_key is empty")
         if self.license_key is not None:
