@@ -35,7 +35,9 @@ def test_step_ids_of_the_stream() -> None:
     """Whoever renames one of these orphans every user's state: add a migration first."""
     drain = Drain()
     schedule = RealTime(0)
-    collection = SimpleNamespace(work=None, pools={}, priorities={}, deadline=1.0, plans={}, rules={})
+    collection = SimpleNamespace(
+        work=None, pools={}, priorities={}, deadline=1.0, plans={}, rules={}
+    )
     parts = Stream(
         targets=TargetSource({}, schedule, drain),
         fleets=FleetSource({}, 1000, schedule, drain),
