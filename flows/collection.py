@@ -48,7 +48,7 @@ class Collection:
     deadline: float
     """Seconds from a tick's due time to the end of its last attempt."""
     plans: Mapping[str, Plan]
-    rules: Mapping[str, Rules]
+    rules: Mapping[str, Rules | None]
     """How each cluster's ticks are compared."""
 
 
@@ -152,9 +152,9 @@ def _plans(config: Config, asked: Shards) -> Mapping[str, Plan]:
     return plans
 
 
-def _rules(config: Config, asked: Shards) -> Mapping[str, Rules]:
+def _rules(config: Config, asked: Shards) -> Mapping[str, Rules | None]:
     """Those of each provider; custom collectors and generators give no counters but `totals`."""
-    rules: dict[str, Rules] = {name: {} for name in asked}
+    rules: dict[str, Rules | None] = {name: {} for name in asked}
     if config.collects:
         rules |= {collector.name: {} for collector in config.collectors}
         rules |= {cluster.name: cluster.derivations for cluster in config.clusters}

@@ -33,7 +33,6 @@ from operators.schema.settings import (
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
-    from operators.derive.rules import Rules
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
     from operators.simulate.settings import FleetSettings
@@ -194,11 +193,9 @@ class ClusterSettings(Settings):
         return kafka_servers()
 
     @property
-    def derivations(self) -> "Rules":
-        """How two of its ticks are compared, by kind."""
-        from operators.derive.kafka import KAFKA_RULES
-
-        return KAFKA_RULES
+    def derivations(self) -> None:
+        """How two of its ticks are compared: as Kafka's are, which the derivation knows."""
+        return
 
     def collector(self, account_id: int | None, *, beside: "frozenset[Only]" = frozenset()) -> Any:
         """What collects from it; see `operators.collect.step.Collects`.

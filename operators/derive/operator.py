@@ -9,6 +9,7 @@ import bytewax.operators as op
 import pyarrow as pa
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
+from operators.derive.kafka import KAFKA_RULES
 from operators.derive.rules import Rule, Rules, each
 from operators.derive.store import Raw, frozen, thawed
 from operators.derive.totals import SCHEMAS as TOTALS
@@ -30,11 +31,14 @@ _BY_TOTALS = Rule(each(derive_totals, kept_totals), TOTALS)
 
 
 class ClusterDerivation:
-    """Fills in the derived columns of one cluster's results, tick by tick, by its provider's rules."""
+    """Fills in the derived columns of one cluster's results, tick by tick, by its provider's rules.
 
-    def __init__(self, cluster: str, rules: Rules, state: DeriveState | None = None) -> None:
+    They are Kafka's where it is given none.
+    """
+
+    def __init__(self, cluster: str, rules: Rules | None, state: DeriveState | None = None) -> None:
         self._cluster = cluster
-        self._rules = rules
+        self._rules = KAFKA_RULES if rules is None else rules
         self._last: dict[str, tuple[int, Raw]] = {}
         self._frozen: dict[str, tuple[int, dict[str, bytes]]] = {}
         if state is not None:
@@ -84,13 +88,13 @@ class ClusterDerivation:
 def derive(
     step_id: str,
     up: KeyedStream[TickResult],
-    clusters: Mapping[str, Rules],
+    clusters: Mapping[str, Rules | None],
     measured: Callable[[TickResult], None] | None = None,
 ) -> KeyedStream[TickResult]:
     """Fill in the columns that compare a target's ticks: rates, trends, lag in seconds.
 
     Unit of parallelism: the cluster, by which the stream is keyed. `clusters` gives the rules of each
-    one's provider. State: the last raw measures of each kind, so rates go on after a restart. State of
+    one's provider, None for Kafka's. State: the last raw measures of each kind, so rates go on after a restart. State of
     a cluster that is not in `clusters`, or of another version, is dropped. `measured` gets each result
     while it has its measures.
     """
@@ -105,7 +109,7 @@ class _DeriveLogic(StatefulBatchLogic[TickResult, TickResult, DeriveState | None
     def __init__(
         self,
         state: DeriveState | None,
-        clusters: Mapping[str, Rules],
+        clusters: Mapping[str, Rules | None],
         measured: Callable[[TickResult], None] | None,
     ) -> None:
         self._clusters = clusters
