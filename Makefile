@@ -57,8 +57,9 @@ WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 test: install ## every test, the real Kafka broker's among them
 	$(BIN)/pytest tests -n $(WORKERS) --dist loadgroup --durations 20
 
+# A verdict soon: laws are tried with a quarter of the examples that `make test` tries them with.
 test-quick: install ## unit tests: no broker, no minutes
-	$(BIN)/pytest tests/unit -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
+	$(BIN)/pytest tests/unit -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --hypothesis-profile quick
 
 test-long: install ## the tests that `make test` skips for the time they take, each with its reason
 	$(BIN)/pytest tests -m long --long -v

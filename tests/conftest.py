@@ -27,6 +27,9 @@ gc.disable()
 hypothesis.settings.register_profile(
     "mqpipe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile(
+    "quick", hypothesis.settings.get_profile("mqpipe"), max_examples=25
+)
 hypothesis.settings.load_profile("mqpipe")
 
 

@@ -133,7 +133,7 @@ class Source(FixedPartitionedSource[int, None]):
 
 def test_bytewax_ends_the_epochs_of_two_sources_together() -> None:
     """One is asked six times as often: without more it is soon ahead by a whole epoch."""
-    epoch, epochs = 0.4, 20
+    epoch, epochs = 0.4, 12
     flow = Dataflow("epochs")
     often: list[float] = []
     seldom: list[float] = []
