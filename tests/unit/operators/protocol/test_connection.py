@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.protocol import Client, RequestError
+from tests.certificates import self_signed, server_context
 from tests.unit.operators.protocol.broker import Asked, Broker, broker, framed, groups_answer
-from tests.unit.operators.protocol.certificates import self_signed, server_context
 
 NO_GROUPS = b"\0\0\0\0\0\0\x01\0"
 """An answer to ListGroups, version 5."""

@@ -18,8 +18,8 @@ from operators.protocol.properties import PropertyError, translated
 from operators.protocol.sasl.msk_iam import signed
 from operators.schema import msk_iam
 from operators.schema.kafka import KafkaConnection
+from tests.certificates import self_signed, server_context
 from tests.unit.operators.protocol.broker import Asked, answer_to, broker, groups_answer, read
-from tests.unit.operators.protocol.certificates import self_signed, server_context
 
 KEY, SECRET, SESSION = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "a/b+c="
 MSK_HOST = "b-1.cluster.abc123.c2.kafka.eu-west-1.amazonaws.com"

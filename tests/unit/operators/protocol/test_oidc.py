@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from operators.protocol.properties import JWT_BEARER, translated
 from operators.protocol.sasl.exchange import RefusedError
 from operators.protocol.sasl.oidc import OidcTokens, extensions, unsecured
+from tests.certificates import self_signed, server_context
 from tests.kafka.tokens import token
-from tests.unit.operators.protocol.certificates import self_signed, server_context
 
 Answer = Callable[["Got"], tuple[int, bytes]]
 

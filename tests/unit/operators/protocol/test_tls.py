@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from operators.protocol.errors import RequestError
 from operators.protocol.tls import Contexts, broker_context
-from tests.unit.operators.protocol.certificates import self_signed
+from tests.certificates import self_signed
 
 
 def names(context: ssl.SSLContext) -> set[str]:

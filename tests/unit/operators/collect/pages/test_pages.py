@@ -21,7 +21,7 @@ from operators.collect.pages.reader import PageReader, Pages
 from operators.collect.pages.session import PageSession
 from operators.collect.pages.settings import PagesSettings
 from operators.schema.logs import FIELDS
-from tests.certificates import certificate as self_signed
+from tests.certificates import certificate as self_signed_files
 from tests.ports import PortClaim
 
 PAGE = """\
@@ -428,7 +428,7 @@ def test_a_page_that_lets_nobody_in_says_what_to_check(status: int) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of 127.0.0.1 with its key, that signed itself; in one file."""
-    made = self_signed(tmp_path_factory.mktemp("tls") / "page")
+    made = self_signed_files(tmp_path_factory.mktemp("tls") / "page")
     file = made.cert.with_name("page.pem")
     file.write_bytes(made.key.read_bytes() + made.cert.read_bytes())
     return file
