@@ -234,7 +234,7 @@ def test_a_token_that_cannot_be_had_is_said(
     assert secret not in str(error)
 
 
-def test_an_unsigned_token_of_ones_own_gets_in(secured_kafka: SecuredKafka) -> None:
+def test_a_custom_unsigned_token_gets_in(secured_kafka: SecuredKafka) -> None:
     """librdkafka's way for tests."""
     properties = oauth(secured_kafka, config=f"principal={ADMIN} scope=a,b lifeSeconds=60")
     properties["enable.sasl.oauthbearer.unsecure.jwt"] = "true"

@@ -227,7 +227,7 @@ def test_names_of_collectors_fit_the_rest(changed: dict[str, Any], says: str) ->
         Config.model_validate({**config, **changed})
 
 
-def test_a_target_of_ones_own_has_no_clusters_row() -> None:
+def test_a_custom_target_has_no_clusters_row() -> None:
     """In hybrid mode its entities are filled, but nothing is joined from kinds it has not."""
     identity = ClusterIdentity("jobs", "test", None)
     merge = ClusterMerge(Plan("jobs", "test", joined=False), FillSettings())

@@ -189,7 +189,7 @@ def broken(times: Ints, scene: Scene) -> Floats:
     return np.ones(len(times) - 1)
 
 
-def test_a_pattern_of_ones_own() -> None:
+def test_a_custom_pattern() -> None:
     """A function that is named as module:name is a pattern, with its options."""
     own = {"kind": f"{__name__}:lunch", "options": {"depth": 0.1}}
     assert factors(own, "2026-01-01T12:30", "2026-01-01T13:30") == [0.1, 1.0]

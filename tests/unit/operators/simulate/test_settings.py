@@ -141,15 +141,15 @@ class Careless(Counter):
         return [super().step(block)[0].drop_columns(["late"])]
 
 
-def own(name: str) -> ShardSpec:
+def custom(name: str) -> ShardSpec:
     """A shard of a fleet with a generator of this module."""
     use = {"use": f"{__name__}:{name}", "options": {"step": 10}}
     return spec_of(generator=use)
 
 
-def test_a_generator_of_ones_own() -> None:
+def test_a_custom_generator() -> None:
     """A generator that is named as module:name makes the samples and keeps its state."""
-    shard = Shard(own("Counter"), 1)
+    shard = Shard(custom("Counter"), 1)
     assert samples(shard, [2])[TOPIC]["topic.offset"].to_list() == [10, 20]
     resumed = Shard(shard.spec, 1, shard.snapshot())
     assert samples(resumed, [1])[TOPIC]["topic.offset"].to_list() == [30]
@@ -158,7 +158,7 @@ def test_a_generator_of_ones_own() -> None:
 def test_a_generator_must_keep_to_the_schema() -> None:
     """A batch of other columns is refused with the generator's name."""
     with pytest.raises(GeneratorError, match=r"generator `.*Careless` of cluster `sim`"):
-        Shard(own("Careless"), 1).step(Ticks("sim", START, INTERVAL))
+        Shard(custom("Careless"), 1).step(Ticks("sim", START, INTERVAL))
 
 
 def test_a_digest_tells_patterns_and_anomalies_apart() -> None:

@@ -270,9 +270,9 @@ HEAT = Kind((BROKER,), lambda case: [Effect(Lever.CPU, case.itself, 50 * case.ma
 """A custom kind, as a plug-in would have it."""
 
 
-def test_a_kind_of_ones_own() -> None:
+def test_a_custom_kind() -> None:
     """A kind that is named as module:name works as a built-in one does."""
-    kind = "tests.unit.operators.simulate.test_anomalies:HEAT"
+    kind = "tests.unit.operators.simulate.anomalies.test_anomalies:HEAT"
     hot = run(one(kind))[BROKER].filter(pl.col("anomaly").is_not_null())
     assert set(hot["broker_id"]) == {2}
     assert hot["broker.cpuUsage"].max() == 100
