@@ -144,12 +144,8 @@ class Courier:
         self._reported: set[int | str] = set()
         self._log = Log("mqpipe.sinks").bind(sink=destination.name)
 
-    async def deliver(
-        self, samples: SampleBatches, since: float, route: str | None = None
-    ) -> list[DeadLetter]:
+    async def deliver(self, samples: SampleBatches, route: str | None = None) -> list[DeadLetter]:
         """Deliver all samples; give back what the destination will never take.
-
-        `since` is when they were written, in seconds since the epoch.
 
         Raises:
             Undelivered: the patience has a bound and it is reached. Some of them may have
@@ -170,7 +166,7 @@ class Courier:
                     break
                 if parcel is None:
                     break
-                tasks.append(asyncio.create_task(self._convey(parcel, since)))
+                tasks.append(asyncio.create_task(self._convey(parcel)))
             conveyed = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
@@ -191,7 +187,7 @@ class Courier:
                 self._slots.release()
         return parcel
 
-    async def _convey(self, parcel: Parcel, since: float) -> list[DeadLetter]:
+    async def _convey(self, parcel: Parcel) -> list[DeadLetter]:
         """Send a parcel that holds a slot, and what it may be split into."""
         try:
             outcome = await self._attempt(parcel)
@@ -199,9 +195,7 @@ class Courier:
             self._slots.release()
         if outcome is None:
             counts, ticks = by_origin(parcel.samples)
-            latency = max(0.0, self._clock() - since)
-            name = self._destination.name
-            self._listener(SamplesDelivered(name, parcel.route, counts, ticks, latency))
+            self._listener(SamplesDelivered(self._destination.name, parcel.route, counts, ticks))
             return []
         if isinstance(outcome, DeadLetter):
             counts = count_by_origin(outcome.samples)
@@ -211,7 +205,7 @@ class Courier:
             return [outcome]
         letters = []
         for part in outcome:
-            letters += await self.deliver(part, since, parcel.route)
+            letters += await self.deliver(part, parcel.route)
         return letters
 
     async def _attempt(self, parcel: Parcel) -> DeadLetter | list[SampleBatches] | None:

@@ -52,8 +52,6 @@ class SamplesDelivered:
     by_origin: Mapping[str, int]
     ticks: Mapping[str, tuple[int, int]]
     """By origin, their oldest and newest tick, in milliseconds since the epoch."""
-    latency: float
-    """Seconds from the write to the acknowledgement (of the oldest sample)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,9 +106,7 @@ async def _send_again(file: Path, sink: str, courier: Courier) -> None:
     waiting = [letter for letter in letters if letter.sink == sink]
     try:
         while waiting:
-            failed = await courier.deliver(
-                waiting[0].samples, waiting[0].at / 1000, waiting[0].route or None
-            )
+            failed = await courier.deliver(waiting[0].samples, waiting[0].route or None)
             kept += [
                 replace(again, attempts=again.attempts + waiting[0].attempts) for again in failed
             ]

@@ -43,7 +43,7 @@ def pool(name: str, busy: str | None = None, tripped: str | None = None) -> Pool
         stats.ended(Outcome.COMPLETED, 0.2, None)
     stats.ended(Outcome.FAILED, 7.0, "timeout")
     stats.refused(Outcome.OVERRUN, "overrun")
-    slots = [SlotState(0, busy, 1, 2.5 if busy else 0.0), SlotState(1, None, 0, 0.0)]
+    slots = [SlotState(0, busy, 2.5 if busy else 0.0), SlotState(1, None, 0.0)]
     breakers = [BreakerState(tripped, 5, open=True, probe_in=42.0, abandoned=0)] if tripped else []
     return PoolPicture(name, stats, 1000, slots, breakers)
 

@@ -40,9 +40,6 @@ SCORING: Mapping[str, Callable[[Samples], Iterable[pl.DataFrame]]] = {
 
 NAMES = (*ALERTING, *SCORING)
 
-SHIPPED = tuple(ALERTING)
-"""Those whose thresholds ship with mqpipe."""
-
 
 @dataclass(frozen=True, slots=True)
 class DetectorResult:

@@ -20,11 +20,6 @@ class Coverage:
     filled: int = 0
     late: int = 0
 
-    @property
-    def percent(self) -> float:
-        """Share of the expected samples that were collected or filled, 0 to 100."""
-        return 100.0 * (self.collected + self.filled) / self.expected if self.expected else 100.0
-
 
 class CoverageReport:
     """Reports one cluster's coverage to a listener, each late sample with the next report."""

@@ -91,9 +91,9 @@ class Slots:
         """What each slot works on at this moment. Any thread may ask."""
         now = self._loop.time()
         return [
-            SlotState(slot.index, None, 0, 0.0)
+            SlotState(slot.index, None, 0.0)
             if (task := slot.task) is None
-            else SlotState(slot.index, task.key or "", task.attempts, now - task.began)
+            else SlotState(slot.index, task.key or "", now - task.began)
             for slot in self._slots
         ]
 

@@ -64,9 +64,8 @@ class SlotState(NamedTuple):
 
     slot: int
     key: str | None
-    attempt: int
     busy: float
-    """Seconds since this attempt began."""
+    """Seconds since the attempt at it began."""
 
 
 class BreakerState(NamedTuple):

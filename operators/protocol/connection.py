@@ -98,11 +98,6 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
 
     @property
-    def waiting(self) -> int:
-        """Requests without an answer."""
-        return len(self._pending)
-
-    @property
     def overdue(self) -> bool:
         """Whether the oldest request's answer should have come."""
         return bool(self._pending) and self._pending[0].deadline <= self._loop.time()

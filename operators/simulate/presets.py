@@ -21,9 +21,6 @@ CLUSTER_MESSAGES: dict[Provider, float] = {
 ENVIRONMENT_SCALE = {"production": 1.0, "staging": 0.3, "development": 0.1, "test": 0.05}
 """Traffic of an environment beside production's; any other name counts as production."""
 
-RETENTION = 7 * 86400.0
-"""Seconds that a topic keeps its messages."""
-
 REPLICATION_FACTOR = 3
 
 CPU, MEMORY, LATENCY = 45.0, 60.0, 15.0

@@ -35,7 +35,7 @@ class ChunkDelivery:
         """Deliver a lane's next chunk, and give it; None where the lane has nothing."""
         chunk = await asyncio.to_thread(spool.read, lane)
         if chunk is not None:
-            letters = await self.courier.deliver(chunk.samples, chunk.oldest)
+            letters = await self.courier.deliver(chunk.samples)
             await self._settle(spool, chunk, letters)
         return chunk
 

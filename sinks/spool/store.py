@@ -41,12 +41,12 @@ SpoolState = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive records of a spool. Times are seconds since the epoch."""
+    """Consecutive records of a spool."""
 
     samples: SampleBatches
     end: Position
-    oldest: float
     newest: float
+    """When the last of them was written, in seconds since the epoch."""
     unreadable: tuple[UnreadableMessage, ...] = ()
 
 
@@ -231,10 +231,10 @@ class Spool:
     def _chunk(self, start: Position, end: Position) -> Chunk:
         samples: list[pa.RecordBatch] = []
         unreadable: list[UnreadableMessage] = []
-        stamps: list[float] = []
+        newest = self._clock()
         rows = size = 0
         for position, payload in self._log.read(start, end):
-            stamps.append(_STAMP.unpack_from(payload)[0] / 1000)
+            newest = _STAMP.unpack_from(payload)[0] / 1000
             size += len(payload)
             try:
                 samples.append(decode(payload[_STAMP.size :]))
@@ -244,9 +244,7 @@ class Spool:
             if rows >= CHUNK_ROWS or size >= _CHUNK_BYTES:
                 end = position
                 break
-        now = self._clock()
-        oldest, newest = (stamps[0], stamps[-1]) if stamps else (now, now)
-        return Chunk(tuple(samples), end, oldest, newest, tuple(unreadable))
+        return Chunk(tuple(samples), end, newest, tuple(unreadable))
 
     def _unreadable(self, position: Position, payload: bytes, reason: str) -> UnreadableMessage:
         now = round(self._clock() * 1000)

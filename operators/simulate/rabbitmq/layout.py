@@ -19,7 +19,7 @@ from operators.simulate.spec import ShardSpec
 MEMBERS = 3
 """Nodes that hold a quorum queue or a stream, where there are so many: RabbitMQ's default."""
 
-CLASSIC, QUORUM, STREAM = TYPES = ("classic", "quorum", "stream")
+CLASSIC, QUORUM, STREAM = ("classic", "quorum", "stream")
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,20 +92,20 @@ def deliver(
     async def run() -> list[DeadLetter]:
         listener = (heard if heard is not None else []).append
         courier = Courier(destination, patience, slots, listener, clock=lambda: 100.0)
-        return await courier.deliver(samples, since=98.0)
+        return await courier.deliver(samples)
 
     return asyncio.run(run())
 
 
-def test_what_is_delivered_is_reported_with_its_latency() -> None:
-    """A delivered parcel is one event: how many of which origin, after how many seconds."""
+def test_what_is_delivered_is_reported_with_its_origins_and_ticks() -> None:
+    """A delivered parcel is one event: how many of which origin, and their ticks."""
     destination, heard = Scripted(), list[object]()
 
     letters = deliver(destination, (numbered(range(10)),), heard=heard)
 
     assert letters == []
     ticks = {"simulated": (NEW_YEAR, NEW_YEAR + 9 * INTERVAL)}
-    assert heard == [SamplesDelivered("scripted", "only", {"simulated": 10}, ticks, 2.0)]
+    assert heard == [SamplesDelivered("scripted", "only", {"simulated": 10}, ticks)]
 
 
 @given(st.lists(st.integers(1, 20), max_size=4), st.integers(1, 30), st.integers(1, 7))
@@ -155,7 +155,7 @@ def test_a_destination_is_left_alone_for_as_long_as_it_asks() -> None:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(AtOnce())
         courier = Courier(destination, AT_ONCE, slots=2, clock=loop.time)
-        return await courier.deliver((numbered(range(3)),), since=0.0)
+        return await courier.deliver((numbered(range(3)),))
 
     destination = Timed([RetryLater("429", after=7.0)], size=1)
     assert virtual_time.run(run()) == []

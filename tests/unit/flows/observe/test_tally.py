@@ -171,7 +171,7 @@ def test_a_network_sinks_samples_arrive_when_they_are_acknowledged(
     waiting = tally.picture().sinks[1]
     assert (waiting.arrived, dict(waiting.watermarks)) == (0, {})
     clock.now = 1_010.0
-    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 4}, ticks, 9.0))
+    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 4}, ticks))
     arrived = tally.picture().sinks[1]
     assert (arrived.arrived, dict(arrived.watermarks)) == (4, {"collected": 1_000_000})
     assert arrived.delays["collected"].last == 10.0
@@ -179,8 +179,8 @@ def test_a_network_sinks_samples_arrive_when_they_are_acknowledged(
 
 def test_what_only_one_of_two_routes_delivered_has_not_arrived(tally: Tally) -> None:
     """With New Relic's events and metrics, the slower one counts."""
-    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 4, "filled": 1}, {}, 1.0))
-    tally.hear(SamplesDelivered("newrelic", "metrics", {"collected": 3}, {}, 1.0))
+    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 4, "filled": 1}, {}))
+    tally.hear(SamplesDelivered("newrelic", "metrics", {"collected": 3}, {}))
     assert tally.picture().sinks[1].arrived == 3
 
 
@@ -195,7 +195,7 @@ def test_the_jobs_watermark_is_that_of_its_slowest_sink(tally: Tally) -> None:
     """A tick has passed when every sink that has samples of its origin delivered it."""
     tally.hear(SamplesWritten("parquet", {"collected": 1}, {"collected": (9_000, 9_000)}))
     ticks = {"collected": (3_000, 3_000)}
-    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 1}, ticks, 0.1))
+    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 1}, ticks))
     assert dict(tally.picture().watermarks) == {"collected": 3_000}
 
 
@@ -220,7 +220,7 @@ def test_a_picture_stays_as_it_was_while_the_tally_counts_on(tally: Tally) -> No
     def count() -> None:
         ticks = {"collected": (900_000, 990_000)}
         tally.hear(SamplesWritten("parquet", {"collected": 5}, ticks))
-        tally.hear(SamplesDelivered("newrelic", "events", {"collected": 5}, ticks, 0.1))
+        tally.hear(SamplesDelivered("newrelic", "events", {"collected": 5}, ticks))
         tally.hear(SamplesDead("newrelic", "events", {"collected": 1}, "too old", 400))
         tally.hear(SpoolDepth("newrelic", "spool-0", 10, 20))
         tally.hear(Coverage("prod", 1_000, expected=10, collected=7, filled=3))
@@ -346,7 +346,7 @@ def test_a_sinks_delay_is_that_of_the_last_samples_to_arrive(tally: Tally, clock
 def test_a_sink_to_which_nothing_gets_through_falls_behind(tally: Tally, clock: Clock) -> None:
     """Its delay grows once the next tick is due."""
     ticks = {"collected": (1_000_000, 1_000_000)}
-    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 1}, ticks, 0.1))
+    tally.hear(SamplesDelivered("newrelic", "events", {"collected": 1}, ticks))
     assert tally.picture().sinks[1].delay(1_030.0, 30.0) == 0.0
     assert tally.picture().sinks[1].delay(1_500.0, 30.0) == 470.0
 
