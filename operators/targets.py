@@ -10,7 +10,7 @@ from operators.drain import Drain
 from operators.retired import RetiredPartition
 from operators.schedule import Alarm, RealTime, at_or_after, awake_at
 from operators.served import Served, Stretch
-from operators.ticks import Ticks
+from operators.ticks import Ticks, input_partition
 
 _STATE_VERSION = 2
 
@@ -33,7 +33,7 @@ class Target:
     @property
     def partition(self) -> str:
         """The input partition's name."""
-        return f"{self.cluster}/{self.kind}"
+        return input_partition(self.cluster, self.kind)
 
 
 class TargetSource(FixedPartitionedSource[tuple[str, Ticks], TargetState | None]):

@@ -25,6 +25,11 @@ SIMULATION_KIND = "simulation"
 """The kind of a simulated cluster whose generator does I/O."""
 
 
+def input_partition(cluster: str, kind: str | None) -> str:
+    """The name of an input partition: `<cluster>` of a shard, `<cluster>/<kind>` of a target."""
+    return cluster if kind is None else f"{cluster}/{kind}"
+
+
 @dataclass(frozen=True, slots=True)
 class Ticks:
     """Consecutive due times of one input partition: a target's, or a shard's.
@@ -48,8 +53,8 @@ class Ticks:
 
     @property
     def partition(self) -> str:
-        """The input partition's name: `<cluster>` of a shard, `<cluster>/<kind>` of a target."""
-        return self.cluster if self.kind is None else f"{self.cluster}/{self.kind}"
+        """The input partition's name."""
+        return input_partition(self.cluster, self.kind)
 
     @property
     def end(self) -> int:

@@ -12,7 +12,7 @@ import polars as pl
 
 from flows.anomalies.alerts import ALERTS
 from flows.errors import UsageError
-from operators.schema.guid import broker_name, node_name
+from operators.schema.guid import broker_name, entity_path, node_name
 from operators.schema.nearest import suggestion
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -288,4 +288,4 @@ def _path(labels: Mapping[str, Any]) -> str | None:
         return place
     if place is None:
         return str(cluster)
-    return f"{cluster}/{broker_name(place) if labels.get('broker') == place else place}"
+    return entity_path(str(cluster), broker_name(place) if labels.get("broker") == place else place)

@@ -8,7 +8,7 @@ from operators.collect.samples import SampleIdentity, cluster_part, collected_ba
 from operators.collect.values import below, listed, milliseconds, number, whole, word
 from operators.derive.totals import totals_batch
 from operators.nats.monitor import Json, Report
-from operators.schema.guid import node_name
+from operators.schema.guid import entity_path, node_name
 from operators.schema.metrics import NODE
 from operators.ticks import Collected
 
@@ -158,7 +158,7 @@ def _metrics(server: NatsServer, members: Members) -> dict[str, float | int | No
 
 
 def _counters(cluster: str, server: NatsServer) -> Iterator[tuple[str, str, str, int, int]]:
-    entity = f"{cluster}/{node_name(server.report.server)}"
+    entity = entity_path(cluster, node_name(server.report.server))
     page, at = server.report.page, server.report.at
     values = {column: page.get(key) for column, key in _COUNTERS.items()}
     values["node.apiErrors"] = below(server.stores, "api", "errors")

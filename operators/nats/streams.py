@@ -14,6 +14,7 @@ from operators.derive.totals import totals_batch
 from operators.nats.monitor import Json, Report
 from operators.nats.names import path_of
 from operators.nats.servers import heard
+from operators.schema.guid import entity_path
 from operators.schema.metrics import QUEUE
 from operators.ticks import Collected
 
@@ -81,7 +82,7 @@ def queue_samples(
         (queue, leading(queue.reports)) for queue in sorted(queues, key=lambda queue: queue.path)
     ]
     rows = [_row(queue, leads, answered) for queue, leads in found if leads or _leaderless(queue)]
-    names = ["/".join(row.path) for row in rows]
+    names = [entity_path(*row.path) for row in rows]
     columns = {column: [row.values.get(column) for row in rows] for column in _COLUMNS}
     batch = collected_batch(
         identity, tick, QUEUE, [row.path for row in rows], names, {"queue": names, **columns}
@@ -103,7 +104,7 @@ def queue_samples(
     )
     counters = [
         (
-            f"{identity.cluster}/{'/'.join(queue.path)}",
+            entity_path(identity.cluster, *queue.path),
             column,
             str(leads.page.get("created")),
             count,

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.schema.arrow import Only, as_only, sample_batch, schema_of
-from operators.schema.guid import broker_name, entity_guid
+from operators.schema.guid import broker_name, entity_guid, entity_path
 from operators.schema.metrics import (
     BROKER,
     BROKER_ID,
@@ -219,7 +219,7 @@ def _row(entity_type: EntityType, event: Event, timestamp: int, account_id: int 
         "entity_guid": _word(event, "entityGuid")
         or entity_guid(account_id, entity_type.name, provider, cluster, *parts),
         "entity_type": entity_type.name,
-        "entity_name": "/".join((cluster, *parts)),
+        "entity_name": entity_path(cluster, *parts),
         "cluster_name": cluster,
         "provider": provider,
         "environment": _word(event, "environment"),
