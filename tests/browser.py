@@ -1,4 +1,4 @@
-"""A headless Chromium for tests of pages. It is told of colours and sizes, and tells of errors."""
+"""A headless Chromium for tests of pages. It is given colours and sizes, and reports errors."""
 
 import shutil
 import time

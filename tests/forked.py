@@ -119,24 +119,24 @@ def _serve(orders: socket.socket) -> dict[str, Any] | None:
         text, descriptors, _, _ = socket.recv_fds(orders, _GREATEST, 3)
         if not text:
             return None
-        told, tell = os.pipe()
+        answer, write_end = os.pipe()
         # Twice: whose parent has ended is a child of the tests' process.
         if (between := os.fork()) == 0:
             if (child := os.fork()) != 0:
-                os.write(tell, str(child).encode())
+                os.write(write_end, str(child).encode())
                 os._exit(0)
             orders.close()
-            os.close(told)
-            os.close(tell)
+            os.close(answer)
+            os.close(write_end)
             for number, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             order: dict[str, Any] = json.loads(text)
             return order
-        for descriptor in (*descriptors, tell):
+        for descriptor in (*descriptors, write_end):
             os.close(descriptor)
         os.waitpid(between, 0)
-        with open(told, "rb") as pipe:  # noqa: PTH123 - a descriptor
+        with open(answer, "rb") as pipe:  # noqa: PTH123 - a descriptor
             orders.send(pipe.read())
 
 

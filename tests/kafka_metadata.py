@@ -25,7 +25,7 @@ def topology(
 ) -> ClusterMetadata:
     """The topology of these brokers and topics; `refused` topics answer with an error.
 
-    A topic's id is made of what `ids` has for it, and not told where that has nothing. Without
+    A topic's id is made of what `ids` has for it, and not given where that has nothing. Without
     `ids` it is made of `id of ` and its name.
     """
     return found_metadata(metadata(brokers, topics, refused, ids))
@@ -39,8 +39,8 @@ def metadata(
 ) -> bytes:
     """What a broker answers of these brokers and topics."""
     texts = {name: f"id of {name}" for name in topics} if ids is None else ids
-    told = [_topic(name, partitions, texts.get(name)) for name, partitions in topics.items()]
-    told += [_topic(name, [], name, _NOT_AUTHORIZED) for name in refused]
+    reported = [_topic(name, partitions, texts.get(name)) for name, partitions in topics.items()]
+    reported += [_topic(name, [], name, _NOT_AUTHORIZED) for name in refused]
     answer = MetadataResponse(
         throttle_time_ms=0,
         brokers=[
@@ -51,7 +51,7 @@ def metadata(
         ],
         cluster_id=CLUSTER_ID,
         controller_id=brokers[0] if brokers else -1,
-        topics=told,
+        topics=reported,
     )
     return bytes(answer.encode(version=VERSIONS["Metadata"]))
 

@@ -10,7 +10,7 @@ from operators.collect.reading.groups import COMPUTED, FoundGroup, FoundGroups, 
 
 @dataclass(frozen=True)
 class ReportedGroup:
-    """What is told of one group; None is what is not."""
+    """What is reported of one group; None is what is not."""
 
     id: str
     state: str | None = None
@@ -25,31 +25,31 @@ class ReportedGroup:
     """Of a share group, for each of `commits`."""
 
 
-def groups_of(*told: ReportedGroup) -> FoundGroups:
-    """The groups that are told of."""
+def groups_of(*reported: ReportedGroup) -> FoundGroups:
+    """The groups that are reported."""
     topics: dict[str, int] = {}
     rows = [
         (index, topics.setdefault(topic, len(topics)), partition, offset, lag)
-        for index, group in enumerate(told)
+        for index, group in enumerate(reported)
         for (topic, partition, offset), lag in zip(
             group.commits, group.lags or [COMPUTED] * len(group.commits), strict=True
         )
     ]
     columns = np.array(rows, np.int64).reshape(-1, 5).T
-    groups = tuple(FoundGroup(g.id, g.state, g.type, _description(g), g.at) for g in told)
-    return FoundGroups(groups, Positions(tuple(topics), *columns), len(told), ())
+    groups = tuple(FoundGroup(g.id, g.state, g.type, _description(g), g.at) for g in reported)
+    return FoundGroups(groups, Positions(tuple(topics), *columns), len(reported), ())
 
 
-def _description(told: ReportedGroup) -> Description | None:
-    if told.members is None:
+def _description(reported: ReportedGroup) -> Description | None:
+    if reported.members is None:
         return None
     assigned: dict[str, tuple[int, ...]] = {}
-    for topic, partition in told.assigned:
+    for topic, partition in reported.assigned:
         assigned[topic] = (*assigned.get(topic, ()), partition)
     members = tuple(
         Member(
             name, f"client of {name}", "/10.0.0.7", None, () if index else tuple(assigned.items())
         )
-        for index, name in enumerate(told.members)
+        for index, name in enumerate(reported.members)
     )
-    return Description(told.state or "", members, "range")
+    return Description(reported.state or "", members, "range")

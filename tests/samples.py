@@ -1,4 +1,4 @@
-"""Samples for tests: numbered rows, so that each can be told from every other."""
+"""Samples for tests: numbered rows, so that each differs from every other."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Results of ticks for tests, made of what was measured, and told in a few words."""
+"""Results of ticks for tests, made of what was measured, and described in a few words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

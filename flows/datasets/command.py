@@ -52,7 +52,7 @@ def export_dataset(config: Config, options: ExportOptions, dataset: DatasetOptio
         raise UsageError(f"--resume goes on with Parquet; --format {dataset.form} is made at once")
     _known(dataset.metrics)
     out = options.out or f"./{dataset.form}"
-    config = overridden(config, replace(options, out=None))  # the card tells it
+    config = overridden(config, replace(options, out=None))  # the card says where
     if "://" in out:
         raise UsageError(f"--out {out}: --format {dataset.form} writes to a directory")
     target = Path(out).absolute()

@@ -57,7 +57,7 @@ class BetweenTicks:
             self._reading = asyncio.create_task(read(turn))
 
     def ended(self) -> list[Problem]:
-        """What went wrong with the read that has ended; what it raised is raised. Told once."""
+        """What went wrong with the read that has ended; what it raised is raised. Given once."""
         if self._reading is None or not self._reading.done():
             return []
         reading, self._reading = self._reading, None

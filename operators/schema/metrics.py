@@ -490,7 +490,7 @@ BROKER = EntityType(
             ),
             otel_factor=0.01,
         ),
-        _word("broker.host", "host and port at which clients are told to reach it"),
+        _word("broker.host", "host and port at which clients are to reach it"),
         _gauge("broker.systemLoad", "threads", "threads that run or wait to, mean of a minute"),
     ),
 )
@@ -700,7 +700,7 @@ BROKER_TOPIC = EntityType(
             "bytes produced to the topic's partitions that the broker leads",
         ),
         _whole("topic.diskSize", "bytes", "size of the topic's logs on the broker"),
-        _word("broker.host", "host and port at which clients are told to reach the broker"),
+        _word("broker.host", "host and port at which clients are to reach the broker"),
     ),
 )
 

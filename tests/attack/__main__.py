@@ -2,7 +2,7 @@
 
 Configurations, state, streams, clocks, names, pages, batches, files, answers and scrapes that nobody means, each
 made of the seed and its number. What is found (a traceback, a hang, lost or doubled samples, a file outside its place) is
-told with how to repeat it, and makes the exit code 1. Everything happens in temporary folders
+reported with how to repeat it, and makes the exit code 1. Everything happens in temporary folders
 and on loopback.
 """
 
@@ -76,12 +76,12 @@ def _attack(kinds: list[str], seed: int, only: int | None, end: float) -> tuple[
                 number += 1
                 if only is not None and number != only:
                     continue
-                told = _one(attack, random.Random(f"{seed}/{number}"))
+                reported = _one(attack, random.Random(f"{seed}/{number}"))
                 done[kind] += 1
-                if told is not None:
+                if reported is not None:
                     findings += 1
                     again = f"python -m tests.attack --seed {seed} --at {number} {' '.join(kinds)}"
-                    print(f"FOUND by {kind}: {told}\n  again: {again}\n", flush=True)
+                    print(f"FOUND by {kind}: {reported}\n  again: {again}\n", flush=True)
                 if only is not None:
                     return done, findings
                 if time.monotonic() > end:

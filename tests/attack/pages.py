@@ -22,7 +22,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def attack(chance: random.Random, place: Place) -> str:
-    """Whatever a page is, the others are read, and it is told in time."""
+    """Whatever a page is, the others are read, and it is reported in time."""
     kind = chance.choice(
         ["redirect", "endless", "bomb", "garbage", "labels", "hangs", "cut", "status"]
     )

@@ -39,7 +39,7 @@ def attack(chance: random.Random, place: Place) -> str:
         raise Found(f"published nothing in 40 s: {place.said()}")
     place.forget_what_was_said()
     before = {label: frame.height for label, frame in place.keys().items()}
-    files = sorted(p for p in (place.work / "state").rglob("*") if p.is_file() and _told_apart(p))
+    files = sorted(p for p in (place.work / "state").rglob("*") if p.is_file() and _harm_shows(p))
     stray = chance.random() < 0.3
     if stray:
         folder = chance.choice(sorted({file.parent for file in files}))
@@ -84,7 +84,7 @@ def _says_where(harmed: Path, said: str) -> bool:
     )
 
 
-def _told_apart(file: Path) -> bool:
+def _harm_shows(file: Path) -> bool:
     """Whether it can be known that it was harmed.
 
     A database without its `-wal`, or with one that ends early, is a whole one as it was before:

@@ -38,7 +38,7 @@ def configured(clusters: int, sink: str) -> str:
 
 
 def drained(folder: Path, seconds: float) -> float:
-    """Run `mqpipe` for so long, ask it to end, and tell how many seconds that took."""
+    """Run `mqpipe` for so long, ask it to end, and return how many seconds that took."""
     with (folder / "log").open("w") as log:
         child = subprocess.Popen(
             [SCRIPT, "run", "drain.yaml", "--no-live"],

@@ -119,7 +119,7 @@ def same(ours: bytes, theirs: bytes) -> int:
     Raises:
         AssertionError: they do not say the same.
     """
-    one, other = Counter(_told(points_of(ours))), Counter(_told(points_of(theirs)))
+    one, other = Counter(_reported(points_of(ours))), Counter(_reported(points_of(theirs)))
     if one != other:
         raise AssertionError(
             f"both sides must say the same: {list((one - other) + (other - one))[:3]}"
@@ -127,7 +127,7 @@ def same(ours: bytes, theirs: bytes) -> int:
     return one.total()
 
 
-def _told(points: Iterator[Point]) -> Iterator[tuple[Any, ...]]:
+def _reported(points: Iterator[Point]) -> Iterator[tuple[Any, ...]]:
     for p in points:
         yield *p.series, p.unit, p.kind, p.value, p.start, p.time, p.scope
 

@@ -3,7 +3,7 @@
 A fleet of clusters of 651 entities each is exported over a day, with anomalies that touch most of
 them. `mqpipe score` reads it, once beside a score for each sample, once beside alerts, with all its
 processes; its memory is theirs together. With `--peers PYTHON` (an interpreter that has vus 0.0.6 and
-prts 1.0.0.3) their time for single series of the same length is told beside ours.
+prts 1.0.0.3) their time for single series of the same length is given beside ours.
 
     python -m tests.benchmarks.bench_score [--full] [--peers PYTHON] [--json FILE]
 """

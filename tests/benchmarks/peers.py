@@ -136,12 +136,12 @@ def _ticking(name: str, root: Path, servers: str, arguments: Sequence[str]) -> I
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        told, answers = process.stdin, process.stdout
+        reported, answers = process.stdin, process.stdout
         answers.readline()
 
         def read() -> int:
-            told.write("\n")
-            told.flush()
+            reported.write("\n")
+            reported.flush()
             if not (answer := answers.readline()):
                 raise RuntimeError(f"the collector of {root} ended with {process.wait()}")
             return int(answer)

@@ -221,13 +221,13 @@ def ticks_of(folder: Path, targets: int) -> tuple[Counter[str], int]:
         .collect()
     )
     ended: Counter[str] = Counter()
-    told: set[tuple[str, int]] = set()
+    reported: set[tuple[str, int]] = set()
     step = round(INTERVAL * 1000)
     for cluster, tick, missed, error in rows.iter_rows():
         ended[error or "completed"] += max(1, missed)
-        told |= {(cluster, tick - n * step) for n in range(max(1, missed))}
-    first, last = min(tick for _, tick in told), max(tick for _, tick in told)
-    return ended, targets * len(range(first, last + 1, step)) - len(told)
+        reported |= {(cluster, tick - n * step) for n in range(max(1, missed))}
+    first, last = min(tick for _, tick in reported), max(tick for _, tick in reported)
+    return ended, targets * len(range(first, last + 1, step)) - len(reported)
 
 
 def judged(readings: list[Reading], ended: Counter[str], lost: int, targets: int) -> dict[str, Any]:

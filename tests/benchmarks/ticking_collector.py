@@ -1,7 +1,7 @@
 """One collector in a process of its own that ticks when it is told, for any build of mqpipe.
 
 Each line on standard input is a tick: all kinds at once, collected and derived. Each line on
-standard output tells how many samples it gave. The script asks the build whose interpreter runs it:
+standard output says how many samples it gave. The script asks the build whose interpreter runs it:
 
     PATH/.venv/bin/python tests/benchmarks/ticking_collector.py HOST:PORT [--partition-offsets]
         [--no-group-topics] [--no-outlook]

@@ -71,7 +71,7 @@ def reports(lines: list[dict[str, Any]]) -> Counter[int]:
 
 
 def run_again(directory: Path) -> None:
-    """Start once more, so that what was left is told, and drain."""
+    """Start once more, so that what was left is reported, and drain."""
     job = Job(directory, "briefly", GRACE)
     job.drain()
     assert job.wait() == 0

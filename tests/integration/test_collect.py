@@ -81,11 +81,11 @@ def test_a_group_with_members_equals_kafka_consumer_groups(kafka: Kafka, protoco
         for r in rows_of(collected, PARTITION_OFFSET)
         if r["consumer_group"] == group
     }
-    for told in described:
-        found = partitions[told["PARTITION"]]
-        assert _or_dash(found["consumer.offset"]) == told["CURRENT-OFFSET"]
-        assert _or_dash(found["consumer.lag"]) == told["LAG"]
-        assert _or_dash(found["consumer.hwm"]) == told["LOG-END-OFFSET"]
+    for reported in described:
+        found = partitions[reported["PARTITION"]]
+        assert _or_dash(found["consumer.offset"]) == reported["CURRENT-OFFSET"]
+        assert _or_dash(found["consumer.lag"]) == reported["LAG"]
+        assert _or_dash(found["consumer.hwm"]) == reported["LOG-END-OFFSET"]
 
 
 def test_brokers_have_their_partitions(kafka: Kafka) -> None:
@@ -103,7 +103,7 @@ def _or_dash(value: int | None) -> str:
 
 
 def test_a_group_outlives_its_members(kafka: Kafka) -> None:
-    """When the last member has left, the group is Empty and its lag goes on to be told."""
+    """When the last member has left, the group is Empty and its lag goes on to be reported."""
     topic = create_topic(kafka, 1)
     produce(kafka, topic, [5])
     group = f"group-{topic}"
@@ -123,14 +123,14 @@ def test_a_group_that_never_committed_has_members_and_no_lag(kafka: Kafka) -> No
     group = f"group-{topic}"
     with member(kafka, group, topic):
         collected = collect_once(settings_of(kafka, partition_offsets=True))["groups"]
-        (told,) = described_group(kafka, group)
+        (reported,) = described_group(kafka, group)
     row = row_of(collected, CONSUMER_GROUP, group)
     assert row["consumerGroup.activeConsumers"] == 1
     assert row["consumerGroup.totalLag"] is None
     (partition,) = [r for r in rows_of(collected, PARTITION_OFFSET) if r["topic"] == topic]
-    assert [told["CURRENT-OFFSET"], told["LAG"]] == ["-", "-"]
+    assert [reported["CURRENT-OFFSET"], reported["LAG"]] == ["-", "-"]
     assert partition["consumer.lag"] is None
-    assert partition["consumer.hwm"] == int(told["LOG-END-OFFSET"]) == 5
+    assert partition["consumer.hwm"] == int(reported["LOG-END-OFFSET"]) == 5
 
 
 def test_a_deleted_topic_is_gone_and_its_groups_are_not(kafka: Kafka) -> None:
@@ -231,13 +231,13 @@ def test_while_all_runs_what_is_reported_lies_between_what_kafka_reports(kafka: 
     row = row_of(found["groups"], CONSUMER_GROUP, group)
     assert row["consumerGroup.state"] == "Stable"
     assert row["consumerGroup.activeConsumers"] == 1
-    for column, told in (
+    for column, reported in (
         ("consumer.offset", "CURRENT-OFFSET"),
         ("consumer.hwm", "LOG-END-OFFSET"),
     ):
         partitions = [r for r in rows_of(found["groups"], PARTITION_OFFSET) if r["topic"] == topic]
         total = sum(partition[column] for partition in partitions)
-        assert _total(before, told) <= total <= _total(after, told)
+        assert _total(before, reported) <= total <= _total(after, reported)
     assert row["consumerGroup.totalLag"] >= 0
     of_topic = row_of(found["topics"], TOPIC, topic)
     assert _total(before, "LOG-END-OFFSET") <= of_topic["topic.offset"]

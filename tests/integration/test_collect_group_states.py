@@ -100,11 +100,11 @@ def test_a_group_whose_partitions_change_hands_says_so(found: Found, group: str)
 
 def test_the_lag_of_a_share_group_is_that_of_kafkas_tool(found: Found) -> None:
     """And its offset is where it starts; it has no commits."""
-    told = {
+    reported = {
         int(row["PARTITION"]): (int(row["START-OFFSET"]), int(row["LAG"]))
         for row in found.shared["shares"]
     }
-    assert found.offsets("shares") == told == {0: (5, 2), 1: (1, 0), 2: (7, 3)}
+    assert found.offsets("shares") == reported == {0: (5, 2), 1: (1, 0), 2: (7, 3)}
     row = found.rows["shares"]
     assert (row["consumerGroup.type"], row["consumerGroup.state"]) == ("share", "Empty")
     assert (row["consumerGroup.totalLag"], row["consumerGroup.committedOffset"]) == (5, None)
@@ -112,11 +112,11 @@ def test_the_lag_of_a_share_group_is_that_of_kafkas_tool(found: Found) -> None:
 
 def test_the_lag_of_a_streams_group_is_that_of_kafkas_tool(found: Found) -> None:
     """By what its member committed."""
-    told = {
+    reported = {
         int(row["PARTITION"]): (int(row["CURRENT-OFFSET"]), int(row["OFFSET-LAG"]))
         for row in found.streams["streams"]
     }
-    assert found.offsets("streams") == told == {0: (3, 4), 1: (1, 0), 2: (7, 3)}
+    assert found.offsets("streams") == reported == {0: (3, 4), 1: (1, 0), 2: (7, 3)}
     row = found.rows["streams"]
     assert (row["consumerGroup.type"], row["consumerGroup.state"]) == ("streams", "Stable")
     assert (row["consumerGroup.totalLag"], row["consumerGroup.committedOffset"]) == (7, 11)

@@ -27,10 +27,10 @@ def test_a_groups_rows_by_topic_are_what_kafkas_own_tool_says(kafka: Kafka) -> N
     commit(kafka, one, group, [10, 20])
     commit(kafka, other, group, [3])
     found = collect_once(settings_of(kafka))
-    told = described_group(kafka, group)
+    reported = described_group(kafka, group)
     for topic in (one, other):
         row = row_of(found["groups"], GROUP_TOPIC, f"{group}/{topic}")
-        of_topic = [t for t in told if t["TOPIC"] == topic]
+        of_topic = [t for t in reported if t["TOPIC"] == topic]
         for column, field in (
             ("consumerGroup.totalLag", "LAG"),
             ("consumerGroup.committedOffset", "CURRENT-OFFSET"),

@@ -50,7 +50,7 @@ Rows = Mapping[str, list[dict[str, str]]]
 
 
 @dataclass(frozen=True)
-class Told:
+class Reported:
     """What Kafka's tools say of one group: its type and its rows."""
 
     type: str
@@ -64,7 +64,7 @@ class Found:
     """A tick of a cluster with groups of every kind, and what the tools said of each by its name."""
 
     collected: Collected
-    told: Mapping[str, Told]
+    reported: Mapping[str, Reported]
 
     def row(self, group: str) -> dict[str, Any]:
         (row,) = [
@@ -80,7 +80,7 @@ class Found:
         }
 
 
-def told_by_the_tools(kafka: KafkaCluster) -> dict[str, Told]:
+def reported_by_the_tools(kafka: KafkaCluster) -> dict[str, Reported]:
     said = {
         (tool, what): described_groups(kafka, tool, f"--{what}", *more)
         for tool in (GROUPS, SHARE_GROUPS, STREAMS_GROUPS)
@@ -95,7 +95,7 @@ def told_by_the_tools(kafka: KafkaCluster) -> dict[str, Told]:
         if kind == "streams" and not members:
             # The tool has rows of what members have, and none where there are no members.
             offsets = offsets_of_a_group_without_members(kafka, group)
-        found[group] = Told(kind, state[0], offsets, members)
+        found[group] = Reported(kind, state[0], offsets, members)
     return found
 
 
@@ -117,9 +117,9 @@ def offsets_of_a_group_without_members(kafka: KafkaCluster, group: str) -> list[
 
 
 def look(kafka: KafkaCluster) -> Found:
-    told = told_by_the_tools(kafka)
+    reported = reported_by_the_tools(kafka)
     collected = collect_once(settings_of(kafka, partition_offsets=True))["groups"]
-    return Found(collected, told)
+    return Found(collected, reported)
 
 
 @pytest.fixture(scope="module")
@@ -172,39 +172,39 @@ GROUPS_FOUND = (*LIVE, *EMPTY, "classic-rebalancing")
 def test_every_group_that_kafka_lists_has_a_sample(found: Found) -> None:
     """And no other has: `kafka-groups --list` is the measure."""
     groups = [row["consumer_group"] for row in rows_of(found.collected, CONSUMER_GROUP)]
-    assert sorted(groups) == sorted(found.told) == sorted(GROUPS_FOUND)
+    assert sorted(groups) == sorted(found.reported) == sorted(GROUPS_FOUND)
 
 
 @pytest.mark.parametrize("group", GROUPS_FOUND)
 def test_type_state_and_members_are_those_of_the_tools(found: Found, group: str) -> None:
     """As written there; a group that only commits is classic and Empty."""
-    row, told = found.row(group), found.told[group]
-    assert row["consumerGroup.type"] == told.type
-    assert row["consumerGroup.state"] == told.state["STATE"]
-    assert row["consumerGroup.activeConsumers"] == int(told.state["#MEMBERS"])
+    row, reported = found.row(group), found.reported[group]
+    assert row["consumerGroup.type"] == reported.type
+    assert row["consumerGroup.state"] == reported.state["STATE"]
+    assert row["consumerGroup.activeConsumers"] == int(reported.state["#MEMBERS"])
     expected = {"live": "Stable", "empty": "Empty", "commits": "Empty"}
     kind, _, how = group.rpartition("-")
-    assert told.state["STATE"] == expected.get(how, "PreparingRebalance")
-    assert told.type == (kind if kind in TOOLS else "classic")
+    assert reported.state["STATE"] == expected.get(how, "PreparingRebalance")
+    assert reported.type == (kind if kind in TOOLS else "classic")
 
 
 @pytest.mark.parametrize("group", [g for g in GROUPS_FOUND if g != "classic-rebalancing"])
 def test_lag_and_offsets_are_those_of_the_tools(found: Found, group: str) -> None:
     """Each partition's and their sums; null where a tool writes a dash."""
-    row, told, partitions = found.row(group), found.told[group], found.partitions(group)
-    share, streams = told.type == "share", told.type == "streams"
+    row, reported, partitions = found.row(group), found.reported[group], found.partitions(group)
+    share, streams = reported.type == "share", reported.type == "streams"
     lag, offset = (
         ("OFFSET-LAG" if streams else "LAG"),
         ("START-OFFSET" if share else "CURRENT-OFFSET"),
     )
-    lags = [int(r[lag]) for r in told.offsets if r[lag] != "-"]
-    offsets = [int(r[offset]) for r in told.offsets if r[offset] != "-"]
+    lags = [int(r[lag]) for r in reported.offsets if r[lag] != "-"]
+    offsets = [int(r[offset]) for r in reported.offsets if r[offset] != "-"]
     assert lags
     assert sum(lags) > 0
     assert row["consumerGroup.totalLag"] == sum(lags)
     assert row["consumerGroup.maxLag"] == max(lags)
     assert row["consumerGroup.committedOffset"] == (None if share else sum(offsets))
-    for of_tool in told.offsets:
+    for of_tool in reported.offsets:
         partition = partitions[of_tool["TOPIC"], of_tool["PARTITION"]]
         assert or_dash(partition["consumer.offset"]) == of_tool[offset]
         assert or_dash(partition["consumer.lag"]) == of_tool[lag]
@@ -213,11 +213,11 @@ def test_lag_and_offsets_are_those_of_the_tools(found: Found, group: str) -> Non
 @pytest.mark.parametrize("group", ["classic-live", "consumer-live"])
 def test_members_and_assignor_are_those_of_the_tool(found: Found, group: str) -> None:
     """Who has each partition: client id, host and static id."""
-    told, partitions = found.told[group], found.partitions(group)
-    static = {row["CONSUMER-ID"]: row["GROUP-INSTANCE-ID"] for row in told.members}
-    assert found.row(group)["consumerGroup.assignor"] == told.state["ASSIGNMENT-STRATEGY"]
-    assert len(told.offsets) == found.row(group)["consumerGroup.assignedPartitions"] == 3
-    for of_tool in told.offsets:
+    reported, partitions = found.reported[group], found.partitions(group)
+    static = {row["CONSUMER-ID"]: row["GROUP-INSTANCE-ID"] for row in reported.members}
+    assert found.row(group)["consumerGroup.assignor"] == reported.state["ASSIGNMENT-STRATEGY"]
+    assert len(reported.offsets) == found.row(group)["consumerGroup.assignedPartitions"] == 3
+    for of_tool in reported.offsets:
         partition = partitions[of_tool["TOPIC"], of_tool["PARTITION"]]
         assert partition["consumer.clientId"] == of_tool["CLIENT-ID"] == f"reads-{group}"
         assert f"/{partition['consumer.clientHost'].lstrip('/')}" == of_tool["HOST"]
@@ -232,12 +232,12 @@ def test_only_a_group_that_rebalances_says_so(found: Found) -> None:
 
 
 def test_a_commit_beyond_the_end_is_no_lag(cluster: KafkaCluster) -> None:
-    """As when the topic was recreated: Kafka's tool tells a negative number, mqpipe 0."""
+    """As when the topic was recreated: Kafka's tool reports a negative number, mqpipe 0."""
     topic = create_topic(cluster, 1)
     produce(cluster, topic, [5])
     commit(cluster, topic, "beyond", [7])
     after = look(cluster)
-    assert [row["LAG"] for row in after.told["beyond"].offsets] == ["-2"]
+    assert [row["LAG"] for row in after.reported["beyond"].offsets] == ["-2"]
     assert after.row("beyond")["consumerGroup.totalLag"] == 0
     cluster.tool(GROUPS, "--delete", "--group", "beyond")
 
@@ -249,7 +249,7 @@ def or_dash(value: int | None) -> str:
 def test_deleted_groups_are_gone(cluster: KafkaCluster, found: Found) -> None:
     """Of each kind: Kafka's tools list them no more, and there is no sample of them."""
     for group in EMPTY:
-        cluster.tool(TOOLS[found.told[group].type], "--delete", "--group", group)
+        cluster.tool(TOOLS[found.reported[group].type], "--delete", "--group", group)
     after = look(cluster)
     groups = {row["consumer_group"] for row in rows_of(after.collected, CONSUMER_GROUP)}
-    assert groups == after.told.keys() == set(GROUPS_FOUND) - set(EMPTY)
+    assert groups == after.reported.keys() == set(GROUPS_FOUND) - set(EMPTY)

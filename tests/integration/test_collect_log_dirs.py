@@ -31,7 +31,7 @@ ENOUGH = 60.0
 """Seconds for what need not be quick."""
 
 
-def told_by_kafka(kafka: Kafka, topic: str) -> int:
+def reported_by_kafka(kafka: Kafka, topic: str) -> int:
     """Bytes on all brokers, as `kafka-log-dirs` says."""
     lines = kafka.tool(TOOL, "--describe", "--topic-list", topic).splitlines()
     (described,) = [json.loads(line) for line in lines if line.startswith("{")]
@@ -72,7 +72,7 @@ def test_sizes_equal_kafkas_own_tool_and_a_hung_broker_makes_them_unknown(
     kafka = patient_kafka3
     full, empty = create_topic(kafka, 3, 3), create_topic(kafka, 2, 1)
     produce(kafka, full, [500, 300, 100])
-    expected = told_by_kafka(kafka, full)
+    expected = reported_by_kafka(kafka, full)
     assert expected > 0
 
     async def run() -> None:

@@ -82,10 +82,10 @@ def test_queues_are_as_rabbitmqctl_lists_them(rabbit: RabbitServer, reader: str)
 
         def measured_alike() -> bool:
             """What moves by itself: memory, and the capacity of a consumer that is stuck, which falls."""
-            (told,) = ticks(settings)
+            (reported,) = ticks(settings)
             # After it, so that what falls is lower here.
             moving = {row["name"]: row for row in node.listed(*MOVING)}
-            pairs = [(row, moving[row["queue"]]) for row in rows_of(told, QUEUE)]
+            pairs = [(row, moving[row["queue"]]) for row in rows_of(reported, QUEUE)]
             return all(
                 row["queue.memory"] == pytest.approx(said["memory"], rel=0.25)
                 and (said["consumer_capacity"] or 0) <= (row["queue.consumerCapacity"] or 0) <= 1
@@ -102,10 +102,10 @@ def test_queues_are_as_rabbitmqctl_lists_them(rabbit: RabbitServer, reader: str)
                 assert row[column] == said[field], (row["queue"], column)
         assert row["queue.leader"] == (said["leader"] or node.name)
         assert row["queue.membersOnline"] == row["queue.members"]
-        # Of a stream's members the API tells only with statistics.
-        told = {"quorum"} if reader == "prometheus" else {"quorum", "stream"}
+        # The API reports a stream's members only with statistics.
+        reported = {"quorum"} if reader == "prometheus" else {"quorum", "stream"}
         count = len(said["members"]) or None
-        assert row["queue.members"] == (count if row["queue.type"] in told else None)
+        assert row["queue.members"] == (count if row["queue.type"] in reported else None)
 
 
 @READERS
@@ -444,7 +444,7 @@ management_agent.disable_metrics_collector = true
 def test_without_statistics_queues_are_reported_by_the_plugin(
     unmeasured: tuple[RabbitServer, dict[str, Any]],
 ) -> None:
-    """All figures of queues and nodes by TLS and pages; what nobody tells is null, and that is noted."""
+    """All figures of queues and nodes by TLS and pages; what nobody reports is null, and that is noted."""
     server, secure = unmeasured
     node = server.first
     settings = settings_of(
@@ -476,7 +476,7 @@ def test_without_statistics_queues_are_reported_by_the_plugin(
 def test_without_statistics_the_api_reports_no_figures(
     unmeasured: tuple[RabbitServer, dict[str, Any]],
 ) -> None:
-    """What is not told is null, of the cluster too, and never 0."""
+    """What is not reported is null, of the cluster too, and never 0."""
     server, secure = unmeasured
     with channel(server.first) as on:
         declare(on, "bare")
@@ -573,10 +573,10 @@ def test_details_of_many_queues_are_kept_for_a_while(
         first, _, last = ticks(settings, lambda: None, move)
     began = {row["queue"].removeprefix(f"{name}-"): row for row in rows_of(first, QUEUE)}
     rows = {row["queue"].removeprefix(f"{name}-"): row for row in rows_of(last, QUEUE)}
-    told = {queue: (of["queue.depth"], of["queue.messageBytes"]) for queue, of in rows.items()}
+    reported = {queue: (of["queue.depth"], of["queue.messageBytes"]) for queue, of in rows.items()}
     kept = many == 1
     assert began["grows"]["queue.messageBytes"] == (None if kept else 20)
-    assert told == {
+    assert reported == {
         "grows": (6, 20 if kept else 60),
         "drains": (0, 0),
         "new": (1, None if kept else 10),

@@ -1,4 +1,4 @@
-"""A RabbitMQ of three nodes, of which one is killed, or hangs: what is still known is told, all else null."""
+"""A RabbitMQ of three nodes, of which one is killed, or hangs: what is still known is reported, all else null."""
 
 import asyncio
 import time
@@ -166,7 +166,7 @@ def three_queues(rabbit3: RabbitServer) -> Iterator[dict[str, Node]]:
 def test_a_hung_node_costs_its_own_share(
     rabbit3: RabbitServer, three_queues: dict[str, Node], queue: str
 ) -> None:
-    """Nodes and queues of the others are told in time, and why its own are not; also where it is the
+    """Nodes and queues of the others are reported in time, and why its own are not; also where it is the
     one whose API is asked."""
     hung = three_queues[queue]
 
@@ -185,7 +185,7 @@ def test_a_hung_node_costs_its_own_share(
     (nodes, queues), during, seconds = asyncio.run(run())
     assert (nodes.error, queues.error) == (None, None)
     assert depths(queues) == dict.fromkeys(three_queues, 3)
-    told = {row["node"]: row for row in rows(nodes, NODE)}
+    reported = {row["node"]: row for row in rows(nodes, NODE)}
     nodes, queues = during
     assert seconds < TIME_LEFT + 1
     for found in during:
@@ -193,20 +193,20 @@ def test_a_hung_node_costs_its_own_share(
         assert found.error_class == "timeout"
     assert depths(queues) == {name: 3 for name in three_queues if name != queue}
     others = {row["node"]: row for row in rows(nodes, NODE)}
-    assert others.keys() == told.keys() - {hung.name}
+    assert others.keys() == reported.keys() - {hung.name}
     for name, row in others.items():
         assert row["node.running"] == 1
         assert row["node.totalMemoryUsedInBytes"] > 0
-        assert row["node.uptime"] >= told[name]["node.uptime"]
+        assert row["node.uptime"] >= reported[name]["node.uptime"]
         for column in LIMITS:
-            assert row[column] == told[name][column], column
+            assert row[column] == reported[name][column], column
     (sums,) = rows(queues, CLUSTER)
     assert sums["cluster.queueCount"] is None
     (sums,) = rows(nodes, CLUSTER)
-    # Alarms of all are told by the node whose API is asked.
+    # Alarms of all are reported by the node whose API is asked.
     alarms = None if hung is rabbit3.first else 0
-    told_sums = ("cluster.nodeCount", "cluster.runningNodeCount", "cluster.alarmCount")
-    assert [sums[name] for name in told_sums] == [3, None, alarms]
+    reported_sums = ("cluster.nodeCount", "cluster.runningNodeCount", "cluster.alarmCount")
+    assert [sums[name] for name in reported_sums] == [3, None, alarms]
 
 
 LIMITS = (
@@ -221,7 +221,7 @@ LIMITS = (
 def test_who_starts_while_a_node_hangs_has_the_others_too(
     rabbit3: RabbitServer, three_queues: dict[str, Node]
 ) -> None:
-    """Nothing is known of an earlier tick; an alarm of another node is told."""
+    """Nothing is known of an earlier tick; an alarm of another node is reported."""
     first, second, last = rabbit3.nodes
 
     async def run() -> tuple[Collected, Collected]:

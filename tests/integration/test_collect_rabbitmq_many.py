@@ -83,7 +83,7 @@ def messages_in(node: Node, names: Collection[str]) -> int:
 def test_a_queue_that_moves_is_between_two_listings(
     rabbit: RabbitServer, reader: str, kind: str
 ) -> None:
-    """Publishers and a consumer run; what is told is no less than was listed, and no more than is."""
+    """Publishers and a consumer run; what is reported is no less than was listed, and no more than is."""
     node, name = rabbit.first, f"moves-{reader}-{kind}"
     # Of bytes rabbitmqctl knows those of classic queues alone, and says "" of others.
     grow = ("messages", "message_bytes") if kind == "classic" else ("messages",)
@@ -105,14 +105,14 @@ def test_a_queue_that_moves_is_between_two_listings(
         try:
             before = listing(node, name)
             settings = settings_of(node, reader=reader, queues={"include": [f"^{name}$"]})
-            told: dict[str, Any] = {}
+            reported: dict[str, Any] = {}
 
             def reached() -> bool:
                 # What RabbitMQ measures by itself is as old as its statistics.
                 (tick,) = ticks(settings)
                 (row,) = rows_of(tick, QUEUE)
-                told.update({field: row[column] for column, field in LISTED.items()})
-                return all((told[field] or 0) >= before[field] for field in grow)
+                reported.update({field: row[column] for column, field in LISTED.items()})
+                return all((reported[field] or 0) >= before[field] for field in grow)
 
             until(reached)
             after: dict[str, Any] = {}
@@ -126,8 +126,8 @@ def test_a_queue_that_moves_is_between_two_listings(
             ended.set()
             publisher.join()
     for field in (*grow, "messages_ready", "messages_unacknowledged", "consumers"):
-        assert before[field] <= told[field] <= after[field], field
-    assert (told["type"], told["state"]) == (kind, "running")
+        assert before[field] <= reported[field] <= after[field], field
+    assert (reported["type"], reported["state"]) == (kind, "running")
 
 
 def listing(node: Node, name: str) -> dict[str, Any]:

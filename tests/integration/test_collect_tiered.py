@@ -51,14 +51,14 @@ def tiered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 
 def offset(kafka: KafkaCluster, topic: str, asked: int) -> int:
-    """What Kafka's own tool tells of partition 0."""
+    """What Kafka's own tool reports of partition 0."""
     tool = "org.apache.kafka.tools.GetOffsetShell"
     return int(kafka.tool(tool, "--topic", topic, "--time", str(asked)).strip().rsplit(":", 1)[1])
 
 
 @pytest.mark.timeout(180)
 def test_what_is_local_and_what_is_remote_are_told_apart(tiered: KafkaCluster) -> None:
-    """As Kafka's own tool tells; a group's remote messages are those it has not read. Nothing is lost."""
+    """As Kafka's own tool reports; a group's remote messages are those it has not read. Nothing is lost."""
     admin = AdminClient({"bootstrap.servers": tiered.bootstrap_servers})
     admin.create_topics([NewTopic("deep", 1, 1, config=LOCAL)])["deep"].result(30)
     plain = create_topic(tiered, 1, name="plain")

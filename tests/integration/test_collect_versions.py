@@ -1,4 +1,4 @@
-"""Brokers of other versions are collected from: what they know is told, and what they don't is null."""
+"""Brokers of other versions are collected from: what they know is reported, and what they don't is null."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_topics_groups_and_members_equal_kafkas_tools(other_kafka: KafkaCluster)
 
 
 @pytest.mark.parametrize("other_kafka", ["4.4.0"], indirect=True)
-def test_a_static_member_of_a_streams_group_is_told(other_kafka: KafkaCluster) -> None:
+def test_a_static_member_of_a_streams_group_is_reported(other_kafka: KafkaCluster) -> None:
     """Brokers take one from 4.4.0 on; it has the partitions of its active tasks."""
     topic = create_topic(other_kafka, 2)
     commit(other_kafka, topic, f"idle-{topic}", [0, 0])  # So that there are coordinators.

@@ -181,7 +181,7 @@ def test_a_stopped_group_loses_when_its_margin_by_bytes_said(eager: Kafka) -> No
 
 @pytest.mark.timeout(120)
 def test_deleted_records_are_lost_once_and_apart_from_lag(eager: Kafka) -> None:
-    """Of 40 that wait 30 are deleted; later others, of which some were read; nobody is told twice."""
+    """Of 40 that wait 30 are deleted; later others, of which some were read; nobody's loss is reported twice."""
     topic = topic_of(eager, "cleared", **{"retention.ms": "-1"})
     admin = AdminClient({"bootstrap.servers": eager.bootstrap_servers})
     produce(eager, topic, [50])

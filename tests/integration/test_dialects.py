@@ -1,4 +1,4 @@
-"""What each usual set of rules lets a broker's page tell, and the table of it in the docs.
+"""What each usual set of rules lets a broker's page report, and the table of it in the docs.
 
 `MQPIPE_WRITE_DOCS=1 pytest tests/integration/test_dialects.py` writes the table.
 """
@@ -127,7 +127,7 @@ def test_every_dialects_page_gives_every_column_that_its_names_can_give(tmp_path
             found = given_by(before, after)
             assert OF_PAGES - found == OF_PAGES & set(after.lacks), dialect
             assert before.lacks == after.lacks, dialect
-            # The agents differ in how they write, not in what they tell.
+            # The agents differ in how they write, not in what they report.
             assert given.setdefault(dialect, found) == found, dialect
     for dialect, (file, names) in WRITTEN.items():
         page = parse_page(file.read_text(), 0)

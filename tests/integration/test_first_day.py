@@ -67,15 +67,15 @@ def test_logs_are_as_is_asked_for(tmp_path: Path) -> None:
 def test_the_plan_as_json_has_the_whole_config_without_secrets(tmp_path: Path) -> None:
     """With every default, as `--effective` has it, which is a config that does the same."""
     (tmp_path / "c.yaml").write_text(SIMULATED)
-    told = mqpipe(tmp_path, "check", "c.yaml", "--json")
-    plan = json.loads(told.out)
+    reported = mqpipe(tmp_path, "check", "c.yaml", "--json")
+    plan = json.loads(reported.out)
     assert (plan["mode"], plan["entities"]["broker"], plan["findings"]) == ("simulation", 3, None)
     assert [sink["name"] for sink in plan["sinks"]] == ["parquet", "newrelic"]
     assert plan["sinks"][0]["bytes_per_hour"] > 0
     assert plan["config"]["recovery"] == {"path": "state", "epoch": 5.0}
     effective = mqpipe(tmp_path, "check", "c.yaml", "--effective")
     assert yaml.safe_load(effective.out) == plan["config"]
-    assert "secret-licence-key" not in told.out + effective.out
+    assert "secret-licence-key" not in reported.out + effective.out
     (tmp_path / "again.yaml").write_text(effective.out)
     again = mqpipe(tmp_path, "check", "again.yaml", "--json")
     assert (again.code, json.loads(again.out)["samples_per_minute"]) == (

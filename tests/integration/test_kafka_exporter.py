@@ -117,9 +117,9 @@ def test_a_page_says_what_kafka_exporter_says(
     ):
         assert theirs.url is not None
         ours = series(url)
-        told: Series = {}
+        reported: Series = {}
         for _ in range(5):  # one of its pages may lack the series that it made last
-            told |= series(theirs.url)
-    assert {name for name, _ in told} == FAMILIES.keys()
-    assert {topic for _, labels in told for k, topic in labels if k == "topic"} >= {*workload}
-    assert ours == told
+            reported |= series(theirs.url)
+    assert {name for name, _ in reported} == FAMILIES.keys()
+    assert {topic for _, labels in reported for k, topic in labels if k == "topic"} >= {*workload}
+    assert ours == reported

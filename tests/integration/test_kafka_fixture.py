@@ -92,7 +92,7 @@ def test_each_other_version_keeps_commits_too(other_kafka: KafkaCluster) -> None
 
 
 def test_a_metrics_page_counts_what_was_produced(kafka: Kafka) -> None:
-    """A topic's messages are counted, and every name that docker/jmx-exporter.yml tells is there."""
+    """A topic's messages are counted, and every name that docker/jmx-exporter.yml gives is there."""
     if not kafka.metrics_urls:
         pytest.skip("the broker of MQPIPE_TEST_BOOTSTRAP has no metrics page that is known here")
     topic = _create_topic(kafka.bootstrap_servers, 1, 1)

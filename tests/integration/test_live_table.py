@@ -88,7 +88,7 @@ def terminal(folder: Path, *command: str) -> Iterator[Terminal]:
 
 
 def test_keys_and_the_last_frame(tmp_path: Path) -> None:
-    """Filter, pause, Ctrl-Z; at SIGTERM the last frame tells all, and the terminal is as before."""
+    """Filter, pause, Ctrl-Z; at SIGTERM the last frame shows all, and the terminal is as before."""
     (tmp_path / "c.yaml").write_text(
         "mode: simulation\ninterval: 1s\nsimulation: {fleets: [{name: sim}]}\n"
         "sinks: {parquet: {path: samples}}\nmetrics: {listen: null}\nrecovery: {epoch: 1s}\n"

@@ -411,7 +411,7 @@ def test_redelivery_sends_dead_letters_and_keeps_what_fails(delivery: Delivery) 
 
 
 def test_redelivery_gives_up_where_new_relic_cannot_be_reached(delivery: Delivery) -> None:
-    """Spool and dead letters stay as they are, and the cause is told."""
+    """Spool and dead letters stay as they are, and the cause is reported."""
     delivery.newrelic.script([Status(400)])
     delivery.run(ticks(1))
     delivery.newrelic.down()

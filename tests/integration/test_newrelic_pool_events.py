@@ -152,6 +152,6 @@ metrics: {{listen: null}}
     )
     ended = mqpipe(tmp_path, "run", "c.yaml", "--no-live", "--for", "1s")
     assert ended.code == 0, ended.err
-    told = {(event["pool"], event["event"]) for event in sent(newrelic)}
-    assert told == {(pool, event) for pool in ("brokers", "topics", "groups") for event in LIFE}
-    assert len(newrelic.events) > len(told)
+    reported = {(event["pool"], event["event"]) for event in sent(newrelic)}
+    assert reported == {(pool, event) for pool in ("brokers", "topics", "groups") for event in LIFE}
+    assert len(newrelic.events) > len(reported)

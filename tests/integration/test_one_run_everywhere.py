@@ -39,10 +39,10 @@ from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, member, produce
 from tests.mqpipe import start, stop
 from tests.newrelic.conversions import expected_events, expected_points, said
-from tests.newrelic.conversions import told as told_points
+from tests.newrelic.conversions import reported as reported_points
 from tests.newrelic.published import NEEDS, attributes_of, entity_of, unmet
 from tests.newrelic.stand_in import StandIn
-from tests.otlp.conversions import batches_below, expected, told
+from tests.otlp.conversions import batches_below, expected, reported
 from tests.otlp.stand_in import Receiver
 from tests.ports import PortClaim
 
@@ -152,7 +152,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, kafka3: KafkaCluster) -> Itera
             batches_below(folder / "samples"),
             newrelic.events,
             newrelic.metrics,
-            Counter(told(receiver.points)),
+            Counter(reported(receiver.points)),
             page,
             kafka3.metrics_urls,
         )
@@ -233,7 +233,7 @@ def test_points_are_the_rows(run: Run) -> None:
     """Each value that OpenTelemetry has a name for one point; besides, lag by partition alone."""
     wanted = Counter(p for batch in run.batches for p in expected_points(batch, INTERVAL))
     rows = [point for point in run.points if point["name"] != LAG]
-    assert Counter(told_points(rows)) == wanted
+    assert Counter(reported_points(rows)) == wanted
 
 
 def test_lag_by_partition_sums_to_the_rows_of_groups_on_topics(run: Run) -> None:

@@ -21,7 +21,7 @@ from tests.kafka.cluster import Kafka
 from tests.kafka.topics import new_topic
 from tests.mqpipe import kill, mqpipe, samples, start, stop
 from tests.newrelic.behaviour import Hang, Reset, Status
-from tests.otlp.conversions import batches_below, expected, told
+from tests.otlp.conversions import batches_below, expected, reported
 from tests.otlp.rules import Rules
 from tests.otlp.stand_in import Receiver
 from tests.samples import INTERVAL, numbered
@@ -290,7 +290,7 @@ def test_files_and_points_agree_on_what_is_collected_and_filled(
         )
         ended = mqpipe(tmp_path, "run", "mqpipe.yaml", "--for", "5s")
         assert ended.code == 0, ended.err
-        got = Counter(told(receiver.points))
+        got = Counter(reported(receiver.points))
     batches = batches_below(tmp_path / "samples")
     origins = {o for batch in batches for o in batch.column("origin").to_pylist()}
     assert origins == {"collected", "filled", "simulated"}

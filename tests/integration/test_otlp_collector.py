@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from tests.documents import ROOT
 from tests.mqpipe import mqpipe
-from tests.otlp.conversions import batches_below, expected, told
+from tests.otlp.conversions import batches_below, expected, reported
 from tests.otlp.reading import Point, points_of
 from tests.ports import PortClaim
 
@@ -106,6 +106,6 @@ def test_a_collector_says_again_what_the_files_hold(
     )
     assert len(wanted) > 500
     end = time.monotonic() + 30
-    while (got := Counter(told(points_in(written)))) != wanted and time.monotonic() < end:
+    while (got := Counter(reported(points_in(written)))) != wanted and time.monotonic() < end:
         time.sleep(0.1)
     assert got == wanted

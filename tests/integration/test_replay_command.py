@@ -82,7 +82,7 @@ def test_replay_gives_the_rows_that_parquet_has(kafka: Kafka, tmp_path: Path) ->
         "{path: delta}", "{path: more}"
     )
     (tmp_path / "d.yaml").write_text(tables)
-    assert (told := mqpipe(tmp_path, "replay", "d.yaml")).code == 0, told.err[-4000:]
+    assert (reported := mqpipe(tmp_path, "replay", "d.yaml")).code == 0, reported.err[-4000:]
     for label in LABELS:
         whole = samples(tmp_path / "samples", label)
         assert_frame_equal(delta_samples(tmp_path / "more", label), whole)

@@ -167,11 +167,11 @@ def test_the_commands_read_what_duckdb_wrote(day: Path, tmp_path: Path) -> None:
     query = f"select * from '{day}/_anomalies/anomalies.parquet'"
     duckdb.sql(f"copy ({query}) to '{path}/_anomalies/a.parquet'")
     (tmp_path / "alerts.csv").write_text("entity,time\na-1/orders,2026-01-01T23:00:00Z\n")
-    told = [
+    reported = [
         mqpipe(tmp_path, "score", "alerts.csv", "--against", str(where)) for where in (day, path)
     ]
-    assert told[0].code == 0, told[0].err
-    assert told[0].out == told[1].out
+    assert reported[0].code == 0, reported[0].err
+    assert reported[0].out == reported[1].out
     ended = mqpipe(tmp_path, "report", str(path))
     assert ended.code == 0, ended.err
 

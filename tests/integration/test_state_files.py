@@ -48,7 +48,7 @@ def run(folder: Path) -> Ended:
 
 
 def said(ended: Ended) -> str:
-    """The one line that tells why it ended; it is no traceback."""
+    """The one line that says why it ended; it is no traceback."""
     assert ended.code == 1, ended.err[-4000:]
     assert "Traceback" not in ended.err
     (line,) = [line for line in ended.err.splitlines() if line.startswith("mqpipe: ")]

@@ -64,8 +64,8 @@ def test_the_last_samples_of_a_folder_are_a_table_or_json(tmp_path: Path) -> Non
     assert head.split() == ["TIME", "(UTC)", "TYPE", "ENTITY", "ORIGIN", "METRICS"]
     assert first.split()[:4] == ["2026-01-01T00:00:50Z", "broker", "demo-1/broker-2", "simulated"]
     assert second.startswith("2026-01-01T00:00:55Z")
-    told = mqpipe(tmp_path, "tail", "day", *only, "--json")
-    rows = [json.loads(line) for line in told.out.splitlines()]
+    reported = mqpipe(tmp_path, "tail", "day", *only, "--json")
+    rows = [json.loads(line) for line in reported.out.splitlines()]
     assert [row["timestamp"] for row in rows] == ["2026-01-01T00:00:50Z", "2026-01-01T00:00:55Z"]
     assert rows[0]["broker.messagesInPerSecond"] > 0
 

@@ -206,8 +206,10 @@ class KafkaCluster:
         for broker_id in ids:
             ports = {listener: self._port() for listener in security}
             metrics_port = self._port()
-            told = {name: port for (of, name), port in advertised.items() if of == broker_id}
-            place = Place(broker_id, ports, security, self._log_dir(broker_id), told)
+            advertised_here = {
+                name: port for (of, name), port in advertised.items() if of == broker_id
+            }
+            place = Place(broker_id, ports, security, self._log_dir(broker_id), advertised_here)
             _write(self._properties(broker_id), {**with_metadata(place), **settings})
             configured[broker_id] = Broker(
                 broker_id,

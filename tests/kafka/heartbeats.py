@@ -79,7 +79,7 @@ class HandMember:
         self._epoch = 0
         self.partitions = 0
         self.assigned: list[Any] = []
-        """What it was last told to have: partitions by topic, or tasks; a broker tells what changes."""
+        """What it was last given: partitions by topic, or tasks; a broker sends what changes."""
 
     def beat(self, **fields: Any) -> None:
         """Joins, or says that it is still there.
@@ -99,11 +99,11 @@ class HandMember:
             raise RuntimeError(f"error {answer.error_code}: {answer.error_message}")
         self._epoch = answer.member_epoch
         if self._kind == "Streams":
-            told = answer.active_tasks
+            given = answer.active_tasks
         else:
-            told = answer.assignment and answer.assignment.topic_partitions
-        if told is not None:
-            self.assigned = told
+            given = answer.assignment and answer.assignment.topic_partitions
+        if given is not None:
+            self.assigned = given
         self.partitions = sum(len(of.partitions) for of in self.assigned)
 
     def commit(self, topic: str, offsets: Sequence[int]) -> None:

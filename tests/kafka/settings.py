@@ -58,10 +58,10 @@ def zookeeper_settings(place: Place, zookeeper: int, brokers: int) -> dict[str, 
 
 def _listening(place: Place, protocols: Mapping[str, str], more: list[str]) -> dict[str, str]:
     bound = {name: f"{name}://127.0.0.1:{port}" for name, port in place.listeners.items()}
-    told = {n: f"{n}://127.0.0.1:{port}" for n, port in place.advertised_ports.items()}
+    advertised = {n: f"{n}://127.0.0.1:{port}" for n, port in place.advertised_ports.items()}
     return {
         "listeners": ",".join([*bound.values(), *more]),
-        "advertised.listeners": ",".join((bound | told).values()),
+        "advertised.listeners": ",".join((bound | advertised).values()),
         "listener.security.protocol.map": ",".join(f"{k}:{v}" for k, v in protocols.items()),
         "inter.broker.listener.name": "PLAINTEXT",
     }

@@ -85,7 +85,7 @@ def expected_points(batch: pa.RecordBatch, interval: int) -> Iterator[tuple[Any,
             yield metric.otel, "count" if counter else "gauge", value, time, own
 
 
-def told(points: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+def reported(points: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
     """What points say, in the same words."""
     for point in points:
         own = said(point["attributes"])

@@ -57,7 +57,7 @@ def expected(batch: pa.RecordBatch, interval: int = INTERVAL) -> Iterator[tuple[
             )
 
 
-def told(points: Iterable[Point]) -> Iterator[tuple[Any, ...]]:
+def reported(points: Iterable[Point]) -> Iterator[tuple[Any, ...]]:
     """What points say, in the same words."""
     for p in points:
         cluster = p.resource.get("kafka.cluster.name", p.resource.get("messaging.cluster"))

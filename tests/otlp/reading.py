@@ -26,7 +26,7 @@ class Point:
 
     @property
     def series(self) -> tuple[Any, ...]:
-        """What tells its series from all others."""
+        """What sets its series apart from all others."""
         return (
             self.name,
             tuple(sorted(self.attributes.items())),

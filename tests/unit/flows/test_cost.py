@@ -79,8 +79,8 @@ def test_bytes_an_hour_are_those_of_the_files_that_are_written(
     """Few rows in many files, and many in few: a file of one row has nearly the size of one of ten."""
     config = simulation(tmp_path / "samples", interval, every, clusters)
     assert check(config, connect=False, as_json=True) == 0
-    told = json.loads(capsys.readouterr().out)["sinks"][0]["bytes_per_hour"]
-    assert told == pytest.approx(written(config, rolls), rel=0.3)
+    reported = json.loads(capsys.readouterr().out)["sinks"][0]["bytes_per_hour"]
+    assert reported == pytest.approx(written(config, rolls), rel=0.3)
 
 
 @pytest.mark.parametrize(("every", "most"), [(30.0, 0.3), (600.0, 0.5)])

@@ -33,7 +33,7 @@ SHAPE = ClusterShape(
 
 
 def test_what_is_written_is_a_valid_configuration_of_a_fleet() -> None:
-    """Names, counts and levels as measured; what could not be told is left to the presets."""
+    """Names, counts and levels as measured; what could not be measured is left to the presets."""
     config = parse(Config, fleet_like(CLUSTER, SHAPE), "written", {})
     expected = FleetSettings.model_validate(
         {

@@ -156,9 +156,9 @@ def test_names_that_lead_nowhere_are_reported_each_where_it_stands() -> None:
 def test_where_no_name_is_near_all_are_reported_the_nearest_first() -> None:
     """As of anomalies' kinds, which are many."""
     kinds = ["spike", "consumer_stall", "slow_drain", *(f"{n}-{n}" for n in range(20))]
-    told = suggestion("slow_consumer", kinds)
-    assert told.startswith("there are consumer_stall, slow_drain, spike, ")
-    assert (told.count(","), told.endswith(", …")) == (10, True)
+    reported = suggestion("slow_consumer", kinds)
+    assert reported.startswith("there are consumer_stall, slow_drain, spike, ")
+    assert (reported.count(","), reported.endswith(", …")) == (10, True)
     assert suggestion("zz", ["b", "a"]) == "there are a, b"
 
 

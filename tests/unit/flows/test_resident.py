@@ -88,15 +88,16 @@ print(pa.default_memory_pool().backend_name)
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"), [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")]
+    ("reported", "expected"),
+    [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")],
 )
 def test_arrow_takes_memory_as_all_else_does_unless_set_otherwise(
-    told: dict[str, str], expected: str
+    reported: dict[str, str], expected: str
 ) -> None:
     """By the environment, before Arrow is loaded."""
     ended = subprocess.run(
         [sys.executable, "-c", TAKING],
-        env={"PYTHONPATH": str(Path(__file__).parents[3]), **told},
+        env={"PYTHONPATH": str(Path(__file__).parents[3]), **reported},
         capture_output=True,
         text=True,
         timeout=60,

@@ -139,7 +139,7 @@ def loaded(folder: Path, *arguments: str) -> tuple[set[str], set[str]]:
 
 
 def reported(output: str) -> tuple[set[str], set[str]]:
-    """What `LOADED` told of what was loaded: see `loaded`."""
+    """What `LOADED` reported of what was loaded: see `loaded`."""
     modules = output.rpartition("loaded ")[2].split()
     ours = {module for module in modules if module.split(".")[0] in ("flows", "operators", "sinks")}
     others = {module.split(".")[0] for module in modules} - sys.stdlib_module_names

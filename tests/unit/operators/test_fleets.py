@@ -22,8 +22,8 @@ class Clock:
         return START + round(self.tick * INTERVAL)
 
 
-def build(clock: Clock, state: Any = None, told: list[int] | None = None) -> Partition:
-    there = [] if told is None else told
+def build(clock: Clock, state: Any = None, reported: list[int] | None = None) -> Partition:
+    there = [] if reported is None else reported
     schedule = RealTime(clock(), clock, there_until=there.append)
     source = FleetSource(
         {"sim": spec_of()}, INTERVAL, schedule, Drain(settle=0), catch_up=240 * INTERVAL
@@ -50,24 +50,24 @@ def run(partition: Partition, clock: Clock, first: int, last: int) -> list[int]:
 
 def test_a_clock_set_back_behind_the_first_tick_starts_anew() -> None:
     """Up to what is there, which is passed over; it is said until when."""
-    clock, told = Clock(20.5), list[int]()
+    clock, reported = Clock(20.5), list[int]()
     before = build(clock)
     assert run(before, clock, 21, 23) == [21, 22, 23]
     clock.tick = 10.5
-    resumed = build(clock, before.snapshot(), told)
+    resumed = build(clock, before.snapshot(), reported)
     assert run(resumed, clock, 11, 25) == [*range(11, 21), 24, 25]
-    assert told == [START + 24 * INTERVAL]
+    assert reported == [START + 24 * INTERVAL]
 
 
 def test_a_clock_set_back_into_what_was_made_waits() -> None:
     """The shard goes on where it was, with the samples of an uninterrupted run."""
-    clock, told = Clock(0.5), list[int]()
+    clock, reported = Clock(0.5), list[int]()
     before = build(clock)
     run(before, clock, 1, 10)
     clock.tick = 5.5
-    resumed = build(clock, before.snapshot(), told)
+    resumed = build(clock, before.snapshot(), reported)
     assert run(resumed, clock, 6, 12) == [11, 12]
-    assert told == [START + 11 * INTERVAL]
+    assert reported == [START + 11 * INTERVAL]
 
 
 def test_a_state_that_does_not_say_since_when_waits_too() -> None:

@@ -43,11 +43,11 @@ def causes(draw: st.DrawFn) -> Causes:
 @given(causes(), st.sampled_from([*WHOLES, "errors"]), st.data())
 def test_no_cause_makes_health_rise(wrong: Causes, name: str, data: st.DataObject) -> None:
     """More of anything that is wrong, all else equal, is never healthier."""
-    told = asdict(wrong)
+    reported = asdict(wrong)
     if name == "errors":
-        worse = replace(wrong, errors=data.draw(st.floats(told["errors"], 100)))
+        worse = replace(wrong, errors=data.draw(st.floats(reported["errors"], 100)))
     else:
-        more = data.draw(st.integers(told[name], told[WHOLES[name]]))
+        more = data.draw(st.integers(reported[name], reported[WHOLES[name]]))
         worse = replace(wrong, **{name: more})
     assert 0 <= health_score(worse) <= health_score(wrong) <= 100
 

@@ -257,7 +257,7 @@ def test_missed_ticks_are_reported_before_the_tick_that_reports_them(
 def test_missed_ticks_without_one_that_is_due_are_reported_and_not_collected(
     pool: Callable[..., Pool],
 ) -> None:
-    """What passed while nothing ran is told alone, at a restart: no work is done for it."""
+    """What passed while nothing ran is reported alone, at a restart: no work is done for it."""
     drain, out = _Entered(), Out()
     due = replace(tick("a", missed=3), count=0)
 

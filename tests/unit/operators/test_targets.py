@@ -102,13 +102,13 @@ def test_what_fell_due_before_a_kill_that_left_no_state_was_missed() -> None:
 
 def test_a_clock_set_back_behind_the_start_collects_again() -> None:
     """Ticks go on at the next multiple; those that are there come once, and it is said."""
-    clock, told = Clock(20_500), list[int]()
+    clock, reported = Clock(20_500), list[int]()
     targets = {"c/topics": Target("c", "topics", INTERVAL)}
     before = build(clock)
     for clock.now in (21_000, 22_000):
         emitted(before)
     clock.now = 10_500
-    schedule = RealTime(clock(), clock, there_until=told.append)
+    schedule = RealTime(clock(), clock, there_until=reported.append)
     source = TargetSource(targets, schedule, Drain(settle=0))
     resumed = source.build_part("targets", "c/topics", before.snapshot())
     ticks = []
@@ -120,7 +120,7 @@ def test_a_clock_set_back_behind_the_start_collects_again() -> None:
         (20_500, 23_000, 0, 0),
         *[(start, start, 1, 0) for start in (23_000, 24_000)],
     ]
-    assert told == [23_000]
+    assert reported == [23_000]
 
 
 def test_a_clock_set_back_into_what_was_served_waits() -> None:
@@ -266,14 +266,14 @@ def test_retired_partition_stays_listed_and_ends() -> None:
 def test_state_that_a_configuration_without_it_gives_up_is_reported_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Of targets and fleets, by name: the ticks of the time without them are nowhere told as missed."""
+    """Of targets and fleets, by name: the ticks of the time without them are nowhere reported as missed."""
     names = frozenset({"gone/topics", "sim"})
     targets = TargetSource({}, RealTime(0, Clock(0)), Drain(), names)
     fleets = FleetSource({}, 1000, RealTime(0, Clock(0)), Drain(), retired=names)
     stored = targets.build_part("targets", "gone/topics", (2, 5_000, ())).snapshot()
     fleets.build_part("fleets", "sim", (2, "fingerprint", 5_000, None, ()))
-    told = [(record.getMessage(), record.__dict__) for record in caplog.records]
-    assert [message for message, _ in told] == ["state forgotten"] * 2
+    reported = [(record.getMessage(), record.__dict__) for record in caplog.records]
+    assert [message for message, _ in reported] == ["state forgotten"] * 2
     caplog.clear()
     targets.build_part("targets", "gone/topics", stored)
     assert not caplog.records

@@ -122,7 +122,7 @@ def test_every_sample_is_delivered_once(sizes: list[int], size: int, largest: in
 
 
 def test_a_failure_that_may_pass_is_tried_again() -> None:
-    """Each retry is told, and the parcel arrives in the end."""
+    """Each retry is reported, and the parcel arrives in the end."""
     destination = Scripted([RetryLater("one"), RetryLater("two")])
     heard: list[object] = []
 

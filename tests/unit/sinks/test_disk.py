@@ -38,18 +38,18 @@ def test_what_a_user_reads_of_a_disk(number: int, message: str) -> None:
 
 
 def test_a_recovery_store_that_cannot_be_written_is_named() -> None:
-    """As with a quota that is used up; the engine tells of it in a panic, seen once and kept here."""
+    """As with a quota that is used up; the engine reports it in a panic, seen once and kept here."""
     panic = (
         "(src/run.rs:292:17) panicked at src/recovery.rs:626:22:\ncalled `Result::unwrap()` on an "
         "`Err` value: SqliteFailure(Error { code: SystemIoFailure, extended_code: 778 }, "
         'Some("disk I/O error"))'
     )
-    told = store_failure("state/run/recovery", panic)
-    assert told is not None
-    assert told.startswith(
+    reported = store_failure("state/run/recovery", panic)
+    assert reported is not None
+    assert reported.startswith(
         "the recovery store in state/run/recovery cannot be read or written: dis"
     )
-    assert "quota has no room, free some" in told
+    assert "quota has no room, free some" in reported
     assert store_failure("state/run/recovery", "an operator failed") is None
 
 

@@ -34,8 +34,8 @@ def test_counts_and_ticks_are_by_origin_over_all_batches() -> None:
 
 def test_rows_that_report_ticks_are_no_collected_samples() -> None:
     """Where nothing answers, nothing was collected, and yet there is a row a target and tick."""
-    told = sample_batch(COLLECTION, 2, {"timestamp": [1_000, 2_000], "origin": "collected"})
-    batches = [told, batch([3_000], ["collected"])]
+    reported = sample_batch(COLLECTION, 2, {"timestamp": [1_000, 2_000], "origin": "collected"})
+    batches = [reported, batch([3_000], ["collected"])]
     assert count_by_origin(batches) == {"collection": 2, "collected": 1}
     assert by_origin(batches)[1] == {
         "collection": (1_000, 2_000),

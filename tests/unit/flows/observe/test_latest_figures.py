@@ -10,7 +10,7 @@ from operators.schema.metrics import CLUSTER, CONSUMER_GROUP, QUEUE, EntityType
 
 
 def batch(entity_type: EntityType, rows: list[dict[str, object]]) -> pa.RecordBatch:
-    """Rows of which only some columns are told; `timestamp` is in milliseconds."""
+    """Rows of which only some columns are known; `timestamp` is in milliseconds."""
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return sample_batch(entity_type, len(rows), columns)
 

@@ -82,7 +82,7 @@ def test_what_finds_no_room_is_counted() -> None:
 
 
 def test_a_sink_shows_rates_by_origin_and_what_waits_or_is_dead() -> None:
-    """What is accepted is told from what is in files, and from what was delivered."""
+    """What is accepted is apart from what is in files, and from what was delivered."""
     newrelic, parquet = [
         line.split() for line in shown(FULL).splitlines() if line.startswith(("parquet", "newr"))
     ]
@@ -450,7 +450,7 @@ def test_the_last_frame_says_that_the_job_ended() -> None:
 
 
 def test_queues_stand_where_groups_do_the_deepest_first() -> None:
-    """Depth, unacknowledged, rates, age and state; the cluster tells its nodes and alarms.
+    """Depth, unacknowledged, rates, age and state; the cluster shows its nodes and alarms.
 
     Before them stands what nobody can use. What is not known of RabbitMQ has no column.
     """

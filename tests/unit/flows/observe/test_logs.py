@@ -98,10 +98,10 @@ def test_a_line_above_the_live_table_is_plain(configured: Callable[[str], LogHan
         Log("a").warning("task failed", target="prod/brokers", error="[red]" * 9)
     time, _, rest = terminal.getvalue().partition(" ")
     assert len(time.split(":")) == 3
-    told = "warning  task failed target=prod/brokers error=" + "[red]" * 9
+    reported = "warning  task failed target=prod/brokers error=" + "[red]" * 9
     # On a narrow terminal it breaks between words, where that can be.
     assert rest.splitlines()[1].strip() == "target=prod/brokers"
-    assert "".join(rest.split()) == "".join(told.split())
+    assert "".join(rest.split()) == "".join(reported.split())
     assert stream.getvalue() == ""
 
 
@@ -279,10 +279,10 @@ def test_what_a_run_did_not_get_done_is_said_at_its_end(lines: Lines) -> None:
     log.ended(p.picture(targets=(p.good("prod/topics"),)), failed=False)
     short, well = lines()
     assert (short["level"], well["level"], well["problems"]) == ("warning", "info", [])
-    told = short["problems"]
-    assert isinstance(told, list)
-    assert "each tick failed, 3 ticks of 1 target; prod/topics: timeout: no answer" in told[0]
-    assert [problem.split(":")[0] for problem in told] == [
+    reported = short["problems"]
+    assert isinstance(reported, list)
+    assert "each tick failed, 3 ticks of 1 target; prod/topics: timeout: no answer" in reported[0]
+    assert [problem.split(":")[0] for problem in reported] == [
         "nothing was collected",
         "newrelic",
         "newrelic",
@@ -305,12 +305,12 @@ def test_what_an_earlier_run_left_waiting_is_told_apart(lines: Lines) -> None:
     resumed = replace(mine, published=Counter({"collected": 1500, "filled": 30}))
     for sink in (mine, resumed):
         EventLog().ended(p.picture(sinks=(sink,)), failed=False)
-    told = [(line["in_files"], line["in_files_of_earlier_runs"]) for line in lines()]
-    assert told == [({"parquet": 615}, {}), ({"parquet": 1530}, {"parquet": 300})]
+    reported = [(line["in_files"], line["in_files_of_earlier_runs"]) for line in lines()]
+    assert reported == [({"parquet": 615}, {}), ({"parquet": 1530}, {"parquet": 300})]
 
 
 def test_a_cluster_that_cannot_be_reached_is_one_message(lines: Lines) -> None:
-    """Whatever each of its targets met; what is a target's own is told of each."""
+    """Whatever each of its targets met; what is a target's own is reported of each."""
     log = EventLog(Clock())
     for kind in ("brokers", "topics", "groups"):
         log.hear(failed(key=f"prod/{kind}", error_class="refused", error=f"broker {kind}: refused"))
@@ -318,8 +318,8 @@ def test_a_cluster_that_cannot_be_reached_is_one_message(lines: Lines) -> None:
         log.hear(failed(key=f"prod/{kind}", error_class="authorization", error=f"grant {kind}"))
         log.hear(BreakerOpened(kind, f"prod/{kind}", 60.0))
     log.hear(failed(key="other/topics", error_class="refused"))
-    told = [(line["event"], line.get("error_class"), line["target"]) for line in lines()]
-    assert told == [
+    reported = [(line["event"], line.get("error_class"), line["target"]) for line in lines()]
+    assert reported == [
         ("task failed", "refused", "prod/brokers"),
         ("task failed", "timeout", "prod/brokers"),
         ("task failed", "authorization", "prod/brokers"),

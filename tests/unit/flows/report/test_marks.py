@@ -100,7 +100,7 @@ def test_filled_spans_have_edges_and_shares(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_table", [False, True])
 def test_anomaly_comes_from_labels_and_from_the_table(tmp_path: Path, with_table: bool) -> None:
-    """Labels alone tell kind, root and the shaped samples; the table adds the exact times."""
+    """Labels alone give kind, root and the shaped samples; the table adds the exact times."""
     hybrid(tmp_path)
     if with_table:
         truth(tmp_path)

@@ -151,7 +151,7 @@ def test_one_tick_of_one_entity_is_a_summary(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["nowhere", "s4://bucket"])
 def test_no_samples_is_an_error_that_says_where_and_what_to_do(tmp_path: Path, uri: str) -> None:
-    """A wrong path is told from a report of nothing."""
+    """A wrong path differs from a report of nothing."""
     with pytest.raises(SamplesError, match=uri):
         find_samples(str(tmp_path / uri) if "://" not in uri else uri)
 

@@ -171,6 +171,6 @@ def test_options_that_a_file_has_no_use_for_are_reported(
     (tmp_path / "a.csv").write_text(f"entity,time\nsim-eu/broker-2,{ONSET}\n")
     options = ScoreOptions(entity="sim-eu", threshold=3.0)
     assert score(tmp_path / "a.csv", str(tmp_path / "s"), options) == 0
-    told = capsys.readouterr().err
-    assert "--entity was not used" in told
-    assert "--threshold was not used" in told
+    reported = capsys.readouterr().err
+    assert "--entity was not used" in reported
+    assert "--threshold was not used" in reported

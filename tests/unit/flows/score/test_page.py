@@ -66,7 +66,7 @@ def test_page_of_nothing_found_says_so(tmp_path: Path) -> None:
     assert "false-alarms" not in specs
 
 
-def test_an_alert_on_what_an_anomaly_touched_is_told_from_one_on_its_root(tmp_path: Path) -> None:
+def test_an_alert_on_what_an_anomaly_touched_differs_from_one_on_its_root(tmp_path: Path) -> None:
     """Its cluster is not the broker that is down."""
     specs = pictures(written(tmp_path, f"entity,time\nsim-eu,{ONSET + 60_000}\n"))
     (sick,) = rows_of(specs["kind-broker_down"])

@@ -34,7 +34,7 @@ def queue(identity: ClusterIdentity, tick: int, depth: int = 1) -> pa.RecordBatc
 
 
 class Plain:
-    """Blocks, as a database's driver does; tells its thread and its end."""
+    """Blocks, as a database's driver does; records its thread and its end."""
 
     threads: list[str] = []  # noqa: RUF012
     closed = 0

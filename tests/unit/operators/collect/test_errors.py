@@ -67,8 +67,12 @@ def test_other_errors_are_reported_with_their_kind() -> None:
 def test_an_error_says_to_its_pool_what_it_is(error_class: str, retryable: bool) -> None:
     """Class and whether another attempt may help; both survive pickling."""
     error = CollectionError(Problem(error_class, "a line"))
-    for told in (error, pickle.loads(pickle.dumps(error))):
-        assert (classify(told), told.retryable, str(told)) == (error_class, retryable, "a line")
+    for reported in (error, pickle.loads(pickle.dumps(error))):
+        assert (classify(reported), reported.retryable, str(reported)) == (
+            error_class,
+            retryable,
+            "a line",
+        )
 
 
 def test_problems_are_summed_up_in_one_line() -> None:

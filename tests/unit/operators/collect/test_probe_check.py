@@ -43,7 +43,7 @@ def test_a_group_waits_for_its_coordinator() -> None:
 
 
 def test_a_coordinator_that_does_not_come_is_the_problem() -> None:
-    """Told as what was answered last, when the time is over."""
+    """Reported as what was answered last, when the time is over."""
     assert problems(NOT_YET) == [NOT_YET.problem]
 
 

@@ -74,7 +74,7 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
     """Live brokers, topics, partitions, offline and under-replicated ones, availability."""
     _, part = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
     row = cluster_row(IDENTITY, TICK, [part]).to_pylist()[0]
-    told = {name: row[name] for name in row if name.startswith("cluster.")}
+    reported = {name: row[name] for name in row if name.startswith("cluster.")}
     of_rabbitmq = (
         *("nodeCount", "runningNodeCount", "alarmCount", "partitionedNodeCount"),
         *(
@@ -85,8 +85,8 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
             "deadLetteredPerSecond",
         ),
     )
-    assert {told.pop(f"cluster.{name}") for name in of_rabbitmq} == {None}
-    assert told == {
+    assert {reported.pop(f"cluster.{name}") for name in of_rabbitmq} == {None}
+    assert reported == {
         "cluster.activeBrokerCount": 2,
         "cluster.knownBrokerCount": 3,
         "cluster.fencedBrokerCount": None,
@@ -268,13 +268,13 @@ def test_a_group_without_a_name_is_not_its_cluster() -> None:
 
 
 def test_a_share_group_has_the_lag_that_its_coordinator_reports() -> None:
-    """It commits nothing; a lag that is not told makes the group's null."""
+    """It commits nothing; a lag that is not reported makes the group's null."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     at = (("orders", 0, 4), ("orders", 1, 28))
     commits = commits_of(
         groups_of(
             ReportedGroup("dark", "Empty", "share", (), commits=at, lags=(1, UNKNOWN)),
-            ReportedGroup("told", "Empty", "share", (), commits=at, lags=(1, 2)),
+            ReportedGroup("reported", "Empty", "share", (), commits=at, lags=(1, 2)),
         ),
         THREE,
     )
@@ -284,7 +284,7 @@ def test_a_share_group_has_the_lag_that_its_coordinator_reports() -> None:
     batch, partitions = found.batches[0], found.batches[-1]
     assert rows(
         batch, "consumer_group", "consumerGroup.totalLag", "consumerGroup.committedOffset"
-    ) == [("dark", None, None), ("told", 3, None)]
+    ) == [("dark", None, None), ("reported", 3, None)]
     assert rows(partitions, "consumer.offset", "consumer.lag") == [
         (4, 1),
         (28, None),
@@ -294,9 +294,9 @@ def test_a_share_group_has_the_lag_that_its_coordinator_reports() -> None:
 
 
 def test_samples_have_the_clusters_own_id() -> None:
-    """Of brokers, topics and groups; none where it has not told it."""
-    told = replace(IDENTITY, cluster_id=CLUSTER_ID)
-    for identity, expected in ((told, CLUSTER_ID), (IDENTITY, None)):
+    """Of brokers, topics and groups; none where it has not reported it."""
+    reported = replace(IDENTITY, cluster_id=CLUSTER_ID)
+    for identity, expected in ((reported, CLUSTER_ID), (IDENTITY, None)):
         for batch in broker_samples(identity, TICK, THREE, NO_PAGES).batches:
             assert set(batch.column("cluster_id").to_pylist()) == {expected}
 

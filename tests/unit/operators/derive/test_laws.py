@@ -126,8 +126,8 @@ def test_rates_add_up_to_what_was_produced(amounts: list[list[int]]) -> None:
 def test_no_group_has_nonsense(steps: list[tuple[Any, ...]]) -> None:
     """Commits and ends in any order: no negative rate, age or change count, nothing endless."""
     results = []
-    for number, (ends, commits, start, told, answers) in enumerate(steps):
-        written = {("t", c): ms(number) - 1_000 * c for c in commits} if told else {}
+    for number, (ends, commits, start, reported, answers) in enumerate(steps):
+        written = {("t", c): ms(number) - 1_000 * c for c in commits} if reported else {}
         of_groups = {"g": {"t": commits}, **({"h": {"t": commits}} if answers else {})}
         results.append(
             groups(

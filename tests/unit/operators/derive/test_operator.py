@@ -201,8 +201,8 @@ def test_topics_of_idle_brokers_have_no_traffic() -> None:
 
 def test_rates_of_a_page_without_counters_are_taken_as_they_are() -> None:
     """Of brokers at the first tick already; of topics once all pages have come twice."""
-    told = {(BYTES_IN, None): 50.0, (BYTES_IN, "a"): 40.0}
-    pages = [{1: replace(page(n), rates=told)} for n in range(2)]
+    reported = {(BYTES_IN, None): 50.0, (BYTES_IN, "a"): 40.0}
+    pages = [{1: replace(page(n), rates=reported)} for n in range(2)]
     rate = "broker.IOInPerSecond"
     of_brokers = derived(brokers(n, p) for n, p in enumerate(pages))
     assert [column(r, BROKER, rate)["broker-1"] for r in of_brokers] == [50.0, 50.0]
@@ -539,16 +539,16 @@ def test_messages_that_were_removed_unread_count_once() -> None:
         groups(n, {"t": [100]}, {"g": {"t": [commit]}}, start=start, group_topics=10)
         for n, (start, commit) in enumerate(zip(starts, committed, strict=True))
     ]
-    told = [
+    reported = [
         tuple(
             column(result, CONSUMER_GROUP, f"consumerGroup.{name}")["g"]
             for name in ("totalLag", "unreadMessages", "lostMessages", "lagState")
         )
         for result in derived(results)
     ]
-    assert told[0][:3] == (80, 80, None)
-    assert told[1:3] == [(80, 50, 30, "losing"), (80, 50, 0, "losing")]
-    assert told[3][:3] == (40, 40, 0)
+    assert reported[0][:3] == (80, 80, None)
+    assert reported[1:3] == [(80, 50, 30, "losing"), (80, 50, 0, "losing")]
+    assert reported[3][:3] == (40, 40, 0)
 
 
 def test_the_margin_is_the_same_over_restarts() -> None:

@@ -150,7 +150,7 @@ def test_a_clock_set_back_brings_whole_ticks_again() -> None:
 
 
 def test_a_target_that_is_held_up_is_no_clock_that_was_set_back() -> None:
-    """What others' deadlines filled of it before it told of its ticks is not filled once more."""
+    """What others' deadlines filled of it before it reported its ticks is not filled once more."""
     h = Harness()
     h.tick(T)
     h.restart()
@@ -295,7 +295,7 @@ def test_missed_ticks_are_filled_at_once_after_a_restart() -> None:
 
 
 def test_ticks_of_a_kind_that_is_held_up_are_filled_when_others_have_gone_on() -> None:
-    """A kind's deadline passes before it tells what it missed: each tick is filled once."""
+    """A kind's deadline passes before it reports what it missed: each tick is filled once."""
     h = Harness()
     h.tick(T)
     now = T + 4 * INTERVAL

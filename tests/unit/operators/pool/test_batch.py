@@ -184,7 +184,7 @@ def test_a_streams_source_may_fail() -> None:
 
 
 def test_keys_of_items_overrun_as_those_of_tasks() -> None:
-    """With a key, a second item of a target that still runs is told so."""
+    """With a key, a second item of a target that still runs is refused with that word."""
 
     async def test() -> list[Outcome]:
         async with pool_of() as pool:

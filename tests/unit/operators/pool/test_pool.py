@@ -215,11 +215,11 @@ def test_a_task_that_backs_off_holds_no_slot() -> None:
 
 def test_an_attempt_ends_at_its_time_out() -> None:
     """The work is told how long it has, and is cancelled then."""
-    told: list[float] = []
+    reported: list[float] = []
     cancelled_at = []
 
     async def work(left: float) -> None:
-        told.append(left)
+        reported.append(left)
         try:
             await asyncio.sleep(FOREVER)
         finally:
@@ -231,7 +231,7 @@ def test_an_attempt_ends_at_its_time_out() -> None:
 
     result = run(test())
 
-    assert (told, cancelled_at) == ([10.0], [10.0])
+    assert (reported, cancelled_at) == ([10.0], [10.0])
     assert (result.outcome, result.duration, result.error) == (
         Outcome.FAILED,
         10.0,
@@ -241,10 +241,10 @@ def test_an_attempt_ends_at_its_time_out() -> None:
 
 def test_one_deadline_bounds_all_attempts() -> None:
     """The last attempt has what the deadline leaves, and the task ends with it."""
-    told: list[float] = []
+    reported: list[float] = []
 
     async def work(left: float) -> None:
-        told.append(left)
+        reported.append(left)
         await asyncio.sleep(FOREVER)
 
     async def test() -> Result[None]:
@@ -253,7 +253,7 @@ def test_one_deadline_bounds_all_attempts() -> None:
 
     result = run(test())
 
-    assert told == pytest.approx([10.0, 10.0, 4.8])
+    assert reported == pytest.approx([10.0, 10.0, 4.8])
     assert (result.outcome, result.error_class, result.duration) == (
         Outcome.FAILED,
         "timeout",
@@ -505,7 +505,7 @@ def test_a_probe_has_one_attempt() -> None:
 
 
 def test_an_open_breaker_is_shown_with_its_next_probe() -> None:
-    """What is read beside the loop tells how long a target is still left alone."""
+    """What is read beside the loop says how long a target is still left alone."""
 
     async def test() -> list[Any]:
         async with pool_of(attempts=1, breaker={"failures": 1, "probe": 60}) as pool:
@@ -699,7 +699,7 @@ def test_a_tasks_way_is_reported_in_events() -> None:
 
 
 def test_an_observer_that_raises_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Other observers hear the event, the task completes, and the log tells."""
+    """Other observers hear the event, the task completes, and the log says so."""
     heard: list[object] = []
 
     def bad(event: object) -> None:

@@ -1,4 +1,4 @@
-"""What costs much of many queues is read between ticks: no tick waits for it, and what fails of it is told."""
+"""What costs much of many queues is read between ticks: no tick waits for it, and what fails of it is reported."""
 
 import asyncio
 from collections.abc import Sequence
@@ -118,7 +118,7 @@ def test_no_tick_waits_for_details_that_hang(monkeypatch: pytest.MonkeyPatch) ->
     assert [each.error for each in found] == [None] * 3
 
 
-def test_details_that_fail_are_told_by_the_next_tick_and_no_longer_known(
+def test_details_that_fail_are_reported_by_the_next_tick_and_no_longer_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What was read before is older than it should be."""

@@ -38,7 +38,7 @@ def test_a_wrong_property_is_reported(name: str, value: str, says: str) -> None:
 
 
 def test_a_connection_has_none_that_is_wrong() -> None:
-    """All of them are told, each with its place."""
+    """All of them are reported, each with its place."""
     client = {"security.protocl": "SSL", "client.id": "a", "linger.ms": "abc"}
     with pytest.raises(ValidationError) as failed:
         KafkaConnection.model_validate({"bootstrap_servers": "a:1", "client": client})

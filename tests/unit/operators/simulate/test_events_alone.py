@@ -47,7 +47,7 @@ def fleet(kind: str, **more: Any) -> ShardSpec:
     "kind", ["broker_down", "partition_skew", "spike", "disk_full", "unclean_election"]
 )
 def test_a_topics_bytes_are_those_of_its_brokers(kind: str) -> None:
-    """Whatever leads what; while a broker is dead its part of the disk is not told."""
+    """Whatever leads what; while a broker is dead its part of the disk is not reported."""
     rows = made(fleet(kind, skew=0.7))
     summed = (
         rows[BROKER_TOPIC]

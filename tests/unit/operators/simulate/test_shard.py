@@ -126,8 +126,8 @@ def test_queue_providers_have_queues(provider: str) -> None:
     made = samples(Shard(spec, 1), [5])
     nodes = {NODE: 15} if provider == "rabbitmq" else {}
     assert {kind: len(frame) for kind, frame in made.items()} == {CLUSTER: 5, QUEUE: 20} | nodes
-    told = [m.name for m in QUEUE.metrics if not made[QUEUE][m.name].null_count()]
-    assert told[:6] == [m.name for m in QUEUE.metrics[:6]]
+    reported = [m.name for m in QUEUE.metrics if not made[QUEUE][m.name].null_count()]
+    assert reported[:6] == [m.name for m in QUEUE.metrics[:6]]
     assert set(made[QUEUE]["vhost"]) == ({"/"} if provider == "rabbitmq" else {None})
     assert set(made[QUEUE]["provider"]) == {provider}
 

@@ -217,7 +217,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Iterator[None]
 
 
 @pytest.mark.parametrize(
-    ("told", "kind", "text"),
+    ("reported", "kind", "text"),
     [
         (f"os error {errno.ENOSPC}", DiskFullError, "no room on disk for samples"),
         (f"os error {errno.EDQUOT}", DiskFullError, "no room on disk for samples"),
@@ -227,14 +227,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Iterator[None]
     ],
 )
 def test_a_drain_that_cannot_commit_says_why_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, kind: type[OSError], text: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: str, kind: type[OSError], text: str
 ) -> None:
     """In the words of the system, that the library hands on without its number."""
     job = Job(tmp_path)
     job.write(1)
     states = job.snapshot()
     with (
-        failing(monkeypatch, DeltaError(f"Generic error: ({told})")),
+        failing(monkeypatch, DeltaError(f"Generic error: ({reported})")),
         pytest.raises(kind, match=text),
     ):
         job.drain()

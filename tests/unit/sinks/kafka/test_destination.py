@@ -84,7 +84,7 @@ def test_what_lacks_a_file_or_credentials_waits_for_them(
 
 
 def test_a_fatal_error_closes_the_connection_that_had_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, however many messages tell of it, and never the one that was made after it."""
+    """Once, however many messages report it, and never the one that was made after it."""
     made: list[Any] = []
 
     class Failing:

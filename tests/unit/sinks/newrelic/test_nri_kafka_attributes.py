@@ -127,5 +127,5 @@ def test_what_is_said_to_be_missing_or_other_is() -> None:
     there = {(event_type, name) for event_type, name in names if name in OURS.get(event_type, ())}
     assert not [name for _, name in there if name in NOT_THERE or name in OTHER_NAMES]
     ours = frozenset().union(*OURS.values())
-    told = [word for said in OTHER_NAMES.values() for word in said.split("`")[1::2]]
-    assert {word for word in told if not word.startswith("Kafka")} <= ours
+    reported = [word for said in OTHER_NAMES.values() for word in said.split("`")[1::2]]
+    assert {word for word in reported if not word.startswith("Kafka")} <= ours

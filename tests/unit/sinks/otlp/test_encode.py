@@ -30,7 +30,7 @@ from operators.simulate.spec import by_cluster
 from operators.ticks import Ticks
 from sinks.otlp.encode import encode
 from sinks.otlp.names import unit
-from tests.otlp.conversions import expected, told
+from tests.otlp.conversions import expected, reported
 from tests.otlp.reading import points_of
 from tests.samples import INTERVAL, NEW_YEAR, numbered, tick
 
@@ -60,7 +60,7 @@ def test_a_request_has_every_value_of_the_samples(shape: dict[str, Any]) -> None
     batches = fleet(clusters=3, **shape)
     wanted = Counter(point for batch in batches for point in expected(batch))
     assert len(wanted) > 1000
-    assert Counter(told(points_of(encode(batches, INTERVAL)))) == wanted
+    assert Counter(reported(points_of(encode(batches, INTERVAL)))) == wanted
 
 
 def test_attributes_are_those_that_new_relic_makes_entities_of() -> None:
@@ -184,7 +184,7 @@ def test_any_samples_are_read_back(rows: list[tuple[Any, ...]]) -> None:
             "request.handlerIdle": list(reversed(values)),
         },
     )
-    got = Counter(told(points_of(encode([batch], INTERVAL))))
+    got = Counter(reported(points_of(encode([batch], INTERVAL))))
     assert got == Counter(expected(batch))
 
 
@@ -192,4 +192,4 @@ def test_slices_and_many_batches_are_encoded_as_they_are() -> None:
     """A part of a batch has that part's points only."""
     whole = numbered(range(100))
     parts = [whole.slice(0, 30), whole.slice(30, 0), whole.slice(30, 70)]
-    assert Counter(told(points_of(encode(parts, INTERVAL)))) == Counter(expected(whole))
+    assert Counter(reported(points_of(encode(parts, INTERVAL)))) == Counter(expected(whole))

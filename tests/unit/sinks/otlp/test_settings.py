@@ -65,9 +65,9 @@ def test_what_cannot_work_is_refused(given: dict[str, Any], reason: str) -> None
 
 def test_headers_are_never_shown() -> None:
     """They are keys most of the time."""
-    told = settings(headers={"api-key": "not-to-be-seen\n"})
-    assert "not-to-be-seen" not in repr(told) + str(told) + told.model_dump_json()
-    assert told.read_headers() == {"api-key": "not-to-be-seen"}
+    reported = settings(headers={"api-key": "not-to-be-seen\n"})
+    assert "not-to-be-seen" not in repr(reported) + str(reported) + reported.model_dump_json()
+    assert reported.read_headers() == {"api-key": "not-to-be-seen"}
 
 
 def test_delivered() -> None:

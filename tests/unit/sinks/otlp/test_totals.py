@@ -60,8 +60,8 @@ def test_totals_grow_from_the_start_of_the_first_interval() -> None:
     third = totals.add(brokers([(2, 7, 4.0)]))
     points = sent([first, second, third])
     assert {p.kind for p in points} == {"cumulative"}
-    told = {(p.attributes["broker.id"], p.time): (p.start, p.value) for p in points}
-    assert told == {
+    reported = {(p.attributes["broker.id"], p.time): (p.start, p.value) for p in points}
+    assert reported == {
         ("1", at(5)): (at(4), 2.0 * SECONDS),
         ("1", at(6)): (at(4), 5.0 * SECONDS),
         ("2", at(5)): (at(4), 1.0 * SECONDS),

@@ -36,7 +36,7 @@ def written(path: Path, *batches: pa.RecordBatch, held: int = 500_000) -> None:
 
 
 def test_a_file_holds_one_type_and_one_date(tmp_path: Path) -> None:
-    """The path tells both, and the name tells run, partition and sequence."""
+    """The path says both, and the name says run, partition and sequence."""
     across_midnight = numbered(range(DAY_TICKS - 2, DAY_TICKS + 3))
     written(tmp_path, across_midnight, numbered([1, 2], entity_type=TOPIC))
     assert [str(f.relative_to(tmp_path)) for f in published(tmp_path)] == [

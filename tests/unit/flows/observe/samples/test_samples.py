@@ -221,14 +221,14 @@ def test_what_is_caught_up_on_is_not_shown_as_now(latest: Latest) -> None:
 
 
 def test_origin_and_anomaly_are_labels_on_demand(latest: Latest) -> None:
-    """Without them a series goes on where a fill takes over; with them it tells so."""
+    """Without them a series goes on where a fill takes over; with them it says so."""
     give(latest, topics(["a"], origin="filled", anomaly="spike", columns={"topic.offset": [5]}))
     plain = key("mq_topic_offset", cluster="c", topic="a")
     assert read(ClusterPage(latest))[plain] == 5
-    told = read(ClusterPage(latest, ["origin", "anomaly"]))
+    reported = read(ClusterPage(latest, ["origin", "anomaly"]))
     wanted = key("mq_topic_offset", cluster="c", topic="a", origin="filled", anomaly="spike")
-    assert told[wanted] == 5
-    assert plain not in told
+    assert reported[wanted] == 5
+    assert plain not in reported
 
 
 def test_a_metric_that_is_added_to_the_table_is_on_the_page() -> None:

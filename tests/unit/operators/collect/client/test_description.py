@@ -1,6 +1,6 @@
 """What coordinators say of groups' members, whatever the type of group."""
 
-from types import SimpleNamespace as Told
+from types import SimpleNamespace as Answer
 from typing import Any
 
 from hypothesis import given
@@ -62,20 +62,20 @@ def test_a_group_that_has_not_changed_is_the_same_object() -> None:
     assert known.of(group) is not first
 
 
-def told(**more: Any) -> Any:
-    return Told(group_state="Reconciling", assignor_name="uniform", **more)
+def group_answer(**more: Any) -> Any:
+    return Answer(group_state="Reconciling", assignor_name="uniform", **more)
 
 
 def member(**more: Any) -> Any:
-    return Told(member_id="m-1", client_id="app", client_host="/10.0.0.7", **more)
+    return Answer(member_id="m-1", client_id="app", client_host="/10.0.0.7", **more)
 
 
-ASSIGNED = Told(topic_partitions=[Told(topic_name="a", partitions=[0, 2])])
+ASSIGNED = Answer(topic_partitions=[Answer(topic_name="a", partitions=[0, 2])])
 
 
 def test_members_of_consumer_groups_have_what_is_reported_of_them() -> None:
     """The present assignment, and the static id where there is one."""
-    group = consumer_group(told(members=[member(instance_id="one", assignment=ASSIGNED)]))
+    group = consumer_group(group_answer(members=[member(instance_id="one", assignment=ASSIGNED)]))
     assert group.members == (Member("m-1", "app", "/10.0.0.7", "one", (("a", (0, 2)),)),)
     assert (group.state, group.assignor) == ("Reconciling", "uniform")
 
@@ -83,28 +83,28 @@ def test_members_of_consumer_groups_have_what_is_reported_of_them() -> None:
 def test_partitions_of_share_groups_may_have_several_members() -> None:
     """Each partition counts once."""
     both = [member(assignment=ASSIGNED), member(assignment=ASSIGNED)]
-    group = share_group(told(members=both))
+    group = share_group(group_answer(members=both))
     assert set(group.owners) == {("a", 0), ("a", 2)}
     assert group.members[0].static_id is None
 
 
 def test_members_of_streams_groups_have_what_their_active_tasks_read() -> None:
     """Source and repartition topics of the subtopology; standby tasks read nothing."""
-    topology = Told(
+    topology = Answer(
         subtopologies=[
-            Told(
+            Answer(
                 subtopology_id="0",
                 source_topics=["in"],
-                repartition_source_topics=[Told(name="again")],
+                repartition_source_topics=[Answer(name="again")],
             )
         ]
     )
-    tasks = Told(
-        active_tasks=[Told(subtopology_id="0", partitions=[1])],
-        standby_tasks=[Told(subtopology_id="0", partitions=[2])],
+    tasks = Answer(
+        active_tasks=[Answer(subtopology_id="0", partitions=[1])],
+        standby_tasks=[Answer(subtopology_id="0", partitions=[2])],
     )
     group = streams_group(
-        told(topology=topology, members=[member(instance_id=None, assignment=tasks)])
+        group_answer(topology=topology, members=[member(instance_id=None, assignment=tasks)])
     )
     assert set(group.owners) == {("in", 1), ("again", 1)}
     assert group.topics == {"in", "again"}
@@ -112,6 +112,8 @@ def test_members_of_streams_groups_have_what_their_active_tasks_read() -> None:
 
 def test_a_streams_group_without_a_topology_has_members_without_partitions() -> None:
     """As one that has just begun, or has gone."""
-    tasks = Told(active_tasks=[Told(subtopology_id="0", partitions=[1])])
-    group = streams_group(told(topology=None, members=[member(instance_id=None, assignment=tasks)]))
+    tasks = Answer(active_tasks=[Answer(subtopology_id="0", partitions=[1])])
+    group = streams_group(
+        group_answer(topology=None, members=[member(instance_id=None, assignment=tasks)])
+    )
     assert (len(group.members), dict(group.owners)) == (1, {})

@@ -380,7 +380,7 @@ def test_described_groups_are_those_of_the_answer(answer: Any) -> None:
 def test_a_group_that_is_reported_in_the_same_bytes_is_the_same_object(
     first: Any, then: Any
 ) -> None:
-    """And what is told otherwise is read again, whatever came before."""
+    """And what is reported otherwise is read again, whatever came before."""
     known: dict[str, frames.Reported] = {}
     data, later = bytes(first.encode(version=5)), bytes(then.encode(version=5))
     again = frames.described_groups(data, known)
@@ -483,7 +483,7 @@ def test_configurations_are_asked_for_by_topic_and_key(topics: list[str], keys: 
 
 @given(described_clusters)
 def test_fenced_brokers_are_those_of_the_answer(answer: Any) -> None:
-    """Told from the others by their flag."""
+    """Known from the others by their flag."""
     found = frames.fenced_brokers(bytes(answer.encode(version=2)))
     assert found == (
         answer.error_code,

@@ -70,7 +70,7 @@ def described(type_: str, group: Mapping[str, Any]) -> Description | Problem:
     ],
 )
 def test_a_state_is_written_as_kafkas_tools_write_it(type_: str, state: str, moves: bool) -> None:
-    """Assigning and Reconciling are told as rebalancing: partitions change hands then."""
+    """Assigning and Reconciling are reported as rebalancing: partitions change hands then."""
     group = {
         "group_id": "g",
         "group_state": state,

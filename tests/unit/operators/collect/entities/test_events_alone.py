@@ -41,11 +41,11 @@ def tick(
     rows, _ = broker_topics(
         IDENTITY, ms(number), cluster, frozenset("abc"), Pages(pages), sizes or {}, most
     )
-    told = [[broker, pages[broker].at if broker in pages else None] for broker in (1, 2)]
+    reported = [[broker, pages[broker].at if broker in pages else None] for broker in (1, 2)]
     which = pa.RecordBatch.from_arrays(
         [
             pa.array(column, t)
-            for column, t in zip(zip(*told, strict=True), (pa.int32(), pa.int64()), strict=True)
+            for column, t in zip(zip(*reported, strict=True), (pa.int32(), pa.int64()), strict=True)
         ],
         schema=found.raw["pages"].schema,
     )
@@ -110,13 +110,15 @@ def test_of_too_many_the_topics_with_the_most_traffic_have_rows() -> None:
     assert any(entity_type_of(b) is TOPIC and b.num_rows == 3 for b in result.batches)
 
 
-def clients(*told: ReportedGroup, ends: Mapping[str, list[int]], most: int = 100) -> dict[Any, Any]:
+def clients(
+    *reported: ReportedGroup, ends: Mapping[str, list[int]], most: int = 100
+) -> dict[Any, Any]:
     """By group and client: the lag."""
     cluster = topology([1], {t: [(1, [1], [1])] * len(of) for t, of in ends.items()})
     end = np.array([e for topic in cluster.topics for e in ends[topic]], np.int64)
     start = np.zeros(len(end), np.int64)
     offsets = Offsets(start, end, start, np.full(len(end), ms(0)), ())
-    commits = commits_of(groups_of(*told), cluster)
+    commits = commits_of(groups_of(*reported), cluster)
     rows, _ = group_clients(IDENTITY, ms(0), commits, offsets, most)
     assert only(rows) is Only.EVENTS
     return {(r["consumer_group"], r["client_id"]): r["consumer.totalLag"] for r in rows.to_pylist()}
@@ -150,9 +152,9 @@ def test_a_client_of_which_a_part_is_not_known_has_no_row() -> None:
 
 def test_of_too_many_those_with_the_largest_lags_have_rows() -> None:
     """Ties by name, so that they stay the same ones."""
-    told = [reading(f"g{n}") for n in range(3)]
+    reported = [reading(f"g{n}") for n in range(3)]
     behind = replace(reading("z"), commits=(("a", 0, 0),))
-    found = clients(*told, behind, ends={"a": [15, 21, 99]}, most=2)
+    found = clients(*reported, behind, ends={"a": [15, 21, 99]}, most=2)
     assert found == {("g0", "client of m"): 6, ("z", "client of m"): 15}
 
 

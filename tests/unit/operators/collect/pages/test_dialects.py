@@ -116,7 +116,7 @@ def test_the_idle_share_is_the_freshest_that_a_page_has(
     assert page.counters.get(IDLE) == (None if counter is None else pytest.approx(counter))
 
 
-def test_a_count_that_is_called_as_its_percentiles_is_told_from_them() -> None:
+def test_a_count_that_is_called_as_its_percentiles_is_apart_from_them() -> None:
     """Confluent's rules give both the MBean's own name, percentiles a label."""
     name = "kafka_log_logflushstats_logflushrateandtimems"
     page = page_of(f'{MESSAGES_IN} 1\n{name} 21.0\n{name}{{quantile="0.50"}} 1.8\n')
@@ -202,8 +202,8 @@ MORE = {"more": r"a } \\ \" { b", "job": ""}
 
 
 def series() -> Iterator[tuple[str, Mapping[str, str]]]:
-    told = ((name, _present(labels)) for name, labels, _ in all_series())
-    yield from {(name, tuple(labels.items())): (name, labels) for name, labels in told}.values()
+    reported = ((name, _present(labels)) for name, labels, _ in all_series())
+    yield from {(name, tuple(labels.items())): (name, labels) for name, labels in reported}.values()
 
 
 def _present(labels: Mapping[str, str | None]) -> dict[str, str]:

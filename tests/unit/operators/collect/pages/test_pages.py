@@ -241,7 +241,7 @@ def test_a_name_server_that_hangs_holds_up_nobody_else(monkeypatch: pytest.Monke
 
 
 def test_ticks_that_begin_together_share_one_session() -> None:
-    """Each had opened one, and the one that nobody closed was told of when it was forgotten."""
+    """Each had opened one, and the one that nobody closed was reported when it was forgotten."""
 
     async def test() -> int:
         async with serving(_good) as url:
@@ -492,5 +492,5 @@ def test_what_pages_lack_is_reported_once_with_what_would_bring_it(
     assert note.startswith("the metrics pages of brokers 1, 2 ")
     assert "broker.logFlushPerSecond (kafka.log:type=LogFlushStats" in note
     assert "request.avgTimeFetch," not in note
-    told = [record for record in caplog.records if record.name == "mqpipe.collect"]
-    assert [record.__dict__[FIELDS] for record in told] == [{"cluster": "prod", "note": note}]
+    reported = [record for record in caplog.records if record.name == "mqpipe.collect"]
+    assert [record.__dict__[FIELDS] for record in reported] == [{"cluster": "prod", "note": note}]

@@ -8,7 +8,7 @@ from operators.collect.client.kafka_client import KafkaClient
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.reading.configs import A_TICK, AT_ONCE, EVERY, TopicConfig, TopicConfigs
 
-TOLD = {
+REPORTED = {
     "min.insync.replicas": "2",
     "retention.ms": "-1",
     "retention.bytes": "1000",
@@ -19,19 +19,21 @@ REFUSED = Problem("authorization", "grant DescribeConfigs on Topic")
 
 
 class Asked(KafkaClient):
-    """Answers with `told`, by topic; what is a Problem alone fails the request."""
+    """Answers with `reported`, by topic; what is a Problem alone fails the request."""
 
-    def __init__(self, told: Mapping[str, Any] | Problem | None = None) -> None:
-        self.told = told
+    def __init__(self, reported: Mapping[str, Any] | Problem | None = None) -> None:
+        self.reported = reported
         self.requests: list[list[str]] = []
 
     async def topic_configs(
         self, topics: Sequence[str], keys: Sequence[str], timeout: float
     ) -> dict[str, Mapping[str, str] | Problem]:
         self.requests.append(list(topics))
-        if isinstance(self.told, Problem):
-            raise CollectionError(self.told)
-        return {topic: TOLD if self.told is None else self.told[topic] for topic in topics}
+        if isinstance(self.reported, Problem):
+            raise CollectionError(self.reported)
+        return {
+            topic: REPORTED if self.reported is None else self.reported[topic] for topic in topics
+        }
 
 
 class Clock:
@@ -73,7 +75,7 @@ def test_what_is_refused_is_asked_again_later_and_what_was_known_stays() -> None
     """One topic's refusal, and a request that fails whole."""
     clock, configs = Clock(), TopicConfigs()
     configs = TopicConfigs(clock)
-    assert of(configs, Asked({"a": TOLD, "b": REFUSED}), "a", "b") == {"a": CONFIG}
+    assert of(configs, Asked({"a": REPORTED, "b": REFUSED}), "a", "b") == {"a": CONFIG}
     assert configs.problem == REFUSED
     quiet = Asked()
     of(configs, quiet, "a", "b")
@@ -85,5 +87,5 @@ def test_what_is_refused_is_asked_again_later_and_what_was_known_stays() -> None
 
 def test_a_value_that_is_none_is_null() -> None:
     """Whatever a broker that is not Kafka says."""
-    told = {"t": {"retention.ms": "for ever", "cleanup.policy": " "}}
-    assert of(TopicConfigs(), Asked(told), "t") == {"t": TopicConfig(None, None, None, None)}
+    reported = {"t": {"retention.ms": "for ever", "cleanup.policy": " "}}
+    assert of(TopicConfigs(), Asked(reported), "t") == {"t": TopicConfig(None, None, None, None)}

@@ -49,7 +49,7 @@ def config(
 def test_limits_are_what_the_configuration_says(
     of: TopicConfig | None, seconds: float, room: list[float]
 ) -> None:
-    """None where it says so, or where nothing is deleted; not known where nobody tells."""
+    """None where it says so, or where nothing is deleted; not known where nobody reports it."""
     limits = Limits({} if of is None else {"t": of}, {"t": 100.0})
     found = limits.of(COMMITS, offsets([0, 0], [50, 50]))
     np.testing.assert_array_equal(found[0], [seconds, seconds])
@@ -57,7 +57,7 @@ def test_limits_are_what_the_configuration_says(
 
 
 def test_a_partition_of_which_something_was_removed_is_taken_to_be_full() -> None:
-    """Where nobody tells how large messages are: it holds 20 of 50, the other was never limited."""
+    """Where nobody reports how large messages are: it holds 20 of 50, the other was never limited."""
     limits = Limits({"t": config(60_000, 1_000)})
     np.testing.assert_array_equal(limits.of(COMMITS, offsets([30, 0], [50, 50]))[1], [20, NAN])
 
@@ -66,10 +66,10 @@ def test_message_sizes_are_of_all_replicas_and_all_brokers() -> None:
     """100 messages on two brokers, 10,000 bytes each; none where a broker is missing."""
     limited = {"t": config(60_000, 1_000)}
     read = offsets([0, 0], [60, 40])
-    told: dict[int, dict[str, int]] = {1: {"t": 10_000}, 2: {"t": 10_000}}
-    assert message_sizes(limited, CLUSTER, read, told) == {"t": 100.0}
+    reported: dict[int, dict[str, int]] = {1: {"t": 10_000}, 2: {"t": 10_000}}
+    assert message_sizes(limited, CLUSTER, read, reported) == {"t": 100.0}
     assert message_sizes(limited, CLUSTER, read, {1: {"t": 10_000}}) == {}
-    assert message_sizes({"t": config()}, CLUSTER, read, told) == {}
+    assert message_sizes({"t": config()}, CLUSTER, read, reported) == {}
 
 
 @pytest.mark.parametrize(

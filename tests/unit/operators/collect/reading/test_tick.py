@@ -155,7 +155,7 @@ def test_many_groups_are_asked_for_in_bounded_requests(monkeypatch: pytest.Monke
 
 
 def test_brokers_that_know_no_such_request_are_asked_group_by_group() -> None:
-    """Below Kafka 3.0 OffsetFetch is of one group, and ListGroups tells no type."""
+    """Below Kafka 3.0 OffsetFetch is of one group, and ListGroups reports no type."""
     client = fake()
     client.versions_of = {"OffsetFetch": 7, "ListGroups": 4, "ListOffsets": 6}
     groups = run(reading(client).groups(budget()))
@@ -279,7 +279,7 @@ def test_a_group_that_fails_is_reported_and_keeps_what_is_known() -> None:
 
 
 def test_a_group_without_a_name_is_no_error() -> None:
-    """The admin API lets one commit for it, and brokers do not tell what."""
+    """The admin API lets one commit for it, and brokers do not report what."""
     client = fake({"": [], "g": [("a", 0, 4)]})
     client.group_errors[""] = 24
     groups = run(reading(client).groups(budget()))

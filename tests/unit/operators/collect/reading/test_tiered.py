@@ -93,9 +93,9 @@ def test_messages_on_disk_are_those_after_the_local_start() -> None:
 
 
 def test_sizes_of_messages_are_of_those_on_disk() -> None:
-    """Disks have 70 of 140 messages, so 7,000 bytes are 100 each; unknown where leaders do not tell."""
-    told = {1: {"deep": 4_000, "plain": 300}, 2: {"deep": 3_000}}
-    sizes = message_sizes(CONFIGS, CLUSTER, OFFSETS, told, LOCAL)
+    """Disks have 70 of 140 messages, so 7,000 bytes are 100 each; unknown where leaders do not report it."""
+    reported = {1: {"deep": 4_000, "plain": 300}, 2: {"deep": 3_000}}
+    sizes = message_sizes(CONFIGS, CLUSTER, OFFSETS, reported, LOCAL)
     assert sizes == {"deep": 100.0, "plain": 10.0}
     for local in (None, np.array([60, -1, -1])):
-        assert message_sizes(CONFIGS, CLUSTER, OFFSETS, told, local) == {"plain": 10.0}
+        assert message_sizes(CONFIGS, CLUSTER, OFFSETS, reported, local) == {"plain": 10.0}

@@ -52,7 +52,7 @@ gaps = st.lists(st.integers(0, 10_000_000), min_size=1, max_size=60)
 
 @given(gaps, st.data())
 def test_the_true_time_is_always_between(steps: list[int], data: st.DataObject) -> None:
-    """Whatever the traffic, a message was written between the two times that are told."""
+    """Whatever the traffic, a message was written between the two times that are reported."""
     times = list(accumulate(steps, initial=1_000))
     log = Log(times)
     timeline = Timeline()

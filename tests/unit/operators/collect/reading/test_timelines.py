@@ -56,11 +56,11 @@ class Leader:
 def look(timelines: Timelines, leader: Leader, commits: Commits, topic_id: str = "t") -> list[int]:
     """One tick: the times that are found, group by group and partition by partition."""
     cluster = topology([1], {"t": [(1, [1], [1])] * PARTITIONS}, ids={"t": topic_id})
-    told = [
+    reported = [
         ReportedGroup(group, commits=tuple(("t", p, offset) for p, offset in of.items()))
         for group, of in commits.items()
     ]
-    joined = commits_of(groups_of(*told), cluster)
+    joined = commits_of(groups_of(*reported), cluster)
     ends = np.array([len(log.times) for log in leader.logs], np.int64)
     zeros = np.zeros(PARTITIONS, np.int64)
     client: KafkaClient = leader  # type: ignore[assignment]

@@ -108,7 +108,7 @@ async def three(of: OidcTokens) -> list[str]:
 def test_a_token_is_kept_until_shortly_before_it_expires(
     answer: dict[str, object], asked: int
 ) -> None:
-    """By its own word, or the endpoint's; one of which neither tells is asked for each time."""
+    """By its own word, or the endpoint's; one of which neither says it is asked for each time."""
     calls: list[Got] = []
 
     def counted(got: Got) -> tuple[int, bytes]:

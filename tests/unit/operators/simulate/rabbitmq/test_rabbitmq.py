@@ -125,8 +125,8 @@ def test_laws_of_queues_nodes_and_cluster(
             "node.diskSpaceFreeInBytes", "node.diskSpaceLimitInBytes"
         ).iter_rows()
     ]
-    told = nodes.filter(pl.col("node.running") == 0)
-    assert told["node.totalMemoryUsedInBytes"].is_null().all()
+    reported = nodes.filter(pl.col("node.running") == 0)
+    assert reported["node.totalMemoryUsedInBytes"].is_null().all()
 
 
 def _laws_of_a_stream(queue: pl.DataFrame) -> None:
