@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.schema.arrow import TIMESTAMP, Only, entity_type_of, only
+from operators.schema.dictionaries import one_dictionary
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from operators.schema.unreadable import UnreadableMessage
@@ -242,7 +243,7 @@ def letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
 def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables of one entity type as one; a column that a sink added is null in those that lack it."""
     table = pa.concat_tables(tables, promote_options="default")
-    return table.unify_dictionaries().combine_chunks()
+    return one_dictionary(table).combine_chunks()
 
 
 def _table(letter: DeadLetter, batch: pa.RecordBatch) -> pa.Table:

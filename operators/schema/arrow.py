@@ -98,7 +98,7 @@ def one_batch(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Batches of one schema as one, with one dictionary a column."""
     if len(batches) == 1:
         return batches[0]
-    parts = one_dictionary(batches).combine_chunks().to_batches()
+    parts = one_dictionary(pa.Table.from_batches(batches)).combine_chunks().to_batches()
     return parts[0] if parts else batches[0]
 
 

@@ -1,13 +1,11 @@
 """Columns of words as Arrow keeps them: each word once in a dictionary, into which rows point."""
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 
 
-def one_dictionary(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-    """Batches of one schema below each other, with one dictionary a column."""
-    return pa.Table.from_batches(batches).unify_dictionaries()
+def one_dictionary(table: pa.Table) -> pa.Table:
+    """The table, with one dictionary a column, whichever its chunks had."""
+    return table.unify_dictionaries()
 
 
 def joined(one: pa.DictionaryArray, other: pa.DictionaryArray) -> pa.DictionaryArray:

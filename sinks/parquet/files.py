@@ -175,7 +175,7 @@ class _File:
     def _write_row_group(self) -> None:
         held = self._take_held()
         if held:
-            table = one_dictionary(held)
+            table = one_dictionary(pa.Table.from_batches(held))
             self._writer.write_table(table, row_group_size=2 * ROW_GROUP_ROWS)
 
 

@@ -6,6 +6,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.schema.arrow import one_batch
 from operators.schema.ipc import decode
 from operators.schema.kafka import MESSAGE_SPAN
 from operators.schema.metrics import TOPIC
@@ -55,8 +56,7 @@ def test_consecutive_ticks_are_joined() -> None:
 
 def test_a_batch_of_several_clusters_is_taken_apart() -> None:
     """Also where the cluster is not known."""
-    table = pa.concat_tables([pa.table(numbered([n], f"c{n % 2}")) for n in range(4)])
-    batch = table.unify_dictionaries().combine_chunks().to_batches()[0]
+    batch = one_batch([numbered([n], f"c{n % 2}") for n in range(4)])
     nobodys = batch.set_column(4, "cluster_name", pa.nulls(4, batch.schema.field(4).type))
     made = [(m.cluster, numbers(m)) for m in messages([batch, nobodys], MOST)]
     assert made == [("c0", [0, 2]), ("c1", [1, 3]), ("", [0, 1, 2, 3])]
