@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.errors import ConfigError, Fault
 from operators.schema.kafka import BOOTSTRAP_SERVERS
-from operators.schema.nearest import nearest
+from operators.schema.nearest import did_you_mean
 from operators.schema.secrets import (
     HIDDEN,
     IS_SECRET,
@@ -370,9 +370,8 @@ def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> 
         names = _names_at(model, path[:-1])
         if path[-1] in names:
             return "unknown key here; it goes with another provider or kind"
-        near = nearest(str(path[-1]), names)
-        hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(names)}"
-        return f"unknown key; {hint}"
+        known = f"known here: {', '.join(names)}"
+        return f"unknown key; {did_you_mean(str(path[-1]), names) or known}"
     if item["type"] == "missing":
         return "is missing"
     if item["type"] == "too_short":
@@ -383,8 +382,8 @@ def _message(model: type[BaseModel], item: Mapping[str, Any], path: KeyPath) -> 
         return FORMS[item["ctx"]["pattern"]] + _given(item, path)
     message = str(item["msg"])
     if item["type"] == "literal_error" and isinstance(item["input"], str):
-        near = nearest(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]))
-        hint = f"; did you mean `{near}`?" if near else ""
+        question = did_you_mean(item["input"], re.findall("'([^']*)'", item["ctx"]["expected"]))
+        hint = f"; {question}" if question else ""
         return message[:1].lower() + message[1:] + _given(item, path) + hint
     return message[:1].lower() + message[1:] + _given(item, path)
 

@@ -16,11 +16,17 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, known, 1)), None)
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """The question whether the nearest right name was meant; None where none is near."""
+    near = nearest(name, known)
+    return None if near is None else f"did you mean `{near}`?"
+
+
 def suggestion(name: str, known: Collection[str]) -> str:
     """The nearest right name, or some of those that there are, nearest first."""
-    near = nearest(name, known)
-    if near is not None:
-        return f"did you mean `{near}`?"
+    question = did_you_mean(name, known)
+    if question is not None:
+        return question
     if len(known) <= _COMPARED:
         known = _by_likeness(name, known)
     more = ", …" if len(known) > _SHOWN else ""

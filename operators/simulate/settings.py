@@ -23,7 +23,7 @@ from operators.schema.fields import (
     RowLimit,
 )
 from operators.schema.names import FleetName, fits_a_file
-from operators.schema.nearest import nearest, suggestion
+from operators.schema.nearest import did_you_mean, suggestion
 from operators.schema.settings import (
     BrokerId,
     Duration,
@@ -266,8 +266,8 @@ class FleetSettings(Settings):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            near = nearest(name, available_timezones())
-            hint = f"did you mean `{near}`?" if near else "write it like UTC or Europe/Berlin"
+            question = did_you_mean(name, available_timezones())
+            hint = question or "write it like UTC or Europe/Berlin"
             raise ValueError(f"no time zone `{name}`; {hint}") from None
         return name
 

@@ -16,7 +16,7 @@ import numpy as np
 from operators.schema.arrays import Ints
 from operators.schema.guid import broker_name, entity_path, node_name
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC, EntityType
-from operators.schema.nearest import nearest
+from operators.schema.nearest import did_you_mean, nearest
 from operators.simulate.anomalies.kinds import Case, Effect, Kind, kind_of
 from operators.simulate.anomalies.relations import Relations
 from operators.simulate.churn import Churn
@@ -224,11 +224,11 @@ def root_of(settings: AnomalySettings, paths: Paths) -> tuple[EntityType, int]:
         if entity in paths[entity_type]:
             return entity_type, paths[entity_type].index(entity)
     right = [path for entity_type in roots for path in paths[entity_type]]
-    near = nearest(entity, right)
-    if near is not None and not any(entity in others for others in paths.values()):
-        raise UnknownEntityError(settings.kind, entity, f"did you mean `{near}`?")
+    question = did_you_mean(entity, right)
+    if question and not any(entity in others for others in paths.values()):
+        raise UnknownEntityError(settings.kind, entity, question)
     kinds = " or ".join(entity_type.label.replace("_", " ") for entity_type in roots)
-    such = near or next(iter(right), None)
+    such = nearest(entity, right) or next(iter(right), None)
     hint = f"such as `{such}`" if such else f"and `{entity.split('/')[0]}` has none"
     raise UnknownEntityError(settings.kind, entity, f"it starts at a {kinds}, {hint}")
 
