@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from operators import plugins
-from operators.collect.expected import Expected, Servers, kafka_servers
 from operators.collect.pages.settings import BrokerPages
 from operators.pool.settings import Priority
-from operators.protocol.properties import PropertyError, translated
 from operators.schema.fields import (
     BROKER_TOPICS,
     ENVIRONMENT,
@@ -33,6 +30,7 @@ from operators.schema.settings import (
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from operators.collect.expected import Expected, Servers
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
     from operators.simulate.settings import FleetSettings
@@ -107,6 +105,7 @@ class ExpectSettings(Settings):
 
     def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
         """What is expected of one kind of target."""
+        from operators.collect.expected import Expected
         from operators.schema.metrics import BROKER, CONSUMER_GROUP, TOPIC
         from operators.ticks import TargetKind
 
@@ -165,6 +164,8 @@ class ClusterSettings(Settings):
 
     @model_validator(mode="after")
     def _properties_have_a_meaning(self) -> Self:
+        from operators.protocol.properties import PropertyError, translated
+
         try:
             translated(self.client_config())
         except PropertyError as error:
@@ -188,8 +189,10 @@ class ClusterSettings(Settings):
         return self.bootstrap_servers
 
     @property
-    def servers(self) -> Servers:
+    def servers(self) -> "Servers":
         """Its brokers."""
+        from operators.collect.expected import kafka_servers
+
         return kafka_servers()
 
     @property
@@ -246,6 +249,8 @@ class CollectorSettings(Settings):
     @field_validator("use")
     @classmethod
     def _is_there(cls, name: str) -> str:
+        from operators import plugins
+
         if not callable(plugins.load("collector", name)):
             raise plugins.PluginError("collector", name, "it cannot be called")
         return name

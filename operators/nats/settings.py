@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from operators.collect.expected import Expected, lacking
 from operators.collect.pages.settings import BasicAuthSettings, TlsSettings
 from operators.collect.settings import LIKE, PRIORITY, SelectionSettings
-from operators.nats.names import parts_at
 from operators.pool.settings import Priority
 from operators.schema.fields import ENVIRONMENT
 from operators.schema.guid import node_name
 from operators.schema.names import ClusterName
+from operators.schema.nats import parts_at
 from operators.schema.settings import EachOnce, Settings, part
 from operators.schema.urls import server_url
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from operators.collect.expected import Expected
     from operators.derive.rules import Rules
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
@@ -60,6 +60,7 @@ class NatsExpectSettings(Settings):
 
     def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
         """What is expected of one kind of target."""
+        from operators.collect.expected import Expected
         from operators.schema.metrics import NODE, QUEUE
 
         match kind:
@@ -119,6 +120,8 @@ class NatsSettings(Settings):
         self, samples: "Sequence[RecordBatch]", timeout: float, *, known: bool
     ) -> list[str]:
         """What is expected and not there, where all is `known`."""
+        from operators.collect.expected import lacking
+
         return lacking(self.name, self.expect, samples) if known else []
 
     @property

@@ -12,10 +12,10 @@ from operators.collect.samples import SampleIdentity, cluster_part, collected_ba
 from operators.collect.values import below, listed, milliseconds, whole, word
 from operators.derive.totals import totals_batch
 from operators.nats.monitor import Json, Report
-from operators.nats.names import path_of
 from operators.nats.servers import heard
 from operators.schema.guid import entity_path
 from operators.schema.metrics import QUEUE
+from operators.schema.nats import path_of
 from operators.ticks import Collected
 
 STREAM, CONSUMER = "stream", "consumer"

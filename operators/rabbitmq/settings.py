@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from operators.collect.expected import Expected, lacking
 from operators.collect.pages.settings import PageUrl, TlsSettings
 from operators.collect.settings import LIKE, PRIORITY, SelectionSettings
 from operators.pool.settings import Priority
@@ -20,6 +19,7 @@ from operators.schema.urls import server_url
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
+    from operators.collect.expected import Expected
     from operators.derive.rules import Rules
     from operators.schema.arrow import Only
     from operators.schema.metrics import EntityType
@@ -56,13 +56,15 @@ class RabbitExpectSettings(Settings):
 
     def of(self, kind: str) -> "Mapping[EntityType, tuple[Expected, ...]]":
         """What is expected of one kind of target."""
+        from operators.collect.expected import Expected
         from operators.schema.metrics import NODE, QUEUE
 
         match kind:
             case "nodes":
                 return {NODE: tuple(Expected((node_name(n),), (n,)) for n in self.nodes)}
             case "queues":
-                return {QUEUE: tuple(_expected(*queue_at(path)) for path in self.queues)}
+                named = map(queue_at, self.queues)
+                return {QUEUE: tuple(Expected(path_of(v, q), (q, v)) for v, q in named)}
         return {}
 
     def topology(self, fleet: "FleetSettings", seed: int, cluster: str) -> "Topology":
@@ -70,10 +72,6 @@ class RabbitExpectSettings(Settings):
         from operators.simulate.expected import with_queues
 
         return with_queues(fleet, seed, cluster, self.nodes, tuple(map(queue_at, self.queues)))
-
-
-def _expected(vhost: str, queue: str) -> Expected:
-    return Expected(path_of(vhost, queue), (queue, vhost))
 
 
 class RabbitSettings(Settings):
@@ -135,6 +133,8 @@ class RabbitSettings(Settings):
         known: bool,
     ) -> list[str]:
         """What is expected and not there, where all is `known`."""
+        from operators.collect.expected import lacking
+
         return lacking(self.name, self.expect, samples) if known else []
 
     @property

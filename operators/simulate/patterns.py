@@ -1,16 +1,14 @@
 """Patterns: how a fleet's traffic moves with time, as a factor of its level.
 
 A pattern is a pure function of absolute time, so any tick has the same factor wherever a run
-began. Each is a model whose fields are its settings and whose `at` is its formula; they compose
-by `sum`, `product`, `shift` and `clip`.
+began. Each is a model whose fields are its settings and whose words say its formula, which
+`curves.py` computes; they compose by `sum`, `product`, `shift` and `clip`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import (
     BeforeValidator,
     Discriminator,
@@ -21,16 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from operators import plugins
-from operators.schema.arrays import Floats, Ints
 from operators.schema.settings import Duration, Moment, Settings, at_most
-from operators.simulate.local_time import DAY, HOUR, day_number, month, to_local, weekday
-from operators.simulate.noise import (
-    hashed,
-    key_of,
-    smooth,
-)
-from operators.simulate.recording import recording
+
+if TYPE_CHECKING:
+    from operators.schema.arrays import Floats, Ints
 
 _Factor = Annotated[float, Field(ge=0), at_most(1e6, "a level is multiplied by it")]
 
@@ -45,30 +37,35 @@ class Scene:
     """Key of the shard's random numbers."""
 
 
-class Constant(Settings):
+class TrafficPattern(Settings):
+    """What every pattern can do."""
+
+    def at(self, times: "Ints", scene: Scene) -> "Floats":
+        """Factors at times in ms since 1970.
+
+        Raises:
+            ValueError: a custom function gave another shape, or a factor that is no number >= 0.
+        """
+        from operators.simulate.curves import factors
+
+        return factors(self, times, scene)
+
+
+class Constant(TrafficPattern):
     """factor = value."""
 
     kind: Literal["constant"] = "constant"
     value: _Factor = Field(default=1.0, description="the factor, at all times")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        return np.full(len(times), self.value)
 
-
-class Random(Settings):
+class Random(TrafficPattern):
     """factor = 1 + amplitude · (2u − 1), u uniform, drawn afresh for every second."""
 
     kind: Literal["random"] = "random"
     amplitude: float = Field(default=0.2, ge=0, le=1, description="largest distance from 1")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        uniform = hashed(key_of(scene.key, "random"), times // 1000)
-        return 1 + self.amplitude * (2 * uniform - 1)
 
-
-class RandomWalk(Settings):
+class RandomWalk(TrafficPattern):
     """factor = 1 + amplitude · Σ wᵢ(2cᵢ − 1), cᵢ a smooth random curve of period · 4ⁱ, i = 0…3.
 
     wᵢ is in proportion to 2ⁱ (a walk strays by the root of the time) and sums to 1.
@@ -78,17 +75,8 @@ class RandomWalk(Settings):
     amplitude: float = Field(default=0.3, ge=0, le=1, description="largest distance from 1")
     period: Duration = Field(default=3600.0, gt=0, description="time of the quickest turns")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        total = np.zeros(len(times))
-        for i in range(4):
-            key = key_of(scene.key, "random_walk", i)
-            curve = smooth(key, times, round(self.period * 1000) * 4**i)
-            total += 2**i / 15 * (2 * curve - 1)
-        return 1 + self.amplitude * total
 
-
-class Sine(Settings):
+class Sine(TrafficPattern):
     """factor = 1 + amplitude · sin(2π · (t / period + phase)), t since 1970 in UTC."""
 
     kind: Literal["sine"] = "sine"
@@ -101,24 +89,8 @@ class Sine(Settings):
         description="share of the period by which it is ahead",
     )
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        period = round(self.period * 1000)
-        return 1 + self.amplitude * _sine(times % period / period + self.phase)
 
-
-def _sine(turns: Floats) -> Floats:
-    """sin(2π · turns) by its power series, to within 1e-7, the same on every machine."""
-    turns = turns - np.rint(turns)
-    x = 2 * np.pi * np.where(np.abs(turns) > 0.25, np.sign(turns) * 0.5 - turns, turns)
-    square, term, total = x * x, x, x
-    for n in (2, 4, 6, 8, 10):
-        term = term * square / (-n * (n + 1))
-        total = total + term
-    return total
-
-
-class BusinessHours(Settings):
+class BusinessHours(TrafficPattern):
     """factor by the local hour; weekends and the fleet's holidays have their own.
 
     Hours: 9–17 `office`, but 10–11 and 14–15 `peak`; 18–22 `evening`; else `night`. During the
@@ -133,24 +105,8 @@ class BusinessHours(Settings):
     weekend: _Factor = Field(default=0.3, description="factor of weekends and holidays")
     ramp: Duration = Field(default=1800.0, le=3600, description="how long an hour takes to set in")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        local = to_local(times, scene.time_zone)
-        hour, rest = np.divmod(local, HOUR)
-        before, now = self._by_hour(hour - 1, scene), self._by_hour(hour, scene)
-        ramp = round(self.ramp * 1000)
-        return now if not ramp else before + (now - before) * np.minimum(rest / ramp, 1.0)
 
-    def _by_hour(self, hours: Ints, scene: Scene) -> Floats:
-        table = np.full(24, self.night)
-        table[9:18], table[18:23] = self.office, self.evening
-        table[[10, 11, 14, 15]] = self.peak
-        days, hour = np.divmod(hours, 24)
-        free = (weekday(days) >= 5) | np.isin(days, [day_number(d) for d in scene.holidays])
-        return np.where(free, self.weekend, table[hour])
-
-
-class Seasonal(Settings):
+class Seasonal(TrafficPattern):
     """factor by the local month."""
 
     kind: Literal["seasonal"] = "seasonal"
@@ -161,12 +117,8 @@ class Seasonal(Settings):
         description="factors of January to December",
     )
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        return np.array(self.months)[month(to_local(times, scene.time_zone))]
 
-
-class Growth(Settings):
+class Growth(TrafficPattern):
     """factor = (1 + rate)^m · (1 + rate · f): m whole months of 30 days since `since`, f the rest.
 
     Before `since` the factor is 1.
@@ -176,15 +128,8 @@ class Growth(Settings):
     since: Moment = Field(description="when the growth begins")
     rate: float = Field(default=0.05, gt=-1, le=100, description="growth in 30 days: 0.05 is 5 %")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        whole, rest = np.divmod(np.maximum(times - _millis(self.since), 0), 30 * DAY)
-        with np.errstate(over="ignore"):  # what no level can be is held to what it can be later
-            powers = np.cumprod(np.full(int(whole.max(initial=0)) + 1, 1 + self.rate))
-        return powers[whole] / (1 + self.rate) * (1 + self.rate * (rest / (30 * DAY)))
 
-
-class Step(Settings):
+class Step(TrafficPattern):
     """factor = `factor` from `start` to `end`, else 1."""
 
     kind: Literal["step"] = "step"
@@ -192,15 +137,8 @@ class Step(Settings):
     end: Moment | None = Field(default=None, description="when it goes; without, it stays")
     factor: _Factor = Field(default=2.0, description="the factor between the two")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        inside = times >= _millis(self.start)
-        if self.end is not None:
-            inside &= times < _millis(self.end)
-        return np.where(inside, self.factor, 1.0)
 
-
-class Bursts(Settings):
+class Bursts(TrafficPattern):
     """One burst in every stretch of length `every`, at a random place of it.
 
     factor = 1 + (factor − 1) · max(0, 1 − |t − middle| / (length / 2)).
@@ -217,15 +155,8 @@ class Bursts(Settings):
             raise ValueError("`length` of a burst is at most `every`")
         return self
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        every, half = round(self.every * 1000), self.length * 500
-        index, rest = np.divmod(times, every)
-        middle = half + hashed(key_of(scene.key, "bursts"), index) * (every - 2 * half)
-        return 1 + (self.factor - 1) * np.maximum(0.0, 1 - np.abs(rest - middle) / half)
 
-
-class Recorded(Settings):
+class Recorded(TrafficPattern):
     """The shape of a recorded metric, looped: factor = value / mean, straight between samples.
 
     One of a week or longer is looped by whole weeks, one of a day or longer by whole days, its latest:
@@ -243,58 +174,35 @@ class Recorded(Settings):
 
     @model_validator(mode="after")
     def _readable(self) -> "Recorded":
+        from operators.simulate.recording import recording
+
         recording(self.path, self.metric, self.entity)
         return self
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        moments, factors = recording(self.path, self.metric, self.entity)
-        length = moments[-1] - moments[0]
-        place = (times - moments[0]) % length + moments[0]
-        return np.asarray(np.interp(place, moments, factors), np.float64)
 
-
-class Sum(Settings):
+class Sum(TrafficPattern):
     """factor = Σ of the parts."""
 
     kind: Literal["sum"] = "sum"
     of: tuple["AnyPattern", ...] = Field(min_length=1, description="the parts")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        total = self.of[0].at(times, scene)
-        for part in self.of[1:]:
-            total = total + part.at(times, scene)
-        return total
 
-
-class Product(Settings):
+class Product(TrafficPattern):
     """factor = Π of the parts."""
 
     kind: Literal["product"] = "product"
     of: tuple["AnyPattern", ...] = Field(min_length=1, description="the parts")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        total = self.of[0].at(times, scene)
-        for part in self.of[1:]:
-            total = total * part.at(times, scene)
-        return total
 
-
-class Shift(Settings):
+class Shift(TrafficPattern):
     """factor(t) = part(t − by): the part, that much later."""
 
     kind: Literal["shift"] = "shift"
     of: "AnyPattern" = Field(description="the part")
     by: Duration = Field(description="how much later")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        return self.of.at(times - round(self.by * 1000), scene)
 
-
-class Clip(Settings):
+class Clip(TrafficPattern):
     """factor = min(high, max(low, part))."""
 
     kind: Literal["clip"] = "clip"
@@ -302,12 +210,8 @@ class Clip(Settings):
     low: _Factor = Field(default=0.0, description="least factor")
     high: _Factor | None = Field(default=None, gt=0, description="greatest factor")
 
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms."""
-        return np.clip(self.of.at(times, scene), self.low, self.high)
 
-
-class Custom(Settings):
+class Custom(TrafficPattern):
     """A custom pattern: `kind` is an entry point of `mqpipe.patterns`, or `module:name`.
 
     It is a function `(times, scene, **options) -> factors`: times a numpy array of ms since
@@ -321,31 +225,22 @@ class Custom(Settings):
     @field_validator("kind")
     @classmethod
     def _is_there(cls, kind: str) -> str:
+        from operators import plugins
+
         plugins.load("pattern", kind, BUILT_IN)
         return kind
 
     @model_validator(mode="after")
     def _works(self) -> "Custom":
-        times = np.arange(4, dtype=np.int64) * DAY
+        from operators.simulate.curves import FOUR_DAYS
+
         try:
-            self.at(times, Scene())
+            self.at(FOUR_DAYS, Scene())
         except Exception as error:
             raise ValueError(
                 f"pattern `{self.kind}` fails: {type(error).__name__}: {error}"
             ) from error
         return self
-
-    def at(self, times: Ints, scene: Scene) -> Floats:
-        """Factors at times in ms.
-
-        Raises:
-            ValueError: the function gave another shape, or a factor that is no number >= 0.
-        """
-        function: Callable[..., Any] = plugins.load("pattern", self.kind, BUILT_IN)
-        factors = np.asarray(function(times, scene, **self.options), np.float64)
-        if factors.shape != times.shape or not np.all(np.isfinite(factors) & (factors >= 0)):
-            raise ValueError(f"it must give {len(times)} finite factors >= 0, got {factors!r}")
-        return factors
 
 
 _MODELS = (
@@ -385,7 +280,3 @@ AnyPattern = Annotated[
     BeforeValidator(_named, json_schema_input_type=str | dict[str, Any]),
 ]
 """A pattern's name, or a mapping with its `kind` and settings."""
-
-
-def _millis(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

@@ -14,7 +14,6 @@ from pydantic import (
     model_validator,
 )
 
-from operators import plugins
 from operators.schema.fields import (
     BROKER_TOPICS,
     ENVIRONMENT,
@@ -154,6 +153,8 @@ class GeneratorSettings(Settings):
 
     @model_validator(mode="after")
     def _can_be_made(self) -> "GeneratorSettings":
+        from operators import plugins
+
         factory = plugins.load("generator", self.use)
         if not callable(factory):
             raise plugins.PluginError("generator", self.use, "it cannot be called")
