@@ -4,7 +4,8 @@ import os
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,13 @@ def wait_for_log(process: subprocess.Popen[str], text: str) -> None:
         if text in line:
             return
     raise AssertionError(f"ended without saying `{text}`:\n{''.join(seen)[-4000:]}")
+
+
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    """Wait for something that a process that goes on does on disk."""
+    while not condition():
+        assert process.poll() is None, "it ended before"
+        time.sleep(0.05)
 
 
 def stop(process: subprocess.Popen[str], timeout: float = 60) -> Ended:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.forked import SCRIPT
+from tests.forked import Forked
 from tests.integration.test_cluster import CONFIG, EXPECTED, INTERVAL_MS, newest
 from tests.mqpipe import wait_for_log
 from tests.mqpipe_cluster import times, until
@@ -60,14 +60,15 @@ def namespaces() -> Iterator[None]:
 def started(folder: Path) -> list[subprocess.Popen[str]]:
     """A process on each host, once samples of this run are in files."""
     before = newest(folder)
-    run = [str(SCRIPT), "run", "c.yaml", "--no-live", "--addresses", ADDRESSES, "--process-id"]
-    processes = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", name, *run, str(number)],
-            cwd=folder,
+    run = ["run", "c.yaml", "--no-live", "--addresses", ADDRESSES, "--process-id"]
+    processes: list[subprocess.Popen[str]] = [
+        Forked(
+            "tests.mqpipe_in_namespace",
+            [name, *run, str(number)],
+            folder,
+            os.environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=True,
         )
         for number, name in enumerate(NAMES)
     ]

@@ -4,15 +4,14 @@ import os
 import pty
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.forked import SCRIPT
-from tests.mqpipe import samples
+from tests.forked import MQPIPE, SCRIPT, Forked
+from tests.mqpipe import samples, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -74,13 +73,12 @@ def test_a_run_drains_whatever_its_standard_error_is(
 def started_and_drained(folder: Path, stderr: int) -> None:
     """Run until some ticks are there, and end."""
     (folder / "c.yaml").write_text(CONFIG)
-    command = [str(SCRIPT), "run", "c.yaml"]
-    process = subprocess.Popen(command, cwd=folder, stderr=stderr, stdout=subprocess.DEVNULL)
+    process = Forked(
+        MQPIPE, ["run", "c.yaml"], folder, os.environ, stderr=stderr, stdout=subprocess.DEVNULL
+    )
     try:
         log = folder / "state/run/parquet/demo/0000000000.log"
-        while not log.exists() or log.stat().st_size < 20_000:
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_until(process, lambda: log.exists() and log.stat().st_size >= 20_000)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

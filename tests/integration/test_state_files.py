@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.mqpipe import Ended, kill, mqpipe, samples, start, stored_epoch, wait_for_log
+from tests.mqpipe import (
+    Ended,
+    kill,
+    mqpipe,
+    samples,
+    start,
+    stored_epoch,
+    wait_for_log,
+    wait_until,
+)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -31,8 +40,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "c.yaml").write_text(CONFIG.format(fleet="demo"))
     process = start(folder, "run", "c.yaml", "--no-live")
     wait_for_log(process, "run started")
-    while stored_epoch(folder / "state/run") < 4:
-        assert process.poll() is None
+    wait_until(process, lambda: stored_epoch(folder / "state/run") >= 4)
     kill(process)
     return folder
 
@@ -164,8 +172,7 @@ def test_a_state_that_is_removed_under_a_run_is_reported(folder: Path) -> None:
     process = start(folder, "run", "c.yaml", "--no-live")
     wait_for_log(process, "run started")
     stored = stored_epoch(folder / "state/run")
-    while stored_epoch(folder / "state/run") < stored + 2:
-        assert process.poll() is None
+    wait_until(process, lambda: stored_epoch(folder / "state/run") >= stored + 2)
     shutil.rmtree(folder / "state")
     _, err = process.communicate(timeout=60)
     line = said(Ended(process.returncode, "", err))
@@ -177,9 +184,8 @@ def test_a_kill_before_the_first_snapshot_costs_no_tick(tmp_path: Path) -> None:
     text = CONFIG.format(fleet="demo").replace("epoch: 500ms", "epoch: 60s")
     (tmp_path / "c.yaml").write_text(text)
     process = start(tmp_path, "run", "c.yaml", "--no-live")
-    log = tmp_path / "state/run/parquet/demo/0000000000.log"
-    while not log.exists() or log.stat().st_size < 20_000:
-        assert process.poll() is None
+    spool = tmp_path / "state/run/spool/kafka/spool-0/0000000000.log"
+    wait_until(process, lambda: spool.exists() and spool.stat().st_size > 100_000)
     kill(process)
     assert stored_epoch(tmp_path / "state/run") <= 1
     first = json.loads((tmp_path / "state/run/began.json").read_text())["ticks"]["demo"]
