@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from operators.schema.lazy import names_from
 
 if TYPE_CHECKING:
+    from operators.collect.custom import Collector as Collector
     from operators.collect.samples import ClusterIdentity as ClusterIdentity
     from operators.collect.samples import collected_batch as collected_batch
     from operators.schema.arrow import sample_batch as sample_batch
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from operators.simulate.block import Block as Block
     from operators.simulate.generators import Generator as Generator
     from operators.simulate.patterns import Scene as Scene
+    from operators.simulate.pooled import AskedGenerator as AskedGenerator
     from operators.simulate.pooled import PooledGenerator as PooledGenerator
     from operators.simulate.spec import ShardSpec as ShardSpec
 
 MODULES = {
+    "operators.collect.custom": ("Collector",),
     "operators.collect.samples": (
         "ClusterIdentity",
         "collected_batch",
@@ -62,7 +65,10 @@ MODULES = {
     "operators.simulate.block": ("Block",),
     "operators.simulate.generators": ("Generator",),
     "operators.simulate.patterns": ("Scene",),
-    "operators.simulate.pooled": ("PooledGenerator",),
+    "operators.simulate.pooled": (
+        "AskedGenerator",
+        "PooledGenerator",
+    ),
     "operators.simulate.spec": ("ShardSpec",),
 }
 """The names that can be imported from here, by where they are."""

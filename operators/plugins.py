@@ -1,8 +1,8 @@
 """Custom patterns, anomalies, generators and collectors: entry points, or `module:name`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from operators.schema.nearest import suggestion
 
@@ -32,43 +32,76 @@ class PluginError(ValueError):
         return f"no {self.kind} `{self.name}`: {self.why}"
 
 
-class UnfitError(ValueError):
-    """What a name in the config stands for is not what is wanted of it; says why."""
+Fault: TypeAlias = Callable[[str], Exception]
+"""Makes the error of a custom part that is not what is wanted of it, from why."""
 
 
 def make(
-    kind: str, use: str, methods: Sequence[str], *arguments: Any, options: Mapping[str, Any]
+    kind: str,
+    use: str,
+    methods: Sequence[str],
+    *arguments: Any,
+    options: Mapping[str, Any],
+    fault: Fault,
 ) -> Any:
     """What the factory of this name gives, which must have the methods (`collect(tick)`).
 
     Raises:
-        UnfitError: there is no such factory, it failed, or a method is missing.
+        Exception: the `fault`; there is no such factory, it failed, or a method is missing.
     """
     try:
         made = load(kind, use)(*arguments, **options)
     except Exception as error:
-        raise UnfitError(f"cannot be made: {type(error).__name__}: {error}") from error
+        raise fault(f"cannot be made: {type(error).__name__}: {error}") from error
     missing = [m for m in methods if not callable(getattr(made, m.partition("(")[0], None))]
     if missing:
-        raise UnfitError(f"what it makes has no method `{'`, `'.join(missing)}`")
+        raise fault(f"what it makes has no method `{'`, `'.join(missing)}`")
     return made
 
 
-def samples_of(given: Any, maker: str) -> list["pa.RecordBatch"]:
+class AskedPart:
+    """A custom part that does I/O, made in a thread when it is first asked.
+
+    Its methods may be coroutines; each call of a plain one runs in a thread of its own.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
+
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        """What a method of it gives.
+
+        Raises:
+            Exception: whatever making it, or the method, raised.
+        """
+        from operators.pool.thread import call  # of no use to a check
+
+        if self._made is None:
+            self._made = await call(self._make)
+        return await call(getattr(self._made, method), *arguments)
+
+    async def close(self) -> None:
+        """Close it, where it was made and can be closed."""
+        if callable(getattr(self._made, "close", None)):
+            await self.ask("close")
+
+
+def samples_of(given: Any, maker: str, fault: Fault) -> list["pa.RecordBatch"]:
     """The batches that a plug-in gave, looked at before they go on; `maker` makes right ones.
 
     Raises:
-        UnfitError: they are no list of batches of samples.
+        Exception: the `fault`; they are no list of batches of samples.
     """
     from operators.schema.arrow import NoSamplesError, require_samples  # of no use to a check
 
     if not isinstance(given, Sequence):
         # A generator's work would be done by whoever asks for it, such as an event loop.
-        raise UnfitError(f"gave a {type(given).__name__} in place of a list of RecordBatches")
+        raise fault(f"gave a {type(given).__name__} in place of a list of RecordBatches")
     try:
         return [require_samples(batch, maker) for batch in given]
     except NoSamplesError as error:
-        raise UnfitError(str(error)) from error
+        raise fault(str(error)) from error
 
 
 def load(kind: str, name: str, known: Iterable[str] = ()) -> Any:

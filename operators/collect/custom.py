@@ -1,7 +1,8 @@
 """Custom collectors: another kind of target, with the same pool, ticks and sinks around it."""
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -9,7 +10,6 @@ from operators import plugins
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.samples import ClusterIdentity
 from operators.collect.settings import CollectorSettings
-from operators.pool.thread import call
 from operators.ticks import Collected, Ticks
 
 Batches = Sequence[pa.RecordBatch]
@@ -38,8 +38,17 @@ class CustomCollector:
 
     def __init__(self, settings: CollectorSettings, account_id: int | None = None) -> None:
         self._settings = settings
-        self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
-        self._own: Any = None
+        self._part = plugins.AskedPart(
+            partial(
+                plugins.make,
+                "collector",
+                settings.use,
+                ["collect(tick, time_left)"],
+                ClusterIdentity(settings.name, settings.environment, account_id),
+                options=settings.options,
+                fault=self._fault,
+            )
+        )
 
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """Collect the samples of one tick.
@@ -48,31 +57,14 @@ class CustomCollector:
             CollectionError: it cannot be made, or gave what samples are not.
             Exception: whatever it raised itself.
         """
-        if self._own is None:
-            self._own = await call(self._make)
-        given = await call(self._own.collect, tick.start, time_left)
-        try:
-            return Collected(tuple(plugins.samples_of(given, "collected_batch")))
-        except plugins.UnfitError as error:
-            raise self._error(str(error)) from error
+        given = await self._part.ask("collect", tick.start, time_left)
+        return Collected(tuple(plugins.samples_of(given, "collected_batch", self._fault)))
 
     async def close(self) -> None:
         """Close it, where it can be closed."""
-        close = getattr(self._own, "close", None)
-        if close is not None:
-            await call(close)
+        await self._part.close()
 
-    def _make(self) -> Any:
-        settings = self._settings
-        methods = ["collect(tick, time_left)"]
-        try:
-            return plugins.make(
-                "collector", settings.use, methods, self._identity, options=settings.options
-            )
-        except plugins.UnfitError as error:
-            raise self._error(str(error)) from error
-
-    def _error(self, why: str) -> CollectionError:
+    def _fault(self, why: str) -> CollectionError:
         settings = self._settings
         return CollectionError(
             Problem("config", f"{settings.name}: the collector `{settings.use}` {why}")

@@ -83,11 +83,10 @@ class _Checked:
     ) -> None:
         self._use, self._cluster = use, spec.cluster
         methods, given = ("step", "state", "restore"), (spec, account_id, origin)
-        try:
-            own = plugins.make("generator", use, methods, *given, options=options)
-        except plugins.UnfitError as error:
-            raise self._error(str(error)) from error
-        self._own: Generator = own
+        own: Generator = plugins.make(
+            "generator", use, methods, *given, options=options, fault=self._fault
+        )
+        self._own = own
         self.state = own.state
         self.restore = own.restore
 
@@ -95,11 +94,8 @@ class _Checked:
         try:
             made = self._own.step(block)
         except Exception as error:
-            raise self._error(f"{type(error).__name__}: {error}") from error
-        try:
-            return plugins.samples_of(made, "sample_batch")
-        except plugins.UnfitError as error:
-            raise self._error(str(error)) from error
+            raise self._fault(f"{type(error).__name__}: {error}") from error
+        return plugins.samples_of(made, "sample_batch", self._fault)
 
-    def _error(self, why: str) -> GeneratorError:
+    def _fault(self, why: str) -> GeneratorError:
         return GeneratorError(self._use, self._cluster, why)

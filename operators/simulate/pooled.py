@@ -1,12 +1,12 @@
 """Generators that do I/O: asked tick by tick, in a pool, for rows that become samples."""
 
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from operators import plugins
-from operators.pool.thread import call
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import broker_name, entity_guid, entity_path
 from operators.schema.metrics import (
@@ -29,7 +29,7 @@ SIMULATED = {t.label: t for t in (CLUSTER, BROKER, TOPIC, CONSUMER_GROUP, QUEUE)
 """The entity types that a fleet may have, by label."""
 
 
-class Asked(Protocol):
+class AskedGenerator(Protocol):
     """A generator that does I/O.
 
     It is what `factory(spec, account_id, origin, **options)` gives, where the factory is an entry
@@ -51,7 +51,20 @@ class PooledGenerator:
     def __init__(self, spec: ShardSpec, account_id: int | None = None) -> None:
         self._spec = spec
         self._account_id = account_id
-        self._own: Asked | None = None
+        settings = spec.settings.generator
+        assert settings is not None  # noqa: S101 - `ShardSpec.does_io`
+        self._use = settings.use
+        self._part = plugins.AskedPart(
+            partial(
+                plugins.make,
+                "generator",
+                settings.use,
+                ["generate(tick, time_left)"],
+                *(spec, account_id, Origin.SIMULATED),
+                options=settings.options,
+                fault=self._fault,
+            )
+        )
 
     async def collect(self, tick: Ticks, time_left: float) -> Collected:
         """The samples of one tick, of origin `simulated`.
@@ -60,36 +73,19 @@ class PooledGenerator:
             GeneratorError: it cannot be made, or its rows are not those of samples.
             Exception: whatever it raised itself.
         """
-        if self._own is None:
-            self._own = await call(self._make)
-        rows = await call(self._own.generate, tick.start, time_left)
+        rows = await self._part.ask("generate", tick.start, time_left)
         return Collected(tuple(self._batches(rows, tick.start)))
 
     async def close(self) -> None:
         """Close it, where it can be closed."""
-        close = getattr(self._own, "close", None)
-        if close is not None:
-            await call(close)
-
-    def _make(self) -> Asked:
-        settings = self._spec.settings.generator
-        assert settings is not None  # noqa: S101 - `ShardSpec.does_io`
-        methods = ["generate(tick, time_left)"]
-        given = self._spec, self._account_id, Origin.SIMULATED
-        try:
-            own: Asked = plugins.make(
-                "generator", settings.use, methods, *given, options=settings.options
-            )
-        except plugins.UnfitError as error:
-            raise self._error(str(error)) from error
-        return own
+        await self._part.close()
 
     def _batches(self, rows: GeneratedRows, tick: int) -> list[pa.RecordBatch]:
         try:
             return [self._batch(_entity_type(label), rows[label], tick) for label in rows]
         except Exception as error:
             # Whatever it gave in the place of rows: the message says whose fault it is.
-            raise self._error(f"its rows are no samples: {error}") from error
+            raise self._fault(f"its rows are no samples: {error}") from error
 
     def _batch(
         self, entity_type: EntityType, rows: Sequence[Mapping[str, Any]], tick: int
@@ -118,9 +114,8 @@ class PooledGenerator:
             },
         )
 
-    def _error(self, why: str) -> GeneratorError:
-        settings = self._spec.settings.generator
-        return GeneratorError(settings.use if settings else "", self._spec.cluster, why)
+    def _fault(self, why: str) -> GeneratorError:
+        return GeneratorError(self._use, self._spec.cluster, why)
 
 
 def _entity_type(label: str) -> EntityType:

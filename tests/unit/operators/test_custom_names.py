@@ -10,9 +10,9 @@ from tests.documents import ROOT, blocks
 
 NAMES = {
     "BROKER", "CLUSTER", "CONSUMER_GROUP", "GROUP_TOPIC", "NODE", "PARTITION_OFFSET", "QUEUE", "TOPIC",
-    "Block", "Case", "ClusterIdentity", "Effect", "EntityType", "Generator", "Kind", "Lever",
-    "PooledGenerator", "Scene", "ShardSpec", "collected_batch", "entity_guid", "entity_path",
-    "sample_batch",
+    "AskedGenerator", "Block", "Case", "ClusterIdentity", "Collector", "Effect", "EntityType",
+    "Generator", "Kind", "Lever", "PooledGenerator", "Scene", "ShardSpec", "collected_batch", "entity_guid",
+    "entity_path", "sample_batch",
 }  # fmt: skip
 """None is taken away or renamed without a word in the changelog's section on upgrading."""
 
@@ -38,6 +38,24 @@ def test_what_is_called_takes_what_it_took(name: str, parameters: str) -> None:
         signature.return_annotation,
         *(parameter.annotation for parameter in signature.parameters.values()),
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "parameters"),
+    [
+        ("Collector", "collect", "self tick time_left"),
+        ("AskedGenerator", "generate", "self tick time_left"),
+        ("Generator", "step", "self block"),
+        ("Generator", "state", "self"),
+        ("Generator", "restore", "self state"),
+    ],
+)
+def test_what_authors_write_is_called_with_what_it_was(
+    name: str, method: str, parameters: str
+) -> None:
+    """A protocol says it, which a type checker holds a custom part against."""
+    signature = inspect.signature(getattr(getattr(custom, name), method))
+    assert list(signature.parameters) == parameters.split()
 
 
 @pytest.mark.parametrize("page", ["collectors.md", "simulation.md"])
