@@ -57,7 +57,7 @@ async def missing_permissions(settings: ClusterSettings, timeout: float) -> tupl
     Raises:
         CollectionError: the cluster did not answer.
     """
-    client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
+    client = KafkaClient(settings.name, Client(settings.name, settings.properties))
     expect = settings.expect
     try:
         # Beforehand, so that all know the brokers.

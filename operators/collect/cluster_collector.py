@@ -78,7 +78,7 @@ class ClusterCollector:
         self._events = Only.EVENTS in beside
         self._partition_lag = Only.POINTS in beside and not settings.partition_offsets
         self._identity = ClusterIdentity(settings.name, settings.environment, account_id)
-        self._client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
+        self._client = KafkaClient(settings.name, Client(settings.name, settings.properties))
         self._page_reader = PageReader(settings.name, settings.broker_metrics)
         self._selected_topics = Selected(settings.topics)
         self._selected_groups = Selected(settings.collected_groups)

@@ -93,7 +93,7 @@ class Probe:
     ) -> None:
         self._identity = ClusterIdentity(cluster.name, cluster.environment, account_id)
         self._topic = settings.topic
-        self._properties = cluster.client_config()
+        self._properties = cluster.properties
         self._config = {**DEFAULTS, **for_librdkafka(self._properties)}
         self._clients: _Clients | None = None
         self._came_by = False

@@ -16,7 +16,7 @@ from operators.schema.fields import (
     RowLimit,
 )
 from operators.schema.guid import broker_name
-from operators.schema.kafka import CLIENT, BootstrapServers, Property
+from operators.schema.kafka import KafkaAccess
 from operators.schema.librdkafka import misfits
 from operators.schema.names import ClusterName
 from operators.schema.settings import (
@@ -125,16 +125,20 @@ class ExpectSettings(Settings):
         return with_topics(fleet, seed, cluster, self.brokers, self.topics, self.groups)
 
 
-class ClusterSettings(Settings):
+class ClusterEntry(Settings):
+    """What an entry of `clusters` begins with, whichever its provider."""
+
+    name: ClusterName
+    provider: str
+    environment: str = ENVIRONMENT
+
+
+class ClusterSettings(KafkaAccess, ClusterEntry):
     """A Kafka cluster to collect from."""
 
     title: ClassVar[str] = "Kafka"
 
-    name: ClusterName
     provider: Literal["kafka"] = Field(default="kafka", description="`kafka`")
-    environment: str = ENVIRONMENT
-    bootstrap_servers: BootstrapServers
-    client: dict[str, Property] = CLIENT
     broker_metrics: BrokerPages = part(
         "the brokers' Prometheus pages: URLs by broker id, or the keys below"
     )
@@ -167,7 +171,7 @@ class ClusterSettings(Settings):
         from operators.protocol.properties import PropertyError, translated
 
         try:
-            translated(self.client_config())
+            translated(self.properties)
         except PropertyError as error:
             own = error.name == "bootstrap.servers"
             place = ("bootstrap_servers",) if own else ("client", error.name)
@@ -225,15 +229,6 @@ class ClusterSettings(Settings):
             return self.groups
         own = re.compile(f"^{re.escape(self.probe.topic)}$")
         return self.groups.model_copy(update={"exclude": (*self.groups.exclude, own)})
-
-    @property
-    def client_properties(self) -> dict[str, str]:
-        """What `client` says, in clear: for clients, never to be shown."""
-        return {name: value.get_secret_value() for name, value in self.client.items()}
-
-    def client_config(self) -> dict[str, str]:
-        """The librdkafka properties in clear: for the client, never to be shown."""
-        return {**self.client_properties, "bootstrap.servers": self.bootstrap_servers}
 
 
 class CollectorSettings(Settings):

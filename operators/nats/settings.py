@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from operators.collect.pages.settings import BasicAuthSettings, TlsSettings
-from operators.collect.settings import LIKE, PRIORITY, SelectionSettings
+from operators.collect.settings import LIKE, PRIORITY, ClusterEntry, SelectionSettings
 from operators.pool.settings import Priority
-from operators.schema.fields import ENVIRONMENT
 from operators.schema.guid import node_name
-from operators.schema.names import ClusterName
 from operators.schema.nats import parts_at
 from operators.schema.settings import EachOnce, Settings, part
 from operators.schema.urls import server_url
@@ -77,16 +75,14 @@ class NatsExpectSettings(Settings):
         return with_queues(fleet, seed, cluster, (), [(None, path) for path in self.queues])
 
 
-class NatsSettings(Settings):
+class NatsSettings(ClusterEntry):
     """A NATS cluster with JetStream to collect from."""
 
     title: ClassVar[str] = "NATS"
     servers: ClassVar[None] = None
     """Its meta leader names those that are down."""
 
-    name: ClusterName
     provider: Literal["nats"] = Field(description="`nats`")
-    environment: str = ENVIRONMENT
     url: MonitorUrls = Field(
         description="the monitoring port of the server, or a list of those of all its servers, each of "
         "which reports of itself alone: `http://nats-1:8222`"

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from operators.collect.pages.settings import PageUrl, TlsSettings
-from operators.collect.settings import LIKE, PRIORITY, SelectionSettings
+from operators.collect.settings import LIKE, PRIORITY, ClusterEntry, SelectionSettings
 from operators.pool.settings import Priority
-from operators.schema.fields import ENVIRONMENT
 from operators.schema.guid import node_name
-from operators.schema.names import ClusterName
 from operators.schema.rabbitmq import path_of, queue_at
 from operators.schema.settings import EachOnce, Settings, part, require_one
 from operators.schema.urls import server_url
@@ -74,16 +72,14 @@ class RabbitExpectSettings(Settings):
         return with_queues(fleet, seed, cluster, self.nodes, tuple(map(queue_at, self.queues)))
 
 
-class RabbitSettings(Settings):
+class RabbitSettings(ClusterEntry):
     """A RabbitMQ cluster to collect from."""
 
     title: ClassVar[str] = "RabbitMQ"
     servers: ClassVar[None] = None
     """It names its nodes, up or not."""
 
-    name: ClusterName
     provider: Literal["rabbitmq"] = Field(description="`rabbitmq`")
-    environment: str = ENVIRONMENT
     url: ApiUrl = Field(description="its management API: `https://rabbit-1:15672`")
     user: str = Field(
         pattern="^[^:]+$",

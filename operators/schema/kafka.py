@@ -38,44 +38,48 @@ Property = Annotated[
 """The value of a librdkafka property. Any of them may be a secret, so none is ever shown."""
 
 
-BootstrapServers = Annotated[
-    str,
-    Field(
+class KafkaAccess(Settings):
+    """How a Kafka cluster is reached, by whatever client."""
+
+    bootstrap_servers: str = Field(
         pattern=BOOTSTRAP_SERVERS,
         description="some of its brokers: `host:port`, with commas between",
-    ),
-]
-"""Where a Kafka cluster is asked for all of its brokers."""
+    )
+    client: dict[str, Property] = Field(
+        default_factory=dict,
+        description="how its brokers are reached: librdkafka's properties, such as `security.protocol`",
+    )
+
+    @property
+    def client_properties(self) -> dict[str, str]:
+        """What `client` says, in clear: for clients, never to be shown."""
+        return {name: value.get_secret_value() for name, value in self.client.items()}
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The same, and where the brokers are."""
+        return {**self.client_properties, "bootstrap.servers": self.bootstrap_servers}
 
 
-CLIENT: Any = Field(
-    default_factory=dict,
-    description="how its brokers are reached: librdkafka's properties, such as `security.protocol`",
-)
-
-
-class KafkaConnection(Settings):
-    """How a Kafka cluster is reached."""
-
-    bootstrap_servers: BootstrapServers
-    client: dict[str, Property] = CLIENT
+class KafkaConnection(KafkaAccess):
+    """How a Kafka cluster is reached by librdkafka's clients."""
 
     @model_validator(mode="after")
     def _properties_are_librdkafkas(self) -> Self:
-        if found := misfits(self._properties):
+        if found := misfits(self.client_properties):
             raise MisfitError(found)
         return self
 
     @model_validator(mode="after")
     def _mechanism_has_what_it_takes(self) -> Self:
-        lacking = why_not(self._properties)
+        lacking = why_not(self.client_properties)
         if lacking is not None:
             raise MisfitError([(("client", "sasl.mechanism"), lacking)])
         return self
 
     def client_config(self) -> dict[str, Any]:
         """What librdkafka's clients are made with, in clear: never to be shown."""
-        return for_librdkafka({**self._properties, "bootstrap.servers": self.bootstrap_servers})
+        return for_librdkafka(self.properties)
 
     def check_credentials(self) -> None:
         """Nothing, where a client has what to log in with. It may ask the network, so it blocks.
@@ -83,11 +87,7 @@ class KafkaConnection(Settings):
         Raises:
             NoCredentialsError: the mechanism signs, and there is nothing to sign with.
         """
-        check_credentials({**self._properties, "bootstrap.servers": self.bootstrap_servers})
-
-    @property
-    def _properties(self) -> dict[str, str]:
-        return {name: value.get_secret_value() for name, value in self.client.items()}
+        check_credentials(self.properties)
 
 
 class DebugLog:

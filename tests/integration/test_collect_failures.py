@@ -144,7 +144,7 @@ def test_a_broker_that_hangs_does_not_cost_the_others_answer_that_they_have_no_g
     async def run(kafka: KafkaCluster) -> None:
         settings = settings_of(kafka)
         collector = ClusterCollector(settings)
-        client = KafkaClient(settings.name, Client(settings.name, settings.client_config()))
+        client = KafkaClient(settings.name, Client(settings.name, settings.properties))
         numbers = count()
 
         async def groups_tick() -> Collected | CollectionError:

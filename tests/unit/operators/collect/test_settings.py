@@ -23,7 +23,7 @@ def test_client_config_has_all_properties_in_clear() -> None:
     """The client gets its properties as librdkafka writes them, and the bootstrap servers."""
     keepalive = "socket.keepalive.enable"
     settings = cluster(client={"sasl.password": "hunter2", "socket.timeout.ms": 5, keepalive: True})
-    assert settings.client_config() == {
+    assert settings.properties == {
         "sasl.password": "hunter2",
         "socket.timeout.ms": "5",
         keepalive: "true",
