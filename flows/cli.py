@@ -25,7 +25,10 @@ from flows.options import (
     bootstrap_servers,
     interval_of,
     moment,
+    named_columns,
     parsed,
+    require_before,
+    sample_type,
     servers_of,
     some_time,
     with_logs,
@@ -226,9 +229,13 @@ def export(
         raise typer.BadParameter("--resume goes on, --overwrite starts over: give one of them")
     if form not in ("parquet", "tsb-ad", "nab"):
         raise typer.BadParameter(f"--format {form}: write parquet, tsb-ad or nab")
+    if form != "parquet" and resume:
+        raise UsageError(f"--resume goes on with Parquet; --format {form} is made at once")
     if form == "parquet" and (univariate or metric):
         raise typer.BadParameter("--univariate and --metric go with --format tsb-ad or nab")
     first, after_last = parsed("--start", start, moment), parsed("--end", end, moment)
+    if first is not None and after_last is not None:
+        require_before("--start", first, "--end", after_last)
     seconds = parsed("--interval", interval, interval_of)
 
     from flows.export import ExportOptions
@@ -275,6 +282,8 @@ def replay(
     Example: mqpipe replay mqpipe.yaml --from -6h --out again
     """
     first, after_last = parsed("--from", from_, moment), parsed("--to", to, moment)
+    if first is not None and after_last is not None:
+        require_before("--from", first, "--to", after_last)
 
     from flows.replay import ReplayOptions
     from flows.replay import replay as replay_command
@@ -386,6 +395,9 @@ def dashboard(
 
     Example: mqpipe dashboard mqpipe.yaml > dashboard.json
     """
+    if alerts and grafana:
+        raise UsageError("--alerts are of New Relic: leave either --alerts or --grafana out")
+
     from flows.dashboard.command import dashboard as dashboard_command
 
     raise typer.Exit(
@@ -438,12 +450,12 @@ def score(
     Example: mqpipe score alerts.csv --against day
     """
     seconds = parsed("--grace", grace, parse_duration) or 0.0
+    columns = named_columns(column or ())
 
-    from flows.score.command import ScoreOptions, parsed_columns
+    from flows.score.command import ScoreOptions
     from flows.score.command import score as score_command
 
     _collect_garbage()
-    columns = parsed_columns(column or ())
     options = ScoreOptions(seconds, window, threshold, columns, entity, as_json, out)
     raise typer.Exit(score_command(detected, against, options))
 
@@ -509,10 +521,12 @@ def tail(
 
     Example: mqpipe tail mqpipe.yaml --type broker
     """
+    chosen = sample_type(kind)
+
     from flows.tail.command import TailOptions
     from flows.tail.command import tail as tail_command
 
-    options = TailOptions(lines, follow, kind, entity, as_json)
+    options = TailOptions(lines, follow, chosen, entity, as_json)
     raise typer.Exit(tail_command(place, options, _config))
 
 

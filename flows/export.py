@@ -12,6 +12,7 @@ from flows import again
 from flows.config import Config
 from flows.errors import CommandError, UsageError
 from flows.observe.progress import samples_progress
+from flows.options import require_before
 from flows.runtime import Workers, execute
 from flows.sinks import job_context, opened, parquet_at
 from flows.state import JobState, hold
@@ -99,8 +100,6 @@ def export(config: Config, options: ExportOptions) -> int:
             f"cannot export {', '.join(asked)}: a generator with `io: true` is asked as ticks fall "
             "due; `mqpipe run` does that"
         )
-    if options.start is not None and options.end is not None:
-        _not_empty(options.start, options.end)
     store = Store(parquet.path)
     name = sha256(store.path.encode()).hexdigest()[:12]
     with hold(config.recovery.path / f"export-{name}") as state:
@@ -161,14 +160,9 @@ def _span(
     now = wall_clock()
     end = options.end if options.end is not None else begun.get("end", at_or_after(now, interval))
     start = options.start if options.start is not None else begun.get("start", end - _DAY)
-    _not_empty(start, end)
+    require_before("--start", start, "--end", end)
     shapes = sha256(repr(sorted(s.digest for s in shards.values())).encode())
     return Span(start, end, interval, config.simulation.seed, shapes.hexdigest()[:16])
-
-
-def _not_empty(start: int, end: int) -> None:
-    if start >= end:
-        raise UsageError(f"--start {show_time(start)} is not before --end {show_time(end)}")
 
 
 def _begin(store: Store, state: JobState, span: Span, options: ExportOptions) -> bool:

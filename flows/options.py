@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -11,7 +11,8 @@ import typer
 from typer.core import TyperCommand
 
 from flows.addresses import parse_address
-from flows.times import parse_time, tick_interval
+from flows.errors import UsageError
+from flows.times import parse_time, show_time, tick_interval
 from operators.schema.clock import wall_clock
 from operators.schema.units import parse_duration
 
@@ -35,6 +36,16 @@ def parsed(option: str, text: str | None, parse: Callable[[str], T]) -> T | None
 def moment(text: str) -> int:
     """A moment in milliseconds since the epoch; a relative one is from now on."""
     return parse_time(text, wall_clock())
+
+
+def require_before(first: str, start: int, last: str, end: int) -> None:
+    """Nothing, where the moment of the option `first` (ms) is before that of the option `last`.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if start >= end:
+        raise UsageError(f"{first} {show_time(start)} is not before {last} {show_time(end)}")
 
 
 def some_time(text: str) -> float:
@@ -136,3 +147,45 @@ def bootstrap_servers(text: str) -> str:
     for address in text.split(","):
         parse_address(address.strip())
     return text
+
+
+SCORE_COLUMNS = ("entity", "time", "end", "score", "cause")
+"""What columns of alerts and scores hold, as `--column` says it."""
+
+
+def named_columns(given: Iterable[str]) -> dict[str, str]:
+    """`--column entity=host` as a mapping.
+
+    Raises:
+        UsageError: one is of another form, or names nothing that a file may hold.
+    """
+    columns = {}
+    for one in given:
+        what, equals, name = one.partition("=")
+        if not equals or not name or what not in SCORE_COLUMNS:
+            raise UsageError(
+                f"--column {one}: write what it holds and its name, such as entity=host; what it "
+                f"may hold: {', '.join(SCORE_COLUMNS)}"
+            )
+        columns[what] = name
+    return columns
+
+
+SAMPLE_TYPES = (
+    "cluster", "broker", "topic", "consumer_group", "group_topic", "partition_offset",
+    "collection", "probe", "queue", "node",
+)  # fmt: skip
+"""Labels of the entity types that have samples, as `--type` says them."""
+
+
+def sample_type(label: str | None) -> str | None:
+    """The label of an entity type.
+
+    Raises:
+        UsageError: there is no such type.
+    """
+    if label is not None and label not in SAMPLE_TYPES:
+        from operators.schema.nearest import suggestion
+
+        raise UsageError(f"--type {label}: no such type; {suggestion(label, SAMPLE_TYPES)}")
+    return label

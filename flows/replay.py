@@ -16,6 +16,7 @@ from flows.errors import CommandError, UsageError
 from flows.observe.observation import Observation, observe
 from flows.observe.picture import Job, Picture
 from flows.observe.settings import MetricsSettings
+from flows.options import require_before
 from flows.runtime import Workers, execute
 from flows.sinks import (
     job_context,
@@ -234,8 +235,7 @@ def _plan(
             )
     start = options.start if options.start is not None else 0
     end = options.end if options.end is not None else wall_clock()
-    if start >= end:
-        raise UsageError(f"--from {show_time(start)} is not before --to {show_time(end)}")
+    require_before("--from", start, "--to", end)
     try:
         plan = replay_plan(topic, topic.topic, start, end)
     except ReplayError as error:

@@ -23,16 +23,14 @@ COLUMNS = 12
 
 
 def dashboard(config: Config | None, *, alerts: bool, grafana: bool = False) -> int:
-    """Write the dashboard, or with `alerts` the alert conditions, or with `grafana` Grafana's board.
+    """Write the dashboard, or the alert conditions (`alerts`), or Grafana's board (`grafana`).
 
     A config gives the account, the interval, and how many brokers a cluster has.
 
     Raises:
-        UsageError: the config sends no events, which the queries are of; both `alerts` and `grafana`.
+        UsageError: the config sends no events, which the queries are of.
     """
     if grafana:
-        if alerts:
-            raise UsageError("--alerts are of New Relic: leave either --alerts or --grafana out")
         typer.echo(grafana_board(), nl=False)
         return 0
     newrelic = None if config is None else config.sinks.newrelic

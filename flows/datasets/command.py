@@ -48,8 +48,6 @@ def export_dataset(config: Config, options: ExportOptions, dataset: DatasetOptio
         UsageError: the folder is none on this machine, or a metric does not exist.
         CommandError: something is in the way, or no series came of it.
     """
-    if options.resume:
-        raise UsageError(f"--resume goes on with Parquet; --format {dataset.form} is made at once")
     _known(dataset.metrics)
     out = options.out or f"./{dataset.form}"
     config = overridden(config, replace(options, out=None))  # the card says where

@@ -10,9 +10,9 @@ import polars as pl
 import typer
 
 from flows.anomalies.ground_truth import GroundTruth, ground_truth_of
-from flows.errors import CommandError, UsageError
+from flows.errors import CommandError
 from flows.samples import Samples, SamplesError, clear_read_errors, find_samples
-from flows.score.alerts import NAMES, read_detected
+from flows.score.alerts import read_detected
 from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, evaluate_scores
 from flows.score.events import EventScore, score_events
 from flows.score.figures import ScoreFigures
@@ -140,24 +140,6 @@ def _write_page(
             "name another place by --out"
         ) from error
     _say(f"{out}: what was found, missed and false")
-
-
-def parsed_columns(given: Iterable[str]) -> dict[str, str]:
-    """`--column entity=host` as a mapping.
-
-    Raises:
-        UsageError: one is of another form, or names nothing that a file may hold.
-    """
-    columns = {}
-    for one in given:
-        what, equals, name = one.partition("=")
-        if not equals or not name or what not in NAMES:
-            raise UsageError(
-                f"--column {one}: write what it holds and its name, such as entity=host; what it "
-                f"may hold: {', '.join(NAMES)}"
-            )
-        columns[what] = name
-    return columns
 
 
 def summary(result: Evaluation, ground_truth: GroundTruth, days: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from flows.tail.lines import LineLayout, json_line
 from flows.tail.places import Place, SampleRow, of_config, of_uri
 from flows.visible import say
 from operators.recorded.plan import ReplayError
-from operators.schema.metrics import ENTITY_TYPES, EntityType
+from operators.schema.metrics import EntityType
 from operators.schema.nearest import suggestion
 
 _LOOK = 0.5
@@ -44,12 +44,9 @@ def tail(place: str, options: TailOptions, load: Callable[[Path], Config]) -> in
     """Print samples until Ctrl-C; of a configuration, those of its job.
 
     Raises:
-        UsageError: there is no such entity type, or place.
+        UsageError: there is no such place.
         CommandError: there is nothing to read there.
     """
-    labels = [entity_type.label for entity_type in ENTITY_TYPES]
-    if options.kind is not None and options.kind not in labels:
-        raise UsageError(f"--type {options.kind}: no such type; {suggestion(options.kind, labels)}")
     # Whoever stops it, it was asked to show what comes until then.
     stops: list[int] = []
 

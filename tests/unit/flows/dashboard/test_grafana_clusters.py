@@ -9,7 +9,6 @@ import pytest
 
 from flows.dashboard.command import dashboard
 from flows.dashboard.grafana import WIDTH, board
-from flows.errors import UsageError
 from flows.observe.metrics import JobCollector
 from flows.observe.samples.names import LABELS, families, info
 from operators.schema.metrics import ENTITY_TYPES
@@ -92,8 +91,6 @@ def test_the_board_is_of_the_chosen_clusters() -> None:
 
 
 def test_the_command_writes_the_board(capsys: pytest.CaptureFixture[str]) -> None:
-    """Standard output has it, and nothing else; alerts are another thing."""
+    """Standard output has it, and nothing else."""
     assert dashboard(None, alerts=False, grafana=True) == 0
     assert json.loads(capsys.readouterr().out) == BOARD
-    with pytest.raises(UsageError, match="leave either --alerts or --grafana out"):
-        dashboard(None, alerts=True, grafana=True)

@@ -7,9 +7,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.errors import UsageError
 from flows.samples import SamplesError, find_samples
-from flows.score.command import ScoreOptions, parsed_columns, score
+from flows.score.command import ScoreOptions, score
 from tests.hybrid_morning import SICK, hybrid, truth
 from tests.samples import INTERVAL, NEW_YEAR
 
@@ -147,13 +146,6 @@ def test_a_threshold_may_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[
     figures = json.loads(capsys.readouterr().out)
     assert (figures["alerts"], figures["precision"], figures["recall"]) == (0, None, 0.0)
     assert figures["series"][0]["vus_pr"] == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("given", ["entity", "entity=", "host=entity"])
-def test_wrong_column_options_are_refused(given: str) -> None:
-    """What columns hold is listed."""
-    with pytest.raises(UsageError, match="entity, time, end, score, cause"):
-        parsed_columns([given])
 
 
 def test_samples_without_a_table_of_anomalies_cannot_be_scored_against(tmp_path: Path) -> None:
