@@ -6,10 +6,11 @@ from typing import Any
 
 
 def whole(value: Any) -> int | None:
-    """A whole number, or a flag as one."""
-    if isinstance(value, bool | int):
-        return int(value) if -(2**63) <= value < 2**63 else None
-    return int(value) if isinstance(value, float) and value.is_integer() else None
+    """A whole number that 64 bits hold, or a flag as one."""
+    if isinstance(value, float) and not value.is_integer():
+        return None
+    known = isinstance(value, bool | int | float) and -(2**63) <= value < 2**63
+    return int(value) if known else None
 
 
 def number(value: Any) -> float | None:
