@@ -24,6 +24,7 @@ from operators.schema.secrets import (
     without_secrets,
 )
 from operators.schema.settings import KeyPath, MisfitError
+from operators.schema.units import mebibytes
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -90,7 +91,7 @@ def load(model: type[M], file: Path, environment: Mapping[str, str] = os.environ
             message += f"; `mqpipe init {file}` writes one to start from"
         raise ConfigError(str(file), [Fault("", 0, message)]) from error
     if len(content) > _MOST_BYTES:
-        message = f"is of more than {_MOST_BYTES >> 20} MiB, which no configuration is"
+        message = f"is of more than {mebibytes(_MOST_BYTES):.0f} MiB, which no configuration is"
         raise ConfigError(str(file), [Fault("", 0, message)])
     return parse(model, text, str(file), environment)
 

@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from operators.schema.units import mebibytes
+
 LEAST_BYTES = 32 * 2**20
 """Free bytes with which a job goes on: its recovery store's write-ahead logs grow to as much."""
 
@@ -22,8 +24,8 @@ def no_room(path: str | Path) -> str | None:
     if free >= LEAST_BYTES:
         return None
     return (
-        f"no room on disk for the state in {path}: {free / 2**20:.1f} MiB are free, "
-        f"{LEAST_BYTES // 2**20} are needed; nothing is lost: free some space, or set recovery.path "
+        f"no room on disk for the state in {path}: {mebibytes(free):.1f} MiB are free, "
+        f"{mebibytes(LEAST_BYTES):.0f} are needed; nothing is lost: free some space, or set recovery.path "
         "to a larger disk, and start again"
     )
 

@@ -57,12 +57,20 @@ def tick_interval(seconds: float) -> float:
     return seconds
 
 
+def iso(moment: datetime, timespec: str = "auto") -> str:
+    """ISO 8601 of a moment in UTC, which ends with `Z`."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def show_moment(moment: datetime) -> str:
+    """ISO 8601 of a moment in UTC, to the second or millisecond."""
+    return iso(moment, "milliseconds" if moment.microsecond else "seconds")
+
+
 def show_time(ms: int) -> str:
     """ISO 8601 in UTC, to the second or millisecond; as ms since 1970 where it is beyond the calendar."""
     try:
         moment = datetime.fromtimestamp(ms / 1000, UTC)
     except (ValueError, OverflowError):
         return f"{ms} ms since 1970"
-    return moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace(
-        "+00:00", "Z"
-    )
+    return show_moment(moment)

@@ -8,6 +8,23 @@ def count(number: int) -> str:
     return f"{number:,}" if abs(number) < 1_000_000 else _scaled(number)
 
 
+def whole(number: float) -> str:
+    """A number without its fraction, as a count."""
+    return count(round(number))
+
+
+def percent(part: float, of_all: float = 1, digits: int = 1) -> str:
+    """A part in percent of all, without the sign, which tables set closer than pages."""
+    return f"{100 * part / of_all:.{digits}f}"
+
+
+def share(part: float, of_all: float) -> str:
+    """A part of all, where little is not nothing: `0 %`, `< 0.1 %`, `12.5 %`."""
+    if not of_all or not part:
+        return "0 %"
+    return "< 0.1 %" if 100 * part / of_all < 0.1 else f"{percent(part, of_all)} %"
+
+
 def rate(per_second: float) -> str:
     """A rate: one decimal below 1,000, then as a count."""
     if per_second == 0:
@@ -37,6 +54,16 @@ def duration(seconds: float) -> str:
             rest = whole % large // small
             return f"{whole // large}{names[0]}" + (f" {rest}{names[1]}" if rest else "")
     raise AssertionError(whole)
+
+
+def whole_seconds(seconds: float) -> str:
+    """A length of time in seconds alone, which compare: `1,240 s`."""
+    return f"{seconds:,.0f} s"
+
+
+def minutes(seconds: float) -> str:
+    """A length of time in minutes alone, which compare: `20.7 min`."""
+    return f"{seconds / 60:.1f} min"
 
 
 def age(seconds: float) -> str:

@@ -6,6 +6,7 @@ import polars as pl
 
 from flows.detectors.bench import NAMES, DetectorResult, held_against
 from flows.detectors.cases import CASES, DIFFICULTIES, SEED, START, FleetCase, harder
+from flows.units import minutes
 
 _HEAD = f"""\
 # Detectors
@@ -141,4 +142,4 @@ def _share(value: float | None) -> str:
 
 def _delay(one: DetectorResult) -> str:
     median = pl.Series(one.events.delays, dtype=pl.Float64).median()
-    return "–" if not isinstance(median, float) else f"{median / 60:.1f} min"
+    return "–" if not isinstance(median, float) else minutes(median)

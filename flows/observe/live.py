@@ -32,7 +32,7 @@ from flows.observe.picture import (
     TargetPicture,
 )
 from flows.observe.view import HELP, View
-from flows.units import age, count, duration, rate, size
+from flows.units import age, count, duration, percent, rate, size, whole
 from flows.visible import visible
 from operators.schema.rabbitmq import UNUSABLE
 from operators.ticks import Outcome
@@ -308,10 +308,10 @@ def _clusters(picture: Picture, *, wide: bool) -> Part:
         known = max(now.known, now.up) if not isnan(now.known) else now.up
         brokers = "-" if isnan(now.up) else f"{now.up:.0f}/{known:.0f}"
         expected, collected, filled = cluster.recent
-        more = [_number(now.lag, _whole), _number(now.health, lambda h: f"{h:.0f}")]
+        more = [_number(now.lag, whole), _number(now.health, lambda h: f"{h:.0f}")]
         coverage = [
-            f"{100 * collected / expected:.0f}%" if expected else "-",
-            *([f"{100 * filled / expected:.1f}%" if expected else "-"] if fills else []),
+            f"{percent(collected, expected, 0)}%" if expected else "-",
+            *([f"{percent(filled, expected)}%" if expected else "-"] if fills else []),
             *([count(cluster.late)] if fills else []),
         ]
         return [
@@ -367,15 +367,15 @@ def _groups(picture: Picture, *, wide: bool) -> Part:
         others = [
             # One that keeps up has nothing to catch up with.
             _number(groups.figure("catch_up", place), lambda s: duration(s) if s else "-"),
-            _number(groups.figure("members", place), _whole),
+            _number(groups.figure("members", place), whole),
         ]
         return [
             groups.names[place],
-            _number(groups.figure("lag", place), _whole),
+            _number(groups.figure("lag", place), whole),
             _number(groups.figure("seconds", place), duration),
             _number(groups.figure("trend", place), lambda t: f"{_signed(t)}/s"),
             *([Text(_number(margin, duration), _BAD if margin < 3600 else "")] if safe else []),
-            *([Text(_number(lost, _whole), _BAD if lost > 0 else "")] if loses else []),
+            *([Text(_number(lost, whole), _BAD if lost > 0 else "")] if loses else []),
             *(others if wide else []),
             *([Text(state, _BAD if state in ("losing", "stalled") else "")] if said else []),
         ]
@@ -415,12 +415,12 @@ def _queues(picture: Picture, *, wide: bool) -> Part:
         figure = partial(queues.figure, place=place)
         return [
             queues.names[place],
-            _number(figure("depth"), _whole),
-            *([_number(figure("unacknowledged"), _whole)] if held else []),
+            _number(figure("depth"), whole),
+            *([_number(figure("unacknowledged"), whole)] if held else []),
             _number(figure("in"), rate),
             _number(figure("out"), rate),
             _number(figure("seconds"), duration),
-            *([_number(figure("consumers"), _whole)] if held and wide else []),
+            *([_number(figure("consumers"), whole)] if held and wide else []),
             *([Text(state, _BAD if state in UNUSABLE else "")] if said else []),
         ]
 
@@ -553,16 +553,12 @@ def _number(value: float, words: Callable[[float], str]) -> str:
     return "-" if isnan(value) else words(value)
 
 
-def _whole(value: float) -> str:
-    return count(round(value))
-
-
 def _signed(per_second: float) -> str:
     return ("-" if per_second < 0 else "+" if per_second > 0 else "") + rate(abs(per_second))
 
 
 def _trouble(value: float) -> Text:
-    return Text(_number(value, _whole), _BAD if value > 0 else "")
+    return Text(_number(value, whole), _BAD if value > 0 else "")
 
 
 # How parts are laid out

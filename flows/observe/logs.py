@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from flows.options import LOG_FORMAT, LOG_LEVEL
 from flows.standard_streams import PeopleStream
+from flows.times import iso
 from flows.visible import visible, visible_lines
 from operators.schema.logs import FIELDS
 from operators.schema.secrets import without_password
@@ -115,7 +116,7 @@ class JsonLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
         first = {
-            "timestamp": _moment(record).isoformat().replace("+00:00", "Z"),
+            "timestamp": iso(_moment(record)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),

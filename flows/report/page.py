@@ -13,7 +13,7 @@ from flows.report.plots import MOST_CLUSTERS
 from flows.report.summary import RANKED, Summary
 from flows.report.worst import worst
 from flows.times import show_time
-from flows.units import duration, period, short, size
+from flows.units import duration, period, share, short, size
 from operators.schema.metrics import BROKER, CONSUMER_GROUP, NODE, QUEUE, TOPIC
 
 LISTED = 200
@@ -101,7 +101,7 @@ def _figures_of(row: Mapping[str, Any]) -> Sequence[TableCell]:
         row[TOPIC.label],
         row[CONSUMER_GROUP.label] + row[QUEUE.label],
         _short(row["samples"]),
-        _share(row["filled"], row["measured"]),
+        share(row["filled"], row["measured"]),
         _short(row["late"]),
     )
 
@@ -118,7 +118,7 @@ def _fleet(
         figures_of = zip(_HEADS, _figures_of(overview.row(0, named=True)), strict=True)
         shown = [(head, "–" if value is None else value) for head, value in figures_of]
         return f'<section id="fleet"><h2>In figures</h2>{cards(shown)}</section>'
-    filled = _share(float(overview["filled"].sum()), float(overview["measured"].sum()))
+    filled = share(float(overview["filled"].sum()), float(overview["measured"].sum()))
     numbers = [
         ("clusters", f"{overview.height:,}"),
         ("entities", f"{overview['entities'].sum():,}"),
@@ -353,8 +353,3 @@ def _size(value: int | None) -> TableCell:
 
 def _yes(value: int | bool | None) -> TableCell:
     return None if value is None else "yes" if value else "no"
-
-
-def _share(part: float, whole: float) -> str:
-    percent = 100 * part / whole if whole else 0.0
-    return "0 %" if percent == 0 else "< 0.1 %" if percent < 0.1 else f"{percent:.1f} %"

@@ -17,7 +17,7 @@ from flows.score.evaluation import Evaluation, ScoreSettings, evaluate_alerts, e
 from flows.score.events import EventScore, score_events
 from flows.score.figures import ScoreFigures
 from flows.score.volume import WINDOW
-from flows.units import of
+from flows.units import of, percent, whole_seconds
 from flows.visible import say
 from operators.schema.nearest import suggestion
 
@@ -303,11 +303,11 @@ def _quantile(values: tuple[float, ...], share: float) -> float | None:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{percent(share)} %"
 
 
 def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f} s"
+    return "–" if value is None else whole_seconds(value)
 
 
 def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -17,6 +17,7 @@ from flows.drawing.themes import OUTCOME_COLOURS
 from flows.score.evaluation import Evaluation
 from flows.score.events import NEVER, Matching
 from flows.times import show_time
+from flows.units import whole_seconds
 from flows.visible import visible
 
 LISTED = 500
@@ -262,6 +263,6 @@ def _outcome(found: bool, rooted: bool) -> str:
 def _reported(row: dict[str, Any]) -> str:
     if row["moment"] is None:
         return "none"
-    after = "" if row["delay"] is None else f", {row['delay']:,.0f} s after the onset"
+    after = "" if row["delay"] is None else f", {whole_seconds(row['delay'])} after the onset"
     named = "" if row["named"] is None else f", which names {visible(row['named'])}"
     return f"on {row['on']}{after}{named}"

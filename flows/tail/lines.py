@@ -8,7 +8,8 @@ from itertools import chain
 from typing import Any
 
 from flows.tail.places import SampleRow
-from flows.units import count, duration, rate, size
+from flows.times import show_moment
+from flows.units import duration, rate, size, whole
 from flows.visible import visible
 from operators.schema.metrics import EntityType
 
@@ -22,61 +23,57 @@ _WIDE, _DATED = 140, 70
 Words = Callable[[Any], str]
 
 
-def _whole(value: float) -> str:
-    return count(round(value))
-
-
 def _bytes(value: float) -> str:
     return size(round(value))
 
 
 _FIRST: dict[str, Sequence[tuple[str, str, Words]]] = {
     "cluster": (
-        ("health", "healthScore", _whole),
-        ("lag", "totalLag", _whole),
-        ("offline", "offlinePartitionsCount", _whole),
-        ("under-repl", "underReplicatedPartitions", _whole),
+        ("health", "healthScore", whole),
+        ("lag", "totalLag", whole),
+        ("offline", "offlinePartitionsCount", whole),
+        ("under-repl", "underReplicatedPartitions", whole),
         ("msgs/s", "messagesInPerSecond", rate),
-        ("up", "activeBrokerCount", _whole),
-        ("nodes up", "runningNodeCount", _whole),
-        ("alarms", "alarmCount", _whole),
+        ("up", "activeBrokerCount", whole),
+        ("nodes up", "runningNodeCount", whole),
+        ("alarms", "alarmCount", whole),
     ),
     "broker": (
         ("msgs/s", "messagesInPerSecond", rate),
         ("bytes/s", "IOInPerSecond", _bytes),
-        ("under-repl", "unreplicatedPartitions", _whole),
+        ("under-repl", "unreplicatedPartitions", whole),
     ),
     "topic": (
         ("msgs/s", "messagesInPerSecond", rate),
         ("bytes/s", "bytesInPerSecond", _bytes),
-        ("under-repl", "underReplicatedPartitions", _whole),
+        ("under-repl", "underReplicatedPartitions", whole),
     ),
     "consumer_group": (
-        ("lag", "totalLag", _whole),
+        ("lag", "totalLag", whole),
         ("behind", "lagSeconds", duration),
         ("", "lagState", str),
     ),
     "group_topic": (
-        ("lag", "totalLag", _whole),
+        ("lag", "totalLag", whole),
         ("behind", "lagSeconds", duration),
         ("", "lagState", str),
     ),
-    "partition_offset": (("lag", "lag", _whole), ("offset", "offset", _whole)),
+    "partition_offset": (("lag", "lag", whole), ("offset", "offset", whole)),
     "collection": (
         ("", "errorClass", str),
         ("", "error", str),
-        ("entities", "entities", _whole),
+        ("entities", "entities", whole),
         ("took", "duration", duration),
     ),
-    "probe": (("lost", "lost", _whole), ("round trip", "roundTripLatency", "{:.3g} ms".format)),
+    "probe": (("lost", "lost", whole), ("round trip", "roundTripLatency", "{:.3g} ms".format)),
     "queue": (
-        ("depth", "depth", _whole),
+        ("depth", "depth", whole),
         ("in/s", "messagesInPerSecond", rate),
         ("out/s", "messagesOutPerSecond", rate),
         ("oldest", "oldestMessageAge", duration),
         ("", "state", str),
     ),
-    "node": (("running", "running", _whole), ("memory", "totalMemoryUsedInBytes", _bytes)),
+    "node": (("running", "running", whole), ("memory", "totalMemoryUsedInBytes", _bytes)),
 }
 """What people look for of each type, in few characters: it comes first on a terminal."""
 
@@ -186,7 +183,5 @@ def _named(entity_type: EntityType, row: SampleRow, without: Collection[str] = (
 
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
-        moment = value.astimezone(UTC)
-        form = "milliseconds" if moment.microsecond else "seconds"
-        return moment.isoformat(timespec=form).replace("+00:00", "Z")
+        return show_moment(value.astimezone(UTC))
     return value

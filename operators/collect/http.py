@@ -9,6 +9,7 @@ from operators.collect.errors import CollectionError, Problem
 from operators.collect.host_names import Names
 from operators.collect.pages.session import tls_context
 from operators.collect.pages.settings import TlsSettings
+from operators.schema.units import mebibytes
 
 MAX_ANSWER = 512 << 20
 """Bytes of an answer that is read; a bigger one is refused."""
@@ -89,7 +90,7 @@ class Http:
             async for chunk in response.content.iter_chunked(_CHUNK):
                 body += chunk
                 if len(body) > MAX_ANSWER:
-                    text = f"{what}: is bigger than {MAX_ANSWER >> 20} MiB"
+                    text = f"{what}: is bigger than {mebibytes(MAX_ANSWER):.0f} MiB"
                     raise CollectionError(Problem("page", text))
         return bytes(body)
 

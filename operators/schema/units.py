@@ -49,6 +49,11 @@ def parse_duration(value: Any) -> float:
     return float(seconds)
 
 
+def mebibytes(size: int) -> float:
+    """A size in MiB."""
+    return size / _SIZE_UNITS["MiB"]
+
+
 def parse_size(value: Any) -> int:
     """Bytes from `512MiB`, `2GiB`, `1GB`, or a whole number of bytes.
 

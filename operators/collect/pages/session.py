@@ -14,6 +14,7 @@ from operators.collect.errors import CollectionError, Problem
 from operators.collect.host_names import Names
 from operators.collect.pages.settings import PagesSettings, TlsSettings
 from operators.schema.secrets import without_password
+from operators.schema.units import mebibytes
 
 MAX_PAGE = 32 << 20
 """Bytes of a page that is read; a bigger one is refused."""
@@ -122,9 +123,8 @@ async def _fetch_one(
         async for chunk in response.content.iter_chunked(_CHUNK):
             body += chunk
             if len(body) > MAX_PAGE:
-                raise CollectionError(
-                    Problem("page", f"{what}: is bigger than {MAX_PAGE >> 20} MiB")
-                )
+                text = f"{what}: is bigger than {mebibytes(MAX_PAGE):.0f} MiB"
+                raise CollectionError(Problem("page", text))
     return body.decode()
 
 

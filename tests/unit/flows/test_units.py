@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.units import of, period, short
+from flows.units import minutes, of, percent, period, share, short, whole, whole_seconds
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,27 @@ def test_short_numbers_are_never_in_powers_of_ten(number: float) -> None:
 def test_periods_are_in_the_largest_whole_unit(ms: int, text: str) -> None:
     """As a configuration has them."""
     assert period(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "of_all", "text"),
+    [(0, 9, "0 %"), (0, 0, "0 %"), (1, 10_000, "< 0.1 %"), (1, 1_000, "0.1 %"), (1, 8, "12.5 %")],
+)
+def test_a_little_of_something_is_not_nothing(part: int, of_all: int, text: str) -> None:
+    assert share(part, of_all) == text
+
+
+def test_percents_round_the_exact_quotient() -> None:
+    """57.5 is even to 58, which a rounded share would miss."""
+    assert (percent(23, 40, 0), percent(0.125)) == ("58", "12.5")
+
+
+def test_lengths_of_time_that_are_compared_have_one_unit() -> None:
+    assert (whole_seconds(1240.4), minutes(1242)) == ("1,240 s", "20.7 min")
+
+
+def test_whole_numbers_are_counts() -> None:
+    assert [whole(number) for number in (1234.4, 2_500_000.0)] == ["1,234", "2.50M"]
 
 
 def test_one_of_something_has_no_plural() -> None:
