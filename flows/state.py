@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.errors import StateError
 from flows.state_disk import no_room
+from operators.schema.clock import utc_now
 from operators.schema.logs import Log
 from sinks.disk import PRIVATE, lock, make_private, replace_private
 
@@ -227,7 +227,7 @@ def _stored_names(store: Path) -> dict[str, list[str]]:
 
 def new_run_id() -> str:
     """A name for a run, in the order of time: `20260131T101500-5f3a`."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    return f"{utc_now():%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
 def read_document(path: Path) -> dict[str, Any]:

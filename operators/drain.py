@@ -2,11 +2,11 @@
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from operators.schedule import AwakeClock, Schedule
+from operators.schema.clock import wall_seconds
 
 
 def look_for(partitions: int, grace: float = 25.0) -> float:
@@ -58,7 +58,7 @@ class Drain:
 
     def next_look(self) -> datetime:
         """When a source looks again: all of them at the same instants, for the engine wakes once for all."""
-        return datetime.fromtimestamp((time.time() // self.look + 1) * self.look, UTC)
+        return datetime.fromtimestamp((wall_seconds() // self.look + 1) * self.look, UTC)
 
     def open(self, workers: int) -> None:
         """The sources are there: from here on the end is theirs, and `workers` report their ticks."""

@@ -11,8 +11,9 @@ source asks to be awoken between that and the multiple. One that ends early for 
 epoch longer; one that is late has them shorter until it is there.
 """
 
-import time
 from collections.abc import Callable
+
+from operators.schema.clock import wall_seconds
 
 SLACK = 0.1
 """Seconds by which an epoch may end late, and the next one still in time; of a long one LONG_SHARE."""
@@ -33,7 +34,7 @@ def least_length(epoch: float) -> float:
 class EpochEnds:
     """When one partition of a source is to be asked, such that its epochs of `length` seconds end with others'."""
 
-    def __init__(self, length: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, length: float, clock: Callable[[], float] = wall_seconds) -> None:
         self._length = length
         self._least = least_length(length)
         self._clock = clock

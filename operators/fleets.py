@@ -7,7 +7,7 @@ Bytewax spreads source partitions evenly over workers, which hashing by key woul
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from operators.drain import Drain
 from operators.events import TicksSimulated
 from operators.retired import RetiredPartition
 from operators.schedule import Alarm, Range, RealTime, Schedule, at_or_after, awake_at
+from operators.schema.clock import utc_now
 from operators.schema.logs import Log
 from operators.served import Served, Stretch
 from operators.simulate.left_out import left_out
@@ -232,7 +233,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
             self._schedule.there_until(self._next)
 
     def next_awake(self) -> datetime | None:
-        now = datetime.now(UTC)
+        now = utc_now()
         if self._waits:
             return self._alarm.at(now + _WAIT)
         if not isinstance(self._schedule, RealTime):

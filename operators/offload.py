@@ -3,10 +3,9 @@
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
-from time import time
 from typing import TypeAlias
 from zlib import crc32
 
@@ -17,6 +16,7 @@ from operators.drain import Drain
 from operators.pool.pool import Pool
 from operators.pool.settings import Priority
 from operators.pool.task import Result
+from operators.schema.clock import utc_now, wall_seconds
 from operators.slack import attend
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 
@@ -89,7 +89,7 @@ def offload(
     deadline: Callable[[Ticks], float],
     priorities: Mapping[str, Priority] | None = None,
     clusters: Container[str] | None = None,
-    clock: Callable[[], float] = time,
+    clock: Callable[[], float] = wall_seconds,
 ) -> KeyedStream[TickResult]:
     """Do the work of each tick in the pool of its kind; keyed by cluster in and out.
 
@@ -163,8 +163,8 @@ class _WorkLane(StatefulBatchLogic[Ticks, TickResult, LaneState]):
 
     def notify_at(self) -> datetime | None:
         if self._done:
-            return datetime.now(UTC)
-        return datetime.now(UTC) + POLL if self._under_way else None
+            return utc_now()
+        return utc_now() + POLL if self._under_way else None
 
     def snapshot(self) -> LaneState:
         under_way = self._under_way.values()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from operators.epochs import EpochEnds
-from operators.schema.clock import Clock, wall_clock
+from operators.schema.clock import Clock, utc_now, wall_clock, wall_seconds
 
 
 class ClockSteps:
@@ -23,7 +23,9 @@ class ClockSteps:
     """Seconds below which a difference is no step: clocks are slewed, and read one by one."""
 
     def __init__(
-        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+        self,
+        wall: Callable[[], float] = wall_seconds,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
@@ -129,7 +131,7 @@ def awake_at(moment: int, clock: Clock) -> datetime:
 
     Only of the wall clock is it known; any other, such as a faster one, is looked at every 10 ms.
     """
-    now = datetime.now(UTC)
+    now = utc_now()
     wait = timedelta(milliseconds=max(0, moment - clock()))
     return now + (wait if clock is wall_clock else min(wait, _LOOK))
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from operators.drain import Drain
 from operators.retired import RetiredPartition
 from operators.schedule import Alarm, RealTime, at_or_after, awake_at
+from operators.schema.clock import utc_now
 from operators.served import Served, Stretch
 from operators.ticks import Ticks, input_partition
 
@@ -156,7 +157,7 @@ class _TargetPartition(StatefulSourcePartition[tuple[str, Ticks], TargetState | 
         )
 
     def next_awake(self) -> datetime | None:
-        now = datetime.now(UTC)
+        now = utc_now()
         if self._there or self._next < self._first:
             return now
         look = self._drain.next_look()

@@ -6,16 +6,15 @@ columns of `LETTER`. Files are replaced as a whole: a reader never sees a partia
 
 import secrets
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.schema.arrow import TIMESTAMP, Only, entity_type_of, only
+from operators.schema.clock import utc_now, wall_seconds
 from operators.schema.dictionaries import one_dictionary
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
@@ -133,7 +132,7 @@ class DeadLetters:
         make_private(folder)
         _drop_drafts(folder)
         # The names' order is that of time, whatever the label.
-        return folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
+        return folder / f"{utc_now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.parquet"
 
     def _bound(self, newest: Path) -> None:
         sizes = dict(_sizes(self._settings.path))
@@ -160,7 +159,7 @@ def _drop_drafts(folder: Path) -> None:
     """Remove what processes left that died while they wrote."""
     for draft in folder.glob(".*"):
         with suppress(FileNotFoundError):
-            if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+            if wall_seconds() - draft.stat().st_mtime > _DRAFT_SECONDS:
                 draft.unlink()
 
 

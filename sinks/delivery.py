@@ -11,7 +11,6 @@ The courier does what follows from it, so that every destination is treated alik
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from operators.schema.arrow import Only, entity_type_of, one_batch, only
+from operators.schema.clock import wall_seconds
 from operators.schema.logs import Log
 from sinks.events import (
     DeliveryRetried,
@@ -131,7 +131,7 @@ class Courier:
         patience: Patience = Patience(),  # noqa: B008 - immutable
         slots: int = 8,
         listener: Listener = nobody,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_seconds,
     ) -> None:
         self._destination = destination
         self._patience = patience

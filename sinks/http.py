@@ -1,7 +1,6 @@
 """Posts of one sink over HTTP: what came back, or that nothing did."""
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -9,6 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
+from operators.schema.clock import wall_seconds
 from sinks.delivery import RetryLater
 
 _ANSWER_BYTES = 65_536
@@ -118,5 +118,5 @@ def seconds_of(retry_after: str | None, now: float | None = None) -> float | Non
             return None
         # An asctime date has no zone: it is UTC.
         date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-        seconds = date.timestamp() - (time.time() if now is None else now)
+        seconds = date.timestamp() - (wall_seconds() if now is None else now)
     return min(seconds, _LONGEST_WAIT) if seconds > 0 else None

@@ -1,7 +1,6 @@
 """The one picture of a running job, kept in memory from what its parts report."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -26,6 +25,7 @@ from operators.events import EVENTS, Observer, TaskCompleted, TaskFailed, TicksS
 from operators.merge.coverage import Coverage
 from operators.pool.pool import Pool
 from operators.schema.arrow import entity_type_of
+from operators.schema.clock import wall_seconds
 from operators.ticks import Outcome
 from sinks.events import (
     DeadLettersDropped,
@@ -69,7 +69,7 @@ class Tally:
         self,
         job: Job,
         draining: Callable[[], bool] = lambda: False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_seconds,
     ) -> None:
         self._job = job
         self._latest: LatestFigures | None = None

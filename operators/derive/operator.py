@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import bytewax.operators as op
@@ -14,6 +14,7 @@ from operators.derive.rules import Rule, Rules, each
 from operators.derive.store import Raw, frozen, thawed
 from operators.derive.totals import SCHEMAS as TOTALS
 from operators.derive.totals import derive_totals, kept_totals
+from operators.schema.clock import utc_now
 from operators.ticks import Outcome, TickResult
 
 MOST_INTERVALS = 5
@@ -136,7 +137,7 @@ class _DeriveLogic(StatefulBatchLogic[TickResult, TickResult, DeriveState | None
 
     def notify_at(self) -> datetime | None:
         # The state of a cluster that is no longer there, or of another version, goes at once.
-        return None if self._left_over is None else datetime.now(UTC)
+        return None if self._left_over is None else utc_now()
 
     def snapshot(self) -> DeriveState | None:
         return self._left_over if self._cluster is None else self._cluster.snapshot()

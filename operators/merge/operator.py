@@ -1,7 +1,7 @@
 """The merge as a Bytewax step, keyed by cluster."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import bytewax.operators as op
 import pyarrow as pa
@@ -14,7 +14,7 @@ from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.merge.state import MergeState, cluster_of
 from operators.schedule import awake_at
-from operators.schema.clock import Clock, wall_clock
+from operators.schema.clock import Clock, utc_now, wall_clock
 from operators.slack import attend
 from operators.ticks import TickResult, Ticks
 
@@ -111,9 +111,9 @@ class _MergeLogic(StatefulBatchLogic[Ticks | TickResult, pa.RecordBatch, MergeSt
     def notify_at(self) -> datetime | None:
         if self._cluster is None:
             # The state of a cluster that is no longer there: drop it at once.
-            return datetime.now(UTC)
+            return utc_now()
         if self._cluster.has_gaps:
-            return datetime.now(UTC) + BLOCK_PAUSE
+            return utc_now() + BLOCK_PAUSE
         due = self._cluster.due
         return None if due is None else awake_at(due, self._clock)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from operators.drain import Drain
 from operators.recorded.message import read_message, within
 from operators.recorded.plan import OffsetStretch, ReplayError, ReplayPlan, consumer
 from operators.schedule import Alarm
-from operators.schema.clock import wall_clock
+from operators.schema.clock import utc_now, wall_clock
 from operators.schema.kafka import KafkaConnection
 from operators.schema.logs import Log
 from operators.schema.unreadable import UnreadableMessage
@@ -164,7 +164,7 @@ class _RecordedPartition(
         return items
 
     def next_awake(self) -> datetime | None:
-        now = datetime.now(UTC)
+        now = utc_now()
         return self._alarm.at(now + _POLL if self._idle else now)
 
     def snapshot(self) -> RecordedState:

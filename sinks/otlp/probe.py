@@ -1,8 +1,8 @@
 """Whether a receiver takes what this configuration would send it."""
 
 import asyncio
-import time
 
+from operators.schema.clock import wall_clock
 from sinks.delivery import Rejected, RetryLater
 from sinks.otlp.answers import judge
 from sinks.otlp.destination import client_of, compressed
@@ -31,7 +31,7 @@ async def _sent(settings: OtlpSettings) -> str:
     client = client_of(settings)
     await client.start()
     try:
-        body = compressed(_request(time.time_ns()), settings.compression)
+        body = compressed(_request(wall_clock() * 1_000_000), settings.compression)
         partial = judge(await client.post(settings.url, body))
     finally:
         await client.stop()

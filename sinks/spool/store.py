@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from operators.schema.clock import wall_seconds
 from operators.schema.ipc import BatchDecodeError, decode, encode
 from operators.schema.logs import Log
 from operators.schema.unreadable import UnreadableMessage
@@ -65,7 +66,7 @@ class Spool:
         self,
         directory: Path,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_seconds,
     ) -> None:
         self.directory = directory
         self._clock = clock

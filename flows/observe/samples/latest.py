@@ -9,6 +9,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from operators.schema.clock import wall_seconds
+
 INTERVALS = 3
 """How many intervals an entity stays without a new sample."""
 _LEAST = 5.0
@@ -34,7 +36,7 @@ class Latest:
     def __init__(
         self,
         interval: float,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = wall_seconds,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stays = max(_LEAST, INTERVALS * interval)

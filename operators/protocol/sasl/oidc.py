@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 import uuid
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from operators.protocol.errors import RequestError, os_text
 from operators.protocol.properties import JWT_BEARER
 from operators.protocol.sasl.exchange import RefusedError
 from operators.protocol.tls import https_context
+from operators.schema.clock import wall_seconds
 
 _PREFIX = "sasl.oauthbearer."
 _ENDPOINT = f"{_PREFIX}token.endpoint.url"
@@ -56,7 +56,7 @@ class OidcTokens:
         Raises:
             RefusedError: there is none to be had, and why.
         """
-        if self._token is None or self._token.until <= time.time():
+        if self._token is None or self._token.until <= wall_seconds():
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask(timeout))
                 self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -139,7 +139,7 @@ def unsecured(config: str) -> tuple[str, dict[str, str]]:
     given = dict(part.partition("=")[::2] for part in config.split())
     if not given.get("principal"):
         raise RefusedError(f"no token: `{_PREFIX}config` has no principal")
-    now = int(time.time())
+    now = int(wall_seconds())
     claims: dict[str, Any] = {
         given.get("principalClaimName", "sub"): given["principal"],
         "iat": now,
@@ -184,7 +184,7 @@ def _token(answer: Mapping[str, Any]) -> Token:
     token = answer.get("access_token")
     if not isinstance(token, str) or not token:
         raise ValueError("gives no access_token")
-    now = time.time()
+    now = wall_seconds()
     try:
         # Its own word, if it is a JWT; else the endpoint's; else it is used once.
         part = token.split(".")[1]
@@ -208,7 +208,7 @@ def _assertion(values: Mapping[str, Any]) -> str:
     passphrase = values.get(f"{prefix}private.key.passphrase")
     key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase else None)
 
-    now = int(time.time())
+    now = int(wall_seconds())
     header: dict[str, Any] = {"alg": algorithm, "typ": "JWT"}
     claims: dict[str, Any] = {
         "iat": now,
