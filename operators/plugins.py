@@ -32,7 +32,7 @@ class PluginError(ValueError):
         return f"no {self.kind} `{self.name}`: {self.why}"
 
 
-Fault: TypeAlias = Callable[[str], Exception]
+FaultOf: TypeAlias = Callable[[str], Exception]
 """Makes the error of a custom part that is not what is wanted of it, from why."""
 
 
@@ -42,7 +42,7 @@ def make(
     methods: Sequence[str],
     *arguments: Any,
     options: Mapping[str, Any],
-    fault: Fault,
+    fault: FaultOf,
 ) -> Any:
     """What the factory of this name gives, which must have the methods (`collect(tick)`).
 
@@ -87,7 +87,7 @@ class AskedPart:
             await self.ask("close")
 
 
-def samples_of(given: Any, maker: str, fault: Fault) -> list["pa.RecordBatch"]:
+def samples_of(given: Any, maker: str, fault: FaultOf) -> list["pa.RecordBatch"]:
     """The batches that a plug-in gave, looked at before they go on; `maker` makes right ones.
 
     Raises:

@@ -12,7 +12,11 @@ from operators.schema.guid import entity_guid
 from operators.schema.metrics import BROKER, EntityType
 
 NEW_YEAR = 1_767_225_600_000
-"""2026-01-01T00:00:00Z in milliseconds."""
+"""2026-01-01T00:00:00Z in milliseconds: the one beginning of tests' clocks, benchmarks and drawings."""
+HOUR = 3_600_000
+MORNING = NEW_YEAR + 10 * HOUR
+MONDAY = NEW_YEAR + 4 * 24 * HOUR
+"""Its midnight."""
 INTERVAL = 30_000
 
 

@@ -11,9 +11,9 @@ from operators.simulate.settings import FleetSettings, SimulationSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec, shards
 from operators.ticks import Ticks
-from tests.samples import NEW_YEAR
+from tests.samples import MORNING
 
-START = NEW_YEAR + 10 * 3_600_000
+START = MORNING
 """Thursday, 1 January 2026, 10:00 UTC."""
 INTERVAL = 30_000
 

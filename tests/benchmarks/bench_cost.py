@@ -26,8 +26,8 @@ from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.payloads import Payload, payloads
 from sinks.parquet.files import writer_options
 from tests.benchmarks.options import keep, parser_of
+from tests.simulated_fleets import INTERVAL, START
 
-START, INTERVAL = 1_767_261_600_000, 30_000
 FLEET = {"name": "f", "brokers": 100, "topics": 1000, "groups": 200}
 BLOCKS = 5
 CHUNK = 16_384

@@ -54,9 +54,10 @@ from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings
 from tests.benchmarks.child_costs import memory
 from tests.benchmarks.options import keep, parser_of
+from tests.samples import HOUR, MONDAY
 from tests.sink_jobs import job_in
 
-MIDNIGHT, HOUR, INTERVAL = 1_767_571_200_000, 3_600_000, 60_000
+INTERVAL = 60_000
 BROKERS, TOPICS, GROUPS = 10, 1000, 200
 COLLECTED, FLEETS = 16, 10
 OF: Mapping[str, EntityType] = {
@@ -75,12 +76,12 @@ class Clock:
 
     def __call__(self) -> int:
         """Now."""
-        return MIDNIGHT + int((time.monotonic() - self.begin) * 1000 * self.speed)
+        return MONDAY + int((time.monotonic() - self.begin) * 1000 * self.speed)
 
     @property
     def hour(self) -> float:
         """Hours that have passed."""
-        return (self() - MIDNIGHT) / HOUR
+        return (self() - MONDAY) / HOUR
 
 
 class Answers:
@@ -96,7 +97,7 @@ class Answers:
 
     async def work(self, tick: Ticks, _left: float) -> Collected:
         """One tick of one target."""
-        hour = (tick.start - MIDNIGHT) // HOUR
+        hour = (tick.start - MONDAY) // HOUR
         if (hour + self._number[tick.cluster]) % 6 == 5:
             raise ConnectionError("the cluster is silent for this hour")
         kind = str(tick.kind)
@@ -123,11 +124,11 @@ class Watch:
 
     def covered(self, coverage: Coverage) -> None:
         """A settled tick."""
-        self.filled[(coverage.timestamp - MIDNIGHT) // HOUR] += coverage.filled
+        self.filled[(coverage.timestamp - MONDAY) // HOUR] += coverage.filled
 
     def due(self, tick: Ticks) -> None:
         """A tick that is served."""
-        self.missed[(tick.start - MIDNIGHT) // HOUR] += tick.missed
+        self.missed[(tick.start - MONDAY) // HOUR] += tick.missed
 
     def close(self) -> None:
         """Look no more."""
@@ -156,7 +157,7 @@ def run(hours: float, speed: float, scale: float, folder: Path) -> list[dict[str
 
     clock = Clock(speed)
     watch = Watch(clock)
-    schedule = RealTime(MIDNIGHT, clock, until=MIDNIGHT + round(hours * HOUR))
+    schedule = RealTime(MONDAY, clock, until=MONDAY + round(hours * HOUR))
     deadline = INTERVAL / 1000 / speed
 
     def left(tick: Ticks) -> float:

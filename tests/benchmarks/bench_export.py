@@ -37,8 +37,8 @@ from operators.ticks import Ticks
 from sinks.parquet.files import ROW_GROUP_ROWS, writer_options
 from tests.benchmarks.child_costs import ROOT, SCRIPT, Spent, spent
 from tests.benchmarks.options import keep, parser_of
+from tests.samples import INTERVAL, NEW_YEAR
 
-START, INTERVAL = 1_767_225_600_000, 30_000
 CLUSTERS = 10
 FLEET = {"name": "f", "clusters": CLUSTERS, "brokers": 100, "topics": 1000, "groups": 200}
 CONFIG = json.dumps(
@@ -78,7 +78,7 @@ class Row:
 def block() -> list[pa.RecordBatch]:
     """A block of one cluster's samples."""
     spec = shards(SimulationSettings.model_validate({"seed": 1, "fleets": [FLEET]}))[0]
-    return Shard(spec, None).step(Ticks(spec.cluster, START, INTERVAL, BLOCK_TICKS))
+    return Shard(spec, None).step(Ticks(spec.cluster, NEW_YEAR, INTERVAL, BLOCK_TICKS))
 
 
 def bare(values: str, ticks: int, folder: Path) -> None:
@@ -125,7 +125,7 @@ def _drawn(draw: np.random.Generator, batch: pa.RecordBatch, *, keep: bool) -> p
 def export(ticks: int, workers: int, folder: Path) -> Spent:
     """An export of so many ticks, whose files stay in `folder`/out."""
     (folder / "c.yaml").write_text(CONFIG)
-    span = ("--start", _iso(START), "--end", _iso(START + ticks * INTERVAL))
+    span = ("--start", _iso(NEW_YEAR), "--end", _iso(NEW_YEAR + ticks * INTERVAL))
     return spent(
         [SCRIPT, "export", "c.yaml", *span, "--overwrite", "--workers", str(workers)], folder
     )

@@ -23,6 +23,7 @@ from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec, shards
 from operators.ticks import Ticks
 from tests.benchmarks.options import keep, parser_of
+from tests.simulated_fleets import INTERVAL, START
 
 FLEETS: dict[str, dict[str, Any]] = {
     "small": {"brokers": 3, "topics": 10, "groups": 5},
@@ -35,7 +36,6 @@ WRONG = [
     {"kind": "consumer_stall", "rate": 0.05},
     {"kind": "cpu_spike", "rate": 0.05},
 ]
-START, INTERVAL = 1_767_261_600_000, 30_000
 
 
 def simulated(spec: ShardSpec, rows: int) -> Iterator[list[pa.RecordBatch]]:

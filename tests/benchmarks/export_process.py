@@ -18,7 +18,8 @@ from operators.simulate.settings import SimulationSettings
 from operators.simulate.spec import by_cluster
 from sinks.parquet.direct import DirectParquet
 from sinks.parquet.settings import ParquetSettings
-from tests.benchmarks.bench_export import CLUSTERS, FLEET, INTERVAL, START
+from tests.benchmarks.bench_export import CLUSTERS, FLEET
+from tests.samples import INTERVAL, NEW_YEAR
 
 
 def main() -> None:
@@ -37,7 +38,9 @@ def main() -> None:
     fleet = {**FLEET, "clusters": options.clusters}
     shards = by_cluster(SimulationSettings.model_validate({"seed": 1, "fleets": [fleet]}))
     drain = Drain(settle=0, epoch=options.epoch)
-    fleets = FleetSource(shards, INTERVAL, Range(START, START + options.ticks * INTERVAL), drain)
+    fleets = FleetSource(
+        shards, INTERVAL, Range(NEW_YEAR, NEW_YEAR + options.ticks * INTERVAL), drain
+    )
     # One more partition before all others, and each of them is on the next worker.
     parts = ["", *shards] if options.cross else list(shards)
     files = DirectParquet(ParquetSettings(path=str(options.folder / "out")), parts, "bench")

@@ -24,10 +24,8 @@ from operators.simulate.shard import Shard
 from operators.simulate.spec import shards
 from operators.ticks import Ticks
 from tests.drawings.vega import BLUE, GREY, ORANGE, Spec, draw
+from tests.samples import HOUR, INTERVAL, MONDAY
 
-MIDNIGHT = 1_767_571_200_000
-"""Monday, 5 January 2026, UTC."""
-INTERVAL, HOUR = 30_000, 3_600_000
 BEGIN, END = 10 * HOUR, 12 * HOUR
 NEAR = (BEGIN - HOUR // 2, END + HOUR)
 FLEET = {"name": "sim", "brokers": 5, "topics": 7, "groups": 3, "pattern": "business_hours"}
@@ -217,12 +215,12 @@ def day(anomalies: Sequence[Mapping[str, Any]]) -> dict[EntityType, pl.DataFrame
     """A day's samples by entity type, `time` in ms since midnight."""
     settings = {"seed": 42, "fleets": [FLEET], "anomalies": list(anomalies)}
     shard = Shard(shards(SimulationSettings.model_validate(settings))[0], None)
-    made = shard.step(Ticks("sim", MIDNIGHT, INTERVAL, 24 * HOUR // INTERVAL))
+    made = shard.step(Ticks("sim", MONDAY, INTERVAL, 24 * HOUR // INTERVAL))
     frames = {}
     for batch in made:
         frame = pl.from_arrow(batch)
         assert isinstance(frame, pl.DataFrame)
-        time = pl.col("timestamp").cast(pl.Int64) - MIDNIGHT
+        time = pl.col("timestamp").cast(pl.Int64) - MONDAY
         name = pl.col("entity_name").cast(pl.String).str.strip_prefix("sim").str.strip_prefix("/")
         frames[entity_type_of(batch)] = frame.with_columns(time=time, entity=name)
     return frames

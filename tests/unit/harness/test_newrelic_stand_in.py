@@ -14,15 +14,14 @@ from tests.newrelic.behaviour import Behaviour, Hang, Ok, Reset, Status, Truncat
 from tests.newrelic.rules import Rules, Verdict
 from tests.newrelic.stand_in import StandIn
 from tests.ports import PortClaim
+from tests.samples import NEW_YEAR
 
-NOW = 1_767_225_600_000
-"""2026-01-01T00:00:00Z in milliseconds."""
 HOUR = 3_600_000
 EVENTS = "/v1/accounts/1/events"
 METRICS = "/metric/v1"
-RULES = Rules(clock=lambda: NOW)
-EVENT = {"eventType": "KafkaBrokerSample", "timestamp": NOW, "broker.partitionCount": 3}
-POINT = {"name": "kafka.brokers", "type": "gauge", "value": 3, "timestamp": NOW}
+RULES = Rules(clock=lambda: NEW_YEAR)
+EVENT = {"eventType": "KafkaBrokerSample", "timestamp": NEW_YEAR, "broker.partitionCount": 3}
+POINT = {"name": "kafka.brokers", "type": "gauge", "value": 3, "timestamp": NEW_YEAR}
 
 
 def _headers(body: bytes, **changes: str) -> dict[str, str]:
@@ -67,7 +66,7 @@ def test_good_events_are_kept_and_answered_with_a_uuid() -> None:
 def test_good_points_are_kept_with_common_merged() -> None:
     """202 with a request id; a point's own fields and attributes win over common's."""
     point = {"name": "a", "type": "count", "value": 1, "attributes": {"x": "own", "z": True}}
-    common = {"timestamp": NOW, "interval.ms": 30_000, "attributes": {"x": "common", "y": 2}}
+    common = {"timestamp": NEW_YEAR, "interval.ms": 30_000, "attributes": {"x": "common", "y": 2}}
     verdict = _judge_json(METRICS, [{"common": common, "metrics": [point, POINT]}])
     assert verdict.status == 202
     assert len(verdict.answer["requestId"]) == 36
@@ -76,7 +75,7 @@ def test_good_points_are_kept_with_common_merged() -> None:
             "name": "a",
             "type": "count",
             "value": 1,
-            "timestamp": NOW,
+            "timestamp": NEW_YEAR,
             "interval.ms": 30_000,
             "attributes": {"x": "own", "y": 2, "z": True},
         },
@@ -183,7 +182,7 @@ def test_another_method_or_path_is_refused() -> None:
 
 def test_posts_over_the_rate_are_too_many_until_the_next_minute() -> None:
     """429 over the rate, with Retry-After to the minute's end from the Metric API alone."""
-    now = NOW
+    now = NEW_YEAR
     rules = Rules(clock=lambda: now, posts_per_minute=2)
     body = gzip.compress(b"[]")
     assert [_judge(METRICS, body, rules).status for _ in range(3)] == [202, 202, 429]
@@ -214,8 +213,8 @@ def test_posts_over_the_rate_are_too_many_until_the_next_minute() -> None:
         ({"entity.name": "n"}, "undefined"),
         ({"entity.type": "t"}, "undefined"),
         ({"timestamp": "now"}, "not a whole number"),
-        ({"timestamp": NOW - 24 * HOUR - 1}, "24 hours"),
-        ({"timestamp": NOW + 1}, "24 hours"),
+        ({"timestamp": NEW_YEAR - 24 * HOUR - 1}, "24 hours"),
+        ({"timestamp": NEW_YEAR + 1}, "24 hours"),
     ],
 )
 def test_an_event_over_a_limit_is_dropped_without_a_word(
@@ -234,7 +233,7 @@ def test_an_event_at_its_limits_is_kept() -> None:
     """254 attributes, 255 characters of a name, 4,096 of a value, 24 hours of age."""
     event: dict[str, Any] = {
         "eventType": "A_b:9",
-        "timestamp": NOW - 24 * HOUR,
+        "timestamp": NEW_YEAR - 24 * HOUR,
         "n" * 255: "v" * 4096,
         "appId": 7,
         **{f"a{i}": 0.5 for i in range(250)},
@@ -246,10 +245,10 @@ def test_an_event_at_its_limits_is_kept() -> None:
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
-        ({"timestamp": NOW // 1000 - 5}, {"timestamp": NOW - 5000}),
-        ({"timestamp": NOW - 0.5}, {"timestamp": NOW}),
-        ({}, {"timestamp": NOW}),
-        ({"timestamp": NOW, "accountId": 9}, {"timestamp": NOW}),
+        ({"timestamp": NEW_YEAR // 1000 - 5}, {"timestamp": NEW_YEAR - 5000}),
+        ({"timestamp": NEW_YEAR - 0.5}, {"timestamp": NEW_YEAR}),
+        ({}, {"timestamp": NEW_YEAR}),
+        ({"timestamp": NEW_YEAR, "accountId": 9}, {"timestamp": NEW_YEAR}),
     ],
 )
 def test_what_new_relic_changes_in_an_event(sent: dict[str, Any], kept: dict[str, Any]) -> None:
@@ -285,8 +284,8 @@ def test_what_new_relic_changes_in_an_event(sent: dict[str, Any], kept: dict[str
         ({"attributes": {"k": "v" * 4097}}, "4097 characters"),
         ({"attributes": {"k": [1]}}, "type that is not allowed"),
         ({"attributes": {"kafka.brokers": 1}}, "may not be called ['kafka.brokers']"),
-        ({"timestamp": NOW - 48 * HOUR - 1}, "48 hours"),
-        ({"timestamp": NOW + 24 * HOUR + 1}, "48 hours"),
+        ({"timestamp": NEW_YEAR - 48 * HOUR - 1}, "48 hours"),
+        ({"timestamp": NEW_YEAR + 24 * HOUR + 1}, "48 hours"),
         ({"timestamp": 1.5}, "whole number"),
     ],
 )
@@ -309,9 +308,9 @@ def test_forbidden_attribute_keys_drop_a_point(key: str) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        {"timestamp": NOW - 48 * HOUR},
-        {"timestamp": NOW + 24 * HOUR},
-        {"timestamp": NOW // 1000},
+        {"timestamp": NEW_YEAR - 48 * HOUR},
+        {"timestamp": NEW_YEAR + 24 * HOUR},
+        {"timestamp": NEW_YEAR // 1000},
         {"name": "n" * 254},
         {"attributes": {f"a{i}": "v" * 4096 for i in range(100)}},
         {"attributes": {"k" * 255: True}},
@@ -329,7 +328,7 @@ def test_a_point_at_its_limits_is_kept(point: dict[str, Any]) -> None:
 
 def test_old_samples_are_kept_without_windows() -> None:
     """A test of old ranges switches the windows off."""
-    rules = Rules(clock=lambda: NOW, windows=False)
+    rules = Rules(clock=lambda: NEW_YEAR, windows=False)
     old = 1_500_000_000_000
     events = _judge_json(EVENTS, [{**EVENT, "timestamp": old}], rules).samples
     points = _judge_json(METRICS, _metric({**POINT, "timestamp": old}), rules).samples

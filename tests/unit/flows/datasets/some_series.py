@@ -9,8 +9,9 @@ import polars as pl
 from flows.anomalies.spans import spans_of
 from flows.datasets.series import LabelledSeries, ShapedTicks
 from operators.schema.metrics import BROKER
+from tests.samples import NEW_YEAR
 
-BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+BEGIN = datetime.fromtimestamp(NEW_YEAR / 1000, UTC)
 INTERVAL = timedelta(seconds=30)
 ROOT = "sim/broker-2"
 

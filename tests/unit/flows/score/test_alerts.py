@@ -10,6 +10,7 @@ import pytest
 
 from flows.errors import UsageError
 from flows.score.alerts import read_detected
+from tests.samples import NEW_YEAR
 
 
 def rows(file: Path, **columns: str) -> list[tuple[str, int, int, str | None]]:
@@ -138,14 +139,14 @@ def test_any_usual_delimiter_is_read(tmp_path: Path, separator: str) -> None:
     file = tmp_path / "a.csv"
     lines = (("entity", "time", "end"), ("c", "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"))
     file.write_text("\n".join(separator.join(line) for line in lines))
-    assert rows(file) == [("c", 1_767_225_600_000, 1_767_225_660_000, None)]
+    assert rows(file) == [("c", NEW_YEAR, NEW_YEAR + 60_000, None)]
 
 
 def test_columns_may_be_named(tmp_path: Path) -> None:
     """A name that is not there is refused with the nearest."""
     file = tmp_path / "a.csv"
     file.write_text("host,at\nc,2026-01-01T00:00:00Z\n")
-    assert moments(file, entity="host", time="at") == [("c", 1_767_225_600_000)]
+    assert moments(file, entity="host", time="at") == [("c", NEW_YEAR)]
     with pytest.raises(UsageError, match="no column `hots`; did you mean `host`"):
         read_detected(file, {"entity": "hots", "time": "at"})
 
@@ -156,7 +157,7 @@ def test_a_file_of_one_series_is_whose_the_option_says(tmp_path: Path) -> None:
     file.write_text("timestamp,value,anomaly_score\n2026-01-01 00:00:00,3,0.5\n")
     found = read_detected(file, entity="c/t").scores
     assert found is not None
-    assert [frame.rows() for frame in found] == [[("c/t", 1_767_225_600_000, 0.5)]]
+    assert [frame.rows() for frame in found] == [[("c/t", NEW_YEAR, 0.5)]]
 
 
 WEBHOOK = {
@@ -177,13 +178,13 @@ WEBHOOK = {
     ],
 }
 INCIDENT = {
-    "openTime": 1_767_225_600_000,
-    "closeTime": 1_767_225_660_000,
+    "openTime": NEW_YEAR,
+    "closeTime": NEW_YEAR + 60_000,
     "title": "Lag",
     "tags.entityPath": "c/billing",
 }
 WINDOWS = {"c/t.csv": [["2026-01-01 00:00:00.000000", "2026-01-01 00:01:00.000000"]]}
-FROM, TO = 1_767_225_600_000, 1_767_225_660_000
+FROM, TO = NEW_YEAR, NEW_YEAR + 60_000
 
 
 @pytest.mark.parametrize(

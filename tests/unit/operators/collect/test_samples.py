@@ -25,9 +25,9 @@ from operators.schema.metrics import CLUSTER, COLLECTION, CONSUMER_GROUP
 from operators.ticks import Outcome, TickResult, Ticks
 from tests.kafka_metadata import CLUSTER_ID, topology
 from tests.reported_groups import ReportedGroup, groups_of
+from tests.samples import NEW_YEAR
 
 IDENTITY = ClusterIdentity("prod", "production", 7)
-TICK = 1_767_225_600_000
 ALL = SelectionSettings()
 NO_PAGES = Pages({})
 
@@ -44,7 +44,7 @@ THREE = topology(
 
 def offsets(of: ClusterMetadata, start: list[int], end: list[int]) -> Offsets:
     zeros = np.zeros(of.partitions, np.int64)
-    return Offsets(np.array(start, np.int64), np.array(end, np.int64), zeros, zeros + TICK, ())
+    return Offsets(np.array(start, np.int64), np.array(end, np.int64), zeros, zeros + NEW_YEAR, ())
 
 
 def rows(batch: pa.RecordBatch, *columns: str) -> list[tuple[Any, ...]]:
@@ -53,7 +53,7 @@ def rows(batch: pa.RecordBatch, *columns: str) -> list[tuple[Any, ...]]:
 
 def test_brokers_count_what_they_hold_and_lead() -> None:
     """Replicas held, partitions led, and of those the under-replicated ones."""
-    brokers, _ = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
+    brokers, _ = broker_samples(IDENTITY, NEW_YEAR, THREE, NO_PAGES).batches
     assert rows(
         brokers,
         "entity_name",
@@ -66,14 +66,14 @@ def test_brokers_count_what_they_hold_and_lead() -> None:
 
 def test_what_was_not_measured_is_null() -> None:
     """Without a broker's page its own metrics are null, not 0."""
-    brokers, _ = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
+    brokers, _ = broker_samples(IDENTITY, NEW_YEAR, THREE, NO_PAGES).batches
     assert rows(brokers, "broker.messagesInPerSecond", "broker.isController") == [(None, None)] * 2
 
 
 def test_metadata_gives_the_cluster_its_counts() -> None:
     """Live brokers, topics, partitions, offline and under-replicated ones, availability."""
-    _, part = broker_samples(IDENTITY, TICK, THREE, NO_PAGES).batches
-    row = cluster_row(IDENTITY, TICK, [part]).to_pylist()[0]
+    _, part = broker_samples(IDENTITY, NEW_YEAR, THREE, NO_PAGES).batches
+    row = cluster_row(IDENTITY, NEW_YEAR, [part]).to_pylist()[0]
     reported = {name: row[name] for name in row if name.startswith("cluster.")}
     of_rabbitmq = (
         *("nodeCount", "runningNodeCount", "alarmCount", "partitionedNodeCount"),
@@ -117,14 +117,14 @@ def test_metadata_gives_the_cluster_its_counts() -> None:
 
 def test_a_cluster_without_parts_has_a_row_of_nulls() -> None:
     """Where no kind knows anything, the row is there and says nothing."""
-    row = cluster_row(IDENTITY, TICK, [])
+    row = cluster_row(IDENTITY, NEW_YEAR, [])
     assert row.schema == schema_of(CLUSTER)
     assert [row.column(m.name).null_count for m in CLUSTER.metrics] == [1] * len(CLUSTER.metrics)
 
 
 def test_topics_count_their_partitions() -> None:
     """Partition counts come from metadata; a topic that did not answer has only that it didn't."""
-    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, NO_PAGES).batches
+    batch, _ = topic_samples(IDENTITY, NEW_YEAR, ALL, THREE, None, None, NO_PAGES).batches
     assert rows(
         batch,
         "topic",
@@ -145,7 +145,7 @@ def test_topics_count_their_partitions() -> None:
 def test_a_topics_sums_need_all_of_its_partitions() -> None:
     """Offsets and retained messages are null where one partition's are not known."""
     read = offsets(THREE, [0, 10, 5, 0, UNKNOWN], [10, 30, 5, 4, UNKNOWN])
-    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, None, NO_PAGES).batches
+    batch, _ = topic_samples(IDENTITY, NEW_YEAR, ALL, THREE, read, None, NO_PAGES).batches
     assert rows(batch, "topic", "topic.offset", "topic.retainedMessages", "topic.consumerLag") == [
         ("orders", 45, 30, None),
         ("single", None, None, None),
@@ -161,14 +161,14 @@ def test_a_topics_lag_sums_its_groups() -> None:
         ReportedGroup("b", commits=(("orders", 2, 1), ("gone", 0, 1))),
     )
     commits = commits_of(found, THREE)
-    batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, read, commits, NO_PAGES).batches
+    batch, _ = topic_samples(IDENTITY, NEW_YEAR, ALL, THREE, read, commits, NO_PAGES).batches
     assert rows(batch, "topic", "topic.consumerLag")[:2] == [("orders", 10), ("single", None)]
 
 
 def test_only_selected_topics_have_rows() -> None:
     """Include and exclude decide, for those that answered and those that did not."""
     only = SelectionSettings.model_validate({"include": ["e"], "exclude": ["single"]})
-    batch, _ = topic_samples(IDENTITY, TICK, only, THREE, None, None, NO_PAGES).batches
+    batch, _ = topic_samples(IDENTITY, NEW_YEAR, only, THREE, None, None, NO_PAGES).batches
     assert rows(batch, "topic") == [("orders",), ("secret",)]
 
 
@@ -186,7 +186,9 @@ def test_a_group_has_lag_with_and_without_members() -> None:
         ),
         THREE,
     )
-    batch, part = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
+    batch, part = group_samples(
+        IDENTITY, NEW_YEAR, commits, THREE, read, _no_times(commits)
+    ).batches
     assert rows(
         batch,
         "consumer_group",
@@ -211,7 +213,7 @@ def test_deleted_topics_and_leaderless_partitions_do_not_count_in_lag() -> None:
         groups_of(ReportedGroup("g", commits=(("orders", 0, 4), ("gone", 0, 7), ("single", 1, 0)))),
         THREE,
     )
-    batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
+    batch, _ = group_samples(IDENTITY, NEW_YEAR, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.committedOffset") == [(6, 11)]
 
 
@@ -221,7 +223,7 @@ def test_a_leader_that_did_not_answer_makes_lag_null() -> None:
     commits = commits_of(
         groups_of(ReportedGroup("g", commits=(("orders", 0, 4), ("orders", 1, 3)))), THREE
     )
-    batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
+    batch, _ = group_samples(IDENTITY, NEW_YEAR, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.maxLag") == [(None, None)]
 
 
@@ -229,7 +231,7 @@ def test_a_group_without_commits_has_no_lag() -> None:
     """Members and state, but neither lag nor committed offset."""
     read = offsets(THREE, [0] * 5, [10, 30, 5, 4, UNKNOWN])
     commits = commits_of(groups_of(ReportedGroup("g", "Stable", "classic", ("m",), (), ())), THREE)
-    batch, _ = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches
+    batch, _ = group_samples(IDENTITY, NEW_YEAR, commits, THREE, read, _no_times(commits)).batches
     assert rows(batch, "consumerGroup.totalLag", "consumerGroup.committedOffset") == [(None, None)]
 
 
@@ -242,7 +244,7 @@ def test_partition_rows_have_offset_lag_and_end() -> None:
         THREE,
     )
     batch = group_samples(
-        IDENTITY, TICK, commits, THREE, read, _no_times(commits), partition_offsets=True
+        IDENTITY, NEW_YEAR, commits, THREE, read, _no_times(commits), partition_offsets=True
     ).batches[-1]
     assert rows(
         batch, "entity_name", "partition", "consumer.offset", "consumer.lag", "consumer.hwm"
@@ -252,7 +254,7 @@ def test_partition_rows_have_offset_lag_and_end() -> None:
 def test_a_group_whose_commits_did_not_come_still_has_its_state() -> None:
     """One request that failed costs its own columns."""
     commits = commits_of(groups_of(ReportedGroup("g", "Stable", "classic", ("m",), ())), THREE)
-    batch, _ = group_samples(IDENTITY, TICK, commits, THREE, None, _no_times(commits)).batches
+    batch, _ = group_samples(IDENTITY, NEW_YEAR, commits, THREE, None, _no_times(commits)).batches
     assert batch.schema == schema_of(CONSUMER_GROUP)
     assert rows(batch, "consumerGroup.state", "consumerGroup.totalLag") == [("Stable", None)]
 
@@ -263,7 +265,7 @@ def test_a_group_without_a_name_is_not_its_cluster() -> None:
     commits = commits_of(
         groups_of(ReportedGroup("", "Empty", "classic", ()), ReportedGroup("g", "Empty")), THREE
     )
-    batch = group_samples(IDENTITY, TICK, commits, THREE, read, _no_times(commits)).batches[0]
+    batch = group_samples(IDENTITY, NEW_YEAR, commits, THREE, read, _no_times(commits)).batches[0]
     assert rows(batch, "entity_name", "consumer_group") == [("prod/", ""), ("prod/g", "g")]
 
 
@@ -279,7 +281,7 @@ def test_a_share_group_has_the_lag_that_its_coordinator_reports() -> None:
         THREE,
     )
     found = group_samples(
-        IDENTITY, TICK, commits, THREE, read, _no_times(commits), partition_offsets=True
+        IDENTITY, NEW_YEAR, commits, THREE, read, _no_times(commits), partition_offsets=True
     )
     batch, partitions = found.batches[0], found.batches[-1]
     assert rows(
@@ -297,7 +299,7 @@ def test_samples_have_the_clusters_own_id() -> None:
     """Of brokers, topics and groups; none where it has not reported it."""
     reported = replace(IDENTITY, cluster_id=CLUSTER_ID)
     for identity, expected in ((reported, CLUSTER_ID), (IDENTITY, None)):
-        for batch in broker_samples(identity, TICK, THREE, NO_PAGES).batches:
+        for batch in broker_samples(identity, NEW_YEAR, THREE, NO_PAGES).batches:
             assert set(batch.column("cluster_id").to_pylist()) == {expected}
 
 
@@ -307,14 +309,17 @@ def test_an_empty_cluster_gives_empty_batches() -> None:
     commits = commits_of(groups_of(), empty)
     read = offsets(empty, [], [])
     assert (
-        topic_samples(IDENTITY, TICK, ALL, empty, read, commits, NO_PAGES).batches[0].num_rows == 0
-    )
-    assert (
-        group_samples(IDENTITY, TICK, commits, empty, read, _no_times(commits)).batches[0].num_rows
+        topic_samples(IDENTITY, NEW_YEAR, ALL, empty, read, commits, NO_PAGES).batches[0].num_rows
         == 0
     )
     assert (
-        broker_samples(IDENTITY, TICK, empty, NO_PAGES)
+        group_samples(IDENTITY, NEW_YEAR, commits, empty, read, _no_times(commits))
+        .batches[0]
+        .num_rows
+        == 0
+    )
+    assert (
+        broker_samples(IDENTITY, NEW_YEAR, empty, NO_PAGES)
         .batches[1]
         .to_pylist()[0]["cluster.availability"]
         == 100
@@ -326,16 +331,16 @@ def test_offsets_are_summed_exactly() -> None:
     huge = 2**60 + 1
     two = topology([1], {"t": [(1, [1], [1])] * 2})
     batch, _ = topic_samples(
-        IDENTITY, TICK, ALL, two, offsets(two, [0, 0], [huge, 1]), None, NO_PAGES
+        IDENTITY, NEW_YEAR, ALL, two, offsets(two, [0, 0], [huge, 1]), None, NO_PAGES
     ).batches
     assert rows(batch, "topic.offset") == [(huge + 1,)]
 
 
 def test_a_complete_tick_is_reported_as_ok() -> None:
     """Entities are counted without the cluster's part; nothing was missed."""
-    collected = broker_samples(IDENTITY, TICK, THREE, NO_PAGES)
+    collected = broker_samples(IDENTITY, NEW_YEAR, THREE, NO_PAGES)
     result = TickResult(
-        Ticks("prod", TICK, 30_000, kind="brokers"),
+        Ticks("prod", NEW_YEAR, 30_000, kind="brokers"),
         Outcome.COMPLETED,
         collected.batches,
         attempts=2,
@@ -349,9 +354,9 @@ def test_a_complete_tick_is_reported_as_ok() -> None:
 
 def test_a_partial_tick_is_not_ok() -> None:
     """Its entities count, and it says what is missing."""
-    collected = broker_samples(IDENTITY, TICK, THREE, NO_PAGES)
+    collected = broker_samples(IDENTITY, NEW_YEAR, THREE, NO_PAGES)
     result = TickResult(
-        Ticks("prod", TICK, 30_000, kind="brokers"),
+        Ticks("prod", NEW_YEAR, 30_000, kind="brokers"),
         Outcome.COMPLETED,
         collected.batches,
         attempts=1,
@@ -367,7 +372,7 @@ def test_a_partial_tick_is_not_ok() -> None:
 
 def test_missed_ticks_are_reported_with_their_number() -> None:
     """One row for the tick and those before it; attempts and duration are not 0 but null."""
-    result = TickResult(Ticks("prod", TICK, 30_000, missed=4, kind="groups"), Outcome.MISSED)
+    result = TickResult(Ticks("prod", NEW_YEAR, 30_000, missed=4, kind="groups"), Outcome.MISSED)
     row = collection_row(IDENTITY, result)
     assert rows(
         row,
@@ -384,13 +389,13 @@ def _no_times(commits: Any) -> Any:
 
 
 def page(**more: Any) -> Page:
-    return Page(TICK, more.get("gauges", {}), {}, {}, more.get("sizes", {}))
+    return Page(NEW_YEAR, more.get("gauges", {}), {}, {}, more.get("sizes", {}))
 
 
 def test_a_page_gives_its_broker_gauges() -> None:
     """A broker's page fills its row; the others' rows have nulls there."""
     pages = Pages({2: page(gauges={"request.handlerIdle": 99.5, "broker.isController": 1})})
-    brokers, _ = broker_samples(IDENTITY, TICK, THREE, pages).batches
+    brokers, _ = broker_samples(IDENTITY, NEW_YEAR, THREE, pages).batches
     assert rows(brokers, "broker_id", "request.handlerIdle", "broker.isController") == [
         (1, None, None),
         (2, 99.5, 1),
@@ -403,7 +408,7 @@ def test_disk_size_needs_the_pages_of_all_live_brokers() -> None:
     one = Pages({1: page(sizes={"orders": 5})})
     sizes = []
     for pages in (both, one):
-        batch, _ = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages).batches
+        batch, _ = topic_samples(IDENTITY, NEW_YEAR, ALL, THREE, None, None, pages).batches
         sizes.append(rows(batch, "topic", "topic.diskSize")[:2])
     assert sizes == [[("orders", 12), ("single", None)], [("orders", None), ("single", None)]]
 
@@ -415,6 +420,6 @@ def test_disk_size_is_that_of_the_log_directories_where_they_are_asked_for() -> 
     one = LogDirs({1: {"orders": 5}})
     sizes = []
     for log_dirs in (both, one):
-        found = topic_samples(IDENTITY, TICK, ALL, THREE, None, None, pages, log_dirs)
+        found = topic_samples(IDENTITY, NEW_YEAR, ALL, THREE, None, None, pages, log_dirs)
         sizes.append(rows(found.batches[0], "topic", "topic.diskSize")[:2])
     assert sizes == [[("orders", 12), ("single", 0)], [("orders", None), ("single", None)]]

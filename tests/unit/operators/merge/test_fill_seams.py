@@ -27,9 +27,10 @@ from operators.simulate.settings import FleetSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import shard_of
 from operators.ticks import Outcome, TickResult, Ticks
+from tests.samples import HOUR, MONDAY
 
 INTERVAL = 30_000
-MONDAY = 1_767_605_400_000  # 2026-01-05T09:30:00Z: half an hour before a peak sets in
+MORNING = MONDAY + 19 * HOUR // 2  # half an hour before a peak sets in
 TICKS = 90
 GAP = slice(55, 75)
 KINDS = {"brokers": [BROKER], "topics": [TOPIC, CLUSTER], "groups": [CONSUMER_GROUP]}
@@ -46,7 +47,7 @@ def with_a_gap(fleet: FleetSettings) -> tuple[list[pa.RecordBatch], list[pa.Reco
     shard = Shard(shard_of(fleet, 42, "prod"), None, origin=Origin.COLLECTED)
     truth, merged = [], []
     for n in range(TICKS):
-        tick = MONDAY + n * INTERVAL
+        tick = MORNING + n * INTERVAL
         there = shard.step(Ticks("prod", tick, INTERVAL))
         truth += there
         for kind, types in KINDS.items():
@@ -204,9 +205,9 @@ def test_never_seen_entities_have_the_levels_of_the_fleet() -> None:
         FillSettings(),
     )
     for kind in KINDS:
-        merge.on_ticks(Ticks("prod", MONDAY, INTERVAL, kind=kind))
+        merge.on_ticks(Ticks("prod", MORNING, INTERVAL, kind=kind))
     out = {
-        row["entity_name"]: row for b in merge.on_time(MONDAY + INTERVAL) for row in b.to_pylist()
+        row["entity_name"]: row for b in merge.on_time(MORNING + INTERVAL) for row in b.to_pylist()
     }
     assert set(out) == {"prod", "prod/broker-7", "prod/app-events", "prod/orders", "prod/a:b/c"}
     assert {row["origin"] for row in out.values()} == {"filled"}

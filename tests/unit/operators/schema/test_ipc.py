@@ -24,6 +24,7 @@ from operators.schema.ipc import (
     encode_all,
 )
 from operators.schema.metrics import BROKER, ENTITY_TYPES, TOPIC, EntityType
+from tests.samples import INTERVAL, NEW_YEAR
 
 
 def topics(rows: int = 3) -> pa.RecordBatch:
@@ -31,7 +32,7 @@ def topics(rows: int = 3) -> pa.RecordBatch:
         TOPIC,
         rows,
         {
-            "timestamp": [1_767_225_600_000 + n * 30_000 for n in range(rows)],
+            "timestamp": [NEW_YEAR + n * INTERVAL for n in range(rows)],
             "entity_guid": [f"guid-{n}" for n in range(rows)],
             "entity_name": [f"prod/orders-{n}" for n in range(rows)],
             "topic": [f"orders-{n}" for n in range(rows)],

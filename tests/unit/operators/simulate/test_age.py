@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from operators.schema.arrays import Floats, Ints
 from operators.simulate.age import Ages
 from operators.simulate.block import Block
+from tests.samples import HOUR, INTERVAL, NEW_YEAR
 
-NOON, INTERVAL = 1_767_268_800_000, 30_000
-HOUR = 3_600_000
+NOON = NEW_YEAR + 12 * HOUR
 
 
 def halved_at_noon(times: Ints) -> Floats:

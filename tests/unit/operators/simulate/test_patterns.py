@@ -16,6 +16,7 @@ from operators.schema.arrow import sample_batch
 from operators.schema.metrics import TOPIC
 from operators.simulate.patterns import BUILT_IN, AnyPattern, Scene
 from operators.simulate.spec import pattern_factor
+from tests.samples import NEW_YEAR
 from tests.simulated_fleets import spec_of
 
 PATTERN: TypeAdapter[Any] = TypeAdapter(AnyPattern)
@@ -161,8 +162,7 @@ def test_a_recorded_shape_is_looped(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    start = 1_767_225_600_000
-    times = [start + minute * 60_000 for minute in range(4)]
+    times = [NEW_YEAR + minute * 60_000 for minute in range(4)]
     columns: dict[str, Any] = {
         "timestamp": pa.array(times, pa.timestamp("ms", "UTC")),
         "entity_name": ["a/orders"] * 4,
@@ -171,7 +171,7 @@ def test_a_recorded_shape_is_looped(tmp_path: Path) -> None:
     file = tmp_path / "recorded.parquet"
     pq.write_table(pa.Table.from_batches([sample_batch(TOPIC, 4, columns)]), file)
     pattern = {"kind": "recorded", "path": str(file), "entity": "a/orders"}
-    asked = [datetime.fromtimestamp(start / 1000 + seconds, UTC) for seconds in (0, 60, 90, 270)]
+    asked = [datetime.fromtimestamp(NEW_YEAR / 1000 + seconds, UTC) for seconds in (0, 60, 90, 270)]
     assert factors(pattern, *asked) == pytest.approx([0.5, 1.0, 1.25, 0.75])
     with pytest.raises(ValidationError, match="no two samples"):
         PATTERN.validate_python({**pattern, "entity": "b/orders"})

@@ -32,9 +32,9 @@ from operators.ticks import Ticks
 from tests import job_pictures as p
 from tests.certificates import certificate, trusting
 from tests.http_scrapes import get
-from tests.simulated_fleets import spec_of
+from tests.simulated_fleets import START, spec_of
 
-NOW = 1_767_261_600.0
+NOW = START / 1000
 INTERVAL = 30.0
 
 
