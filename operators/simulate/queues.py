@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.health import Causes, health_score, stands_still
-from operators.schema.arrays import Floats, Ints
+from operators.schema.arrays import Ints
 from operators.schema.metrics import CLUSTER, QUEUE, Origin
 from operators.schema.rabbitmq import path_of
 from operators.simulate.age import Ages
@@ -20,16 +20,10 @@ from operators.simulate.anomalies.relations import Relations
 from operators.simulate.block import Block
 from operators.simulate.columns import Columns
 from operators.simulate.consumption import Consumption
-from operators.simulate.noise import (
-    Lanes,
-    draws,
-    lanes,
-)
+from operators.simulate.noise import draws, lanes
+from operators.simulate.processing import processing_time
 from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import Traffic, error_rate, failures
-
-BUSIEST = 0.95
-"""Utilisation above which processing gets no slower."""
 
 QueueClusterState = tuple[tuple[bytes, ...], tuple[Trace, ...]]
 """Backlog, messages in work; and what anomalies left behind."""
@@ -113,7 +107,9 @@ class QueueCluster:
             "queue.depth": done.lag,
             "queue.messagesInPerSecond": messages / seconds,
             "queue.messagesOutPerSecond": done.out / seconds,
-            "queue.processingTime": self._processing_time(messages, ordinary, uniform, levers),
+            "queue.processingTime": processing_time(
+                self._processing, messages, ordinary, uniform, levers
+            ),
             "queue.oldestMessageAge": self._ages.of(done.lag, expected, block),
             "queue.errorRate": error_rate(failed, messages),
         }
@@ -134,20 +130,6 @@ class QueueCluster:
             )
             for columns, metrics in ((self._of_cluster, of_cluster), (self._of_queues, of_queues))
         ]
-
-    def _processing_time(
-        self, messages: Ints, capacity: Ints, uniform: Lanes, levers: Levers
-    ) -> Floats:
-        """ProcessingTime = preset · (½ + ¼ / (1 − messages / capacity)) ± 10 %, × what is pulled.
-
-        At half the capacity that is the preset's; it rises with utilisation as a queue's does.
-        """
-        busy = np.minimum(messages / np.maximum(capacity, 1), BUSIEST)
-        time: Floats = self._processing * (0.5 + 0.25 / (1 - busy))
-        time *= uniform[:, :, 2] * (0.2 / 65536) + 0.9
-        for pull in levers.of(Lever.PROCESSING):
-            time[pull.entities, pull.span] *= pull.pulled
-        return time
 
     def _label(
         self,

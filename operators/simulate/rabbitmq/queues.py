@@ -12,18 +12,14 @@ from operators.simulate.anomalies.kinds import Lever
 from operators.simulate.anomalies.levers import Levers
 from operators.simulate.block import Block
 from operators.simulate.consumption import Consumption, Held, backlog_of
-from operators.simulate.noise import (
-    Lanes,
-)
+from operators.simulate.noise import Lanes
+from operators.simulate.processing import processing_time
 from operators.simulate.rabbitmq.layout import QUORUM, STREAM, QueueLayout, QueueStanding
 from operators.simulate.spec import ShardSpec, pattern_factor
 from operators.simulate.traffic import error_rate, failures
 
 PREFETCH = 20
 """Messages that a consumer may hold without having acknowledged them."""
-
-BUSIEST = 0.95
-"""Utilisation above which processing gets no slower."""
 
 IN_MEMORY = 16 << 20
 """Bytes of a queue's messages that its process holds at most; the others are on disk."""
@@ -208,7 +204,7 @@ class Queues:
             consumers=consumers,
             age=self._ages.of(done.lag, expected, block),
             capacity=share,
-            processing=self._processing_time(messages, ordinary, uniform, levers),
+            processing=processing_time(self._processing, messages, ordinary, uniform, levers),
             size=size,
             memory=np.where(self._stream, STREAM_PROCESS, _memory(depth, size)),
             ever=ever,
@@ -251,17 +247,6 @@ class Queues:
         over = np.maximum(0, ever // self._segment * self._segment - self._most)
         retained: Ints = ever + -over // self._segment * self._segment
         return retained
-
-    def _processing_time(
-        self, messages: Ints, capacity: Ints, uniform: Lanes, levers: Levers
-    ) -> Floats:
-        """ProcessingTime = preset · (½ + ¼ / (1 − messages / capacity)) ± 10 %, × what is pulled."""
-        busy = np.minimum(messages / np.maximum(capacity, 1), BUSIEST)
-        time: Floats = self._processing * (0.5 + 0.25 / (1 - busy))
-        time *= uniform[:, :, 2] * (0.2 / 65536) + 0.9
-        for pull in levers.of(Lever.PROCESSING):
-            time[pull.entities, pull.span] *= pull.pulled
-        return time
 
 
 def _limits(values: Sequence[float | None]) -> Floats:
