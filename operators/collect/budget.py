@@ -9,6 +9,10 @@ MARGIN = 0.08
 """Share of the time kept back: a part that is late must cost its own rows, not the attempt."""
 
 
+PAGES_SHARE = 0.7
+"""Until which share of the time servers' metrics pages come."""
+
+
 class Budget:
     """So many seconds for one attempt, from now on."""
 

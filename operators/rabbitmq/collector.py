@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from operators.collect.budget import Budget
+from operators.collect.budget import PAGES_SHARE, Budget
 from operators.collect.errors import CollectionError, Problem, summary
 from operators.collect.once import Once
 from operators.collect.samples import ClusterIdentity, KeptByEntity
@@ -48,9 +48,6 @@ API_FOR = 600.0
 
 CLUSTER_SHARE = 0.4
 """Until which share of the time the API says what nodes there are; else they are the last that there were."""
-
-PAGES_SHARE = 0.7
-"""Until which share of the time the nodes' pages come."""
 
 _PORT = (
     "the plugin rabbitmq_prometheus is not to be reached, so queues are read by the API, which costs \

@@ -41,7 +41,7 @@ class BetweenTicks:
 
     def due(self, turn: Turn) -> bool:
         """Whether it is to be read again."""
-        return time.monotonic() >= self._last[turn] + DUE[turn]
+        return time.monotonic() >= self._falls_due(turn)
 
     def came(self, turn: Turn) -> None:
         """It was read just now, by whatever way."""
@@ -49,12 +49,13 @@ class BetweenTicks:
 
     def begin(self, read: ReadTurn) -> None:
         """Read what has waited longest of what is due; nothing while something is being read."""
-        now = time.monotonic()
-        overdue = {turn: now - self._last[turn] - seconds for turn, seconds in DUE.items()}
-        turn = max(overdue, key=lambda turn: overdue[turn])
-        if self._reading is None and overdue[turn] >= 0:
-            self._last[turn] = now
+        turn = min(DUE, key=self._falls_due)
+        if self._reading is None and self.due(turn):
+            self.came(turn)
             self._reading = asyncio.create_task(read(turn))
+
+    def _falls_due(self, turn: Turn) -> float:
+        return self._last[turn] + DUE[turn]
 
     def ended(self) -> list[Problem]:
         """What went wrong with the read that has ended; what it raised is raised. Given once."""

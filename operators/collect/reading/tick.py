@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from operators.collect.budget import Budget
+from operators.collect.budget import PAGES_SHARE, Budget
 from operators.collect.client.kafka_client import KafkaClient
 from operators.collect.client.topology import (
     ClusterMetadata,
@@ -23,7 +23,6 @@ from operators.schema.arrays import Flags
 METADATA_SHARE = 0.5
 LISTING_SHARE = 0.65
 GROUPS_SHARE = 0.75
-PAGES_SHARE = 0.7
 OFFSETS_SHARE = 0.9
 LOG_DIRS_SHARE = 0.9
 """Until which share of the time the metadata comes, groups are listed, groups answer, and so on."""
