@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from operators.schema.arrow import Only, entity_type_of, one_batch, only
+from operators.schema.arrow import Only, entity_type_of, one_batch, only, row_count
 from operators.schema.clock import wall_seconds
 from operators.schema.logs import Log
 from sinks.events import (
@@ -160,7 +160,7 @@ class Courier:
                 try:
                     parcel = await self._next(parcels)
                 except Exception as error:
-                    self._log.exception("samples cannot be packed", samples=rows_of(samples))
+                    self._log.exception("samples cannot be packed", samples=row_count(samples))
                     rest = Parcel(samples, route or "", None)
                     unpacked = [self._dead(rest, Rejected(f"cannot be packed: {error}"), 0)]
                     break
@@ -294,7 +294,7 @@ class Courier:
                 reason=rejected.reason,
                 answer=rejected.answer[:200],
                 route=parcel.route,
-                samples=rows_of(parcel.samples),
+                samples=row_count(parcel.samples),
             )
 
     def _now(self) -> int:
@@ -305,11 +305,6 @@ _MOST_REPORTED = 100
 
 _REPACK_AFTER = 600.0
 """Seconds after which a parcel that waits is packed again: samples in it may have become too old."""
-
-
-def rows_of(samples: Sequence[pa.RecordBatch]) -> int:
-    """How many samples these batches hold."""
-    return sum(batch.num_rows for batch in samples)
 
 
 def slice_of(samples: Sequence[pa.RecordBatch], start: int, stop: int) -> SampleBatches:
@@ -325,7 +320,7 @@ def slice_of(samples: Sequence[pa.RecordBatch], start: int, stop: int) -> Sample
 
 def halve(samples: Sequence[pa.RecordBatch]) -> list[SampleBatches]:
     """Two halves, or nothing where there is only one sample."""
-    rows = rows_of(samples)
+    rows = row_count(samples)
     if rows < 2:
         return []
     return [slice_of(samples, 0, rows // 2), slice_of(samples, rows // 2, rows)]

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from operators.schema.arrow import row_count
 from sinks.dead_letters import (
     dead_letter_files,
     letters_table,
     read_letters,
     write_file,
 )
-from sinks.delivery import Courier, DeadLetter, Destination, Undelivered, rows_of
+from sinks.delivery import Courier, DeadLetter, Destination, Undelivered
 from sinks.events import SamplesDelivered
 from sinks.job import JobContext
 from sinks.spool.chunks import ChunkDelivery
@@ -127,7 +128,7 @@ def _dead(path: Path, sink: str) -> Mapping[str, int]:
     for file in dead_letter_files(path):
         for letter in read_letters(file):
             if letter.sink == sink:
-                dead[letter.route] += rows_of(letter.samples)
+                dead[letter.route] += row_count(letter.samples)
     return dead
 
 

@@ -18,7 +18,7 @@ from operators.merge.row import cluster_row
 from operators.merge.settings import FillSettings
 from operators.merge.settlement import MergedRows, Settlement
 from operators.merge.state import MergeState, Stored, stored_in
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, row_count
 from operators.schema.metrics import CLUSTER
 from operators.ticks import Outcome, TickResult, Ticks
 
@@ -117,7 +117,7 @@ class ClusterMerge:
             self._coverage.report(*opened.coverage)
         for tick, expected, filled in [] if self._fills is None else self._fills.fill_block():
             rows += filled
-            self._coverage.report(tick, expected, 0, sum(batch.num_rows for batch in filled))
+            self._coverage.report(tick, expected, 0, row_count(filled))
         self._book.forget_overdue()
         return rows
 

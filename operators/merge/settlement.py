@@ -1,6 +1,6 @@
 """What becomes of a kind's tick: its samples are taken as all that came, and the rest is filled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +11,7 @@ from operators.merge.fills import Fills, filling
 from operators.merge.gaps import Gaps
 from operators.merge.levels import guids_of
 from operators.merge.plan import CLUSTER_KIND, ExpectedNames, Plan
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, row_count
 from operators.schema.metrics import EntityType
 
 MergedRows = list[pa.RecordBatch]
@@ -42,7 +42,7 @@ class Settlement:
         """Take a kind's collected samples of a tick as all that came. Returns the filled rest."""
         self._gaps.overtake(kind, opened.tick)
         self._book.settle(kind, opened.tick)
-        collected = _count(samples)
+        collected = row_count(samples)
         opened.collected += collected
         fills = filling(self._fills, kind)
         if fills is None:
@@ -64,7 +64,7 @@ class Settlement:
 
     def late(self, kind: str, tick: int, samples: MergedRows, complete: bool) -> MergedRows:
         """Samples of a settled tick: kept, and marked where they were filled."""
-        self._coverage.late(_count(samples))
+        self._coverage.late(row_count(samples))
         fills = filling(self._fills, kind)
         if fills is None:
             return samples
@@ -91,10 +91,6 @@ class Settlement:
         servers = self._plan.servers
         if self._fills is not None and servers is not None and servers.absent_are_gone(row):
             self._fills.of(servers.kind).forget_absent(tick)
-
-
-def _count(batches: Sequence[pa.RecordBatch]) -> int:
-    return sum(batch.num_rows for batch in batches)
 
 
 def _count_missing(expected: Mapping[EntityType, ExpectedNames], samples: MergedRows) -> int:

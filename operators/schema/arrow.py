@@ -1,6 +1,6 @@
 """Arrow schemas of samples, made from the metric table, and the making of batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Any, TypeAlias
@@ -92,6 +92,11 @@ def only(batch: pa.RecordBatch | pa.Schema) -> Only | None:
 
 class NoSamplesError(ValueError):
     """What was given is no batch of samples."""
+
+
+def row_count(batches: Iterable[pa.RecordBatch]) -> int:
+    """How many rows batches have in all."""
+    return sum(batch.num_rows for batch in batches)
 
 
 def one_batch(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

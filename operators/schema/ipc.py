@@ -21,6 +21,7 @@ from operators.schema.arrow import (
     entity_type_of,
     one_batch,
     only,
+    row_count,
     schema_of,
 )
 from operators.schema.dictionaries import fitted
@@ -79,7 +80,7 @@ def encode_all(batches: Sequence[pa.RecordBatch], compression: Compression | Non
 
 def as_stream(batches: Sequence[pa.RecordBatch], compression: Compression | None) -> bytes:
     """Any batches of one schema, as they are, as an Arrow IPC stream; of few rows it is not compressed."""
-    if sum(batch.num_rows for batch in batches) < FEW:
+    if row_count(batches) < FEW:
         compression = None
     # By threads a batch of 100 rows takes 4 times the processor's time, one of 10,000 twice.
     options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
@@ -128,7 +129,7 @@ def decode_all(records: Iterable[bytes], together: int = TOGETHER) -> Iterator[p
             alike.clear()
             rows[entity_type] = 0
         alike += batches
-        rows[entity_type] += sum(batch.num_rows for batch in batches)
+        rows[entity_type] += row_count(batches)
     for alike in held.values():
         if alike:
             yield _joined(alike)

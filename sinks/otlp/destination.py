@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from operators.schema.arrow import entity_type_of
+from operators.schema.arrow import entity_type_of, row_count
 from operators.schema.logs import Log
-from sinks.delivery import Parcel, SampleBatches, halve, merged, rows_of
+from sinks.delivery import Parcel, SampleBatches, halve, merged
 from sinks.events import Listener, PointsRejected, nobody
 from sinks.http import HttpClient
 from sinks.newrelic.ages import by_age
@@ -86,7 +86,7 @@ class Otlp:
         if len(body) > PAYLOAD_BYTES:
             for half in halve(part):
                 yield from self._packed(half)
-            if rows_of(part) > 1:
+            if row_count(part) > 1:
                 return
             refused = f"one sample takes more than the {PAYLOAD_BYTES} bytes of a request"
             yield Parcel(part, ROUTE, body, refused)

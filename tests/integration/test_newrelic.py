@@ -16,8 +16,9 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
+from operators.schema.arrow import row_count
 from sinks.dead_letters import dead_letter_files, read_letters
-from sinks.delivery import DeadLetter, rows_of
+from sinks.delivery import DeadLetter
 from sinks.events import DeliveryRetried, SamplesWritten
 from sinks.job import JobContext
 from sinks.newrelic.destination import NewRelic
@@ -226,7 +227,7 @@ def test_one_sample_that_is_too_large_is_dead(delivery: Delivery) -> None:
 
     delivery.run(batches)
 
-    assert sum(rows_of(letter.samples) for letter in delivery.dead()) == 3
+    assert sum(row_count(letter.samples) for letter in delivery.dead()) == 3
     assert {letter.status for letter in delivery.dead()} == {413}
     assert len(delivery.newrelic.requests) == 5
 
@@ -330,7 +331,7 @@ def test_samples_that_are_too_old_are_dead_as_such(delivery: Delivery) -> None:
 
     assert keys_at(delivery.newrelic) == keys_of([new])
     assert delivery.newrelic.dropped == []
-    assert {(x.reason.split(":")[0], rows_of(x.samples)) for x in delivery.dead()} == {
+    assert {(x.reason.split(":")[0], row_count(x.samples)) for x in delivery.dead()} == {
         ("older than 24 h", 3),
         ("more than 24 h ahead", 1),
     }

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.schema.arrow import row_count
 from sinks.delivery import (
     Courier,
     DeadLetter,
@@ -21,7 +22,6 @@ from sinks.delivery import (
     TooLarge,
     Undelivered,
     halve,
-    rows_of,
     slice_of,
 )
 from sinks.events import DeliveryRetried, SamplesDead, SamplesDelivered
@@ -50,7 +50,7 @@ class Scripted:
     name: str = "scripted"
 
     def pack(self, samples: SampleBatches, route: str | None, now: int) -> Iterator[Parcel]:
-        for start in range(0, rows_of(samples), self.size):
+        for start in range(0, row_count(samples), self.size):
             yield Parcel(slice_of(samples, start, start + self.size), route or "only", None)
 
     async def start(self) -> None: ...
@@ -64,7 +64,7 @@ class Scripted:
             self.crowded.set()
         await self.crowded.wait()
         self.under_way -= 1
-        if rows_of(parcel.samples) > self.largest:
+        if row_count(parcel.samples) > self.largest:
             raise TooLarge("too large", 413)
         if self.stuck in numbers(parcel.samples):
             raise RetryLater("stuck")
@@ -236,7 +236,7 @@ def test_a_fault_of_our_own_makes_letters() -> None:
 
     assert "a bug" in packing.reason
     assert "a bug" in sending.reason
-    assert rows_of(packing.samples) == rows_of(sending.samples) == 3
+    assert row_count(packing.samples) == row_count(sending.samples) == 3
 
 
 @given(st.lists(st.integers(0, 5), max_size=5), st.integers(0, 30), st.integers(0, 30))

@@ -8,7 +8,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from pydantic import ValidationError
 
-from sinks.delivery import Rejected, RetryLater, TooLarge, rows_of
+from operators.schema.arrow import row_count
+from sinks.delivery import Rejected, RetryLater, TooLarge
 from sinks.http import Answer, seconds_of
 from sinks.otlp.answers import PartialSuccess, judge
 from sinks.otlp.destination import Otlp
@@ -135,5 +136,5 @@ def test_what_new_relic_would_drop_for_its_age_is_not_sent() -> None:
     batch = numbered([0, 1, 2], interval=50 * 3_600_000)
     for endpoint, kept in (("https://otlp.eu01.nr-data.net", 1), ("https://x.example", 3)):
         parcels = list(Otlp(settings(endpoint=endpoint), INTERVAL).pack((batch,), None, now))
-        assert sum(rows_of(p.samples) for p in parcels if p.refused is None) == kept
+        assert sum(row_count(p.samples) for p in parcels if p.refused is None) == kept
         assert all("older than 48 h" in p.refused for p in parcels if p.refused is not None)

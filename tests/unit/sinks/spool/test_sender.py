@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from operators.schema.arrow import row_count
 from sinks.dead_letters import DeadLetters, dead_letter_files, read_letters
-from sinks.delivery import DeadLetter, Parcel, Rejected, RetryLater, SampleBatches, rows_of
+from sinks.delivery import DeadLetter, Parcel, Rejected, RetryLater, SampleBatches
 from sinks.events import SpoolDepth
 from sinks.patience import Patience
 from sinks.segments import BEGINNING
@@ -187,7 +188,7 @@ def test_nothing_is_noted_as_delivered_before_its_dead_are_kept(tmp_path: Path) 
     assert sender.finish(spool, grace_left=lambda: 30)
 
     [file] = dead_letter_files(tmp_path / "dead")
-    assert sum(rows_of(letter.samples) for letter in read_letters(file)) == CHUNK
+    assert sum(row_count(letter.samples) for letter in read_letters(file)) == CHUNK
 
 
 def test_a_sender_can_begin_anew(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sinks.delivery import Parcel, RetryLater, SampleBatches, rows_of
+from operators.schema.arrow import row_count
+from sinks.delivery import Parcel, RetryLater, SampleBatches
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.sink import SpooledSink
 from tests.samples import numbered
@@ -33,7 +34,7 @@ class Taker:
     async def send(self, parcel: Parcel) -> None:
         if self.away:
             raise RetryLater("away")
-        self.rows += rows_of(parcel.samples)
+        self.rows += row_count(parcel.samples)
 
 
 def sink_of(taker: Taker, directory: Path, grace: float = 60.0) -> SpooledSink:
