@@ -112,16 +112,19 @@ def rabbit(request: pytest.FixtureRequest) -> Iterator[RabbitServer]:
 
 
 @pytest.fixture(scope="session")
-def rabbit3(request: pytest.FixtureRequest) -> Iterator[RabbitServer]:
-    """A RabbitMQ of three nodes, shared by tests that delete their queues and leave all nodes running."""
+def breakable_rabbit3(request: pytest.FixtureRequest) -> Iterator[RabbitServer]:
+    """A RabbitMQ of three nodes that tests ask for as `rabbit3`."""
     yield from shared(request, lambda: RabbitServer(3))
 
 
 @pytest.fixture
-def fresh_rabbit3() -> Iterator[RabbitServer]:
-    """A RabbitMQ of three nodes for one test, which may kill and hang them."""
-    with started(lambda: RabbitServer(3)) as server:
-        yield server
+def rabbit3(breakable_rabbit3: RabbitServer) -> RabbitServer:
+    """A RabbitMQ of three nodes, whole and without queues, which a test may kill and cut off.
+
+    It is mended before a test and not after it: after the last one nobody needs it.
+    """
+    breakable_rabbit3.mend()
+    return breakable_rabbit3
 
 
 @pytest.fixture(scope="session")

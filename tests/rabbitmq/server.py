@@ -74,6 +74,7 @@ class Node(ServerProcess):
         self._resources = ExitStack()
         self.amqp, self.management, self.prometheus, dist = (self._port() for _ in range(4))
         self._home.mkdir()
+        self._cookie = cookie
         written = self._home / ".erlang.cookie"
         written.write_text(cookie)
         written.chmod(0o400)
@@ -178,6 +179,36 @@ class Node(ServerProcess):
             raise ServerError(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def call(self, function: str, *arguments: str) -> None:
+        """Calls a function of Erlang in the node, where `rabbitmqctl` would start another one for it.
+
+        Raises:
+            ServerError: there is none, or it failed.
+        """
+        module, _, name = function.partition(":")
+        call = f"{module} {name} [{','.join(arguments)}]"
+        command = [
+            "erl_call",
+            "-c",
+            self._cookie,
+            "-sname",
+            self.name,
+            "-timeout",
+            "60",
+            "-a",
+            call,
+        ]
+        done = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=90, check=False
+        )
+        if done.returncode or "badrpc" in done.stdout:
+            raise ServerError(f"{function} on {self.name}: {done.stdout}{done.stderr}")
+
+    def limit_memory(self, size: int) -> None:
+        """What it may take, in bytes, before it raises an alarm."""
+        limit = f"{{absolute,{size}}}"
+        self.call("vm_memory_monitor:set_vm_memory_high_watermark", limit)
+
     def listed(self, *columns: str, vhost: str = "/") -> list[dict[str, Any]]:
         """What `rabbitmqctl list_queues` says of these columns."""
         printed = self.ctl("list_queues", "-q", "-p", vhost, "--formatter", "json", *columns)
@@ -248,6 +279,42 @@ class RabbitServer:
         """Starts a node that was killed, on its old ports."""
         node.spawn(self._spawner)
         node.wait_until_up()
+
+    def mend(self) -> None:
+        """Returns when all nodes run and are one cluster, without queues."""
+        gone = [node for node in self.nodes if node.process.poll() is not None]
+        there = [node for node in self.nodes if node not in gone]
+        # One that was counted out is one of them again when it is restarted.
+        cut = {name for row in there[0].api("nodes") for name in row.get("partitions", ())}
+        for node in there[1:]:
+            if node.name in cut:
+                node.kill()
+                gone.append(node)
+        for node in gone:
+            node.spawn(self._spawner)
+        for node in gone:
+            node.wait_until_up()
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._is_whole():
+            if time.monotonic() > deadline:
+                raise ServerError(f"not one cluster again\n{self.first.log}")
+            time.sleep(0.1)
+        for queue in self.first.api("queues?columns=name,vhost"):
+            vhost, name = (urllib.parse.quote(queue[of], safe="") for of in ("vhost", "name"))
+            self.first.api(f"queues/{vhost}/{name}", "DELETE")
+
+    def _is_whole(self) -> bool:
+        """Whether every node counts all others in."""
+        names = {node.name for node in self.nodes}
+        for node in self.nodes:
+            try:
+                rows = node.api("nodes")
+            except ServerError:
+                return False
+            running = {row["name"] for row in rows if row["running"] and not row.get("partitions")}
+            if running != names:
+                return False
+        return True
 
     def add_vhost(self, name: str) -> None:
         """Makes a virtual host that the tests' user may do all in."""
