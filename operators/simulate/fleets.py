@@ -39,29 +39,33 @@ def _nodes(fleet: FleetSettings) -> tuple[str, ...]:
 
 def _topics(fleet: FleetSettings, key: int, brokers: int) -> tuple[TopicShape, ...]:
     counted = isinstance(fleet.topics, int)
-    listed = (
-        [TopicSettings.model_construct(name=n) for n in names_of(TOPIC_NAMES, fleet.topics)]
-        if isinstance(fleet.topics, int)
-        else list(fleet.topics)
-    )
-    presets = np.array([topic_preset(t.name).messages for t in listed])
-    skew = _zipf(len(listed), fleet.skew, key) if counted else np.ones(len(listed))
-    levels = _scaled(fleet, presets * skew, counted)
-    sizes = _sizes(fleet, len(listed), key)
-    lasting = _lasting(fleet.churn if counted else 0.0, len(listed), key_of(key, "topics"))
+    if isinstance(fleet.topics, int):
+        names = names_of(TOPIC_NAMES, fleet.topics)
+        listed: Sequence[TopicSettings] = [_LIKE_ITS_FLEET] * len(names)
+    else:
+        names, listed = [topic.name for topic in fleet.topics], fleet.topics
+    presets = [topic_preset(name) for name in names]
+    skew = _zipf(len(names), fleet.skew, key) if counted else np.ones(len(names))
+    levels = _scaled(fleet, np.array([preset.messages for preset in presets]) * skew, counted)
+    sizes = _sizes(fleet, len(names), key)
+    lasting = _lasting(fleet.churn if counted else 0.0, len(names), key_of(key, "topics"))
     return tuple(
         TopicShape(
-            name=topic.name,
-            partitions=topic.partitions or fleet.partitions or topic_preset(topic.name).partitions,
+            name=name,
+            partitions=topic.partitions or fleet.partitions or preset.partitions,
             replication_factor=min(topic.replication_factor or fleet.replication_factor, brokers),
-            messages=float(level)
-            if topic.messages_per_second is None
-            else topic.messages_per_second,
-            message_size=topic.message_size or int(size),
+            messages=level if topic.messages_per_second is None else topic.messages_per_second,
+            message_size=topic.message_size or size,
             lasting=lasts,
         )
-        for topic, level, size, lasts in zip(listed, levels, sizes, lasting, strict=True)
+        for name, topic, preset, level, size, lasts in zip(
+            names, listed, presets, levels.tolist(), sizes.tolist(), lasting, strict=True
+        )
     )
+
+
+_LIKE_ITS_FLEET = TopicSettings.model_construct(name="")
+"""What is said of a topic of which nothing is said, its name aside."""
 
 
 def _groups(

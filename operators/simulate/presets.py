@@ -59,7 +59,11 @@ _OTHER_TOPIC = TopicPreset(500, 6)
 def topic_preset(name: str) -> TopicPreset:
     """The preset of a topic: names with events or logs carry most, then analytics or metrics."""
     lowered = name.lower()
-    return next((p for words, p in _TOPICS if any(w in lowered for w in words)), _OTHER_TOPIC)
+    for words, preset in _TOPICS:
+        for word in words:
+            if word in lowered:
+                return preset
+    return _OTHER_TOPIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,6 @@ def dead_letter_name(queue: str) -> str:
 
 def names_of(base: tuple[str, ...], count: int) -> list[str]:
     """`count` distinct names: the base names, then the base names with -2, -3 and so on."""
-    return [
-        base[i % len(base)] + (f"-{i // len(base) + 1}" if i >= len(base) else "")
-        for i in range(count)
-    ]
+    rounds = -(-count // len(base))
+    names = [*base, *(f"{name}-{n}" for n in range(2, rounds + 1) for name in base)]
+    return names[:count]
