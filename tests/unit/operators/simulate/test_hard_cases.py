@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec, shards
 from operators.ticks import Ticks
 from tests.samples import NEW_YEAR
+from tests.simulated_fleets import KEY, frame
 
 DAY = 86_400_000
 MINUTE = 60_000
@@ -90,16 +92,28 @@ def test_those_of_a_time_of_day_start_on_the_fleets_clock(zone: str, hour: int) 
     assert len({r["label"] for r in found}) == len(found)
 
 
-@given(st.integers(0, 6 * 1440), st.integers(1, 1440))
-def test_any_stretch_meets_the_same_anomalies(first: int, length: int) -> None:
-    """However a time is cut, in any zone: those that are under way in it, no more and no less."""
+def midnight_spikes(start: int, end: int) -> list[dict[str, Any]]:
+    """What goes wrong in a fleet far from UTC whose anomalies overlap around midnight."""
     wrong = [{"kind": "spike", "rate": 0.4, "at": "00:00", "duration": "5h", "overlap": "drop"}]
+    return rows(wrong, time_zone="Pacific/Kiritimati", start=start, end=end)
+
+
+@pytest.fixture(scope="module")
+def ten_days_of_spikes() -> list[dict[str, Any]]:
+    """Of a day before and two after all that a stretch of them may lie in."""
+    return midnight_spikes(NEW_YEAR - DAY, NEW_YEAR + 9 * DAY)
+
+
+@given(st.integers(0, 6 * 1440), st.integers(1, 1440))
+def test_any_stretch_meets_the_same_anomalies(
+    ten_days_of_spikes: list[dict[str, Any]], first: int, length: int
+) -> None:
+    """However a time is cut, in any zone: those that are under way in it, no more and no less."""
     start, end = NEW_YEAR + first * MINUTE, NEW_YEAR + (first + length) * MINUTE
-    within = rows(wrong, time_zone="Pacific/Kiritimati", start=start, end=end)
-    whole = rows(
-        wrong, time_zone="Pacific/Kiritimati", start=NEW_YEAR - DAY, end=NEW_YEAR + 9 * DAY
-    )
-    expected = [r["label"] for r in whole if ms(r["start"]) < end and ms(r["end"]) >= start]
+    within = midnight_spikes(start, end)
+    expected = [
+        r["label"] for r in ten_days_of_spikes if ms(r["start"]) < end and ms(r["end"]) >= start
+    ]
     assert [r["label"] for r in within] == expected
 
 
@@ -109,19 +123,18 @@ def test_a_fleet_with_gaps_lacks_their_share_and_nothing_else() -> None:
     ticks = Ticks("sim", NEW_YEAR, MINUTE, 720)
     whole = Shard(plain, 1).step(ticks)
     left = Shard(gappy, 1).step(ticks)
-    at_once = [{(r["entity_name"], ms(r["timestamp"])): r for r in b.to_pylist()} for b in whole]
     share = sum(b.num_rows for b in left) / sum(b.num_rows for b in whole)
     assert 0.77 < share < 0.83
-    for all_, some in zip(at_once, left, strict=True):
-        for row in some.to_pylist():
-            assert all_[row["entity_name"], ms(row["timestamp"])] == row
+    for all_, some in zip(map(frame, whole), map(frame, left), strict=True):
+        of_those = all_.join(some.select(KEY), on=KEY, how="semi")
+        assert of_those.sort(KEY).equals(some.sort(KEY))
     shard, by_tick = Shard(gappy, 1), []
     for n in range(30):
         by_tick += shard.step(Ticks("sim", NEW_YEAR + n * MINUTE, MINUTE, 1))
-    named = {(r["entity_name"], ms(r["timestamp"])) for b in by_tick for r in b.to_pylist()}
-    until = NEW_YEAR + 30 * MINUTE
-    found = {(r["entity_name"], ms(r["timestamp"])) for b in left for r in b.to_pylist()}
-    assert named == {key for key in found if key[1] < until}
+    keys = pl.concat(frame(b).select(KEY) for b in left)
+    first = keys.filter(pl.col("timestamp").cast(pl.Int64) < NEW_YEAR + 30 * MINUTE)
+    named = pl.concat(frame(b).select(KEY) for b in by_tick)
+    assert set(named.iter_rows()) == set(first.iter_rows())
 
 
 def test_what_fills_for_others_has_no_gaps() -> None:

@@ -29,13 +29,19 @@ from kafka.protocol.metadata import MetadataRequest, MetadataResponse
 from operators.collect.client import frames
 from operators.collect.client.frames import GarbledError
 
-names = st.text(min_size=1, max_size=6) | st.text("a", min_size=126, max_size=130)
+# Around 127 bytes a length takes a byte more.
+names = st.text(min_size=1, max_size=6) | st.integers(126, 130).map("a".__mul__)
 int16 = st.integers(-(2**15), 2**15 - 1)
 int32 = st.integers(-(2**31), 2**31 - 1)
 int64 = st.integers(-(2**63), 2**63 - 1)
 nodes = st.lists(int32, max_size=4)
 # Alike, as most are, or each in its own way.
-metadata = st.sampled_from(["", "x"]) | st.none() | st.text(max_size=200)
+metadata = (
+    st.sampled_from(["", "x"])
+    | st.none()
+    | st.text(max_size=6)
+    | st.builds(str.__mul__, st.text(min_size=1, max_size=3), st.integers(1, 70))
+)
 
 
 def struct(kind: Any, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
