@@ -129,6 +129,12 @@ def cluster_rows(
         )
 
 
+def sick_cluster() -> Iterable[pa.RecordBatch]:
+    """Samples of the simulated cluster, `sim-eu`."""
+    yield from cluster_rows("sim-eu", [t for t in range(TICKS) if t not in SICK], "simulated")
+    yield from cluster_rows("sim-eu", SICK, "simulated", anomaly=LABEL)
+
+
 def hybrid(path: Path) -> Path:
     """Two collected clusters, one filled for a while and one with a gap, and a simulated one."""
     every = range(TICKS)
@@ -138,8 +144,7 @@ def hybrid(path: Path) -> Path:
         *cluster_rows("prod-eu", FILLED, "filled"),
         rows(BROKER, "prod-eu", FILLED[:3], 1, late=True, broker__cpuUsage=12.0),
         *cluster_rows("prod-us", [t for t in every if t not in GONE]),
-        *cluster_rows("sim-eu", [t for t in every if t not in SICK], "simulated"),
-        *cluster_rows("sim-eu", SICK, "simulated", anomaly=LABEL),
+        *sick_cluster(),
     ]
     for kind in ("brokers", "topics", "groups"):
         batches += [
