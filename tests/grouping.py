@@ -17,8 +17,8 @@ DEFAULT_PORT = ("test_docs", "test_examples", "test_new_sink", "test_upgrade")
 def part(items: list[pytest.Item]) -> None:
     """Sort tests, those of no group last, and mark each with its group, for pytest-xdist.
 
-    A module of integration or crash tests stays together for its fixtures' sake; a unit test, which
-    is in no group, goes where there is time.
+    A module of integration or crash tests stays together for its fixtures' sake, and so do unit tests
+    that share a fixture of their module; any other unit test goes where there is time.
     """
     items.sort(key=lambda item: "unit" in item.path.parts)
     with_broker = sorted({item.path.stem for item in items if "kafka" in _fixtures_of(item)})
@@ -70,12 +70,19 @@ def _fixtures_of(item: pytest.Item) -> Sequence[str]:
     return names
 
 
+def _shares_a_fixture(item: pytest.Item) -> bool:
+    """Whether it asks for what is made once for its module, and would be made in every worker."""
+    info = getattr(item, "_fixtureinfo", None)
+    made = info.name2fixturedefs.values() if info else ()
+    return any(found[-1].scope == "module" for found in made if found)
+
+
 def _group(item: pytest.Item, with_broker: Sequence[str]) -> str | None:
     for use in _uses(item):
         if use.partition(" ")[0] in SHARED:
             return use
     if "unit" in item.path.parts:
-        return None
+        return item.nodeid.partition("::")[0] if _shares_a_fixture(item) else None
     module = item.path.stem
     if module in DEFAULT_PORT:
         return "default port"
