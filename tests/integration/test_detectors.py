@@ -10,7 +10,7 @@ from flows.detectors.page import section
 from tests.documents import ROOT
 
 QUICK = [name for name in NAMES if name != "isolation_forest"]
-WITH_FOREST = pytest.mark.long("grows a forest of each entity, which takes most of a minute")
+WITH_FOREST = pytest.mark.long("grows a forest of each entity, which takes minutes")
 PAGE = ROOT / "docs/detectors.md"
 
 

@@ -103,7 +103,7 @@ def test_a_page_has_kafka_exporters_names_and_labels_and_no_others(
     assert found["kafka_consumergroup_lag", unread] == -1
 
 
-@pytest.mark.long("starts kafka_exporter, whose binary KAFKA_EXPORTER names")
+@pytest.mark.long("takes a peer: kafka_exporter, whose binary KAFKA_EXPORTER names")
 def test_a_page_says_what_kafka_exporter_says(
     kafka3: KafkaCluster, workload: list[str], tmp_path: Path
 ) -> None:

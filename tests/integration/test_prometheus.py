@@ -111,14 +111,14 @@ def query_of(panel: Mapping[str, Any]) -> str:
     return expression.replace("$cluster", ".*").replace(" > 0", " >= 0")
 
 
-@pytest.mark.long("starts a Prometheus, where one is installed")
+@pytest.mark.long("takes a peer: a Prometheus, where one is installed")
 def test_each_panel_of_kafka_exporters_board_finds_data(page: str, prometheus: str) -> None:
     """Its queries as they are, variables and panels."""
     panels = exporters_board(job="mqpipe", instance=page)
     assert without_data(prometheus, {panel.title: panel.query for panel in panels}) == []
 
 
-@pytest.mark.long("starts a Prometheus, where one is installed")
+@pytest.mark.long("takes a peer: a Prometheus, where one is installed")
 def test_each_panel_of_our_board_finds_data(page: str, prometheus: str) -> None:
     """All that is seen at first; of the rows that are closed what the page has."""
     rows = board()["panels"]
@@ -138,7 +138,7 @@ def test_each_panel_of_our_board_finds_data(page: str, prometheus: str) -> None:
     assert without_data(prometheus, asked) == []
 
 
-@pytest.mark.long("asks promtool, where it is installed")
+@pytest.mark.long("takes a peer: promtool, where it is installed")
 def test_promtool_finds_no_fault_in_the_page(page: str) -> None:
     """Its check of a page's format and names; kafka_exporter's names are not of ours."""
     lines = get(f"http://{page}/metrics").text.splitlines(keepends=True)
