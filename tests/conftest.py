@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 from tests.grouping import LastUses, part
-from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster
+from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster, ReopenedKafka
 from tests.kafka.jars import VERSION, VERSIONS, MissingToolError
 from tests.kafka.mending import mend
 from tests.kafka.security import SecuredKafka
@@ -52,7 +52,7 @@ last_uses = LastUses()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Says which tests stay together where several workers run them, and skips what is `long`."""
     part(items)
-    last_uses.count(items)
+    last_uses.count(items, by_group=hasattr(config, "workerinput"))
     if config.getoption("--long"):
         return
     for item in items:
@@ -70,14 +70,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[Kafka]:
-    """A cluster of one broker for all tests of a worker; the one of MQPIPE_TEST_BOOTSTRAP if set."""
+def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
+    """A cluster of one broker for all tests of a group; the one of MQPIPE_TEST_BOOTSTRAP if set."""
     bootstrap = os.environ.get("MQPIPE_TEST_BOOTSTRAP")
     if bootstrap:
         yield ExternalKafka(bootstrap)
         return
-    with started(KafkaCluster) as cluster:
-        yield cluster
+    with started(ReopenedKafka) as kafka:
+        last_uses.end_after(request, kafka.close)
+        yield kafka
 
 
 @pytest.fixture(scope="session")

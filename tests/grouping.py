@@ -31,16 +31,19 @@ def part(items: list[pytest.Item]) -> None:
 class LastUses:
     """What shared fixtures made ends with the last test that asks for it, and not with all tests.
 
-    Where others ask for it in another worker this one cannot know, and it stays.
+    A fixture that several groups ask for, each in the worker that has it, ends with a group's last test:
+    it has to begin again where that worker has another of them.
     """
 
     def __init__(self) -> None:
-        self._left: Counter[str] = Counter()
+        self._by_group = False
+        self._left: Counter[tuple[str, str]] = Counter()
         self._ends: dict[str, Callable[[], None]] = {}
 
-    def count(self, items: Iterable[pytest.Item]) -> None:
-        """These tests are to be run."""
-        self._left.update(use for item in items for use in _uses(item))
+    def count(self, items: Iterable[pytest.Item], *, by_group: bool) -> None:
+        """These tests are to be run; `by_group`: a worker has some groups of them, one after the other."""
+        self._by_group = by_group
+        self._left.update(use for item in items for use in self._counted(item))
 
     def end_after(self, fixture: pytest.FixtureRequest, end: Callable[[], None]) -> None:
         """Have what a fixture made ended so."""
@@ -48,10 +51,15 @@ class LastUses:
 
     def ran(self, item: pytest.Item) -> None:
         """A test has been run."""
-        for use in _uses(item):
-            self._left[use] -= 1
-            if not self._left[use] and use in self._ends:
-                self._ends.pop(use)()
+        for counted in self._counted(item):
+            self._left[counted] -= 1
+            if not self._left[counted] and counted[0] in self._ends:
+                self._ends[counted[0]]()
+
+    def _counted(self, item: pytest.Item) -> list[tuple[str, str]]:
+        group = item.get_closest_marker("xdist_group") if self._by_group else None
+        name = str(group.args[0]) if group else ""
+        return [(use, name if use == "kafka" else "") for use in _uses(item)]
 
 
 def _uses(item: pytest.Item) -> list[str]:

@@ -282,6 +282,48 @@ class KafkaCluster:
         return claim.port
 
 
+class ReopenedKafka:
+    """A cluster of one broker that may be closed between uses: the next use has a new one.
+
+    Raises:
+        MissingToolError, UnresolvedJarsError, BrokerError: as `KafkaCluster` does.
+    """
+
+    def __init__(self) -> None:
+        self._cluster: KafkaCluster | None = KafkaCluster()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kills the broker and removes all that it wrote."""
+        if self._cluster is not None:
+            self._cluster.close()
+        self._cluster = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of its broker."""
+        return self._opened().bootstrap_servers
+
+    @property
+    def metrics_urls(self) -> Mapping[int, str]:
+        """The Prometheus page of its broker, by its id."""
+        return self._opened().metrics_urls
+
+    def tool(self, main_class: str, *args: str) -> str:
+        """What Kafka's own tool `main_class` prints about it."""
+        return self._opened().tool(main_class, *args)
+
+    def _opened(self) -> KafkaCluster:
+        if self._cluster is None:
+            self._cluster = KafkaCluster()
+        return self._cluster
+
+
 def _write(file: Path, properties: Mapping[str, str]) -> None:
     file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
 
