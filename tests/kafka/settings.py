@@ -35,7 +35,7 @@ def kraft_settings(place: Place, controllers: Mapping[int, int], brokers: int) -
         ),
         # A killed broker is out after 4 s instead of 9, a first controller elected sooner.
         "broker.session.timeout.ms": "4000",
-        "broker.heartbeat.interval.ms": "500",
+        "broker.heartbeat.interval.ms": "1000",
         "controller.quorum.election.timeout.ms": "500",
         # Who stands idle writes nothing twice a second.
         "metadata.max.idle.interval.ms": "0",
@@ -51,6 +51,8 @@ def zookeeper_settings(place: Place, zookeeper: int, brokers: int) -> dict[str, 
         "zookeeper.connect": f"127.0.0.1:{zookeeper}",
         # A killed broker is out after 4 s instead of 18.
         "zookeeper.session.timeout.ms": "4000",
+        # On a busy machine a ZooKeeper that was started with it answers later than that.
+        "zookeeper.connection.timeout.ms": "90000",
         **_listening(place, place.security, []),
         **_common(place, brokers),
     }
@@ -86,9 +88,13 @@ def _common(place: Place, brokers: int) -> dict[str, str]:
         "share.coordinator.state.topic.num.partitions": "1",
         "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": "1",
-        # What a 256 MB heap and two cores can bear.
-        "num.network.threads": "2",
+        # What a 256 MB heap and two cores can bear; each of them wakes three times a second for nothing.
+        "num.network.threads": "1",
         "num.io.threads": "2",
+        "group.coordinator.threads": "1",
+        "share.coordinator.threads": "1",
+        # Who stands idle asks its leaders once a second instead of twice.
+        "replica.fetch.wait.max.ms": "1000",
         "background.threads": "2",
         "log.cleaner.dedupe.buffer.size": str(4 << 20),
     }
