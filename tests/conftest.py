@@ -10,11 +10,12 @@ import hypothesis
 import pytest
 
 from tests.grouping import LastUses, part
-from tests.kafka.cluster import ExternalKafka, Kafka, KafkaCluster, ReopenedKafka
+from tests.kafka.cluster import PROXIED, ExternalKafka, Kafka, KafkaCluster, ReopenedKafka
 from tests.kafka.jars import VERSION, VERSIONS, MissingToolError
 from tests.kafka.mending import mend
 from tests.kafka.security import SecuredKafka
 from tests.newrelic.stand_in import StandIn
+from tests.ports import PortClaim
 from tests.rabbitmq.server import RabbitServer
 
 T = TypeVar("T")
@@ -83,8 +84,27 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[Kafka]:
 
 @pytest.fixture(scope="session")
 def kafka3(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
-    """A cluster of three brokers, shared by all tests, which leave its brokers running."""
-    yield from shared(request, lambda: KafkaCluster(3))
+    """A cluster of three brokers, shared by all tests, which leave its brokers running.
+
+    One that hangs is never counted out. Clients of the listener `PROXIED` are told ports at which nobody
+    listens before a test does.
+    """
+    with ExitStack() as claims:
+        ports = {(b, PROXIED): claims.enter_context(PortClaim()).port for b in (1, 2, 3)}
+        settings = {"broker.session.timeout.ms": "3600000"}
+        listeners = {PROXIED: "PLAINTEXT"}
+        yield from shared(
+            request,
+            lambda: KafkaCluster(3, listeners=listeners, advertised=ports, settings=settings),
+        )
+
+
+@pytest.fixture
+def emptied_kafka3(kafka3: KafkaCluster) -> Iterator[KafkaCluster]:
+    """The same, with nobody's topics and groups, for a test that may hang its brokers."""
+    mend(kafka3)
+    yield kafka3
+    mend(kafka3)
 
 
 @pytest.fixture(scope="session", params=[v for v in VERSIONS if v != VERSION])

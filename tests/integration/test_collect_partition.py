@@ -24,7 +24,7 @@ from tests.integration.collected_rows import (
     threads_and_files,
     tick,
 )
-from tests.kafka.cluster import KafkaCluster
+from tests.kafka.cluster import PROXIED, KafkaCluster
 from tests.kafka.proxy import Proxy
 from tests.kafka.workload import commit, create_topic, produce
 
@@ -62,17 +62,11 @@ def whole(found: Found) -> bool:
     return all(c.error is None for c in found.values()) and len(groups_of(found)) == len(GROUPS)
 
 
-async def run(cut_off: Sequence[int]) -> None:
-    protocol = {broker: Proxy() for broker in BROKERS}
+async def run(cluster: KafkaCluster, cut_off: Sequence[int]) -> None:
+    protocol = {broker: Proxy(cluster.advertised[broker, PROXIED]) for broker in BROKERS}
     pages = {broker: Proxy() for broker in BROKERS}
-    cluster = await asyncio.to_thread(
-        KafkaCluster,
-        len(BROKERS),
-        listeners={"PROXIED": "PLAINTEXT"},
-        advertised={(broker, "PROXIED"): proxy.port for broker, proxy in protocol.items()},
-    )
     try:
-        listeners = cluster.bootstrap_of("PROXIED").split(",")
+        listeners = cluster.bootstrap_of(PROXIED).split(",")
         for broker, listener in zip(BROKERS, listeners, strict=True):
             await protocol[broker].start(int(listener.rpartition(":")[2]))
             await pages[broker].start(urlsplit(cluster.metrics_urls[broker]).port or 0)
@@ -101,7 +95,6 @@ async def run(cut_off: Sequence[int]) -> None:
     finally:
         for proxy in (*protocol.values(), *pages.values()):
             await proxy.close()
-        await asyncio.to_thread(cluster.close)
 
 
 async def cut_and_mend(
@@ -205,9 +198,11 @@ def assert_cut_off(found: Found, broker: int, topic: str) -> None:
     [(2,), pytest.param(BROKERS, marks=pytest.mark.long("one broker after the other is cut off"))],
     ids=["one", "each"],
 )
-def test_a_cut_network_costs_what_lies_behind_it(cut_off: Sequence[int]) -> None:
+def test_a_cut_network_costs_what_lies_behind_it(
+    emptied_kafka3: KafkaCluster, cut_off: Sequence[int]
+) -> None:
     """Ticks go on in time and say within two of them what is missing.
 
     All is as before when the network is.
     """
-    asyncio.run(run(cut_off))
+    asyncio.run(run(emptied_kafka3, cut_off))

@@ -23,6 +23,9 @@ from tests.ports import PortClaim
 
 JMX_EXPORTER_CONFIG = Path(__file__).parents[2] / "docker" / "jmx-exporter.yml"
 
+PROXIED = "PROXIED"
+"""A listener that clients reach by a test's own proxies."""
+
 
 class Kafka(Protocol):
     """What a test may ask of a cluster, whoever started it."""
@@ -100,14 +103,13 @@ class KafkaCluster:
             self._spawner = Spawner()
             self._resources.callback(self._spawner.close)
             self.version = version
+            self.advertised = advertised or {}
             self._jars = resolve_jars(version)
             if classes is None:
                 classes = archived_classes(version, partial(_end_a_broker, version))
             self._classes = classes
             self._agent = f"{agent or agent_jar(self._jars)}=127.0.0.1:{{}}:{rules}"
-            self._brokers = self._configure(
-                brokers, security, advertised or {}, settings or {}, heap
-            )
+            self._brokers = self._configure(brokers, security, settings or {}, heap)
             if not self._needs_zookeeper:
                 self._format(format_args)
             for broker in self._brokers.values():
@@ -191,7 +193,6 @@ class KafkaCluster:
         self,
         brokers: int,
         security: Mapping[str, str],
-        advertised: Mapping[tuple[int, str], int],
         settings: Mapping[str, str],
         heap: str,
     ) -> dict[int, Broker]:
@@ -207,7 +208,7 @@ class KafkaCluster:
             ports = {listener: self._port() for listener in security}
             metrics_port = self._port()
             advertised_here = {
-                name: port for (of, name), port in advertised.items() if of == broker_id
+                name: port for (of, name), port in self.advertised.items() if of == broker_id
             }
             place = Place(broker_id, ports, security, self._log_dir(broker_id), advertised_here)
             _write(self._properties(broker_id), {**with_metadata(place), **settings})

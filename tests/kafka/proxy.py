@@ -7,15 +7,16 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Passes a loopback port's connections on to another port; its port is known before it runs.
+    """Passes a loopback port's connections on to another port; its own port, some free one where none is given, is known before it runs.
 
     While it is cut it takes connections, as a network that swallows packets seems to, and passes
     nothing on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self._open = asyncio.Event()
         self._open.set()
