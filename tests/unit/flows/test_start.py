@@ -77,7 +77,7 @@ PLAN = (
     | below(
         "operators.simulate",
         "age block churn columns consumption curves fleets gaps generators grouped_sums left_out "
-        "local_time noise queues recording shard spec topology traffic",
+        "local_time noise processing queues recording shard spec topology traffic",
     )
     | below(
         "operators.simulate.anomalies",
