@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from flows.addresses import parse_address
-from operators.schema.settings import EachOnce, Settings, require_one
+from operators.schema.settings import EachOnce, Settings, one_password
 from operators.schema.urls import is_loopback
 
 
@@ -26,10 +26,7 @@ class ServerBasicAuthSettings(Settings):
         default=None, description="file that holds it, read at each request"
     )
 
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        require_one(password=self.password, password_file=self.password_file)
-        return self
+    _one_password = one_password
 
     def secret(self) -> str:
         """The password as it is now.

@@ -1,7 +1,6 @@
 """A NATS server's monitoring pages, as JSON."""
 
 import asyncio
-import base64
 import json
 import time
 from collections.abc import Collection, Mapping
@@ -11,7 +10,7 @@ from urllib.parse import urlencode
 
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.http import WELL, Http
-from operators.collect.pages.session import secret_of
+from operators.collect.pages.session import basic_login
 from operators.nats.settings import NatsSettings
 from operators.schema.clock import wall_clock
 
@@ -129,9 +128,8 @@ class Monitor:
         basic = self._settings.basic_auth
         if basic is None:
             return {"Accept": "application/json"}
-        password = secret_of(basic.password, basic.password_file)
-        login = base64.b64encode(f"{basic.username}:{password}".encode()).decode()
-        return {"Accept": "application/json", "Authorization": f"Basic {login}"}
+        login = basic_login(basic.username, basic.password, basic.password_file)
+        return {"Accept": "application/json", "Authorization": login}
 
     def _foreign(self, url: str, page: str) -> CollectionError:
         text = f"{self._settings.name}: GET {url}/{page}: is `url` the monitoring port of a NATS server?"

@@ -1,7 +1,6 @@
 """RabbitMQ's HTTP: the management API as JSON, and the pages of the Prometheus plugin."""
 
 import asyncio
-import base64
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -9,7 +8,7 @@ from urllib.parse import urlencode
 
 from operators.collect.errors import CollectionError, Problem
 from operators.collect.http import WELL, Http
-from operators.collect.pages.session import secret_of
+from operators.collect.pages.session import basic_login
 from operators.rabbitmq.settings import RabbitSettings
 from operators.schema.secrets import without_password
 
@@ -97,14 +96,12 @@ class Api:
         Raises:
             CollectionError: the password's file cannot be read.
         """
+        of = self._settings
         try:
-            password = await asyncio.to_thread(
-                secret_of, self._settings.password, self._settings.password_file
-            )
+            login = await asyncio.to_thread(basic_login, of.user, of.password, of.password_file)
         except OSError as error:
             raise CollectionError(Problem("config", f"{what}: {error}")) from error
-        login = base64.b64encode(f"{self._settings.user}:{password}".encode()).decode()
-        return {"Authorization": f"Basic {login}"}
+        return {"Authorization": login}
 
     async def close(self) -> None:
         """End the connections."""

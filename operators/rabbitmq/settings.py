@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from operators.collect.pages.settings import PageUrl, TlsSettings
 from operators.collect.settings import LIKE, PRIORITY, ClusterEntry, SelectionSettings
 from operators.pool.settings import Priority
 from operators.schema.guid import node_name
 from operators.schema.rabbitmq import path_of, queue_at
-from operators.schema.settings import EachOnce, Settings, part, require_one
+from operators.schema.settings import EachOnce, Settings, one_password, part
 from operators.schema.urls import server_url
 
 if TYPE_CHECKING:
@@ -106,10 +106,7 @@ class RabbitSettings(ClusterEntry):
     expect: RabbitExpectSettings = part("what hybrid mode fills when it is missing")
     like: str | None = LIKE
 
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        require_one(password=self.password, password_file=self.password_file)
-        return self
+    _one_password = one_password
 
     @property
     def kinds(self) -> tuple[str, ...]:

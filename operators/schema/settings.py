@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from operators.schema.secrets import shown
 from operators.schema.units import parse_duration, parse_size
@@ -85,14 +93,14 @@ def require_distinct(names: Iterable[object]) -> None:
         raise ValueError(f"named twice: {', '.join(twice)}")
 
 
-def require_one(**given: object) -> None:
-    """Nothing, where one of these is given.
+def _with_one_password(settings: Any) -> Any:
+    if (settings.password is None) == (settings.password_file is None):
+        raise ValueError("give exactly one of password and password_file")
+    return settings
 
-    Raises:
-        ValueError: none is, or several are.
-    """
-    if sum(value is not None for value in given.values()) != 1:
-        raise ValueError(f"give exactly one of {' and '.join(given)}")
+
+one_password: Any = model_validator(mode="after")(_with_one_password)
+"""Validates settings with a `password` and a `password_file`: one of the two is given."""
 
 
 def _each_once(names: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -137,9 +137,7 @@ def authorization(settings: PagesSettings) -> dict[str, str]:
     headers = {"Accept": "text/plain;version=0.0.4, */*;q=0.1"}
     basic = settings.basic_auth
     if basic is not None:
-        password = secret_of(basic.password, basic.password_file)
-        shown = base64.b64encode(f"{basic.username}:{password}".encode())
-        headers["Authorization"] = f"Basic {shown.decode()}"
+        headers["Authorization"] = basic_login(basic.username, basic.password, basic.password_file)
     elif settings.bearer_token is not None or settings.bearer_token_file is not None:
         token = secret_of(settings.bearer_token, settings.bearer_token_file)
         headers["Authorization"] = f"Bearer {token}"
@@ -171,6 +169,16 @@ def _load(load: Callable[..., None], *files: Path | None) -> None:
     except OSError as error:
         names = ", ".join(str(file) for file in files if file is not None)
         raise OSError(f"{names}: {error.strerror or error}") from error
+
+
+def basic_login(user: str, password: SecretStr | None, file: Path | None) -> str:
+    """The header `Authorization` of a user whose password is given, or in a file.
+
+    Raises:
+        OSError: the file cannot be read, or holds none.
+    """
+    login = base64.b64encode(f"{user}:{secret_of(password, file)}".encode())
+    return f"Basic {login.decode()}"
 
 
 def secret_of(secret: SecretStr | None, file: Path | None) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from operators.schema.settings import BrokerId, Settings, part, require_one
+from operators.schema.settings import BrokerId, Settings, one_password, part
 from operators.schema.urls import http_parts
 
 
@@ -59,10 +59,7 @@ class BasicAuthSettings(Settings):
         default=None, description="file that holds it, read at every tick"
     )
 
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        require_one(password=self.password, password_file=self.password_file)
-        return self
+    _one_password = one_password
 
 
 class PagesSettings(Settings):
