@@ -14,6 +14,7 @@ from typing import TypeAlias, get_args
 from flows.config import Config
 from operators.background import Background
 from operators.collect.clusters import AnyCluster
+from operators.collect.samples import PROVIDER
 from operators.collect.step import Collectors, Collects
 from operators.derive.rules import Rules
 from operators.events import Observer
@@ -142,12 +143,14 @@ def _collectors(config: Config, asked: Shards, beside: frozenset[Only]) -> Mappi
 def _plans(config: Config, asked: Shards) -> Mapping[str, Plan]:
     account = config.account_id
     plans = {
-        name: Plan(name, spec.environment, account, joined=False) for name, spec in asked.items()
+        name: Plan(name, spec.environment, account, provider=PROVIDER)
+        for name, spec in asked.items()
     }
     if config.collects:
         plans |= {cluster.name: _plan(config, cluster) for cluster in config.clusters}
         plans |= {
-            c.name: Plan(c.name, c.environment, account, joined=False) for c in config.collectors
+            c.name: Plan(c.name, c.environment, account, provider=PROVIDER)
+            for c in config.collectors
         }
     return plans
 

@@ -17,7 +17,7 @@ from sinks.sink import OpenSink, Output, Sink
 
 if TYPE_CHECKING:
     from flows.state import JobState
-    from sinks.events import Listener
+    from operators.schema.events import Listener
     from sinks.job import JobContext
 
 
@@ -57,8 +57,8 @@ def job_context(
     # A plan has no use for these.
     from importlib.metadata import version
 
+    from operators.schema.events import nobody
     from sinks.dead_letters import DeadLetters
-    from sinks.events import nobody
     from sinks.job import JobContext
 
     listener = nobody if listener is None else listener

@@ -18,6 +18,7 @@ from operators.merge.operator import merge
 from operators.merge.settings import FillSettings
 from operators.offload import offload
 from operators.schema.arrow import only
+from operators.schema.events import Listener
 from operators.targets import TargetSource
 from operators.ticks import TickResult, Ticks
 
@@ -39,7 +40,7 @@ class Stream:
     sinks: Mapping[str, Sink[tuple[str, pa.RecordBatch]]]
     saw: Callable[[str, pa.RecordBatch], None]
     """Gets every batch on its way to the sinks."""
-    listener: Callable[[object], None]
+    listener: Listener
     """Gets what happens in the dataflow."""
     more_to: Sequence[str] = ()
     """The sinks that take what is no row too: data points or events alone."""

@@ -3,9 +3,9 @@
 An observer hears them as plain calls: on the pool's loop, on an engine's thread, on a sink's.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from operators.schema.events import Listener, nobody
 from operators.schema.logs import Log
 from operators.ticks import Outcome
 
@@ -143,7 +143,7 @@ class Observer:
     `pool_events` are made; each is seldom but the three that every task has.
     """
 
-    hear: Callable[[object], None]
+    hear: Listener
     pool_events: frozenset[type[PoolEvent]] = frozenset()
 
 
@@ -160,7 +160,7 @@ def observers(*each: Observer) -> Observer:
     return Observer(hear, frozenset().union(*(observer.pool_events for observer in each)))
 
 
-NOBODY = observers()
+NOBODY = Observer(nobody)
 """Hears nothing, and has nothing made."""
 
 EVENTS: tuple[type[PoolEvent], ...] = (

@@ -6,7 +6,7 @@ Bytewax spreads source partitions evenly over workers, which hashing by key woul
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from operators.events import TicksSimulated
 from operators.retired import RetiredPartition
 from operators.schedule import Alarm, Range, RealTime, Schedule, at_or_after, awake_at
 from operators.schema.clock import utc_now
+from operators.schema.events import Listener, nobody
 from operators.schema.logs import Log
 from operators.served import Served, Stretch
 from operators.simulate.left_out import left_out
@@ -75,7 +76,7 @@ class FleetSource(FixedPartitionedSource[tuple[str, pa.RecordBatch], FleetState 
         catch_up: int = 0,
         retired: frozenset[str] = frozenset(),
         began: Mapping[str, int] | None = None,
-        listener: Callable[[object], None] = lambda _event: None,
+        listener: Listener = nobody,
     ) -> None:
         self._shards = shards
         self._began = began or {}
@@ -163,7 +164,7 @@ class _ShardPartition(StatefulSourcePartition[tuple[str, pa.RecordBatch], FleetS
         drain: Drain,
         turns: _Turns,
         catch_up: int,
-        listener: Callable[[object], None],
+        listener: Listener,
     ) -> None:
         self._name = name
         self._shard = shard

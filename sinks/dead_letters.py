@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 from operators.schema.arrow import TIMESTAMP, Only, entity_type_of, only
 from operators.schema.clock import utc_now, wall_seconds
 from operators.schema.dictionaries import one_dictionary
+from operators.schema.events import Listener, nobody
 from operators.schema.ipc import decode, encode
 from operators.schema.logs import Log
 from operators.schema.unreadable import UnreadableMessage
 from sinks.delivery import DeadLetter
 from sinks.disk import clear_errors, make_private, open_private, replacing
-from sinks.events import DeadLettersDropped, Listener, MessagesUnreadable, nobody
+from sinks.events import DeadLettersDropped, MessagesUnreadable
 from sinks.settings import DeadLetterSettings
 
 LETTER = pa.schema(

@@ -19,15 +19,14 @@ import pyarrow as pa
 
 from operators.schema.arrow import Only, entity_type_of, one_batch, only, row_count
 from operators.schema.clock import wall_seconds
+from operators.schema.events import Listener, nobody
 from operators.schema.logs import Log
 from sinks.events import (
     DeliveryRetried,
-    Listener,
     SamplesDead,
     SamplesDelivered,
     by_origin,
     count_by_origin,
-    nobody,
 )
 from sinks.patience import Patience
 

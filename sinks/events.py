@@ -1,7 +1,7 @@
 """What happens to samples in sinks, as data: for metrics, the live table and logs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -9,9 +9,6 @@ import pyarrow.compute as pc
 
 from operators.schema.arrow import ENTITY_TYPE_KEY
 from operators.schema.metrics import COLLECTION
-
-Listener = Callable[[object], None]
-"""Gets each event, from any thread; it must return at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +112,6 @@ class MessagesUnreadable:
 
 COLLECTION_ROWS = "collection"
 """How rows that report targets' ticks are counted, for they are no samples that were collected."""
-
-
-def nobody(_event: object) -> None:
-    """The listener of those who have none."""
 
 
 def count_by_origin(batches: Iterable[pa.RecordBatch]) -> Mapping[str, int]:

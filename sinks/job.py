@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sinks.events import Listener, nobody
+from operators.schema.events import Listener, nobody
 from sinks.patience import Patience
 
 if TYPE_CHECKING:

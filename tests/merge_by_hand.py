@@ -6,15 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from operators.collect.expected import kafka_servers
 from operators.collect.settings import ExpectSettings
 from operators.merge.cluster import ClusterMerge
-from operators.merge.coverage import Coverage
+from operators.merge.like import Like
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC
-from operators.ticks import Outcome, TickResult, Ticks
+from operators.ticks import KAFKA_KINDS, Outcome, TickResult, Ticks
 
 INTERVAL = 30_000
 T = 1_000 * INTERVAL
@@ -84,6 +85,26 @@ def result(
     )
 
 
+def kafka_plan(
+    cluster: str = "prod",
+    environment: str = "production",
+    account_id: int | None = None,
+    expect: ExpectSettings | None = None,
+    like: Like = Like(),  # noqa: B008 - it is frozen
+) -> Plan:
+    """What the merge has to know of a Kafka cluster."""
+    return Plan(
+        cluster,
+        environment,
+        account_id,
+        expect,
+        like,
+        provider="kafka",
+        joined_kinds=KAFKA_KINDS,
+        servers=kafka_servers(),
+    )
+
+
 @dataclass
 class Harness:
     """A merge with everything that it emitted, as rows."""
@@ -93,10 +114,10 @@ class Harness:
     catch_up: int | None = None
     plan: Plan = field(init=False)
     rows: list[dict[str, Any]] = field(default_factory=list)
-    coverage: list[Coverage] = field(default_factory=list)
+    coverage: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.plan = Plan("prod", "production", None, self.expect)
+        self.plan = kafka_plan(expect=self.expect)
         self.start()
 
     def start(self, state: Any = None) -> None:

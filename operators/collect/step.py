@@ -1,10 +1,11 @@
 """All that collects in a process, as the work of one step of a dataflow."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from operators.events import CollectedInPart
+from operators.schema.events import Listener
 from operators.schema.logs import Log
 from operators.ticks import Collected, Ticks
 
@@ -27,9 +28,7 @@ class Collectors:
     `listener` gets each tick that lacks a part.
     """
 
-    def __init__(
-        self, collectors: Mapping[str, Collects], listener: Callable[[CollectedInPart], None]
-    ) -> None:
+    def __init__(self, collectors: Mapping[str, Collects], listener: Listener) -> None:
         self._collectors = collectors
         self._listener = listener
 

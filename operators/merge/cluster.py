@@ -3,13 +3,13 @@
 Nothing here knows Bytewax or a clock; times come in as arguments, in milliseconds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
 
 from operators.merge.book import OpenTick, TickBook
-from operators.merge.coverage import Coverage, CoverageReport
+from operators.merge.coverage import CoverageReport
 from operators.merge.fills import Fills
 from operators.merge.gaps import Gaps
 from operators.merge.plan import CLUSTER_KIND, Plan
@@ -19,6 +19,7 @@ from operators.merge.settings import FillSettings
 from operators.merge.settlement import MergedRows, Settlement
 from operators.merge.state import MergeState, Stored, stored_in
 from operators.schema.arrow import entity_type_of, row_count
+from operators.schema.events import Listener, nobody
 from operators.schema.metrics import CLUSTER
 from operators.ticks import Outcome, TickResult, Ticks
 
@@ -35,13 +36,13 @@ class ClusterMerge:
         self,
         plan: Plan,
         fill: FillSettings | None,
-        listener: Callable[[Coverage], None] | None = None,
+        listener: Listener = nobody,
         catch_up: int | None = None,
     ) -> None:
         self._plan = plan
         self._fills = None if fill is None else Fills(plan, round(fill.stale_after * 1000))
         self._book = TickBook(
-            plan.joined_kinds if plan.joined else (),
+            plan.joined_kinds,
             None if fill is None else round(fill.grace * 1000),
         )
         self._coverage = CoverageReport(plan.cluster, listener)

@@ -1,7 +1,8 @@
 """How much of what was due arrived: counts of samples, for logs and metrics."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from operators.schema.events import Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Coverage:
 class CoverageReport:
     """Reports one cluster's coverage to a listener, each late sample with the next report."""
 
-    def __init__(self, cluster: str, listener: Callable[[Coverage], None] | None) -> None:
+    def __init__(self, cluster: str, listener: Listener) -> None:
         self._cluster = cluster
         self._listener = listener
         self._late = 0
@@ -36,5 +37,4 @@ class CoverageReport:
     def report(self, tick: int, expected: int, collected: int, filled: int) -> None:
         """What came of what was expected up to `tick` (ms), since the last report."""
         late, self._late = self._late, 0
-        if self._listener is not None:
-            self._listener(Coverage(self._cluster, tick, expected, collected, filled, late))
+        self._listener(Coverage(self._cluster, tick, expected, collected, filled, late))

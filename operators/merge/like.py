@@ -35,7 +35,7 @@ class Like:
     levels: Callable[[int, int], Sequence[pa.RecordBatch]] = no_levels
 
 
-def preset_fleet(environment: str, provider: Provider = "kafka") -> FleetSettings:
+def preset_fleet(environment: str, provider: Provider) -> FleetSettings:
     """What a cluster is like that is said to be like nothing: the presets, and steady traffic."""
     return FleetSettings(
         name="preset", provider=provider, environment=environment, pattern=Constant()
@@ -48,7 +48,7 @@ def like_fleet(
     cluster: str,
     account_id: int | None,
     expect: Expectation,
-    provider: Provider = "kafka",
+    provider: Provider,
 ) -> Like:
     """The pattern of a fleet, and its levels for a cluster that holds what is expected.
 

@@ -9,12 +9,12 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from operators.drain import Drain
 from operators.merge.cluster import ClusterMerge
-from operators.merge.coverage import Coverage
 from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.merge.state import MergeState, cluster_of
 from operators.schedule import awake_at
 from operators.schema.clock import Clock, utc_now, wall_clock
+from operators.schema.events import Listener, nobody
 from operators.slack import attend
 from operators.ticks import TickResult, Ticks
 
@@ -29,7 +29,7 @@ def merge(
     clusters: Mapping[str, Plan],
     fill: FillSettings | None,
     drain: Drain,
-    listener: Callable[[Coverage], None] | None = None,
+    listener: Listener = nobody,
     clock: Clock = wall_clock,
     catch_up: int | None = None,
 ) -> KeyedStream[pa.RecordBatch]:

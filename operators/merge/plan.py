@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from operators.collect.expected import Expectation, Expected, Servers, kafka_servers
+from operators.collect.expected import Expectation, Expected, Servers
 from operators.collect.samples import KeptByEntity
-from operators.collect.settings import ExpectSettings
 from operators.merge.like import Like
 from operators.schema.arrow import TIMESTAMP, sample_batch
 from operators.schema.guid import entity_guid, entity_path
 from operators.schema.metrics import CLUSTER, EntityType, Origin
-from operators.ticks import KAFKA_KINDS, PROBE_KIND, SIMULATION_KIND
+from operators.ticks import PROBE_KIND, SIMULATION_KIND
 
 CLUSTER_KIND = "cluster"
 """Stands for the joined row among the kinds of target."""
@@ -31,27 +30,32 @@ class Plan:
     cluster: str
     environment: str
     account_id: int | None = None
-    expect: Expectation = ExpectSettings()
+    expect: Expectation | None = None
+    """None where nothing is."""
     like: Like = Like()
-    joined: bool = True
-    """Whether there is a cluster's row; a custom target has none."""
     cluster_id: str | None = None
     """The id that the cluster gave itself, once it has reported it."""
-    provider: str = "kafka"
-    joined_kinds: tuple[str, ...] = KAFKA_KINDS
-    """The kinds whose results make the cluster's row."""
-    servers: Servers | None = field(default_factory=kafka_servers)
+    provider: str = field(kw_only=True)
+    joined_kinds: tuple[str, ...] = ()
+    """The kinds whose results make the cluster's row; a custom target has no such row."""
+    servers: Servers | None = None
     """The provider's servers, if the absent among them may be down and not gone."""
     known: KeptByEntity = field(default_factory=dict, compare=False, repr=False)
     """See `SampleIdentity`."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether there is a cluster's row."""
+        return bool(self.joined_kinds)
 
     def expected(self, kind: str) -> dict[EntityType, ExpectedNames]:
         """What is expected of one kind of target, or of the joined row (`CLUSTER_KIND`)."""
         if kind == CLUSTER_KIND:
             return {CLUSTER: {self.guid: Expected((), ())}} if self.joined else {}
+        of_kind = {} if self.expect is None else self.expect.of(kind)
         return {
             entity_type: {self._guid(entity_type, *entity.path): entity for entity in entities}
-            for entity_type, entities in self.expect.of(kind).items()
+            for entity_type, entities in of_kind.items()
         }
 
     def knows(self, kind: str) -> bool:

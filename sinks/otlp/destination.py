@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from operators.schema.arrow import entity_type_of, row_count
+from operators.schema.events import Listener, nobody
 from operators.schema.logs import Log
 from sinks.delivery import Parcel, SampleBatches, halve, merged
-from sinks.events import Listener, PointsRejected, nobody
+from sinks.events import PointsRejected
 from sinks.http import HttpClient
 from sinks.newrelic.ages import by_age
 from sinks.otlp.answers import judge

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
+from operators.schema.events import Listener, nobody
 from sinks.events import (
-    Listener,
     SamplesPublished,
     SamplesWritten,
     by_origin,
-    nobody,
 )
 from sinks.parquet.files import FileContext, SampleFiles
 from sinks.parquet.partitions import FIRST, ParquetSink

@@ -8,8 +8,9 @@ from concurrent.futures import Future
 import pyarrow as pa
 from bytewax.outputs import StatefulSinkPartition
 
+from operators.schema.events import Listener
 from operators.schema.logs import Log
-from sinks.events import Listener, PublishFailed, SamplesWritten, by_origin
+from sinks.events import PublishFailed, SamplesWritten, by_origin
 from sinks.rolled.publisher import Publisher
 from sinks.rolled.settings import RollSettings
 from sinks.rolled.waiting import RolledState, Sealed, Waiting

@@ -33,7 +33,6 @@ from operators.derive.operator import derive
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.joint_drain import drain_together
-from operators.merge.coverage import Coverage
 from operators.merge.like import like_fleet
 from operators.merge.operator import merge
 from operators.merge.plan import Plan
@@ -54,6 +53,7 @@ from sinks.parquet.settings import ParquetSettings
 from sinks.rolled.settings import RollSettings
 from tests.benchmarks.child_costs import memory
 from tests.benchmarks.options import keep, parser_of
+from tests.merge_by_hand import kafka_plan
 from tests.samples import HOUR, MONDAY
 from tests.sink_jobs import job_in
 
@@ -122,7 +122,7 @@ class Watch:
         """A batch on its way to the sink."""
         self.samples[int(self._clock.hour)] += batch.num_rows
 
-    def covered(self, coverage: Coverage) -> None:
+    def covered(self, coverage: Any) -> None:
         """A settled tick."""
         self.filled[(coverage.timestamp - MONDAY) // HOUR] += coverage.filled
 
@@ -219,7 +219,8 @@ def _plan(cluster: str, like: FleetSettings) -> Plan:
         topics=tuple(topic.name for topic in topology.topics),
         groups=tuple(group.name for group in topology.groups),
     )
-    return Plan(cluster, "production", None, expect, like_fleet(like, 1, cluster, None, expect))
+    of_fleet = like_fleet(like, 1, cluster, None, expect, "kafka")
+    return kafka_plan(cluster, expect=expect, like=of_fleet)
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ import pyarrow as pa
 from operators.collect.settings import ExpectSettings
 from operators.merge.cluster import ClusterMerge
 from operators.merge.like import like_fleet
-from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.schema.metrics import TOPIC, Origin
 from operators.simulate.settings import FleetSettings
@@ -25,6 +24,7 @@ from operators.simulate.spec import shard_of
 from operators.simulate.topology import TopicShape, Topology
 from operators.ticks import Outcome, TickResult, Ticks
 from tests.benchmarks.options import keep, parser_of
+from tests.merge_by_hand import kafka_plan
 from tests.samples import NEW_YEAR
 
 INTERVAL = 30_000
@@ -54,7 +54,7 @@ def run(
 ) -> tuple[float, float, int, int]:
     """Seconds of merging, seconds of snapshots, samples that came out, bytes of the last state."""
     expect = ExpectSettings(topics=tuple(names))
-    plan = Plan("prod", "production", None, expect, like_fleet(FLEET, 1, "prod", None, expect))
+    plan = kafka_plan(expect=expect, like=like_fleet(FLEET, 1, "prod", None, expect, "kafka"))
     merge = ClusterMerge(plan, FillSettings())
     merging = snapshots = 0.0
     rows = size = 0

@@ -38,17 +38,18 @@ from operators.background import Background
 from operators.derive.kafka import KAFKA_RULES
 from operators.drain import Drain, look_for
 from operators.fleets import FleetSource
-from operators.merge.plan import Plan
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
 from operators.schedule import RealTime, after
 from operators.schema.arrow import TIMESTAMP, entity_type_of, sample_batch
 from operators.schema.clock import wall_clock
+from operators.schema.events import nobody
 from operators.schema.metrics import TOPIC
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Outcome, TargetKind, Ticks
 from tests.benchmarks.child_costs import ROOT
 from tests.benchmarks.options import keep, parser_of
+from tests.merge_by_hand import kafka_plan
 
 TOPICS = 10
 LONGEST_WORK = 0.05
@@ -163,7 +164,7 @@ def _flow(
     counts: Counting,
 ) -> Dataflow:
     by_partition = {target.partition: target for target in targets}
-    plans = {cluster: Plan(cluster, "bench") for cluster in clusters}
+    plans = {cluster: kafka_plan(cluster, "bench") for cluster in clusters}
     rules = dict.fromkeys(clusters, KAFKA_RULES)
     deadline = next(iter(targets)).interval / 1000
     return stream(
@@ -176,7 +177,7 @@ def _flow(
             drain=drain,
             sinks={"count": counts},
             saw=lambda _cluster, _batch: None,
-            listener=lambda _event: None,
+            listener=nobody,
         )
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,18 @@ from bytewax.testing import TestingSink, run_main
 
 from operators.background import Background
 from operators.drain import Drain
-from operators.merge.coverage import Coverage
 from operators.merge.operator import merge
-from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.offload import offload
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
 from operators.schedule import RealTime, after
 from operators.schema.clock import wall_clock
+from operators.schema.events import Listener
 from operators.schema.metrics import COLLECTION
 from operators.targets import Target, TargetSource
 from operators.ticks import Collected, Ticks
-from tests.merge_by_hand import EXPECT, KINDS, part, samples
+from tests.merge_by_hand import EXPECT, KINDS, kafka_plan, part, samples
 
 INTERVAL = 200
 THERE: Mapping[str, tuple[Any, ...]] = {
@@ -48,9 +47,7 @@ async def flaps(tick: Ticks, left: float) -> Collected:
     return Collected((samples(kind, tick.start, THERE[kind]), part(tick.start)))
 
 
-def run(
-    recovery: RecoveryConfig, ticks: int, heard: Callable[[Coverage], None]
-) -> list[dict[str, Any]]:
+def run(recovery: RecoveryConfig, ticks: int, heard: Listener) -> list[dict[str, Any]]:
     """Run for so many ticks; the rows that came out."""
     drain, background = Drain(), Background()
     begin = wall_clock()
@@ -63,7 +60,7 @@ def run(
     flow = Dataflow("test")
     due = op.input("targets", flow, TargetSource(targets, schedule, drain))
     results = offload("collect", due, flaps, pools, drain, deadline=lambda _: fill.grace)
-    plans = {"prod": Plan("prod", "production", None, EXPECT)}
+    plans = {"prod": kafka_plan(expect=EXPECT)}
     out: list[Any] = []
     op.output("out", merge("merge", due, results, plans, fill, drain, heard), TestingSink(out))
     try:
@@ -81,7 +78,7 @@ def test_every_tick_has_one_sample_of_what_is_expected_through_failures_and_a_re
     """Collected or filled: none is missing and none double, those of the pause among them."""
     init_db_dir(tmp_path, 1)
     recovery = RecoveryConfig(tmp_path)
-    coverage: list[Coverage] = []
+    coverage: list[Any] = []
     rows = run(recovery, 6, coverage.append)
     rows += run(recovery, 6, coverage.append)
 

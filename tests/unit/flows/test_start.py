@@ -98,7 +98,7 @@ EXPORT = (
     below("flows", "export peers runtime state state_disk")
     | below("flows.observe", "progress")
     | below("operators", "drain events fleets retired served")
-    | below("operators.schema", "ipc unreadable")
+    | below("operators.schema", "events ipc unreadable")
     | below("operators.simulate", "anomaly_table")
     | below("operators.simulate.rabbitmq", "cluster layout nodes queues")
     | below("sinks", "dead_letters delivery events job partitioned patience")

@@ -11,6 +11,7 @@ from flows.stream import Stream, stream
 from operators.drain import Drain
 from operators.fleets import FleetSource
 from operators.schedule import Range, RealTime
+from operators.schema.events import nobody
 from operators.targets import TargetSource
 from sinks.parquet.direct import DirectParquet
 from sinks.parquet.settings import ParquetSettings
@@ -47,7 +48,7 @@ def test_step_ids_of_the_stream() -> None:
         drain=drain,
         sinks={"parquet": TestingSink([])},
         saw=lambda _cluster, _batch: None,
-        listener=lambda _event: None,
+        listener=nobody,
     )
     assert stateful_ids(stream(parts)) == {
         "mqpipe.targets",

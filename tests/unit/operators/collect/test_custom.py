@@ -185,7 +185,7 @@ def test_what_a_tick_lacks_is_reported() -> None:
         async def close(self) -> None:
             raise NotImplementedError
 
-    heard: list[CollectedInPart] = []
+    heard: list[Any] = []
     collectors = Collectors({"jobs": InPart()}, heard.append)
     for _ in range(2):
         asyncio.run(collectors.work(TICK, 5.0))
@@ -230,7 +230,7 @@ def test_names_of_collectors_fit_the_rest(changed: dict[str, Any], says: str) ->
 def test_a_custom_target_has_no_clusters_row() -> None:
     """In hybrid mode its entities are filled, but nothing is joined from kinds it has not."""
     identity = ClusterIdentity("jobs", "test", None)
-    merge = ClusterMerge(Plan("jobs", "test", joined=False), FillSettings())
+    merge = ClusterMerge(Plan("jobs", "test", provider="kafka"), FillSettings())
     found = []
     for number_ in range(3):
         tick = Ticks("jobs", number_ * 30_000, 30_000, kind="jobs")

@@ -11,12 +11,12 @@ import pytest
 from operators.collect.settings import ExpectSettings
 from operators.merge.fills import BLOCK_ROWS
 from operators.merge.levels import times_of
-from operators.merge.plan import UNFILLED, Plan
+from operators.merge.plan import UNFILLED
 from operators.merge.settings import FillSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import BROKER, CLUSTER, COLLECTION, TOPIC
 from operators.ticks import Outcome, TickResult
-from tests.merge_by_hand import INTERVAL, KINDS, Harness, T, due, result, samples
+from tests.merge_by_hand import INTERVAL, KINDS, Harness, T, due, kafka_plan, result, samples
 
 
 def brief(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str, int, bool]]:
@@ -440,7 +440,7 @@ def test_state_of_another_account_is_set_aside() -> None:
     """GUIDs hold the account: with another one, what was known is of other entities."""
     h = Harness(ExpectSettings(), FillSettings(stale_after=0))
     h.tick(T)
-    h.plan = Plan("prod", "production", 7, ExpectSettings())
+    h.plan = kafka_plan(account_id=7)
     h.restart()
     h.give(*(due(kind, T + INTERVAL) for kind in KINDS))
     assert [r["entity_guid"].split("|")[0] for r in h.wait(T + INTERVAL + 15_000)] == ["7"]
@@ -451,7 +451,7 @@ def test_what_is_no_longer_expected_and_was_never_seen_is_forgotten() -> None:
     h = Harness()
     h.give(*(due(kind, T) for kind in KINDS))
     h.wait(T + 15_000)
-    h.plan = Plan("prod", "production", None, ExpectSettings(topics=("new",)))
+    h.plan = kafka_plan(expect=ExpectSettings(topics=("new",)))
     h.restart()
     h.give(*(due(kind, T + INTERVAL) for kind in KINDS))
     assert brief(h.wait(T + INTERVAL + 15_000)) == {("prod/new", "filled", 1, False)}

@@ -12,7 +12,6 @@ from operators.collect.settings import ExpectSettings
 from operators.merge.cluster import ClusterMerge
 from operators.merge.continuity import GROWS_BY, Course, constant, filled
 from operators.merge.like import like_fleet, preset_fleet
-from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.schema.arrow import TIMESTAMP, entity_type_of, sample_batch
 from operators.schema.metrics import (
@@ -27,6 +26,7 @@ from operators.simulate.settings import FleetSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import shard_of
 from operators.ticks import Outcome, TickResult, Ticks
+from tests.merge_by_hand import kafka_plan
 from tests.samples import HOUR, MONDAY
 
 INTERVAL = 30_000
@@ -38,8 +38,8 @@ KINDS = {"brokers": [BROKER], "topics": [TOPIC, CLUSTER], "groups": [CONSUMER_GR
 
 def with_a_gap(fleet: FleetSettings) -> tuple[list[pa.RecordBatch], list[pa.RecordBatch]]:
     """A cluster that goes as the fleet does, and what the merge makes of it when GAP is missing."""
-    like = like_fleet(fleet, 42, "prod", None, ExpectSettings())
-    plan = Plan("prod", "production", like=like)
+    like = like_fleet(fleet, 42, "prod", None, ExpectSettings(), "kafka")
+    plan = kafka_plan(like=like)
     merge = ClusterMerge(
         plan,
         FillSettings(stale_after=0.0),
@@ -199,9 +199,9 @@ def test_processor_follows_traffic_down_to_its_rest() -> None:
 def test_never_seen_entities_have_the_levels_of_the_fleet() -> None:
     """What is expected and was never seen is filled with the preset's figures, under its name."""
     expect = ExpectSettings(brokers=(7,), topics=("app-events", "orders"), groups=("a:b/c",))
-    like = like_fleet(preset_fleet("production"), 42, "prod", 1, expect)
+    like = like_fleet(preset_fleet("production", "kafka"), 42, "prod", 1, expect, "kafka")
     merge = ClusterMerge(
-        Plan("prod", "production", 1, expect, like),
+        kafka_plan("prod", "production", 1, expect, like),
         FillSettings(),
     )
     for kind in KINDS:
@@ -222,4 +222,4 @@ def test_cluster_is_not_like_a_fleet_of_queues() -> None:
     """A fleet of another provider has no levels for Kafka's entities: it is refused."""
     fleet = FleetSettings(name="queues", provider="sqs")
     with pytest.raises(ValueError, match=r"cannot be like the sqs fleet `queues`"):
-        like_fleet(fleet, 1, "prod", None, ExpectSettings())
+        like_fleet(fleet, 1, "prod", None, ExpectSettings(), "kafka")

@@ -14,10 +14,10 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from operators.collect.settings import ExpectSettings
 from operators.drain import Drain
 from operators.merge.operator import merge
-from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.schema.metrics import COLLECTION
 from operators.ticks import Outcome, TickResult, Ticks
+from tests.merge_by_hand import kafka_plan
 
 INTERVAL = 30_000
 T = 1_000 * INTERVAL
@@ -38,7 +38,8 @@ def flow_of(
 ) -> tuple[Dataflow, list[Any]]:
     """A dataflow from prepared ticks and results to a list."""
     plans = {
-        name: Plan(name, "test", None, ExpectSettings(topics=("orders",))) for name in clusters
+        name: kafka_plan(name, "test", expect=ExpectSettings(topics=("orders",)))
+        for name in clusters
     }
     flow = Dataflow("test")
     both = op.input("in", flow, TestingSource(inputs))

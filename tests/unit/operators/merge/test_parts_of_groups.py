@@ -9,7 +9,6 @@ import pyarrow as pa
 from operators.collect.settings import ExpectSettings
 from operators.merge.cluster import ClusterMerge
 from operators.merge.like import like_fleet, preset_fleet
-from operators.merge.plan import Plan
 from operators.merge.settings import FillSettings
 from operators.schema.arrow import entity_type_of
 from operators.schema.metrics import (
@@ -25,6 +24,7 @@ from operators.simulate.settings import FleetSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import shard_of
 from operators.ticks import Outcome, TickResult, Ticks
+from tests.merge_by_hand import kafka_plan
 from tests.samples import INTERVAL, NEW_YEAR
 
 KINDS = {
@@ -41,9 +41,12 @@ def merged(
     ticks: int, there: Sequence[int], expect: ExpectSettings
 ) -> dict[EntityType, pl.DataFrame]:
     """A cluster that goes as a fleet does, and is reached at some ticks only."""
-    fleet = preset_fleet("production")
-    plan = Plan(
-        "prod", "production", expect=expect, like=like_fleet(fleet, 42, "prod", None, expect)
+    fleet = preset_fleet("production", "kafka")
+    plan = kafka_plan(
+        "prod",
+        "production",
+        expect=expect,
+        like=like_fleet(fleet, 42, "prod", None, expect, "kafka"),
     )
     merge = ClusterMerge(plan, FillSettings(stale_after=STALE * INTERVAL / 1000))
     shard = Shard(shard_of(fleet, 42, "prod"), None, origin=Origin.COLLECTED)
@@ -86,7 +89,7 @@ def names_of(fleet: FleetSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def test_filled_rows_sum_from_the_first_tick_that_lacks() -> None:
     """The group's and the topic's lag are the sums of these rows, however long nothing comes."""
-    topics, groups = names_of(preset_fleet("production"))
+    topics, groups = names_of(preset_fleet("production", "kafka"))
     found = merged(8, range(3), ExpectSettings(topics=topics, groups=groups))
     pairs = found[GROUP_TOPIC]
     for kind, by, column in (
@@ -112,7 +115,7 @@ def test_what_nobody_expects_is_filled_together_after_long_silence() -> None:
 
 def test_which_topics_a_group_reads_is_not_made_up() -> None:
     """Groups that were never seen are filled, alone."""
-    topics, groups = names_of(preset_fleet("production"))
+    topics, groups = names_of(preset_fleet("production", "kafka"))
     found = merged(3, (), ExpectSettings(topics=topics, groups=groups))
     assert GROUP_TOPIC not in found
     assert len(found[CONSUMER_GROUP]) == 3 * len(groups)
