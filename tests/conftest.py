@@ -17,8 +17,11 @@ from tests.kafka.security import SecuredKafka
 from tests.newrelic.stand_in import StandIn
 from tests.ports import PortClaim
 from tests.rabbitmq.server import RabbitServer
+from tests.scratch import write_in_memory
 
 T = TypeVar("T")
+
+write_in_memory()
 
 # What is imported and collected stays: nobody need look for garbage among it.
 gc.disable()

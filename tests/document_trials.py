@@ -28,10 +28,13 @@ def needs_kafka(page: Path) -> bool:
     return any("kafka" in block.notes for block in blocks(page))
 
 
-def try_page(page: Path, folder: Path, bootstrap: str | None, given: Mapping[str, str]) -> None:
+def try_page(
+    page: Path, folder: Path, scripts: Path, bootstrap: str | None, given: Mapping[str, str]
+) -> None:
     """Try every block of a page in an empty folder; `bootstrap` is the broker's address.
 
-    `given` is the process's environment, read by whoever starts the thread: pytest writes to it.
+    `mqpipe` is the console script in the folder `scripts`. `given` is the process's environment,
+    read by whoever starts the thread: pytest writes to it.
 
     Raises:
         AssertionError: a block does not do what the page says.
@@ -39,7 +42,7 @@ def try_page(page: Path, folder: Path, bootstrap: str | None, given: Mapping[str
     environment = {
         **given,
         **PLACEHOLDERS,
-        "PATH": f"{Path(sys.executable).parent}:{given['PATH']}",
+        "PATH": f"{scripts}:{Path(sys.executable).parent}:{given['PATH']}",
         "COLUMNS": "80",
     }
     if bootstrap is not None:

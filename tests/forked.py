@@ -58,7 +58,8 @@ IMPORTED_BY = ("OPENBLAS_NUM_THREADS", "1"), ("PYDANTIC_DISABLE_PLUGINS", "__all
 MQPIPE = "flows"
 """The module that stands for the console script."""
 
-_GREATEST = 1 << 20
+GREATEST = 1 << 20
+"""Bytes of an order, at most."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -81,7 +82,7 @@ class Forked(subprocess.Popen[str]):
         folder, environment, pipes = given[4], given[5], given[9:15]
         order = {"command": args, "folder": str(folder), "environment": dict(environment)}
         of_child = [fd if fd != -1 else own for own, fd in enumerate((pipes[0], *pipes[3::2]))]
-        self.pid = _prepared().fork(order, of_child)
+        self.pid = prepared().fork(order, of_child)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
@@ -104,19 +105,20 @@ class Prepared:
         """The number of a new process that does as ordered, with these three standard streams."""
         with self._one_at_a_time:
             socket.send_fds(self._orders, [json.dumps(order).encode()], streams)
-            number = self._orders.recv(_GREATEST)
+            number = self._orders.recv(GREATEST)
         if not number:
             raise ChildProcessError("the process that forks has ended; standard error says why")
         return int(number)
 
 
-_prepared = cache(Prepared)
+prepared = cache(Prepared)
+"""The one of this process, made where it is first asked for."""
 
 
 def _serve(orders: socket.socket) -> dict[str, Any] | None:
     """Forks for each order; in a process that is forked: its order. None at the end."""
     while True:
-        text, descriptors, _, _ = socket.recv_fds(orders, _GREATEST, 3)
+        text, descriptors, _, _ = socket.recv_fds(orders, GREATEST, 3)
         if not text:
             return None
         answer, write_end = os.pipe()

@@ -14,10 +14,15 @@ from flows.config import Config
 from flows.loading import parse
 from tests.document_trials import PLACEHOLDERS, needs_kafka, try_page
 from tests.documents import PAGES, ROOT, blocks, links
+from tests.forked import SCRIPT
+from tests.forked_script import script_in
 
 ROOMS = ("flows", "operators", "sinks")
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+NEW_INTERPRETERS = ("README.md", "docs/collectors.md")
+"""Pages whose commands are the console script itself; those of others are forked."""
 
 AT_ONCE = 4
 """Pages that are tried side by side: for half of their time they wait for ticks."""
@@ -47,10 +52,18 @@ def trials(
     ]
     asked.sort(key=lambda name: -len(blocks(ROOT / name)))
     given = dict(os.environ)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with (
+        script_in(tmp_path_factory.mktemp("scripts")) as forked,
+        ThreadPoolExecutor(AT_ONCE) as threads,
+    ):
         yield {
             name: threads.submit(
-                try_page, ROOT / name, tmp_path_factory.mktemp("page"), bootstrap, given
+                try_page,
+                ROOT / name,
+                tmp_path_factory.mktemp("page"),
+                SCRIPT.parent if name in NEW_INTERPRETERS else forked,
+                bootstrap,
+                given,
             )
             for name in asked
             if bootstrap is not None or not needs_kafka(ROOT / name)
