@@ -1,7 +1,6 @@
 """kill -9 of a recording and of its replay: the topic has everything, the replay has it again."""
 
 import random
-import time
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +10,7 @@ from polars.testing import assert_frame_equal
 from tests.crash.kills import KILLS
 from tests.crash.test_kill_run_and_export import killed_after
 from tests.kafka.cluster import Kafka
-from tests.mqpipe import samples, start, stop, wait_for_log
+from tests.mqpipe import samples, start, stop, stored_epoch, wait_for_log, wait_until
 
 LABELS = ("cluster", "broker", "topic", "consumer_group")
 KEY = ("entity_guid", "timestamp", "origin")
@@ -67,9 +66,10 @@ def test_a_killed_replay_of_a_killed_run_has_each_of_its_samples(
     for _ in range(kills):
         run = start(tmp_path, "run", "c.yaml", "--no-live")
         assert killed_after(run, chance.uniform(0.1, 3)), seed
+    stored = stored_epoch(tmp_path / "state/run")
     run = start(tmp_path, "run", "c.yaml", "--no-live")
     wait_for_log(run, "started")
-    time.sleep(2)
+    wait_until(run, lambda: stored_epoch(tmp_path / "state/run") > stored + 2)
     ended = stop(run)
     assert ended.code == 0, ended.err[-4000:]
 
