@@ -73,7 +73,7 @@ def _answer(asking: socket.socket) -> None:
             os.close(stream)
         asking.send(str(process).encode())
         ends = os.pidfd_open(process)
-        ready, _, _ = select.select([ends, asking], [], [])
+        ready, _, _ = select.select([ends, asking.fileno()], [], [])
         os.close(ends)
         if ends not in ready:
             os.kill(process, signal.SIGKILL)
