@@ -11,8 +11,10 @@ import pytest
 
 from tests.grouping import LastUses, part
 from tests.kafka.cluster import PROXIED, ExternalKafka, Kafka, KafkaCluster, ReopenedKafka
+from tests.kafka.groups import PATIENT
 from tests.kafka.jars import VERSION, VERSIONS, MissingToolError
 from tests.kafka.mending import mend
+from tests.kafka.retention import EAGER, remote_storage
 from tests.kafka.security import SecuredKafka
 from tests.newrelic.stand_in import StandIn
 from tests.ports import PortClaim
@@ -127,6 +129,31 @@ def mended_kafka3(breakable_kafka3: KafkaCluster) -> Iterator[KafkaCluster]:
     """A cluster of three brokers, empty and whole, for one test at a time, which may kill and hang them."""
     yield breakable_kafka3
     mend(breakable_kafka3)
+
+
+@pytest.fixture(scope="session")
+def breakable_kafka(request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
+    """A cluster of one broker that tests ask for as `mended_kafka`."""
+    yield from shared(request, KafkaCluster)
+
+
+@pytest.fixture
+def mended_kafka(breakable_kafka: KafkaCluster) -> Iterator[KafkaCluster]:
+    """A cluster of one broker, empty and up, for one test at a time, which may kill and hang it."""
+    yield breakable_kafka
+    mend(breakable_kafka)
+
+
+@pytest.fixture(scope="session")
+def eager_kafka(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KafkaCluster]:
+    """A broker that removes what is too old at once, and keeps members that hang; with remote storage.
+
+    Shared by tests that make topics and groups with names of their own.
+    """
+    settings = {**PATIENT, **EAGER, **remote_storage(tmp_path_factory.mktemp("remote"))}
+    yield from shared(request, lambda: KafkaCluster(settings=settings))
 
 
 @pytest.fixture(scope="session")

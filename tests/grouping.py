@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-SHARED = ("kafka3", "other_kafka", "secured_kafka", "rabbit", "mended_kafka3", "rabbit3")
+SHARED = (
+    "kafka3",
+    "other_kafka",
+    "secured_kafka",
+    "rabbit",
+    "mended_kafka3",
+    "mended_kafka",
+    "eager_kafka",
+    "rabbit3",
+)
 """Fixtures that take long to make: all tests that ask for one go to one worker, which makes it."""
 BROKERS = 2
 """How many workers have a `kafka` of their own, beside those on the default port: one costs as much while it

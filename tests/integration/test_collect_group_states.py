@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from operators.schema.metrics import CONSUMER_GROUP, PARTITION_OFFSET
-from tests.conftest import started
 from tests.integration.collected_rows import collect_once, rows_of, settings_of
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.groups import (
-    PATIENT,
     assigning,
     live_streams_member,
     never_read,
@@ -54,9 +52,10 @@ class Found:
 
 
 @pytest.fixture(scope="module")
-def found() -> Iterator[Found]:
+def found(eager_kafka: KafkaCluster) -> Iterator[Found]:
     """By hand, for a moment of any other client: members that stand still."""
-    with started(lambda: KafkaCluster(settings=PATIENT)) as kafka, ExitStack() as live:
+    kafka = eager_kafka
+    with ExitStack() as live:
         topic = create_topic(kafka, 4)
         produce(kafka, topic, [5, 1, 7, 2])
         commit(kafka, topic, "others", [0] * 4)  # Now there are coordinators.

@@ -1,9 +1,7 @@
 """Topics with tiered storage on a real broker, whose remote segments Kafka's own LocalTieredStorage keeps."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -12,7 +10,6 @@ from operators.collect.cluster_collector import ClusterCollector
 from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from tests.integration.collected_rows import row_of, settings_of, tick
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.jars import tiered_jar
 from tests.kafka.workload import commit, create_topic, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -20,7 +17,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 WAIT = 60.0
 """Seconds until segments lie in remote storage and no more on the broker's disk, at most."""
 
-STORAGE = "org.apache.kafka.server.log.remote.storage.LocalTieredStorage"
+PAUSE = 0.5
+"""Seconds between messages, which the broker moves a segment at a time."""
+
 LOCAL = {
     "remote.storage.enable": "true",
     "local.retention.ms": "1000",
@@ -30,26 +29,6 @@ LOCAL = {
 }
 
 
-@pytest.fixture(scope="module")
-def tiered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """A broker with remote storage, which copies and removes at once."""
-    remote: Path = tmp_path_factory.mktemp("remote")
-    settings = {
-        "log.retention.check.interval.ms": "500",
-        "log.initial.task.delay.ms": "500",
-        "remote.log.storage.system.enable": "true",
-        "remote.log.storage.manager.class.name": STORAGE,
-        "remote.log.storage.manager.class.path": str(tiered_jar()),
-        "remote.log.metadata.manager.listener.name": "PLAINTEXT",
-        "remote.log.manager.task.interval.ms": "500",
-        "rsm.config.dir": str(remote),
-        "rlmm.config.remote.log.metadata.topic.num.partitions": "1",
-        "rlmm.config.remote.log.metadata.topic.replication.factor": "1",
-    }
-    with KafkaCluster(settings=settings) as kafka:
-        yield kafka
-
-
 def offset(kafka: KafkaCluster, topic: str, asked: int) -> int:
     """What Kafka's own tool reports of partition 0."""
     tool = "org.apache.kafka.tools.GetOffsetShell"
@@ -57,17 +36,20 @@ def offset(kafka: KafkaCluster, topic: str, asked: int) -> int:
 
 
 @pytest.mark.timeout(180)
-def test_what_is_local_and_what_is_remote_are_told_apart(tiered: KafkaCluster) -> None:
+def test_what_is_local_and_what_is_remote_are_told_apart(eager_kafka: KafkaCluster) -> None:
     """As Kafka's own tool reports; a group's remote messages are those it has not read. Nothing is lost."""
+    tiered = eager_kafka
     admin = AdminClient({"bootstrap.servers": tiered.bootstrap_servers})
     admin.create_topics([NewTopic("deep", 1, 1, config=LOCAL)])["deep"].result(30)
     plain = create_topic(tiered, 1, name="plain")
     produce(tiered, plain, [10])
     commit(tiered, plain, "other", [4])
     deadline = monotonic() + WAIT
-    while not (local := offset(tiered, "deep", -4)):
+    first = tiered.log_dir(1) / "deep-0" / f"{0:020}.log"
+    while first.exists():
         assert monotonic() < deadline, tiered.log(1)
         produce(tiered, "deep", [20], size=1_000)
+        sleep(PAUSE)
     commit(tiered, "deep", "behind", [7])
 
     async def run() -> dict[str, object]:
@@ -78,7 +60,8 @@ def test_what_is_local_and_what_is_remote_are_told_apart(tiered: KafkaCluster) -
         finally:
             await collector.close()
 
-    before = local
+    before = offset(tiered, "deep", -4)
+    assert before > 0
     found = asyncio.run(run())
     after, end = offset(tiered, "deep", -4), offset(tiered, "deep", -1)
     assert offset(tiered, "deep", -2) == 0

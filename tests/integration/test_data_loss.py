@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -16,25 +16,18 @@ from operators.schema.metrics import CONSUMER_GROUP, GROUP_TOPIC
 from operators.ticks import Collected, Outcome, TickResult, Ticks
 from tests.integration.collected_rows import INTERVAL, row_of, settings_of, tick
 from tests.kafka.cluster import Kafka, KafkaCluster
+from tests.kafka.retention import CHECK
 from tests.kafka.workload import commit, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-CHECK, SEGMENT = 1.0, 2.0
-"""Seconds: how often the broker looks for what is too old, and how much of it is a segment."""
+SEGMENT = 2.0
+"""Seconds: how much is a segment."""
 
 PAUSE = 0.5
 """Seconds between two ticks."""
 
 AHEAD = ("marginSeconds", "lostMessages", "lagState", "unreadMessages", "totalLag")
-
-
-@pytest.fixture(scope="module")
-def eager() -> Iterator[Kafka]:
-    """A broker that removes what is too old at once."""
-    settings = {"log.retention.check.interval.ms": "1000", "log.initial.task.delay.ms": "1000"}
-    with KafkaCluster(settings=settings) as kafka:
-        yield kafka
 
 
 def topic_of(kafka: Kafka, name: str, **config: str) -> str:
@@ -115,16 +108,20 @@ def half_way(found: list[tuple[float, float | None, int]]) -> tuple[float, float
     "retention",
     [15.0, pytest.param(60.0, marks=pytest.mark.long("waits for a minute of retention"))],
 )
-def test_a_stopped_group_loses_when_its_margin_said(eager: Kafka, retention: float) -> None:
+def test_a_stopped_group_loses_when_its_margin_said(
+    eager_kafka: KafkaCluster, retention: float
+) -> None:
     """Not sooner than was said half way, nor later than a tenth of that, a check and a segment."""
     kept = {"retention.ms": str(round(retention * 1000))}
-    topic = topic_of(eager, f"kept-{retention:g}", **kept)
-    produce(eager, topic, [20])
-    commit(eager, topic, f"stopped-{topic}", [5])
+    topic = topic_of(eager_kafka, f"kept-{retention:g}", **kept)
+    produce(eager_kafka, topic, [20])
+    commit(eager_kafka, topic, f"stopped-{topic}", [5])
 
     async def watched() -> list[tuple[float, float | None, int]]:
-        async with Watch(eager, topic) as watch:
-            return await until_lost(watch, f"stopped-{topic}", lambda: produce(eager, topic, [10]))
+        async with Watch(eager_kafka, topic) as watch:
+            return await until_lost(
+                watch, f"stopped-{topic}", lambda: produce(eager_kafka, topic, [10])
+            )
 
     found = asyncio.run(watched())
     before, lost = found[-2][0], found[-1][0]
@@ -157,18 +154,18 @@ class Steady:
 
 
 @pytest.mark.timeout(300)
-def test_a_stopped_group_loses_when_its_margin_by_bytes_said(eager: Kafka) -> None:
+def test_a_stopped_group_loses_when_its_margin_by_bytes_said(eager_kafka: KafkaCluster) -> None:
     """`retention.bytes` alone limits the topic; how large messages are the brokers' disks say.
 
     Kafka removes a segment only where what stays is `retention.bytes` yet.
     """
-    topic = topic_of(eager, "sized", **{"retention.ms": "-1", "retention.bytes": str(HOLDS)})
-    produce(eager, topic, [20], size=PAYLOAD)
-    commit(eager, topic, "stopped", [5])
+    topic = topic_of(eager_kafka, "sized", **{"retention.ms": "-1", "retention.bytes": str(HOLDS)})
+    produce(eager_kafka, topic, [20], size=PAYLOAD)
+    commit(eager_kafka, topic, "stopped", [5])
 
     async def watched() -> list[tuple[float, float | None, int]]:
-        async with Watch(eager, topic, log_dirs=True) as watch:
-            return await until_lost(watch, "stopped", Steady(eager, topic))
+        async with Watch(eager_kafka, topic, log_dirs=True) as watch:
+            return await until_lost(watch, "stopped", Steady(eager_kafka, topic))
 
     found = asyncio.run(watched())
     before, lost = found[-2][0], found[-1][0]
@@ -180,11 +177,11 @@ def test_a_stopped_group_loses_when_its_margin_by_bytes_said(eager: Kafka) -> No
 
 
 @pytest.mark.timeout(120)
-def test_deleted_records_are_lost_once_and_apart_from_lag(eager: Kafka) -> None:
+def test_deleted_records_are_lost_once_and_apart_from_lag(eager_kafka: KafkaCluster) -> None:
     """Of 40 that wait 30 are deleted; later others, of which some were read; nobody's loss is reported twice."""
-    topic = topic_of(eager, "cleared", **{"retention.ms": "-1"})
-    admin = AdminClient({"bootstrap.servers": eager.bootstrap_servers})
-    produce(eager, topic, [50])
+    topic = topic_of(eager_kafka, "cleared", **{"retention.ms": "-1"})
+    admin = AdminClient({"bootstrap.servers": eager_kafka.bootstrap_servers})
+    produce(eager_kafka, topic, [50])
 
     def delete(before: int) -> None:
         admin.delete_records([TopicPartition(topic, 0, before)])[TopicPartition(topic, 0)].result(
@@ -195,9 +192,9 @@ def test_deleted_records_are_lost_once_and_apart_from_lag(eager: Kafka) -> None:
         return tuple(row[name] for name in ("totalLag", "unreadMessages", "lostMessages"))
 
     async def watched() -> None:
-        async with Watch(eager, topic) as watch:
+        async with Watch(eager_kafka, topic) as watch:
             for group, offset in (("slow", 10), ("ahead", 50)):
-                await asyncio.to_thread(commit, eager, topic, group, [offset])
+                await asyncio.to_thread(commit, eager_kafka, topic, group, [offset])
             assert reported(await watch.row("slow"))[:2] == (40, 40)
             await asyncio.to_thread(delete, 40)
             rows = await watch.rows()
@@ -209,7 +206,7 @@ def test_deleted_records_are_lost_once_and_apart_from_lag(eager: Kafka) -> None:
             assert reported(row) == (40, 10, 0)
             # What it never read is before the log's start yet.
             assert row["lagState"] == "losing"
-            await asyncio.to_thread(commit, eager, topic, "slow", [44])
+            await asyncio.to_thread(commit, eager_kafka, topic, "slow", [44])
             row = await watch.row("slow")
             assert reported(row) == (6, 6, 0)
             assert row["lagState"] != "losing"

@@ -95,7 +95,7 @@ def test_a_topic_that_is_there_is_left_as_it_is(kafka: KafkaFixture, tmp_path: P
 
 
 @pytest.mark.slow
-def test_an_outage_is_waited_for(tmp_path: Path) -> None:
+def test_an_outage_is_waited_for(mended_kafka: KafkaCluster, tmp_path: Path) -> None:
     """The broker dies before anything was sent, and comes back: everything arrives."""
     topic = "samples"
     delivered, retried = threading.Event(), threading.Event()
@@ -106,42 +106,44 @@ def test_an_outage_is_waited_for(tmp_path: Path) -> None:
         if isinstance(event, DeliveryRetried):
             retried.set()
 
-    with KafkaCluster(1) as cluster:
-        sink = settings(
-            cluster.bootstrap_servers, tmp_path, topic, client={"message.timeout.ms": 2_000}
-        )
-        job = job_in(tmp_path, listener=listener, grace_left=lambda: 60.0)
-        spooled = SpooledSink(Kafka(sink), sink.spool, job)
-        part = spooled.build_part("step", "spool-0", None)
-        part.write_batch([numbered(range(10))])
-        part.snapshot()
-        assert delivered.wait(60)
-        cluster.kill(1)
-        part.write_batch([numbered(range(10, 20))])
-        part.snapshot()
-        assert retried.wait(60)
-        cluster.start(1)
-        part.close()
-        assert set(numbers(consume(cluster.bootstrap_servers, topic))) == set(range(20))
+    cluster = mended_kafka
+    sink = settings(
+        cluster.bootstrap_servers, tmp_path, topic, client={"message.timeout.ms": 2_000}
+    )
+    job = job_in(tmp_path, listener=listener, grace_left=lambda: 60.0)
+    spooled = SpooledSink(Kafka(sink), sink.spool, job)
+    part = spooled.build_part("step", "spool-0", None)
+    part.write_batch([numbered(range(10))])
+    part.snapshot()
+    assert delivered.wait(60)
+    cluster.kill(1)
+    part.write_batch([numbered(range(10, 20))])
+    part.snapshot()
+    assert retried.wait(60)
+    cluster.start(1)
+    part.close()
+    assert set(numbers(consume(cluster.bootstrap_servers, topic))) == set(range(20))
 
 
 @pytest.mark.slow
-def test_what_a_broker_that_dies_in_a_drain_does_not_take_is_redelivered(tmp_path: Path) -> None:
+def test_what_a_broker_that_dies_in_a_drain_does_not_take_is_redelivered(
+    mended_kafka: KafkaCluster, tmp_path: Path
+) -> None:
     """The run ends well and in time all the same, and says what waits; then it has all rows."""
-    with KafkaCluster(1) as cluster:
-        (tmp_path / "c.yaml").write_text(CONFIG.format(bootstrap=cluster.bootstrap_servers))
-        run = start(tmp_path, "run", "c.yaml", "--no-live")
-        wait_for_log(run, "topic created")
-        run.send_signal(signal.SIGTERM)
-        wait_for_log(run, "draining")
-        cluster.kill(1)
-        _, err = run.communicate(timeout=60)
-        assert run.returncode == 0, err
-        assert json.loads(err.splitlines()[-1])["unsent_bytes"] > 0
-        cluster.start(1)
-        redelivered = mqpipe(tmp_path, "redeliver", "c.yaml")
-        assert redelivered.code == 0, redelivered.err
-        sent = consume(cluster.bootstrap_servers, "samples")
+    cluster = mended_kafka
+    (tmp_path / "c.yaml").write_text(CONFIG.format(bootstrap=cluster.bootstrap_servers))
+    run = start(tmp_path, "run", "c.yaml", "--no-live")
+    wait_for_log(run, "topic created")
+    run.send_signal(signal.SIGTERM)
+    wait_for_log(run, "draining")
+    cluster.kill(1)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 0, err
+    assert json.loads(err.splitlines()[-1])["unsent_bytes"] > 0
+    cluster.start(1)
+    redelivered = mqpipe(tmp_path, "redeliver", "c.yaml")
+    assert redelivered.code == 0, redelivered.err
+    sent = consume(cluster.bootstrap_servers, "samples")
     rows = {
         (row["entity_guid"], row["timestamp"])
         for m in sent

@@ -1,5 +1,6 @@
 """One Kafka broker as a process: started, hung, stopped and killed at will."""
 
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,6 +90,8 @@ class Broker(ServerProcess):
             self.spawn(spawner)
 
     def _answers(self) -> bool:
+        if not self._listens():
+            return False
         # A new client each time: one that lives on asks the other brokers too.
         client = AdminClient(
             {
@@ -102,3 +105,11 @@ class Broker(ServerProcess):
             return self.id in client.list_topics(timeout=1.0).brokers
         except KafkaException:
             return False
+
+    def _listens(self) -> bool:
+        # Asked twenty times a second: a client would cost more than what it waits for.
+        try:
+            socket.create_connection(("127.0.0.1", self.ports["PLAINTEXT"]), timeout=1.0).close()
+        except OSError:
+            return False
+        return True

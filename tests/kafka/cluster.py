@@ -189,6 +189,10 @@ class KafkaCluster:
         """The last lines of a broker's log."""
         return self._brokers[broker_id].log
 
+    def log_dir(self, broker_id: int) -> Path:
+        """The directory of a broker's partitions."""
+        return self._directory / f"broker-{broker_id}"
+
     def _configure(
         self,
         brokers: int,
@@ -210,7 +214,7 @@ class KafkaCluster:
             advertised_here = {
                 name: port for (of, name), port in self.advertised.items() if of == broker_id
             }
-            place = Place(broker_id, ports, security, self._log_dir(broker_id), advertised_here)
+            place = Place(broker_id, ports, security, self.log_dir(broker_id), advertised_here)
             _write(self._properties(broker_id), {**with_metadata(place), **settings})
             configured[broker_id] = Broker(
                 broker_id,
@@ -261,7 +265,7 @@ class KafkaCluster:
             config = str(self._properties(first))
             command = ("format", f"--cluster-id={some_id()}", "--config", config)
             run_tool("kafka.tools.StorageTool", *command, *format_args, version=self.version)
-            shutil.move(self._log_dir(first), directory)
+            shutil.move(self.log_dir(first), directory)
 
         template = self._directory / "formatted"
         if format_args:
@@ -270,10 +274,7 @@ class KafkaCluster:
             template = formatted(self.version, format_one)
         cluster_id = some_id()
         for broker_id in self._brokers:
-            copy_formatted(template, self._log_dir(broker_id), broker_id, cluster_id)
-
-    def _log_dir(self, broker_id: int) -> Path:
-        return self._directory / f"broker-{broker_id}"
+            copy_formatted(template, self.log_dir(broker_id), broker_id, cluster_id)
 
     def _properties(self, broker_id: int) -> Path:
         return self._directory / f"broker-{broker_id}.properties"
