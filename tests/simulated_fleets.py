@@ -1,12 +1,12 @@
 """Helpers of the tests of simulated fleets: fleets in a line, samples as frames."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import polars as pl
 
 from operators.schema.arrow import entity_type_of
-from operators.schema.metrics import EntityType
+from operators.schema.metrics import ENTITY_TYPES, EntityType
 from operators.simulate.settings import FleetSettings, SimulationSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec, shards
@@ -32,12 +32,18 @@ def spec_of(seed: int = 42, anomalies: Sequence[dict[str, Any]] = (), **fleet: A
 
 
 def samples(
-    shard: Shard, counts: Sequence[int], start: int = START, interval: int = INTERVAL
+    shard: Shard,
+    counts: Sequence[int],
+    start: int = START,
+    interval: int = INTERVAL,
+    only: Collection[EntityType] = ENTITY_TYPES,
 ) -> dict[EntityType, pl.DataFrame]:
     """Samples of consecutive blocks by entity type, sorted by key, strings decoded."""
     found: dict[EntityType, list[pl.DataFrame]] = {}
     for count in counts:
         for batch in shard.step(Ticks(shard.spec.cluster, start, interval, count)):
+            if entity_type_of(batch) not in only:
+                continue
             batch.validate(full=True)
             found.setdefault(entity_type_of(batch), []).append(frame(batch))
         start += count * interval

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as numbers
 
 from flows.anomalies.spans import (
     overlapping,
@@ -15,14 +14,29 @@ from flows.score.ranges import RangeSettings, range_precision, range_recall
 from flows.score.volume import volume
 from operators.schema.arrays import Flags
 
-flags = numbers.arrays(np.bool_, st.integers(2, 200))
+
+def in_turn(first: bool, lengths: list[int]) -> Flags:
+    """Runs of these lengths, true and false by turns."""
+    found: Flags = np.repeat(np.arange(len(lengths)) % 2 != first, lengths)
+    return found
+
+
+def bits(data: bytes) -> Flags:
+    """A flag a bit."""
+    return np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.bool_)
+
+
+# By runs, few and long, and by bits, many and short: a flag drawn by itself takes most of the time.
+flags = st.builds(
+    in_turn, st.booleans(), st.lists(st.integers(1, 20), min_size=1, max_size=20)
+) | st.binary(min_size=1, max_size=25).map(bits)
 
 
 @st.composite
 def two(draw: st.DrawFn) -> tuple[Flags, Flags]:
     """Labels with something true and something false, and predictions of the same length."""
     labels = draw(flags.filter(lambda f: bool(f.any() and not f.all())))
-    return labels, draw(numbers.arrays(np.bool_, len(labels)))
+    return labels, np.resize(draw(flags), len(labels))
 
 
 @given(flags)

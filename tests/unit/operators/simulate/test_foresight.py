@@ -50,7 +50,8 @@ def courses(case: dict[str, Any], seeds: range = range(6)) -> Iterator[Course]:
         wrong = {"entity": "sim/billing", "start": BEGIN, **settings["wrong"]}
         fleet = {name: value for name, value in settings.items() if name != "wrong"}
         shard = Shard(spec_of(seed, [wrong], **fleet), 1)
-        rows = samples(shard, [TICKS // 2, TICKS - TICKS // 2])[GROUP_TOPIC]
+        blocks = [TICKS // 2, TICKS - TICKS // 2]
+        rows = samples(shard, blocks, only=[GROUP_TOPIC])[GROUP_TOPIC]
         for _, of in rows.filter(pl.col("consumer_group") == "billing").group_by("topic"):
             yield Course(
                 of["consumerGroup.marginSeconds"].fill_null(np.nan).to_numpy(),
@@ -58,6 +59,12 @@ def courses(case: dict[str, Any], seeds: range = range(6)) -> Iterator[Course]:
                 of["consumerGroup.lostMessages"].to_numpy(),
                 of["consumerGroup.lagState"].to_list(),
             )
+
+
+@pytest.fixture(scope="module", params=LOSSES)
+def losing(request: pytest.FixtureRequest) -> list[Course]:
+    """What groups go through that lose messages, in one of the cases."""
+    return list(courses(LOSSES[request.param]))
 
 
 def errors(said: list[tuple[float, int]]) -> np.ndarray:
@@ -68,11 +75,10 @@ def errors(said: list[tuple[float, int]]) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_margin_says_when_messages_will_be_lost(name: str) -> None:
+def test_the_margin_says_when_messages_will_be_lost(losing: list[Course]) -> None:
     """Half way from the first word that a group falls behind to its first loss: a tenth at most."""
     said = []
-    for course in courses(LOSSES[name]):
+    for course in losing:
         first = int(np.argmax(course.lost > 0))
         assert course.lost[first] > 0, "the case is meant to lose"
         behind = next(t for t, word in enumerate(course.state) if word in ("behind", "stalled"))
@@ -83,10 +89,9 @@ def test_the_margin_says_when_messages_will_be_lost(name: str) -> None:
     assert np.quantile(wrong, 0.9) <= 0.25
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_no_group_that_loses_was_called_safe(name: str) -> None:
+def test_no_group_that_loses_was_called_safe(losing: list[Course]) -> None:
     """A tick before its first loss it has two ticks at most, and long before less than an hour."""
-    for course in courses(LOSSES[name]):
+    for course in losing:
         first = int(np.argmax(course.lost > 0))
         assert course.margin[first - 1] <= 2 * TICK
         behind = next(t for t, word in enumerate(course.state) if word in ("behind", "stalled"))
