@@ -1,6 +1,7 @@
 """Anomalies: they spread along cause, come and go, and label just what they shape."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -63,20 +64,25 @@ def run(anomalies: list[dict[str, Any]], counts: tuple[int, ...] = (240,), **fle
     return samples(Shard(spec_of(anomalies=anomalies, **FLEET | fleet), 1), counts)
 
 
+@cache
+def undisturbed(ticks: int = 240, **fleet: Any) -> Frames:
+    """The samples of a fleet in which nothing goes wrong."""
+    return run([], (ticks,), **fleet)
+
+
 def shaped(calm: pl.DataFrame, real: pl.DataFrame) -> pl.Series:
     """Which samples differ from those of the same fleet without anomalies."""
     columns = [c for c in calm.columns if c not in HISTORY and c != "anomaly"]
-    found = pl.Series([False] * len(calm))
-    for column in columns:
-        found = found | calm[column].ne_missing(real[column])
-    return found
+    differ = [pl.col(column).ne_missing(real[column]) for column in columns]
+    return calm.select(pl.any_horizontal(differ)).to_series()
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
 @pytest.mark.parametrize("kind", OF_KAFKA)
 def test_just_the_shaped_samples_are_labelled(kind: str, replicas: int) -> None:
     """A sample has a label exactly where it differs from that of the undisturbed fleet."""
-    calm, real = run([], replication_factor=replicas), run(one(kind), replication_factor=replicas)
+    calm = undisturbed(replication_factor=replicas)
+    real = run(one(kind), replication_factor=replicas)
     for entity_type in calm:
         differ = shaped(calm[entity_type], real[entity_type])
         assert differ.equals(real[entity_type]["anomaly"].is_not_null())
@@ -100,7 +106,7 @@ def test_every_shaped_sample_is_labelled_where_anomalies_meet(kinds: list[str], 
 @pytest.mark.parametrize("kind", OF_KAFKA)
 def test_everything_returns_to_normal(kind: str) -> None:
     """Some time after its end nothing of an anomaly is left but history."""
-    calm, real = run([], (960,)), run(one(kind), (960,))
+    calm, real = undisturbed(960), run(one(kind), (960,))
     for entity_type, frame in real.items():
         assert frame.filter(pl.col("timestamp") > ONSET)["anomaly"].is_not_null().any() or (
             frame["anomaly"].is_null().all()
@@ -135,7 +141,7 @@ def first(frame: pl.DataFrame, condition: pl.Expr) -> datetime:
 
 def test_a_dead_broker_moves_leaders_and_loads_the_others() -> None:
     """Leaders go to the others at once, partitions are under-replicated, and all comes back."""
-    calm, real = run([]), run(one("broker_down"))
+    calm, real = undisturbed(), run(one("broker_down"))
     dead = real[BROKER].filter(pl.col("broker_id") == 2)
     others = real[BROKER].filter(pl.col("broker_id") != 2)
     down = (pl.col("timestamp") > ONSET) & (pl.col("timestamp") < ONSET + timedelta(minutes=14))
@@ -176,7 +182,7 @@ def test_a_stalled_group_shows_its_cause_before_its_effects() -> None:
 
 def test_a_spike_reaches_brokers_and_groups() -> None:
     """More messages of a topic are more work for its leaders and more lag for its readers."""
-    calm, real = run([]), run(one("spike", magnitude=3.0))
+    calm, real = undisturbed(), run(one("spike", magnitude=3.0))
     during = (pl.col("timestamp") > ONSET + timedelta(minutes=6)) & (
         pl.col("timestamp") < ONSET + timedelta(minutes=12)
     )
