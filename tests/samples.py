@@ -81,27 +81,24 @@ def published(path: Path) -> list[Path]:
 
 def numbers_in(path: Path, cluster: str | None = None) -> list[int]:
     """The numbers of all published rows, sorted; a row that is there twice is there twice."""
+    return _numbers_of(published(path), cluster)
+
+
+def numbers_in_delta(path: Path, cluster: str | None = None) -> list[int]:
+    """The same of the Delta tables below a path: of the files that their logs name."""
+    from deltalake import DeltaTable  # not in processes that only make samples
+
+    tables = [DeltaTable(log.parent) for log in path.glob("*/_delta_log")]
+    return _numbers_of([Path(file) for table in tables for file in table.file_uris()], cluster)
+
+
+def _numbers_of(files: Iterable[Path], cluster: str | None) -> list[int]:
     found: list[int] = []
-    for file in published(path):
+    for file in files:
         rows = pq.ParquetFile(file).read(["entity_name", "cluster_name"]).to_pylist()
         found += [
             int(row["entity_name"].rpartition("/")[2])
             for row in rows
             if cluster in (None, row["cluster_name"])
-        ]
-    return sorted(found)
-
-
-def numbers_in_delta(path: Path, cluster: str | None = None) -> list[int]:
-    """The same of the Delta tables below a path."""
-    import polars as pl  # not in processes that only make samples: it is a fifth of their start
-
-    found: list[int] = []
-    for log in path.glob("*/_delta_log"):
-        rows = pl.read_delta(str(log.parent), columns=["entity_name", "cluster_name"])
-        found += [
-            int(entity.rpartition("/")[2])
-            for entity, name in rows.iter_rows()
-            if cluster in (None, name)
         ]
     return sorted(found)
