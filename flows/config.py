@@ -21,7 +21,7 @@ from sinks.kafka.settings import KafkaSettings
 from sinks.newrelic.settings import NewRelicSettings
 from sinks.otlp.settings import OtlpSettings
 from sinks.parquet.settings import ParquetSettings
-from sinks.settings import DeadLetterSettings
+from sinks.settings import DeadLetterSettings, OfAccount
 
 if TYPE_CHECKING:
     from operators.simulate.spec import ShardSpec
@@ -140,8 +140,10 @@ class Config(Settings):
         if self.mode == "hybrid" and not collected:
             message = "mode hybrid collects and fills, but `clusters` and `collectors` name none"
             yield ("mode",), message
-        if self.sinks.newrelic is not None and self.account_id is None:
-            yield ("sinks", "newrelic"), "New Relic needs `account_id`"
+        for name in self.sinks.names if self.account_id is None else ():
+            settings = getattr(self.sinks, name)
+            if isinstance(settings, OfAccount):
+                yield ("sinks", name), f"{settings.title} needs `account_id`"
 
     def _pool_misfits(self) -> Iterator[Misfit]:
         own = [collector.name for collector in self.collectors]

@@ -1,23 +1,23 @@
-"""What happens in pools as events in New Relic, where the config asks for it."""
+"""What happens in pools, as events to the sinks that take them."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from typing import Any
 
-from flows.config import Config
-from flows.errors import UsageError
+from flows.sinks import usage_errors
 from operators.background import Background
 from operators.events import (
     EVENTS,
-    NOBODY,
     Observer,
     PoolEvent,
     TaskCompleted,
     TaskQueued,
     TaskStarted,
+    observers,
 )
+from sinks.sink import PoolEventOffer, Sink
 
 EVENT_TYPE = "MqpipePoolEvent"
 
@@ -32,25 +32,26 @@ _CLOSING = 5.0
 
 
 @contextmanager
-def pool_events(config: Config, process_id: int = 0) -> Iterator[Observer]:
-    """Who sends pools' events while the block runs, and what is left after it.
-
-    Nobody where `sinks.newrelic.pool_events` does not ask for them.
+def pool_events(
+    sinks: Iterable[Sink], account_id: int | None, process_id: int = 0
+) -> Iterator[Observer]:
+    """Who hands pools' events to the sinks that take them while the block runs, and what is left after it.
 
     Raises:
-        UsageError: the licence key cannot be read.
+        UsageError: what a sink's settings name cannot be used.
     """
-    newrelic = config.sinks.newrelic
-    if newrelic is None or newrelic.pool_events is None or config.account_id is None:
-        yield NOBODY
-        return
-    from sinks.newrelic.poster import EventPoster
+    with ExitStack() as posting:
+        offers = [sink.pool_events for sink in sinks if sink.pool_events is not None]
+        yield observers(
+            *(posting.enter_context(_posted(offer, account_id, process_id)) for offer in offers)
+        )
 
-    try:
-        poster = EventPoster(newrelic, config.account_id)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    wanted = frozenset(e for e in EVENTS if newrelic.pool_events == "all" or e not in _USUAL)
+
+@contextmanager
+def _posted(offer: PoolEventOffer, account_id: int | None, process_id: int) -> Iterator[Observer]:
+    with usage_errors():
+        poster = offer.poster(account_id)
+    wanted = frozenset(event for event in EVENTS if offer.usual or event not in _USUAL)
 
     def hear(event: object) -> None:
         if isinstance(event, PoolEvent) and type(event) in wanted:
@@ -68,7 +69,7 @@ def pool_events(config: Config, process_id: int = 0) -> Iterator[Observer]:
 
 
 def attributes(event: PoolEvent) -> dict[str, Any]:
-    """An event's attributes in New Relic; durations and delays are in seconds."""
+    """An event's attributes; durations and delays are in seconds."""
     return {
         "eventType": EVENT_TYPE,
         "event": type(event).__name__,

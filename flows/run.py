@@ -98,7 +98,7 @@ def run(config: Config, options: RunOptions) -> int:
             live=options.live,
             process_id=options.workers.process_id,
         ) as seen,
-        pool_events(config, options.workers.process_id) as more,
+        pool_events(sinks, config.account_id, options.workers.process_id) as more,
         collection(
             config,
             targets,

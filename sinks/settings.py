@@ -1,6 +1,7 @@
 """Settings that all sinks share."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -16,3 +17,10 @@ class DeadLetterSettings(Settings):
         gt=0,
         description="the most they take on disk; the oldest go first, with a warning",
     )
+
+
+class OfAccount(Settings):
+    """Settings of a sink that sends to an account, which `account_id` of the configuration names."""
+
+    title: ClassVar[str]
+    """Whose account it is."""

@@ -7,7 +7,7 @@ configuration loops over them.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -16,6 +16,8 @@ from sinks.rolled.settings import RollSettings
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
+    import asyncio
+
     import bytewax.outputs
 
     from operators.schema.kafka import KafkaConnection
@@ -81,6 +83,26 @@ class ReadableTopic:
     topic: str
 
 
+class EventPoster(Protocol):
+    """Sends events about mqpipe itself, beside samples and never in their way."""
+
+    def put(self, event: Mapping[str, Any]) -> None:
+        """Take an event, a mapping of attributes, from any thread; returns at once."""
+
+    async def run(self, closing: "asyncio.Event") -> None:
+        """Send what comes until `closing` is set, and then what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolEventOffer:
+    """That a sink takes what happens in pools too."""
+
+    usual: bool
+    """Whether also what is as usual: tasks that begin and complete."""
+    poster: Callable[[int | None], EventPoster]
+    """What sends them, by the account of the job; raises ValueError as `Sink.open`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sink:
     """One sink of a configuration."""
@@ -117,6 +139,8 @@ class Sink:
     """Where samples wait for the network; None where it does not spool."""
     roll: RollSettings | None = None
     """When what it took over appears in files or tables; None where it writes none."""
+    pool_events: PoolEventOffer | None = None
+    """How it takes what happens in pools; None where it does not."""
     redeliver: Callable[["JobContext"], "Redelivery"] | None = None
     """Send its dead letters, and what waits in its spool, once more.
 

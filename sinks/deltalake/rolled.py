@@ -15,7 +15,7 @@ from sinks.events import SamplesPublished, count_by_origin
 from sinks.job import JobContext
 from sinks.partitioned import PartitionedSink
 from sinks.rolled.owner import Owner
-from sinks.rolled.partition import RolledPartition
+from sinks.rolled.partition import RolledPartition, Rolling
 from sinks.rolled.publisher import LOOK_EVERY, Publisher
 from sinks.rolled.waiting import RolledState, Waiting
 
@@ -49,16 +49,8 @@ class RolledDelta(PartitionedSink):
         self._owner = partial(Owner, job.build, store=job.recovery)
         self._waiting = partial(Waiting, directory=job.state / NAME)
         self._background = Publisher(self._tables.commit, look_every, together=True)
-        self._partition = partial(
-            RolledPartition,
-            NAME,
-            settings.roll,
-            self._background,
-            job.listener,
-            clock,
-            final=True,
-            soon=soon,
-        )
+        rolling = Rolling(NAME, settings.roll, self._background, clock, final=True, soon=soon)
+        self._partition = partial(RolledPartition, rolling, job)
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: RolledState | None

@@ -4,7 +4,7 @@ from sinks.delivery import Destination
 from sinks.job import JobContext
 from sinks.kafka.settings import NAME, KafkaSettings
 from sinks.sink import ReadableTopic, Sink
-from sinks.spool.network import network_sink
+from sinks.spool.network import NetworkSink, network_sink
 
 
 def kafka_sink(settings: KafkaSettings) -> Sink:
@@ -21,10 +21,12 @@ def kafka_sink(settings: KafkaSettings) -> Sink:
         return probe(settings)
 
     return network_sink(
-        NAME,
-        settings.topic,
-        settings.spool,
-        destination,
-        probed,
-        readable=ReadableTopic(settings, settings.topic),
+        NetworkSink(
+            NAME,
+            settings.topic,
+            settings.spool,
+            destination,
+            probed,
+            readable=ReadableTopic(settings, settings.topic),
+        )
     )

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from operators.schema.arrow import Only, only
 from operators.schema.logs import Log
+from sinks.ages import by_age
 from sinks.delivery import (
     Parcel,
     Rejected,
@@ -17,7 +18,6 @@ from sinks.delivery import (
     slice_of,
 )
 from sinks.http import HttpClient
-from sinks.newrelic.ages import by_age
 from sinks.newrelic.encode import events, metric_blocks
 from sinks.newrelic.fragments import TEXT
 from sinks.newrelic.payloads import payloads

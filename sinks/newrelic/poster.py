@@ -28,7 +28,7 @@ EVERY = 5.0
 _MAX_STRING = 4_096
 
 
-class EventPoster:
+class NewRelicPoster:
     """Posts plain events (`eventType` and attributes) from a bounded buffer in memory.
 
     They do not go through the spool: what reports on the process must not take room from samples.

@@ -3,14 +3,15 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from operators.schema.secrets import looks_like_key
-from operators.schema.settings import ByteSize, Duration, Settings, part
+from operators.schema.settings import ByteSize, Duration, part
 from operators.schema.urls import http_parts, is_loopback
+from sinks.settings import OfAccount
 from sinks.spool.settings import SpoolSettings
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ _KEY_REGION = re.compile(r"^([a-z]{2})[a-z]*[0-9]{2}x", re.IGNORECASE)
 """A licence key of a region other than US begins with it: `eu01xx…`."""
 
 
-class NewRelicSettings(Settings):
+class NewRelicSettings(OfAccount):
     """Delivery to New Relic."""
+
+    title: ClassVar[str] = "New Relic"
 
     license_key: SecretStr | None = Field(
         default=None, description="ingest licence key of the account"

@@ -9,8 +9,8 @@ from operators.schema.arrow import Only
 from sinks.delivery import Destination
 from sinks.job import JobContext
 from sinks.newrelic.settings import NAME, NewRelicSettings, Shape
-from sinks.sink import Sink, Size
-from sinks.spool.network import network_sink
+from sinks.sink import EventPoster, PoolEventOffer, Sink, Size
+from sinks.spool.network import NetworkSink, network_sink
 
 
 def newrelic_sink(settings: NewRelicSettings) -> Sink:
@@ -19,35 +19,44 @@ def newrelic_sink(settings: NewRelicSettings) -> Sink:
     def destination(job: JobContext) -> Destination:
         from sinks.newrelic.destination import NewRelic
 
-        return NewRelic(settings, account_of(job), job.interval)
+        return NewRelic(settings, known_account(job.account_id), job.interval)
 
     def probed(job: JobContext) -> str:
         from sinks.newrelic.probe import probe
 
-        return probe(settings, account_of(job))
+        return probe(settings, known_account(job.account_id))
 
+    def poster(account_id: int | None) -> EventPoster:
+        from sinks.newrelic.poster import NewRelicPoster
+
+        return NewRelicPoster(settings, known_account(account_id))
+
+    wanted = settings.pool_events
     return network_sink(
-        NAME,
-        str(settings.region),
-        settings.spool,
-        destination,
-        probed,
-        lambda batch: _size(settings.shape, batch).bytes,
-        require=settings.read_license_key,
-        takes_only=_TAKES[settings.shape],
-        shapes={_SHAPES[shape]: partial(_size, shape) for shape in (None, *Shape)},
+        NetworkSink(
+            NAME,
+            str(settings.region),
+            settings.spool,
+            destination,
+            probed,
+            size_of=lambda batch: _size(settings.shape, batch).bytes,
+            shapes={_SHAPES[shape]: partial(_size, shape) for shape in (None, *Shape)},
+            require=settings.read_license_key,
+            takes_only=_TAKES[settings.shape],
+            pool_events=None if wanted is None else PoolEventOffer(wanted == "all", poster),
+        )
     )
 
 
-def account_of(job: JobContext) -> int:
+def known_account(account_id: int | None) -> int:
     """The job's account.
 
     Raises:
         ValueError: it has none.
     """
-    if job.account_id is None:
+    if account_id is None:
         raise ValueError("New Relic needs `account_id`")
-    return job.account_id
+    return account_id
 
 
 _SHAPES: Mapping[Shape | None, str] = {

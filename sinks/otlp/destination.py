@@ -8,10 +8,10 @@ import pyarrow as pa
 from operators.schema.arrow import entity_type_of, row_count
 from operators.schema.events import Listener, nobody
 from operators.schema.logs import Log
+from sinks.ages import by_age
 from sinks.delivery import Parcel, SampleBatches, halve, merged
 from sinks.events import PointsRejected
 from sinks.http import HttpClient
-from sinks.newrelic.ages import by_age
 from sinks.otlp.answers import judge
 from sinks.otlp.encode import encode
 from sinks.otlp.settings import NAME, PAYLOAD_BYTES, OtlpSettings

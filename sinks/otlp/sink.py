@@ -8,7 +8,7 @@ from sinks.delivery import Destination
 from sinks.job import JobContext
 from sinks.otlp.settings import NAME, OtlpSettings
 from sinks.sink import Sink
-from sinks.spool.network import network_sink
+from sinks.spool.network import NetworkSink, network_sink
 
 if TYPE_CHECKING:
     from sinks.otlp.totals import RunningTotals
@@ -41,11 +41,13 @@ def otlp_sink(settings: OtlpSettings) -> Sink:
         return RunningTotals(job.interval)
 
     return network_sink(
-        NAME,
-        settings.host,
-        settings.spool,
-        destination,
-        probed,
-        size_of,
-        running if settings.temporality == "cumulative" else None,
+        NetworkSink(
+            NAME,
+            settings.host,
+            settings.spool,
+            destination,
+            probed,
+            size_of=size_of,
+            running=running if settings.temporality == "cumulative" else None,
+        )
     )

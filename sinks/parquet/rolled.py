@@ -16,7 +16,7 @@ from sinks.parquet.partitions import FIRST, ParquetSink, log
 from sinks.parquet.retention import Retention
 from sinks.parquet.settings import NAME, ParquetSettings
 from sinks.rolled.owner import Owner
-from sinks.rolled.partition import RolledPartition
+from sinks.rolled.partition import RolledPartition, Rolling
 from sinks.rolled.publisher import LOOK_EVERY, Publisher
 from sinks.rolled.waiting import RolledState, Sealed, Waiting, position_text
 from sinks.segments import Position
@@ -44,16 +44,15 @@ class RolledParquet(ParquetSink):
         self._listener = job.listener
         store = self._context.store
         self._background = Publisher(self._publish, look_every, side_by_side=store.slots)
-        self._partition = partial(
-            RolledPartition,
+        rolling = Rolling(
             NAME,
             settings.roll,
             self._background,
-            job.listener,
             clock,
             soon=soon,
             after_snapshot=Retention(store, settings.keep, clock, self._background.submit).look,
         )
+        self._partition = partial(RolledPartition, rolling, job)
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: RolledState | None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 
 from flows.config import Config
 from flows.pool_events import pool_events
+from flows.sinks import sinks_of
 from operators.events import EVENTS, Observer
 from operators.pool.pool import Pool
 from operators.pool.settings import PoolSettings
-from sinks.newrelic.poster import EventPoster
+from sinks.newrelic.poster import NewRelicPoster
 from sinks.patience import Patience
 from tests.mqpipe import mqpipe
 from tests.newrelic.behaviour import Status
@@ -33,6 +35,11 @@ def config(newrelic: StandIn, folder: Path, wanted: str | None) -> Config:
     return Config.model_validate(
         {"account_id": 7, "simulation": {"fleets": fleets}, "sinks": {"newrelic": sink}}
     )
+
+
+def heard_by(settings: Config) -> AbstractContextManager[Observer]:
+    """What the sinks of a configuration take of pools' events."""
+    return pool_events(sinks_of(settings), settings.account_id, process_id=3)
 
 
 async def work(observer: Observer) -> None:
@@ -68,7 +75,7 @@ def test_events_are_those_that_the_config_asks_for(
     newrelic: StandIn, tmp_path: Path, wanted: str | None, events: set[str]
 ) -> None:
     """All of them, what is not as usual, or none; up to the end of the pool."""
-    with pool_events(config(newrelic, tmp_path, wanted), process_id=3) as observer:
+    with heard_by(config(newrelic, tmp_path, wanted)) as observer:
         asyncio.run(work(observer))
     assert {event["event"] for event in sent(newrelic)} == events
     assert newrelic.dropped == []
@@ -76,7 +83,7 @@ def test_events_are_those_that_the_config_asks_for(
 
 def test_an_event_says_what_it_knows(newrelic: StandIn, tmp_path: Path) -> None:
     """A failed task: its pool and target, its attempts and its cause."""
-    with pool_events(config(newrelic, tmp_path, "failures"), process_id=3) as observer:
+    with heard_by(config(newrelic, tmp_path, "failures")) as observer:
         asyncio.run(work(observer))
     (failed,) = (event for event in sent(newrelic) if event["event"] == "TaskFailed")
     assert failed["duration"] >= 0
@@ -103,7 +110,7 @@ def post(
     assert settings is not None
 
     async def run() -> None:
-        poster = EventPoster(settings, 7, 10, every=0.01, patience=Patience(0.01, 0.02))
+        poster = NewRelicPoster(settings, 7, 10, every=0.01, patience=Patience(0.01, 0.02))
         for event in events:
             poster.put({"eventType": "MqpipePoolEvent", **event})
         closing = asyncio.Event()

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from sinks.delivery import Parcel
 from sinks.newrelic.destination import NewRelic
-from sinks.newrelic.poster import EventPoster
+from sinks.newrelic.poster import NewRelicPoster
 from sinks.newrelic.settings import NewRelicSettings
 
 
@@ -26,8 +26,8 @@ def posted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return names
 
 
-def poster() -> EventPoster:
-    return EventPoster(NewRelicSettings(license_key=SecretStr("k" * 40)), 7, every=3600)
+def poster() -> NewRelicPoster:
+    return NewRelicPoster(NewRelicSettings(license_key=SecretStr("k" * 40)), 7, every=3600)
 
 
 def test_what_came_before_the_end_is_posted_where_the_end_comes_first(posted: list[Any]) -> None:

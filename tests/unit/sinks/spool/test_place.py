@@ -13,7 +13,7 @@ from sinks.disk import make_private, write_private
 from sinks.job import JobContext
 from sinks.spool import place
 from sinks.spool.errors import SpoolInUseError
-from sinks.spool.network import network_sink
+from sinks.spool.network import NetworkSink, network_sink
 from sinks.spool.place import require_free, spool_of
 from sinks.spool.settings import SpoolSettings
 from sinks.spool.store import Spool, left_behind
@@ -135,7 +135,8 @@ def opened(job: JobContext) -> None:
         return Nowhere()
 
     spool = SpoolSettings(path=Path("spool"))
-    network_sink("nowhere", "", spool, destination, probe=lambda _: "").open(job)
+    described = NetworkSink("nowhere", "", spool, destination, probe=lambda _: "")
+    network_sink(described).open(job)
 
 
 def test_a_spool_that_is_taken_is_said_at_the_start(tmp_path: Path) -> None:

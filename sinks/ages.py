@@ -1,4 +1,7 @@
-"""Samples that New Relic drops for their age, although it answers that all is well."""
+"""Samples that New Relic drops for their age, although it answers that all is well.
+
+So it does by its own APIs, and by OTLP.
+"""
 
 from collections.abc import Sequence
 
