@@ -72,8 +72,10 @@ class Forked(subprocess.Popen[str]):
         arguments: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
+        loaded_with: Mapping[str, str] | None = None,
         **streams: Any,
     ) -> None:
+        self._loaded_with = tuple((loaded_with or {}).items())
         command = [sys.executable, "-m", module, *arguments]
         super().__init__(command, cwd=folder, env=environment, text=True, **streams)
 
@@ -82,15 +84,18 @@ class Forked(subprocess.Popen[str]):
         folder, environment, pipes = given[4], given[5], given[9:15]
         order = {"command": args, "folder": str(folder), "environment": dict(environment)}
         of_child = [fd if fd != -1 else own for own, fd in enumerate((pipes[0], *pipes[3::2]))]
-        self.pid = prepared().fork(order, of_child)
+        self.pid = prepared(self._loaded_with).fork(order, of_child)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
 class Prepared:
-    """The process that forks; it ends with this one."""
+    """The process that forks; it ends with this one.
 
-    def __init__(self) -> None:
+    What the dynamic linker is to load is in its own environment, for it does so once: `loaded_with`.
+    """
+
+    def __init__(self, loaded_with: Sequence[tuple[str, str]] = ()) -> None:
         # What is forked twice would be adopted by the system's first process.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._one_at_a_time = threading.Lock()
@@ -99,7 +104,7 @@ class Prepared:
             os.set_inheritable(theirs.fileno(), True)
             code = f"import sys; sys.path[0] = {str(ROOT)!r}; from tests.forked import main; main()"
             command = [sys.executable, "-c", code, str(theirs.fileno())]
-            os.posix_spawn(sys.executable, command, {**os.environ, **dict(IMPORTED_BY)})
+            os.posix_spawn(sys.executable, command, {**os.environ, **dict((*IMPORTED_BY, *loaded_with))})
 
     def fork(self, order: Mapping[str, Any], streams: Sequence[int]) -> int:
         """The number of a new process that does as ordered, with these three standard streams."""

@@ -14,7 +14,7 @@ import pytest
 
 from operators.schedule import AwakeClock
 from tests.faketime import faketime
-from tests.forked import SCRIPT
+from tests.forked import MQPIPE, Forked
 from tests.mqpipe import samples, stored_epoch
 from tests.ports import PortClaim
 from tests.served_health import health, wait_for_watermark
@@ -77,21 +77,22 @@ class Job:
 
     def start(self, *arguments: str) -> None:
         """Start it in the job's folder."""
+        clock = {**faketime(), "FAKETIME_NO_CACHE": "1"}
         env = {
             **os.environ,
+            **clock,
             "PYTHONPATH": str(self.folder),
-            **faketime(),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-            "FAKETIME_NO_CACHE": "1",
         }
         with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                [str(SCRIPT), *arguments],
-                cwd=self.folder,
-                env=env,
+            self.process = Forked(
+                MQPIPE,
+                arguments,
+                self.folder,
+                env,
+                loaded_with=clock,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                text=True,
             )
 
     def set_clock(self, by: int) -> None:
@@ -210,7 +211,7 @@ def test_a_stop_that_comes_with_a_step_is_clean(job: Job) -> None:
 
 def test_a_run_whose_clock_is_set_forward_goes_on(job: Job) -> None:
     """A fleet's ticks are made; a target's are reported as missed, none is collected for another."""
-    begun(job, "--for", "12s")
+    begun(job, "--for", "25s")
     set_at = time.time()
     job.set_clock(3600)
     job.wait_for_watermark("collected", set_at + 3600)
@@ -269,7 +270,7 @@ def test_a_clock_set_forward_and_back_costs_nothing_twice(job: Job) -> None:
 def test_an_export_whose_clock_is_set_back_ends_with_the_same_samples(job: Job) -> None:
     """Of the range that it was begun with, though that is relative to a clock that was set."""
     (job.folder / "c.yaml").write_text(
-        "interval: 1s\nsimulation: {fleets: [{name: demo, clusters: 12}]}\nrecovery: {path: state}"
+        "interval: 1s\nsimulation: {fleets: [{name: demo, clusters: 6}]}\nrecovery: {path: state}"
     )
     started_at = time.time()
     job.start("export", "c.yaml", "--start", "-6h", "--end", "now", "--out", "samples")
