@@ -104,7 +104,9 @@ class Prepared:
             os.set_inheritable(theirs.fileno(), True)
             code = f"import sys; sys.path[0] = {str(ROOT)!r}; from tests.forked import main; main()"
             command = [sys.executable, "-c", code, str(theirs.fileno())]
-            os.posix_spawn(sys.executable, command, {**os.environ, **dict((*IMPORTED_BY, *loaded_with))})
+            os.posix_spawn(
+                sys.executable, command, {**os.environ, **dict((*IMPORTED_BY, *loaded_with))}
+            )
 
     def fork(self, order: Mapping[str, Any], streams: Sequence[int]) -> int:
         """The number of a new process that does as ordered, with these three standard streams."""
