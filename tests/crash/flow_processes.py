@@ -23,9 +23,9 @@ from tests.forked import ROOT, Forked
 def start(module: str, *arguments: object) -> "subprocess.Popen[str]":
     """Start one of the dataflows; its input and output are piped."""
     pipe = subprocess.PIPE
-    streams = {"stdin": pipe, "stdout": pipe, "stderr": pipe}
     given = [str(argument) for argument in arguments]
-    return Forked(f"tests.crash.{module}", given, ROOT, os.environ, **streams)
+    name = f"tests.crash.{module}"
+    return Forked(name, given, ROOT, os.environ, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 def kill_at_random(job: "subprocess.Popen[str]", chance: random.Random) -> None:

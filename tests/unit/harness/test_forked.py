@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_arguments_folder_environment_streams_and_exit_code_are_its_own(folder: Path) -> None:
     """And it is this process's child, as any other is."""
-    streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
-    job = Forked("echo", ["a b", "c"], folder, environment(folder), **streams)
+    given = ["a b", "c"]
+    job = Forked("echo", given, folder, environment(folder), stdin=PIPE, stdout=PIPE, stderr=PIPE)
     out, err = job.communicate("in", timeout=60)
     assert out == f"__main__ ['a b', 'c'] {folder} ünï False\n"
     assert (err, job.returncode) == ("in\n", 3)
