@@ -17,7 +17,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.kafka.broker import BrokerError
 from tests.kafka.cluster import JMX_EXPORTER_CONFIG, Kafka, KafkaCluster
 from tests.kafka.security import LIMITED, SecuredKafka
-from tests.kafka.tool_answers import described_group
+from tests.kafka.tool_answers import GROUPS, described_group
+from tests.kafka.tools import ToolError, ask_tool, run_tool
 from tests.kafka.workload import commit, create_topic, produce
 
 pytestmark = pytest.mark.kafka
@@ -80,6 +81,21 @@ def test_messages_and_commits_are_kept(kafka: Kafka) -> None:
         group,
     )
     assert [row[:6] for row in _group_rows(described)] == [[group, topic, "0", "2", "3", "1"]]
+
+
+def test_a_tool_says_the_same_in_a_jvm_that_has_started(kafka: Kafka) -> None:
+    """As alone: what it prints, and that it failed; one that takes too long costs only itself."""
+    topic = create_topic(kafka)
+    commit(kafka, topic, f"group-{topic}", [2, 0, 7])
+    of_group = "--bootstrap-server", kafka.bootstrap_servers, "--group", f"group-{topic}"
+    alone = run_tool(GROUPS, *of_group, "--describe", "--offsets")
+    assert alone.count(f" {topic} ") == 3
+    assert ask_tool(GROUPS, *of_group, "--describe", "--offsets") == alone
+    with pytest.raises(ToolError, match=r"ended with 1:\n(?s:.*)Missing required"):
+        ask_tool(GROUPS, "--list")
+    with pytest.raises(ToolError, match=r"--list took over 0\.5 s"):
+        ask_tool(GROUPS, "--bootstrap-server", "127.0.0.1:1", "--list", timeout=0.5)
+    assert ask_tool(GROUPS, *of_group, "--describe", "--offsets") == alone
 
 
 def test_each_other_version_keeps_commits_too(other_kafka: KafkaCluster) -> None:

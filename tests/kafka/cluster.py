@@ -18,7 +18,7 @@ from tests.kafka.settings import (
     zookeeper_settings,
 )
 from tests.kafka.start_cache import ARCHIVING, archived_classes, copy_formatted, formatted, some_id
-from tests.kafka.tools import QUICK_START, run_tool
+from tests.kafka.tools import QUICK_START, ask_tool, run_tool
 from tests.ports import PortClaim
 
 JMX_EXPORTER_CONFIG = Path(__file__).parents[2] / "docker" / "jmx-exporter.yml"
@@ -51,7 +51,7 @@ class ExternalKafka:
 
     def tool(self, main_class: str, *args: str) -> str:
         """What Kafka's own tool `main_class` prints about this cluster."""
-        return run_tool(main_class, "--bootstrap-server", self.bootstrap_servers, *args)
+        return ask_tool(main_class, "--bootstrap-server", self.bootstrap_servers, *args)
 
 
 class KafkaCluster:
@@ -154,7 +154,7 @@ class KafkaCluster:
         Raises:
             ToolError: it ended with an error.
         """
-        return run_tool(main_class, "--bootstrap-server", self.bootstrap_servers, *args)
+        return ask_tool(main_class, "--bootstrap-server", self.bootstrap_servers, *args)
 
     def start(self, broker_id: int) -> None:
         """Starts a broker that was stopped or killed, on its old ports; returns when it answers."""

@@ -49,9 +49,7 @@ def zookeeper_settings(place: Place, zookeeper: int, brokers: int) -> dict[str, 
     return {
         "broker.id": str(place.broker_id),
         "zookeeper.connect": f"127.0.0.1:{zookeeper}",
-        # A killed broker is out after 4 s instead of 18.
-        "zookeeper.session.timeout.ms": "4000",
-        # On a busy machine a ZooKeeper that was started with it answers later than that.
+        # On a busy machine a ZooKeeper that was started with it answers late.
         "zookeeper.connection.timeout.ms": "90000",
         **_listening(place, place.security, []),
         **_common(place, brokers),
