@@ -25,7 +25,7 @@ from operators.schedule import Range, at_or_after
 from operators.schema.clock import wall_clock
 from operators.schema.logs import Log
 from operators.schema.secrets import without_password
-from operators.simulate.anomaly_table import anomaly_table
+from operators.simulate.anomalies.table import anomaly_table
 from operators.simulate.spec import ShardSpec, by_cluster
 from sinks.parquet.settings import ParquetSettings
 from sinks.parquet.store import ANOMALIES_FILE, OPEN, Store

@@ -17,7 +17,7 @@ from operators.schema.metrics import (
     TOPIC,
     EntityType,
 )
-from operators.simulate.anomaly_table import ANOMALIES
+from operators.simulate.anomalies.table import ANOMALIES
 from sinks.parquet.files import FileContext, HeldRows, SampleFiles
 from sinks.parquet.store import Store
 from tests.samples import INTERVAL, NEW_YEAR

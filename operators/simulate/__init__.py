@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from operators.simulate.anomalies.kinds import Kind as Kind
     from operators.simulate.anomalies.kinds import Lever as Lever
     from operators.simulate.anomalies.occurrences import UnknownEntityError as UnknownEntityError
-    from operators.simulate.anomaly_table import ANOMALIES as ANOMALIES
-    from operators.simulate.anomaly_table import anomaly_table as anomaly_table
+    from operators.simulate.anomalies.table import ANOMALIES as ANOMALIES
+    from operators.simulate.anomalies.table import anomaly_table as anomaly_table
     from operators.simulate.block import Block as Block
     from operators.simulate.generators import Generator as Generator
     from operators.simulate.generators import GeneratorError as GeneratorError
@@ -57,7 +57,7 @@ _MODULES = {
     "operators.simulate.shard": ("Shard", "ShardState"),
     "operators.simulate.spec": ("ShardSpec", "by_cluster", "pattern_factor", "shard_of", "shards"),
     "operators.simulate.topology": ("GroupShape", "QueueShape", "TopicShape", "Topology"),
-    "operators.simulate.anomaly_table": ("ANOMALIES", "anomaly_table"),
+    "operators.simulate.anomalies.table": ("ANOMALIES", "anomaly_table"),
 }
 """The names that can be imported from here, by where they are."""
 

@@ -99,7 +99,7 @@ EXPORT = (
     | below("flows.observe", "progress")
     | below("operators", "drain events fleets retired served")
     | below("operators.schema", "events ipc unreadable")
-    | below("operators.simulate", "anomaly_table")
+    | {"operators.simulate.anomalies.table"}
     | below("operators.simulate.rabbitmq", "cluster layout nodes queues")
     | below("sinks", "dead_letters delivery events job partitioned patience")
     | below("sinks.parquet", "direct partitions")

@@ -1,7 +1,9 @@
 """What authors of custom parts import: these names stay, and their types are there."""
 
 import inspect
+from importlib import import_module
 from importlib.resources import files
+from pkgutil import iter_modules
 
 import pytest
 
@@ -72,3 +74,12 @@ def test_documented_examples_import_nothing_else(page: str) -> None:
 def test_packages_are_typed(package: str) -> None:
     """For the type checker of whoever imports them."""
     assert files(package).joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize("package", ["operators.pool", "operators.simulate"])
+def test_no_module_hides_a_name_that_its_package_offers(package: str) -> None:
+    """Once a module is imported its package has it by its name, whatever that stood for before."""
+    offered = import_module(package)
+    names = {name for names in offered._MODULES.values() for name in names}
+    assert names
+    assert names & {module.name for module in iter_modules(offered.__path__)} == set()

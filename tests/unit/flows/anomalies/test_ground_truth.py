@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from flows.anomalies.ground_truth import GroundTruth, ground_truth_of
-from operators.simulate.anomaly_table import ANOMALIES, anomaly_table
+from operators.simulate.anomalies.table import ANOMALIES, anomaly_table
 from tests.samples import NEW_YEAR
 from tests.simulated_fleets import spec_of
 

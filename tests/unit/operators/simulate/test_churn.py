@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, TOPIC, EntityType
-from operators.simulate.anomaly_table import anomaly_table
+from operators.simulate.anomalies.table import anomaly_table
 from operators.simulate.settings import FleetSettings
 from operators.simulate.shard import Shard
 from tests.simulated_fleets import KEY, START, samples, spec_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from operators.schema.metrics import Origin
-from operators.simulate.anomaly_table import anomaly_table
+from operators.simulate.anomalies.table import anomaly_table
 from operators.simulate.settings import SimulationSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec, shards

@@ -19,7 +19,7 @@ from operators.schema.metrics import (
 )
 from operators.schema.settings import MisfitError
 from operators.simulate.anomalies.kinds import KINDS, Effect, Kind, Lever, kind_of
-from operators.simulate.anomaly_table import anomaly_table
+from operators.simulate.anomalies.table import anomaly_table
 from operators.simulate.settings import AnomalySettings, SimulationSettings
 from operators.simulate.shard import Shard
 from operators.simulate.spec import shards

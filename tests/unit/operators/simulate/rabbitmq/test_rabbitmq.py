@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from operators.schema.metrics import CLUSTER, NODE, QUEUE, EntityType, Origin
 from operators.simulate.anomalies.kinds import KINDS
-from operators.simulate.anomaly_table import anomaly_table
+from operators.simulate.anomalies.table import anomaly_table
 from operators.simulate.rabbitmq.queues import PREFETCH
 from operators.simulate.shard import Shard
 from operators.simulate.spec import ShardSpec
