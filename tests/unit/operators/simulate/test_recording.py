@@ -53,7 +53,7 @@ def test_a_recording_stays_in_step_with_day_and_week(
     tmp_path: Path, hours: int, period: int
 ) -> None:
     """Years later noon is as noon was, and of a week or more a Sunday as a Sunday."""
-    write(file := tmp_path / "load.csv", hours)
+    write(file := tmp_path / f"{hours}.csv", hours)
     pattern = Recorded(path=str(file), metric="load")
     later = np.arange(START, START + period, HOUR) + 52 * 7 * DAY
     factors = pattern.at(later, SCENE)
