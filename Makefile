@@ -63,7 +63,7 @@ test: install .venv/.collected ## every test, the real Kafka broker's among them
 
 # A verdict soon: laws are tried with a quarter of the examples that `make test` tries them with.
 test-quick: install ## unit tests: no broker, no minutes
-	$(BIN)/pytest tests/unit -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --hypothesis-profile quick
+	$(BIN)/pytest tests/unit -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadgroup --hypothesis-profile quick
 
 test-long: install ## the tests that `make test` skips for the time they take, each with its reason
 	$(BIN)/pytest tests -m long --long -v

@@ -96,7 +96,7 @@ def test_what_is_away_has_no_anomalies() -> None:
     """An anomaly does not start at an entity that is away, nor is there one in the table."""
     spec = spec_of(anomalies=[{"kind": "spike", "rate": 1.0}], **FLEET)
     table = anomaly_table([spec], START, START + TICKS * HOUR)
-    topics = samples(Shard(spec, 1), [TICKS], interval=HOUR)[TOPIC]
+    topics = samples(Shard(spec, 1), [TICKS], interval=HOUR, only=[TOPIC])[TOPIC]
     there = set(zip(topics["entity_name"], topics["timestamp"].dt.truncate("1h"), strict=True))
     for row in table.to_pylist():
         hour = row["start"].replace(minute=0, second=0)

@@ -34,7 +34,7 @@ names = st.text(min_size=1, max_size=6) | st.integers(126, 130).map("a".__mul__)
 int16 = st.integers(-(2**15), 2**15 - 1)
 int32 = st.integers(-(2**31), 2**31 - 1)
 int64 = st.integers(-(2**63), 2**63 - 1)
-nodes = st.lists(int32, max_size=4)
+nodes = st.lists(int32, max_size=3)
 # Alike, as most are, or each in its own way.
 metadata = (
     st.sampled_from(["", "x"])
@@ -48,7 +48,7 @@ def struct(kind: Any, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any
     return st.builds(kind, **fields)
 
 
-def distinct(things: st.SearchStrategy[Any], most: int = 4) -> st.SearchStrategy[list[Any]]:
+def distinct(things: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[list[Any]]:
     return st.lists(things, max_size=most)
 
 
