@@ -2,8 +2,8 @@
 
 A process that is forked runs the same code with arguments, environment, folder and streams of its
 own, and is a child of the tests' process as any other: it is awaited, and killed, as such.
-Tests of the start itself, of the commands in docs, and of anything that a new interpreter would do
-otherwise start the console script.
+Tests of the start itself, and of anything that a new interpreter would do otherwise, start the
+console script.
 """
 
 import ctypes
