@@ -14,6 +14,8 @@ from tests.kafka.brokers_view import coordinators, wait_until_balanced, wait_unt
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.workload import commit, create_topic, produce
 from tests.mqpipe import samples, start, stop, wait_for_log
+from tests.ports import PortClaim
+from tests.served_health import wait_for_watermark
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -27,7 +29,7 @@ clusters:
     bootstrap_servers: {bootstrap}
 sinks: {{parquet: {{path: samples}}}}
 recovery: {{path: state, epoch: 1s}}
-metrics: {{listen: null}}
+metrics: {{listen: "{listen}"}}
 """
 GROUPS = [f"group-{number:02}" for number in range(12)]
 PARTITIONS = 6
@@ -43,12 +45,17 @@ class Away:
     end: float
 
 
-def restart(kafka: KafkaCluster, broker: int) -> Away:
-    """Stop a broker, start it again, and give it back the partitions that it is preferred for."""
+def wait_for_tick(address: str) -> None:
+    """Wait until samples of a tick have arrived that is due from now on."""
+    wait_for_watermark(address, "collected", time.time() * 1000)
+
+
+def restart(kafka: KafkaCluster, broker: int, address: str) -> Away:
+    """Stop a broker for a tick, start it again, and give it back the partitions that it is preferred for."""
     begin = time.time()
     kafka.stop(broker)
     wait_until_out(kafka, broker)
-    time.sleep(INTERVAL)  # A tick without it.
+    wait_for_tick(address)
     kafka.start(broker)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     wait_until_balanced(kafka, lambda: admin.elect_leaders(ElectionType.PREFERRED).result(60))
@@ -74,16 +81,18 @@ def test_a_run_outlives_a_rolling_restart(
         commit(kafka, topic, group, [COMMITTED] * PARTITIONS)
     of_broker = coordinators(kafka, GROUPS)
     assert set(of_broker.values()) == set(kafka.broker_ids) == {1, 2, 3}
-    text = CONFIG.format(interval=INTERVAL, bootstrap=kafka.bootstrap_servers)
-    (tmp_path / "c.yaml").write_text(text)
-    process = start(tmp_path, "run", "c.yaml", "--no-live")
-    wait_for_log(process, "run started")
-    time.sleep(2 * INTERVAL)
-    restarts = []
-    for broker in restarted:
-        restarts.append(restart(kafka, broker))
-        time.sleep(2 * INTERVAL)  # Ticks of the whole cluster.
-    ended = stop(process)
+    with PortClaim() as port:
+        address = f"127.0.0.1:{port.port}"
+        text = CONFIG.format(interval=INTERVAL, bootstrap=kafka.bootstrap_servers, listen=address)
+        (tmp_path / "c.yaml").write_text(text)
+        process = start(tmp_path, "run", "c.yaml", "--no-live")
+        wait_for_log(process, "run started")
+        wait_for_tick(address)
+        restarts = []
+        for broker in restarted:
+            restarts.append(restart(kafka, broker, address))
+            wait_for_tick(address)
+        ended = stop(process)
     assert ended.code == 0, ended.err[-4000:]
     judge(tmp_path / "samples", topic, restarts, of_broker)
 
