@@ -61,8 +61,10 @@ def test_every_sample_arrives_after_kills_at_random_moments(
 
     sent, again = finish(tmp_path, newrelic, first_tick)
 
-    print(f"{again} of {sent} samples came again after {kills} kills")
-    assert again <= sent / 2, f"seed {seed}"
+    # Those of a request that was taken and not well answered have to come again.
+    unanswered = sum(request.kept for request in newrelic.requests if request.reason)
+    print(f"{again} of {sent} samples came again after {kills} kills, {unanswered} of them may")
+    assert again - unanswered <= sent / 2, f"seed {seed}"
 
 
 @pytest.mark.slow
