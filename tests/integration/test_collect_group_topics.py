@@ -10,6 +10,7 @@ from operators.schema.arrow import Only
 from operators.schema.metrics import BROKER, CLUSTER, CONSUMER_GROUP, GROUP_TOPIC, TOPIC
 from tests.integration.collected_rows import collect_once, row_of, rows_of, settings_of, tick
 from tests.integration.test_derive_collected import two_ticks
+from tests.kafka.brokers_view import wait_until_balanced, wait_until_out
 from tests.kafka.cluster import Kafka, KafkaCluster
 from tests.kafka.tool_answers import described_group
 from tests.kafka.topics import new_topic
@@ -122,10 +123,12 @@ def test_topics_report_how_they_are_configured(kafka: Kafka) -> None:
 def test_leaders_that_were_elected_are_reported(mended_kafka3: KafkaCluster) -> None:
     """By the metadata: of the cluster, and at the broker that its page calls the controller."""
     create_topic(mended_kafka3, 6, 3)
+    wait_until_balanced(mended_kafka3, lambda: None)
     pages = {id_: url for id_, url in mended_kafka3.metrics_urls.items() if id_ != 3}
 
     def without_its_leaders() -> None:
         mended_kafka3.stop(3)
+        wait_until_out(mended_kafka3, 3)  # As each of the others knows it, whichever is asked.
 
     settings = settings_of(mended_kafka3, broker_metrics=pages)
     first, second, seconds = two_ticks(settings, without_its_leaders)
