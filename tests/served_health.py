@@ -1,10 +1,12 @@
 """What a job's `/health` answers, and waiting for what it says."""
 
 import json
-import time
+import subprocess
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
+
+from tests.mqpipe import wait_until
 
 
 def health(address: str) -> dict[str, Any]:
@@ -18,7 +20,8 @@ def health(address: str) -> dict[str, Any]:
         return {}
 
 
-def wait_for_watermark(address: str, origin: str, tick: float) -> None:
+def wait_for_watermark(
+    process: "subprocess.Popen[str]", address: str, origin: str, tick: float
+) -> None:
     """Wait until samples of an origin have arrived whose tick is due then (ms) or later."""
-    while health(address).get("watermarks", {}).get(origin, 0) < tick:
-        time.sleep(0.1)
+    wait_until(process, lambda: health(address).get("watermarks", {}).get(origin, 0) >= tick)

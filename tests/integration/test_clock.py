@@ -129,7 +129,8 @@ class Job:
 
     def wait_for_watermark(self, origin: str, since: float) -> None:
         """Wait until samples of a tick after `since` (s) arrived."""
-        wait_for_watermark(self.url, origin, since * 1000 + 1)
+        assert self.process is not None
+        wait_for_watermark(self.process, self.url, origin, since * 1000 + 1)
 
     def health(self) -> dict[str, Any]:
         """What `/health` answers; nothing, where nobody does."""

@@ -64,7 +64,7 @@ def test_a_run_goes_on_and_shows_what_is_lost(mended_kafka3: KafkaCluster, tmp_p
             shown = (int(time.time()) // INTERVAL + SEEN_WITHIN) * INTERVAL
             losses.append((shown, under_replicated))
             # The tick that shows it is over where samples of the next are there.
-            wait_for_watermark(listen, "collected", (shown + INTERVAL) * 1000)
+            wait_for_watermark(process, listen, "collected", (shown + INTERVAL) * 1000)
             mend(broker)
             kafka.wait_until_up(broker)
         ended = stop(process)

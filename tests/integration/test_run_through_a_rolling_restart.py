@@ -1,7 +1,7 @@
 """A cluster is restarted broker by broker under a running job, as operators do it: nothing ends."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,17 +45,12 @@ class Away:
     end: float
 
 
-def wait_for_tick(address: str) -> None:
-    """Wait until samples of a tick have arrived that is due from now on."""
-    wait_for_watermark(address, "collected", time.time() * 1000)
-
-
-def restart(kafka: KafkaCluster, broker: int, address: str) -> Away:
+def restart(kafka: KafkaCluster, broker: int, wait_for_tick: Callable[[], None]) -> Away:
     """Stop a broker for a tick, start it again, and give it back the partitions that it is preferred for."""
     begin = time.time()
     kafka.stop(broker)
     wait_until_out(kafka, broker)
-    wait_for_tick(address)
+    wait_for_tick()
     kafka.start(broker)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     wait_until_balanced(kafka, lambda: admin.elect_leaders(ElectionType.PREFERRED).result(60))
@@ -87,11 +82,16 @@ def test_a_run_outlives_a_rolling_restart(
         (tmp_path / "c.yaml").write_text(text)
         process = start(tmp_path, "run", "c.yaml", "--no-live")
         wait_for_log(process, "run started")
-        wait_for_tick(address)
+
+        def wait_for_tick() -> None:
+            """Wait until samples of a tick have arrived that is due from now on."""
+            wait_for_watermark(process, address, "collected", time.time() * 1000)
+
+        wait_for_tick()
         restarts = []
         for broker in restarted:
-            restarts.append(restart(kafka, broker, address))
-            wait_for_tick(address)
+            restarts.append(restart(kafka, broker, wait_for_tick))
+            wait_for_tick()
         ended = stop(process)
     assert ended.code == 0, ended.err[-4000:]
     judge(tmp_path / "samples", topic, restarts, of_broker)
